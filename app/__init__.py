@@ -1,0 +1,1 @@
+"""Paydue: Stripe webhooks become payments, due invoices are charged once, support finds them."""
