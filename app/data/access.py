@@ -1,0 +1,29 @@
+"""Who may use the API: credentials and tokens, kept as hashes only."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.data.columns import Id, Ref, Row
+
+
+class Access(Row):
+    __tablename__ = "access"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    client_id: Mapped[str] = mapped_column(unique=True)
+    secret_hash: Mapped[str]
+    scopes: Mapped[str]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class AccessToken(Row):
+    __tablename__ = "access_token"
+
+    token_hash: Mapped[str] = mapped_column(primary_key=True)
+    access_id: Mapped[Ref] = mapped_column(ForeignKey("access.id"), index=True)
+    scopes: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

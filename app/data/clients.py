@@ -1,0 +1,45 @@
+"""Clients: who is invoiced, and what Stripe knows them by."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+
+
+class Client(Row):
+    __tablename__ = "client"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    inactive: Mapped[bool] = mapped_column(default=False)
+    email: Mapped[str | None]
+    timezone: Mapped[str | None]
+    currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
+    stripe_customer_id: Mapped[str | None]
+    stripe_payment_method_id: Mapped[str | None]
+    stripe_payment_method_name: Mapped[str | None]
+    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (
+        Index("ix_client_stripe_customer_id", "stripe_customer_id"),
+        Index("ix_client_stripe_payment_method_id", "stripe_payment_method_id"),
+        Index("ix_client_name", "name"),
+    )
+
+
+class Currency(Row):
+    __tablename__ = "currency"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    symbol: Mapped[str]
+    code: Mapped[str] = mapped_column(unique=True)
+    conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    last_updated: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    history: Mapped[Any | None] = mapped_column(Json)

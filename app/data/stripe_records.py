@@ -1,0 +1,115 @@
+"""What we keep about Stripe: events received, money sent back, and our own charge attempts."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.data.columns import Id, Json, Ref, Row
+
+
+class EventState(StrEnum):
+    APPLIED = "applied"
+    IGNORED = "ignored"  # kept, and of no consequence to us
+    PARKED = "parked"  # could not be applied yet; the worker tries again
+    DEAD = "dead"  # tried often enough; a person must look
+
+
+class StripeEvent(Row):
+    __tablename__ = "stripe_event"
+
+    id: Mapped[Id]
+    event_id: Mapped[str] = mapped_column(unique=True)
+    type: Mapped[str]
+    object_id: Mapped[str | None]
+    intent_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+    received_at: Mapped[datetime]
+    source: Mapped[str] = mapped_column(default="webhook")
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str]
+    tries: Mapped[int] = mapped_column(default=1)
+    next_try_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_stripe_event_intent_id", "intent_id"),
+        Index("ix_stripe_event_object_id", "object_id"),
+        # Only what still needs somebody: stays small however many events there are.
+        Index(
+            "ix_stripe_event_open",
+            "state",
+            "next_try_at",
+            sqlite_where=text("state IN ('parked', 'dead')"),
+            postgresql_where=text("state IN ('parked', 'dead')"),
+        ),
+    )
+
+
+class StripeReversal(Row):
+    """Money going back: a refund, a dispute, or a charge's running total of refunds."""
+
+    __tablename__ = "stripe_reversal"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    intent_id: Mapped[str] = mapped_column(index=True)
+    amount: Mapped[Decimal]
+    status: Mapped[str]
+
+
+class ChargeAttempt(Row):
+    """One try to charge one invoice. The database allows one unresolved attempt per invoice."""
+
+    __tablename__ = "charge_attempt"
+
+    id: Mapped[Id]
+    invoice_id: Mapped[Ref] = mapped_column(ForeignKey("invoice.id"))
+    number: Mapped[int]
+    state: Mapped[str]
+    step: Mapped[str]
+    business_day: Mapped[date]
+    amount_minor: Mapped[Ref]
+    currency: Mapped[str]
+    customer_id: Mapped[str]
+    payment_method_id: Mapped[str | None]
+    intent_id: Mapped[str | None]
+    creates: Mapped[int] = mapped_column(default=1)  # how many create keys were used
+    create_params: Mapped[Any | None] = mapped_column(Json)
+    confirm_params: Mapped[Any | None] = mapped_column(Json)
+    create_sent_at: Mapped[datetime | None]
+    confirm_sent_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    check_at: Mapped[datetime | None]  # when to ask Stripe about it next
+    checks: Mapped[int] = mapped_column(default=0)
+    charge_id: Mapped[str | None]
+    code: Mapped[str | None]
+    decline_code: Mapped[str | None]
+    advice_code: Mapped[str | None]
+    reason: Mapped[str | None]
+    next_try_on: Mapped[date | None]
+
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "number"),
+        Index(
+            "uq_charge_attempt_unresolved",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=text("state IN ('open', 'unknown', 'processing')"),
+        ),
+        Index(
+            "ix_charge_attempt_check",
+            "check_at",
+            sqlite_where=text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=text("state IN ('open', 'unknown', 'processing')"),
+        ),
+        Index("ix_charge_attempt_intent_id", "intent_id"),
+        Index("ix_charge_attempt_payment_method_id", "payment_method_id", "finished_at"),
+    )

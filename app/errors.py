@@ -1,0 +1,81 @@
+"""What can go wrong because of a caller, an event or the place, and the status each gives."""
+
+
+class AppError(Exception):
+    """Something a caller or an event can cause. The message is shown to whoever caused it."""
+
+    status = 400
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidField(AppError):
+    """A value that cannot be meant. Names the field, as a person reading the answer would."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+
+
+class AmountNotAllowed(InvalidField):
+    """An amount that Stripe could only take after rounding; we never round it for the caller."""
+
+
+class BadSignature(AppError):
+    """A webhook that Stripe did not sign, or signed too long ago."""
+
+
+class BadEvent(AppError):
+    """A signed body that is no event of ours: not JSON, not an event, wrong mode or account."""
+
+
+class BodyTooLarge(AppError):
+    status = 413
+
+
+class NotAuthenticated(AppError):
+    status = 401
+
+
+class NotAllowed(AppError):
+    status = 403
+
+
+class NotFound(AppError):
+    status = 404
+
+    def __init__(self, what: str, key: object) -> None:
+        super().__init__(f"{what} {key} does not exist")
+
+
+class Refused(AppError):
+    """The request is understood, but a rule of the ledger forbids it."""
+
+
+class Changed(AppError):
+    """Somebody else changed the record since it was read."""
+
+    status = 409
+
+
+class Unavailable(AppError):
+    """We cannot do it now; the same request is right later."""
+
+    status = 503
+    retry_after_s = 5
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is gone, full, read-only or too slow. Nothing was written."""
+
+
+class NoSigningSecret(Unavailable):
+    """Without a signing secret nobody can tell Stripe from a forger, so nothing is accepted."""
+
+    retry_after_s = 60
+
+
+class ConfigurationError(Exception):
+    """The settings do not allow this command. The message says how to mend it."""

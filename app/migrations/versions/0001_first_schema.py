@@ -1,0 +1,492 @@
+"""First schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from app.data import columns, schema
+from app.data.currencies import seeds
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "access",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("client_id", sa.Text(), nullable=False),
+        sa.Column("secret_hash", sa.Text(), nullable=False),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("revoked_at", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access")),
+        sa.UniqueConstraint("client_id", name=op.f("uq_access_client_id")),
+    )
+    op.create_table(
+        "currency",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("symbol", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("conversion_rate", columns.Exact(), nullable=False),
+        sa.Column("last_updated", columns.Instant(), nullable=True),
+        sa.Column("history", columns.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_currency")),
+        sa.UniqueConstraint("code", name=op.f("uq_currency_code")),
+    )
+    op.create_table(
+        "customer_turn",
+        sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("until", columns.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_turn")),
+    )
+    op.create_table(
+        "fact",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_fact")),
+    )
+    op.create_table(
+        "invoice_change",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column(
+            "invoice_line_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("type_id", sa.Integer(), nullable=False),
+        sa.Column("field_id", sa.Integer(), nullable=False),
+        sa.Column("field_name", sa.Text(), nullable=True),
+        sa.Column("old_value", sa.Text(), nullable=True),
+        sa.Column("new_value", sa.Text(), nullable=True),
+        sa.Column("who", sa.Text(), nullable=True),
+        sa.Column("datetime", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_change")),
+    )
+    with op.batch_alter_table("invoice_change", schema=None) as batch_op:
+        batch_op.create_index("ix_invoice_change_invoice_id", ["invoice_id", "id"], unique=False)
+
+    op.create_table(
+        "job",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("next_run_at", columns.Instant(), nullable=False),
+        sa.Column("lease_token", sa.Text(), nullable=True),
+        sa.Column("lease_until", columns.Instant(), nullable=True),
+        sa.Column("started_at", columns.Instant(), nullable=True),
+        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_job")),
+    )
+    op.create_table(
+        "pace",
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column(
+            "free_at_us", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("endpoint", name=op.f("pk_pace")),
+    )
+    op.create_table(
+        "stripe_event",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("object_id", sa.Text(), nullable=True),
+        sa.Column("intent_id", sa.Text(), nullable=True),
+        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("received_at", columns.Instant(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("next_try_at", columns.Instant(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_event")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_stripe_event_event_id")),
+    )
+    with op.batch_alter_table("stripe_event", schema=None) as batch_op:
+        batch_op.create_index("ix_stripe_event_intent_id", ["intent_id"], unique=False)
+        batch_op.create_index("ix_stripe_event_object_id", ["object_id"], unique=False)
+        batch_op.create_index(
+            "ix_stripe_event_open",
+            ["state", "next_try_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('parked', 'dead')"),
+            postgresql_where=sa.text("state IN ('parked', 'dead')"),
+        )
+
+    op.create_table(
+        "stripe_reversal",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("intent_id", sa.Text(), nullable=False),
+        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_reversal")),
+    )
+    with op.batch_alter_table("stripe_reversal", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_stripe_reversal_intent_id"), ["intent_id"], unique=False
+        )
+
+    op.create_table(
+        "access_token",
+        sa.Column("token_hash", sa.Text(), nullable=False),
+        sa.Column(
+            "access_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("scopes", sa.Text(), nullable=False),
+        sa.Column("expires_at", columns.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["access_id"], ["access.id"], name=op.f("fk_access_token_access_id")
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_access_token")),
+    )
+    with op.batch_alter_table("access_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_access_token_access_id"), ["access_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_access_token_expires_at"), ["expires_at"], unique=False
+        )
+
+    op.create_table(
+        "client",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("inactive", sa.Boolean(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=True),
+        sa.Column("timezone", sa.Text(), nullable=True),
+        sa.Column(
+            "currency_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("stripe_customer_id", sa.Text(), nullable=True),
+        sa.Column("stripe_payment_method_id", sa.Text(), nullable=True),
+        sa.Column("stripe_payment_method_name", sa.Text(), nullable=True),
+        sa.Column("date_created", columns.Instant(), nullable=True),
+        sa.Column("last_modified", columns.Instant(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["currency_code"], ["currency.id"], name=op.f("fk_client_currency_code")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
+    )
+    with op.batch_alter_table("client", schema=None) as batch_op:
+        batch_op.create_index("ix_client_name", ["name"], unique=False)
+        batch_op.create_index("ix_client_stripe_customer_id", ["stripe_customer_id"], unique=False)
+        batch_op.create_index(
+            "ix_client_stripe_payment_method_id", ["stripe_payment_method_id"], unique=False
+        )
+
+    op.create_table(
+        "invoice",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("invoicenumber", sa.Text(), nullable=True),
+        sa.Column("thirdpartyinvoicenumber", sa.Text(), nullable=True),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("order_number", sa.Text(), nullable=True),
+        sa.Column("cust_order_number", sa.Text(), nullable=True),
+        sa.Column("notes_1", sa.Text(), nullable=True),
+        sa.Column("notes_2", sa.Text(), nullable=True),
+        sa.Column("notes_3", sa.Text(), nullable=True),
+        sa.Column("internal_note", sa.Text(), nullable=True),
+        sa.Column("is_recurring_invoice", sa.Boolean(), nullable=False),
+        sa.Column(
+            "recurring_invoice_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("posted", sa.Boolean(), nullable=False),
+        sa.Column("voided", sa.Boolean(), nullable=False),
+        sa.Column("invoice_date", columns.Instant(), nullable=True),
+        sa.Column("duedate", sa.Date(), nullable=True),
+        sa.Column("dateposted", columns.Instant(), nullable=True),
+        sa.Column("datesent", columns.Instant(), nullable=True),
+        sa.Column("datepaid", columns.Instant(), nullable=True),
+        sa.Column("date_created", columns.Instant(), nullable=True),
+        sa.Column("last_modified", columns.Instant(), nullable=True),
+        sa.Column(
+            "currency_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("currency_iso", sa.Text(), nullable=False),
+        sa.Column("currency_conversion_rate", columns.Exact(), nullable=False),
+        sa.Column("total", columns.Exact(), nullable=False),
+        sa.Column("tax_total", columns.Exact(), nullable=False),
+        sa.Column("revenue", columns.Exact(), nullable=False),
+        sa.Column("amountpaid", columns.Exact(), nullable=False),
+        sa.Column("amountdue", columns.Exact(), nullable=False),
+        sa.Column("paymentstatus", sa.Integer(), nullable=False),
+        sa.Column("payments_pending", sa.Integer(), nullable=False),
+        sa.Column("payments_reversed", sa.Integer(), nullable=False),
+        sa.Column("take_auto_payment", sa.Boolean(), nullable=False),
+        sa.Column("include_in_autopay", sa.Boolean(), nullable=False),
+        sa.Column("change_seq", sa.Integer(), nullable=False),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_invoice_client_id")),
+        sa.ForeignKeyConstraint(
+            ["currency_code"], ["currency.id"], name=op.f("fk_invoice_currency_code")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice")),
+        sqlite_autoincrement=True,
+    )
+    with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_invoice_autopay_due",
+            ["duedate", "id"],
+            unique=False,
+            sqlite_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            postgresql_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+        )
+        batch_op.create_index("ix_invoice_client_id", ["client_id", "id"], unique=False)
+        batch_op.create_index("ix_invoice_duedate", ["duedate", "id"], unique=False)
+        batch_op.create_index("ix_invoice_invoice_date", ["invoice_date", "id"], unique=False)
+        batch_op.create_index("ix_invoice_invoicenumber", ["invoicenumber"], unique=False)
+        batch_op.create_index("ix_invoice_paymentstatus", ["paymentstatus", "id"], unique=False)
+
+    op.create_table(
+        "charge_attempt",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("step", sa.Text(), nullable=False),
+        sa.Column("business_day", sa.Date(), nullable=False),
+        sa.Column(
+            "amount_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.Text(), nullable=False),
+        sa.Column("payment_method_id", sa.Text(), nullable=True),
+        sa.Column("intent_id", sa.Text(), nullable=True),
+        sa.Column("creates", sa.Integer(), nullable=False),
+        sa.Column("create_params", columns.Json(), nullable=True),
+        sa.Column("confirm_params", columns.Json(), nullable=True),
+        sa.Column("create_sent_at", columns.Instant(), nullable=True),
+        sa.Column("confirm_sent_at", columns.Instant(), nullable=True),
+        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.Column("lease_token", sa.Text(), nullable=True),
+        sa.Column("lease_until", columns.Instant(), nullable=True),
+        sa.Column("check_at", columns.Instant(), nullable=True),
+        sa.Column("checks", sa.Integer(), nullable=False),
+        sa.Column("charge_id", sa.Text(), nullable=True),
+        sa.Column("code", sa.Text(), nullable=True),
+        sa.Column("decline_code", sa.Text(), nullable=True),
+        sa.Column("advice_code", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("next_try_on", sa.Date(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invoice_id"], ["invoice.id"], name=op.f("fk_charge_attempt_invoice_id")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_charge_attempt")),
+        sa.UniqueConstraint(
+            "invoice_id", "number", name=op.f("uq_charge_attempt_invoice_id_number")
+        ),
+    )
+    with op.batch_alter_table("charge_attempt", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_charge_attempt_check",
+            ["check_at"],
+            unique=False,
+            sqlite_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+        )
+        batch_op.create_index("ix_charge_attempt_intent_id", ["intent_id"], unique=False)
+        batch_op.create_index(
+            "ix_charge_attempt_payment_method_id",
+            ["payment_method_id", "finished_at"],
+            unique=False,
+        )
+        batch_op.create_index(
+            "uq_charge_attempt_unresolved",
+            ["invoice_id"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+        )
+
+    op.create_table(
+        "invoice_line",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ihid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sequenceid", sa.Integer(), nullable=False),
+        sa.Column("item_code", sa.Text(), nullable=True),
+        sa.Column("item_shortdescription", sa.Text(), nullable=True),
+        sa.Column("item_longdescription", sa.Text(), nullable=True),
+        sa.Column("nominal_code", sa.Text(), nullable=True),
+        sa.Column("tax_code", sa.Text(), nullable=True),
+        sa.Column("qty_order", columns.Exact(), nullable=False),
+        sa.Column("unit_price", columns.Exact(), nullable=False),
+        sa.Column("unit_cost", columns.Exact(), nullable=False),
+        sa.Column("discount_perc", columns.Exact(), nullable=False),
+        sa.Column("tax_rate", columns.Exact(), nullable=False),
+        sa.Column("isinactive", sa.Boolean(), nullable=False),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["ihid"], ["invoice.id"], name=op.f("fk_invoice_line_ihid"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_line")),
+    )
+    with op.batch_alter_table("invoice_line", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_invoice_line_ihid"), ["ihid"], unique=False)
+
+    op.create_table(
+        "invoice_payment",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("date", columns.Instant(), nullable=False),
+        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("method", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("type", sa.Integer(), nullable=False),
+        sa.Column("module_id", sa.Integer(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=True),
+        sa.Column("thirdpartyid", sa.Text(), nullable=True),
+        sa.Column(
+            "credit_note_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("payment_method", sa.Integer(), nullable=True),
+        sa.Column("payment_method_name", sa.Text(), nullable=True),
+        sa.Column("posted", sa.Boolean(), nullable=False),
+        sa.Column("dateposted", columns.Instant(), nullable=True),
+        sa.Column("intent_id", sa.Text(), nullable=True),
+        sa.Column("intent_date", columns.Instant(), nullable=True),
+        sa.Column("intent_response", sa.Text(), nullable=True),
+        sa.Column(
+            "webhook_event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("webhook_received_date", columns.Instant(), nullable=True),
+        sa.Column("currency_iso", sa.Text(), nullable=False),
+        sa.Column("state", sa.Integer(), nullable=False),
+        sa.Column("state_at", columns.Instant(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("charge_id", sa.Text(), nullable=True),
+        sa.Column("stripe_customer_id", sa.Text(), nullable=True),
+        sa.Column(
+            "claimed_invoice_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("amount_refunded", columns.Exact(), nullable=False),
+        sa.Column("amount_lost", columns.Exact(), nullable=False),
+        sa.Column("counted", columns.Exact(), nullable=False),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invoice_id"], ["invoice.id"], name=op.f("fk_invoice_payment_invoice_id")
+        ),
+        sa.ForeignKeyConstraint(
+            ["webhook_event_id"],
+            ["stripe_event.id"],
+            name=op.f("fk_invoice_payment_webhook_event_id"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_payment")),
+    )
+    with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
+        batch_op.create_index("ix_invoice_payment_amount", ["amount"], unique=False)
+        batch_op.create_index("ix_invoice_payment_charge_id", ["charge_id"], unique=False)
+        batch_op.create_index("ix_invoice_payment_client_id", ["client_id", "id"], unique=False)
+        batch_op.create_index("ix_invoice_payment_invoice_id", ["invoice_id", "id"], unique=False)
+        batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
+
+    seed()
+
+
+def seed() -> None:
+    currency = sa.table(
+        "currency", *(sa.column(n) for n in ("code", "symbol", "name", "conversion_rate"))
+    )
+    million = 10**columns.DECIMALS
+    op.bulk_insert(
+        currency,
+        [
+            {"code": s.code, "symbol": s.symbol, "name": s.name, "conversion_rate": million}
+            for s in seeds()
+        ],
+    )
+    schema.name_installation(op.get_bind())
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
+        batch_op.drop_index("uq_invoice_payment_intent_id")
+        batch_op.drop_index("ix_invoice_payment_invoice_id")
+        batch_op.drop_index("ix_invoice_payment_client_id")
+        batch_op.drop_index("ix_invoice_payment_charge_id")
+        batch_op.drop_index("ix_invoice_payment_amount")
+
+    op.drop_table("invoice_payment")
+    with op.batch_alter_table("invoice_line", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_invoice_line_ihid"))
+
+    op.drop_table("invoice_line")
+    with op.batch_alter_table("charge_attempt", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_charge_attempt_unresolved",
+            sqlite_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+        )
+        batch_op.drop_index("ix_charge_attempt_payment_method_id")
+        batch_op.drop_index("ix_charge_attempt_intent_id")
+        batch_op.drop_index(
+            "ix_charge_attempt_check",
+            sqlite_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=sa.text("state IN ('open', 'unknown', 'processing')"),
+        )
+
+    op.drop_table("charge_attempt")
+    with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.drop_index("ix_invoice_paymentstatus")
+        batch_op.drop_index("ix_invoice_invoicenumber")
+        batch_op.drop_index("ix_invoice_invoice_date")
+        batch_op.drop_index("ix_invoice_duedate")
+        batch_op.drop_index("ix_invoice_client_id")
+        batch_op.drop_index(
+            "ix_invoice_autopay_due",
+            sqlite_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            postgresql_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+        )
+
+    op.drop_table("invoice")
+    with op.batch_alter_table("client", schema=None) as batch_op:
+        batch_op.drop_index("ix_client_stripe_payment_method_id")
+        batch_op.drop_index("ix_client_stripe_customer_id")
+        batch_op.drop_index("ix_client_name")
+
+    op.drop_table("client")
+    with op.batch_alter_table("access_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_access_token_expires_at"))
+        batch_op.drop_index(batch_op.f("ix_access_token_access_id"))
+
+    op.drop_table("access_token")
+    with op.batch_alter_table("stripe_reversal", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_stripe_reversal_intent_id"))
+
+    op.drop_table("stripe_reversal")
+    with op.batch_alter_table("stripe_event", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_stripe_event_open",
+            sqlite_where=sa.text("state IN ('parked', 'dead')"),
+            postgresql_where=sa.text("state IN ('parked', 'dead')"),
+        )
+        batch_op.drop_index("ix_stripe_event_object_id")
+        batch_op.drop_index("ix_stripe_event_intent_id")
+
+    op.drop_table("stripe_event")
+    op.drop_table("pace")
+    op.drop_table("job")
+    with op.batch_alter_table("invoice_change", schema=None) as batch_op:
+        batch_op.drop_index("ix_invoice_change_invoice_id")
+
+    op.drop_table("invoice_change")
+    op.drop_table("fact")
+    op.drop_table("customer_turn")
+    op.drop_table("currency")
+    op.drop_table("access")

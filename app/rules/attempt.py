@@ -1,0 +1,64 @@
+"""The life of one automatic charge attempt, and the keys that make each step happen once."""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AttemptState(StrEnum):
+    OPEN = "open"  # claimed; no money can have moved without our confirm
+    UNKNOWN = "unknown"  # a call got no answer we can trust; Stripe is asked until it answers
+    PROCESSING = "processing"  # a bank debit under way; blocks every other way to pay
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    CANCELED = "canceled"  # ended by us before any money moved
+
+
+UNRESOLVED = (AttemptState.OPEN, AttemptState.UNKNOWN, AttemptState.PROCESSING)
+
+
+class Step(StrEnum):
+    """How far an attempt has come; each name says what is durably true."""
+
+    CLAIMED = "claimed"  # no intent id is known
+    PREPARED = "prepared"  # the intent id is known, confirm was never sent
+    CONFIRMING = "confirming"  # confirm may have been sent
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key taken apart: which installation, invoice, attempt and call it names."""
+
+    installation: str
+    invoice_id: int
+    attempt: int
+    call: str
+
+    def __str__(self) -> str:
+        return f"paydue-{self.installation}-inv-{self.invoice_id}-att-{self.attempt}-{self.call}"
+
+
+_KEY = re.compile(r"paydue-([0-9a-z]{1,32})-inv-(\d{1,18})-att-(\d{1,9})-([a-z]+\d*)")
+
+
+def create_key(installation: str, invoice_id: int, attempt: int, creates: int) -> str:
+    """The key of the nth create of an attempt.
+
+    It is derived, not random: a database restored from a backup repeats the same keys, so inside
+    Stripe's 24 h window the repeated calls are replays and not new charges. The installation keeps
+    two databases on one Stripe account apart.
+    """
+    return str(Key(installation, invoice_id, attempt, f"create{creates}"))
+
+
+def confirm_key(installation: str, invoice_id: int, attempt: int) -> str:
+    return str(Key(installation, invoice_id, attempt, "confirm"))
+
+
+def parsed_key(text: str | None) -> Key | None:
+    """The key's parts when it is one of ours."""
+    found = _KEY.fullmatch(text) if text else None
+    if found is None:
+        return None
+    return Key(found[1], int(found[2]), int(found[3]), found[4])

@@ -1,0 +1,136 @@
+"""When a declined charge is tried again, and when never.
+
+Evidence is read in this order: the network's own advice, Stripe's advice code, the decline code,
+the kind of payment method. Sources: docs.stripe.com/declines/codes and /billing/revenue-recovery,
+Visa Core Rules (ID 0030640) and Mastercard's merchant advice codes as published by acquirers.
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+# Days from one try to the next: six tries in two weeks, never two on one day. Stripe recommends at
+# most eight; Visa allows fifteen re-attempts in thirty days by the older, lower figure.
+GAPS = (1, 2, 3, 4, 4)
+TRIES_MAX = len(GAPS) + 1
+# Nacha allows a debit returned for insufficient funds to be presented again at most twice.
+BANK_DEBIT_TRIES_MAX = 3
+BANK_DEBIT_GAP = 5
+
+# Per card or account, over all invoices: Mastercard 10 declines in 24 h, Visa 15 in 30 days.
+DECLINES_PER_DAY_MAX = 10
+DECLINES_PER_MONTH_MAX = 15
+
+_NEVER_NETWORK_ADVICE = frozenset({"03", "21"})
+_WAIT_NETWORK_ADVICE = {"24": 1, "25": 1, "26": 2, "27": 4, "28": 6, "29": 8, "30": 10}
+_VISA_NEVER = frozenset("04 07 12 14 15 41 43 46 57 R0 R1 R3".split())
+
+_NEEDS_CUSTOMER = frozenset(
+    """authentication_required authentication_not_handled mobile_device_authentication_required
+    expired_card incorrect_cvc incorrect_number incorrect_zip incorrect_address incorrect_pin
+    invalid_cvc invalid_expiry_month invalid_expiry_year invalid_number invalid_pin
+    offline_pin_required online_or_offline_pin_required new_account_information_available
+    payment_intent_authentication_failure requires_action""".split()
+)
+_NEVER = frozenset(
+    """lost_card stolen_card pickup_card fraudulent highest_risk_level merchant_blacklist
+    restricted_card revocation_of_authorization revocation_of_all_authorizations
+    security_violation stop_payment_order transaction_not_allowed not_permitted
+    service_not_allowed card_not_supported currency_not_supported invalid_account invalid_amount
+    pin_try_exceeded testmode_decline do_not_try_again account_closed no_account
+    debit_not_authorized bank_account_restricted incorrect_account_holder_name
+    invalid_account_number
+    bank_ownership_changed amount_too_small amount_too_large resource_missing
+    payment_method_not_available mandate_invalid""".split()
+)
+_CHECK_FIRST = frozenset({"duplicate_transaction"})
+_BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit_declined"})
+
+# What a customer may be told: these would help a thief.
+_UNSPOKEN = frozenset(
+    {"lost_card", "stolen_card", "pickup_card", "fraudulent", "merchant_blacklist"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Why Stripe, the network or the bank said no. `method` is the payment method's type."""
+
+    code: str | None = None
+    decline_code: str | None = None
+    advice_code: str | None = None
+    network_advice_code: str | None = None
+    network_decline_code: str | None = None
+    method: str = "card"
+    message: str | None = None
+
+    @property
+    def why(self) -> str:
+        """The most telling code: bank debits carry it in `code`, cards in `decline_code`."""
+        if self.is_bank_debit:
+            return self.code or self.decline_code or "declined"
+        return self.decline_code or self.code or "declined"
+
+    @property
+    def is_bank_debit(self) -> bool:
+        return self.method not in {"card", "link"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The day of the next try, or None with the reason why there is none."""
+
+    next_try_on: date | None
+    reason: str
+
+
+def after_decline(decline: Decline, *, tries: int, on: date) -> Verdict:
+    """What follows the `tries`th decline of an invoice, on business day `on`."""
+    assert tries >= 1, "asked for a retry before the first try"
+    hopeless = _hopeless(decline)
+    if hopeless:
+        return Verdict(None, f"{decline.why}: {hopeless}")
+    if decline.is_bank_debit:
+        return _after_bank_debit(decline.why, tries, on)
+    if tries >= TRIES_MAX:
+        return Verdict(None, f"{decline.why}: tried {tries} times")
+    days = max(GAPS[tries - 1], _WAIT_NETWORK_ADVICE.get(decline.network_advice_code or "", 0))
+    return Verdict(on + timedelta(days=days), decline.why)
+
+
+def network_limit(*, declines_today: int, declines_month: int) -> str | None:
+    """Why the card networks allow no further try on this card or account now, or None."""
+    if declines_today >= DECLINES_PER_DAY_MAX:
+        return f"{declines_today} declines on this payment method in 24 hours"
+    if declines_month >= DECLINES_PER_MONTH_MAX:
+        return f"{declines_month} declines on this payment method in 30 days"
+    return None
+
+
+def spoken(why: str) -> str:
+    """The reason in words fit for a customer."""
+    return "card_declined" if why in _UNSPOKEN else why
+
+
+def _hopeless(decline: Decline) -> str | None:
+    """Why no later try of the same payment method can succeed, or None."""
+    if decline.network_advice_code in _NEVER_NETWORK_ADVICE or _visa_forbids(decline):
+        return "the card network forbids another try"
+    if decline.advice_code == "do_not_try_again":
+        return "Stripe advises never to try this again"
+    if decline.advice_code == "confirm_card_data" or decline.why in _NEEDS_CUSTOMER:
+        return "the customer must act"
+    if decline.why in _CHECK_FIRST:
+        return "look for the earlier payment first"
+    return "another try cannot succeed" if decline.why in _NEVER else None
+
+
+def _visa_forbids(decline: Decline) -> bool:
+    return not decline.is_bank_debit and decline.network_decline_code in _VISA_NEVER
+
+
+def _after_bank_debit(why: str, tries: int, on: date) -> Verdict:
+    if why not in _BANK_DEBIT_AGAIN:
+        return Verdict(None, f"{why}: a failed debit costs a fee and would fail again")
+    if tries >= BANK_DEBIT_TRIES_MAX:
+        return Verdict(None, f"{why}: a debit may be presented again only twice")
+    return Verdict(on + timedelta(days=BANK_DEBIT_GAP), why)

@@ -1,0 +1,110 @@
+"""A PostgreSQL of our own for tests: found, started in a temporary folder, stopped at the end."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+USER = "postgres"
+
+
+def binaries() -> Path | None:
+    """The folder with initdb and postgres, the newest version first."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    for pattern in ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin"):
+        folders = sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
+        with_initdb = [folder for folder in folders if (folder / "initdb").exists()]
+        if with_initdb:
+            return with_initdb[0]
+    return None
+
+
+class Postgres:
+    """One server on a free loopback port. `kill`, `stop` and `start` as often as a test likes."""
+
+    def __init__(self, bin_folder: Path) -> None:
+        self._bin = bin_folder
+        self._home = Path(tempfile.mkdtemp(prefix="paydue-pg-"))
+        self._data = self._home / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        if os.geteuid() == 0:
+            shutil.chown(self._home, USER, USER)
+        self._run("initdb", "-D", str(self._data), "-U", USER, "-A", "trust", "-E", "UTF8",
+                  "--locale=C", "--no-sync")  # fmt: skip
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        options = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self._home),
+                   "-c", "max_connections=200", "-c", "log_min_messages=fatal"]  # fmt: skip
+        self._process = subprocess.Popen(
+            self._as_user(str(self._bin / "postgres"), "-D", str(self._data), *options),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if self._ready():
+                return
+            time.sleep(0.05)
+        raise RuntimeError("PostgreSQL did not start")
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT is PostgreSQL's fast shutdown: connections are cut, data is safe."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._postmaster(), how)
+        self._process.wait(30)
+        self._process = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def create(self, database: str) -> str:
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", USER, database)
+        return self.url(database)
+
+    def _postmaster(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def _ready(self) -> bool:
+        done = subprocess.run(
+            [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        )
+        return done.returncode == 0
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = self._as_user(str(self._bin / name), *arguments)
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
+
+    def _as_user(self, *command: str) -> list[str]:
+        return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else list(command)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Postgres]:
+    folder = binaries()
+    assert folder is not None, "no PostgreSQL binaries on this machine"
+    server = Postgres(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
