@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import orjson
-from sqlalchemy import BigInteger, Date, DateTime, Dialect, Integer, MetaData, String, Text
+from sqlalchemy import BigInteger, Date, DateTime, Dialect, Integer, MetaData, String, Table, Text
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -124,3 +124,10 @@ class Row(DeclarativeBase):
         datetime: Instant,
         date: Date,
     }
+
+
+def table_of(row: type[Row]) -> Table:
+    """The table behind a declared row, for statements that build no objects."""
+    table = row.__table__
+    assert isinstance(table, Table), "every row is declared on a table of its own"
+    return table

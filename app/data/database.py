@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Row as Result, Table, event, insert, make_url, text
+from sqlalchemy import Row, Table, event, insert, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -28,6 +28,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.errors import ConfigurationError, DatabaseUnavailable
+
+
+class LostRace(Exception):
+    """Another node did the same first. The transaction is run again and sees what it wrote."""
+
+
+Record = Row[*tuple[Any, ...]]
+"""One row of an answer."""
 
 Tx = AsyncConnection
 """An open transaction. Whoever starts the work opens it; nobody inside commits or rolls back."""
@@ -97,7 +105,7 @@ async def insert_once(
     *,
     key: Iterable[ColumnElement[Any]],
     returning: Sequence[ColumnElement[Any]],
-) -> Sequence[Result[Any]]:
+) -> Sequence[Record]:
     """Insert the rows whose key is not there yet; answer the new ones only."""
     dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(key))
@@ -142,7 +150,7 @@ def normalized(url: str) -> URL:
 
 def is_worth_retrying(error: BaseException) -> bool:
     """Whether the transaction lost a race that the database itself broke up."""
-    return _sqlstate(error) in _TRY_AGAIN
+    return isinstance(error, LostRace) or _sqlstate(error) in _TRY_AGAIN
 
 
 @contextlib.asynccontextmanager

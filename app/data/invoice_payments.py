@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
@@ -44,8 +44,11 @@ class InvoicePayment(Row):
     charge_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     stripe_customer_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     claimed_invoice_id: Mapped[Ref | None] = mapped_column(info=HIDDEN)
+    # The number of our own attempt that made the intent; NULL for a payment made elsewhere.
+    attempt: Mapped[int | None] = mapped_column(info=HIDDEN)
     amount_refunded: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
     amount_lost: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
+    disputed: Mapped[bool] = mapped_column(default=False, info=HIDDEN)
     counted: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
 
@@ -55,4 +58,12 @@ class InvoicePayment(Row):
         Index("ix_invoice_payment_client_id", "client_id", "id"),
         Index("ix_invoice_payment_charge_id", "charge_id"),
         Index("ix_invoice_payment_amount", "amount"),
+        # Intents of ours that wait: bank debits under way, and intents never confirmed.
+        Index(
+            "ix_invoice_payment_waiting",
+            "state",
+            "id",
+            sqlite_where=text("state IN (0, 1, 2)"),
+            postgresql_where=text("state IN (0, 1, 2)"),
+        ),
     )

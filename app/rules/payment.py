@@ -1,8 +1,8 @@
 """What Stripe can tell us about one payment, which news wins, and how much of it counts."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
@@ -53,15 +53,34 @@ class Reversal:
 
 
 @dataclass(frozen=True, slots=True)
+class Reversed:
+    """What went back of one payment in all, and whether a dispute is open."""
+
+    refunded: Decimal = Decimal(0)
+    lost: Decimal = Decimal(0)
+    disputed: bool = False
+
+
+NOTHING_BACK = Reversed()
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentNews:
-    """One report on one payment, from a webhook, from our own charge or from reconciliation."""
+    """One report on one payment, from a webhook, from our own charge or from reconciliation.
+
+    `attempt` is the number of our own charge attempt that made the intent. `state` is None when
+    the report only links things: an intent to its invoice, money to its way back. `at` is Stripe's
+    own time of the report.
+    """
 
     intent_id: str
     at: datetime
     currency: str
     amount: Decimal | None = None
     state: PaymentState | None = None
+    intent_at: datetime | None = None
     invoice_id: int | None = None
+    attempt: int | None = None
     charge_id: str | None = None
     customer_id: str | None = None
     reason: str | None = None
@@ -69,6 +88,59 @@ class PaymentNews:
     reversal: Reversal | None = None
     event_id: int | None = None
     response: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """All we know of one PaymentIntent's money: what the reports so far amount to."""
+
+    intent_id: str
+    state: PaymentState
+    state_at: datetime
+    amount: Decimal
+    currency: str
+    intent_at: datetime | None = None
+    invoice_id: int | None = None
+    claimed_invoice_id: int | None = None
+    client_id: int | None = None
+    attempt: int | None = None
+    charge_id: str | None = None
+    customer_id: str | None = None
+    reason: str | None = None
+    method: str | None = None
+    event_id: int | None = None
+    response: str | None = None
+    back: Reversed = NOTHING_BACK
+
+    @property
+    def counted(self) -> Decimal:
+        """How much of it counts towards its invoice; never less than nothing."""
+        if self.state != PaymentState.SUCCEEDED:
+            return Decimal(0)
+        return max(self.amount - self.back.refunded - self.back.lost, Decimal(0))
+
+    @property
+    def is_pending(self) -> bool:
+        """A bank debit under way: no other way to pay may start until it ends."""
+        return self.state == PaymentState.PROCESSING
+
+    @property
+    def is_reversed(self) -> bool:
+        """Money went back or is contested, so a person decides what happens next."""
+        return bool(self.back.refunded or self.back.lost or self.back.disputed)
+
+    @property
+    def status(self) -> PaymentStatus:
+        if self.state != PaymentState.SUCCEEDED:
+            return PaymentStatus(self.state)
+        if self.back.lost:
+            return PaymentStatus.DISPUTE_LOST
+        if self.back.disputed:
+            return PaymentStatus.DISPUTED
+        if self.back.refunded:
+            whole = self.back.refunded >= self.amount
+            return PaymentStatus.REFUNDED if whole else PaymentStatus.PART_REFUNDED
+        return PaymentStatus.SUCCEEDED
 
 
 # A refund that failed gives the money back to us, and it can fail after it had succeeded.
@@ -99,17 +171,75 @@ _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
 _DISPUTE_OPEN = frozenset({"needs_response", "under_review"})
 
 
-def newer(
-    known: tuple[PaymentState, datetime], seen: tuple[PaymentState, datetime]
-) -> tuple[PaymentState, datetime]:
-    """Which of two reports stands, whatever order they arrive in.
+# When nothing is known of an intent's state, any report of it is later than this.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
-    An end (succeeded, canceled) beats everything else; `failed` is no end, for the same intent may
-    be tried again. Between two that are no end, the later at Stripe stands, then the higher state.
+
+def first_known(news: PaymentNews) -> Payment:
+    """A payment as its first report shows it."""
+    return Payment(
+        intent_id=news.intent_id,
+        state=PaymentState.CREATED if news.state is None else news.state,
+        state_at=LONG_AGO if news.state is None else news.at,
+        amount=news.amount or Decimal(0),
+        currency=news.currency,
+        intent_at=news.intent_at,
+        claimed_invoice_id=news.invoice_id,
+        attempt=news.attempt,
+        charge_id=news.charge_id,
+        customer_id=news.customer_id,
+        reason=news.reason,
+        method=news.method,
+        event_id=news.event_id,
+        response=news.response,
+    )
+
+
+def merged(known: Payment, news: PaymentNews) -> Payment:
+    """What is known after one more report, whatever order reports arrive in."""
+    linked = replace(
+        known,
+        claimed_invoice_id=known.claimed_invoice_id or news.invoice_id,
+        attempt=known.attempt or news.attempt,
+        customer_id=known.customer_id or news.customer_id,
+        intent_at=known.intent_at or news.intent_at,
+        method=known.method or news.method,
+        response=news.response or known.response,
+    )
+    if news.state is None:
+        return replace(linked, amount=_amount(known, PaymentState.CREATED, news.amount))
+    if not _stands(known, news.state, news.at):
+        return linked
+    return replace(
+        linked,
+        state=news.state,
+        state_at=news.at,
+        amount=_amount(known, news.state, news.amount),
+        charge_id=news.charge_id or known.charge_id,
+        reason=news.reason,
+        event_id=news.event_id or known.event_id,
+    )
+
+
+def _stands(known: Payment, seen: PaymentState, at: datetime) -> bool:
+    """Whether a report replaces what is known.
+
+    An end (succeeded, canceled) beats everything else, and success beats a cancellation. `failed`
+    is no end, for the same intent may be tried again. Between two that are no end, the later at
+    Stripe stands, then the higher state.
     """
-    if known[0] in FINAL or seen[0] in FINAL:
-        return max(known, seen)
-    return max(known, seen, key=lambda report: (report[1], report[0]))
+    if known.state in FINAL or seen in FINAL:
+        return seen > known.state
+    return (at, seen) > (known.state_at, known.state)
+
+
+def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decimal:
+    """What was received once it has been received; until then the largest amount asked for."""
+    if state == PaymentState.SUCCEEDED and seen is not None:
+        return seen
+    if seen is None or known.state == PaymentState.SUCCEEDED:
+        return known.amount
+    return max(known.amount, seen)
 
 
 def later_reversal(known: Reversal, seen: Reversal) -> Reversal:
@@ -121,13 +251,6 @@ def later_reversal(known: Reversal, seen: Reversal) -> Reversal:
             return max(known, seen, key=lambda one: (_REFUND_RANK.get(one.status, 0), one.amount))
         case ReversalKind.DISPUTE:
             return max(known, seen, key=lambda one: (_DISPUTE_RANK.get(one.status, 0), one.amount))
-
-
-@dataclass(frozen=True, slots=True)
-class Reversed:
-    refunded: Decimal = Decimal(0)
-    lost: Decimal = Decimal(0)
-    disputed: bool = False
 
 
 def reversed_of(reversals: Iterable[Reversal]) -> Reversed:
@@ -150,23 +273,3 @@ def reversed_of(reversals: Iterable[Reversal]) -> Reversed:
                 lost += one.amount if one.status in _LOST else 0
                 disputed |= one.status in _DISPUTE_OPEN
     return Reversed(max(stood, total - failed), lost, disputed)
-
-
-def counted(state: PaymentState, amount: Decimal, back: Reversed) -> Decimal:
-    """How much of a payment counts towards its invoice; never less than nothing."""
-    if state != PaymentState.SUCCEEDED:
-        return Decimal(0)
-    return max(amount - back.refunded - back.lost, Decimal(0))
-
-
-def status(state: PaymentState, amount: Decimal, back: Reversed) -> PaymentStatus:
-    if state != PaymentState.SUCCEEDED:
-        return PaymentStatus(state)
-    if back.lost:
-        return PaymentStatus.DISPUTE_LOST
-    if back.disputed:
-        return PaymentStatus.DISPUTED
-    if back.refunded:
-        whole = back.refunded >= amount
-        return PaymentStatus.REFUNDED if whole else PaymentStatus.PART_REFUNDED
-    return PaymentStatus.SUCCEEDED

@@ -375,8 +375,10 @@ def upgrade() -> None:
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
             nullable=True,
         ),
+        sa.Column("attempt", sa.Integer(), nullable=True),
         sa.Column("amount_refunded", columns.Exact(), nullable=False),
         sa.Column("amount_lost", columns.Exact(), nullable=False),
+        sa.Column("disputed", sa.Boolean(), nullable=False),
         sa.Column("counted", columns.Exact(), nullable=False),
         sa.Column("extra", columns.Json(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -394,6 +396,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_invoice_payment_charge_id", ["charge_id"], unique=False)
         batch_op.create_index("ix_invoice_payment_client_id", ["client_id", "id"], unique=False)
         batch_op.create_index("ix_invoice_payment_invoice_id", ["invoice_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_payment_waiting",
+            ["state", "id"],
+            unique=False,
+            sqlite_where=sa.text("state IN (0, 1, 2)"),
+            postgresql_where=sa.text("state IN (0, 1, 2)"),
+        )
         batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
 
     seed()
@@ -417,6 +426,11 @@ def seed() -> None:
 def downgrade() -> None:
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")
+        batch_op.drop_index(
+            "ix_invoice_payment_waiting",
+            sqlite_where=sa.text("state IN (0, 1, 2)"),
+            postgresql_where=sa.text("state IN (0, 1, 2)"),
+        )
         batch_op.drop_index("ix_invoice_payment_invoice_id")
         batch_op.drop_index("ix_invoice_payment_client_id")
         batch_op.drop_index("ix_invoice_payment_charge_id")

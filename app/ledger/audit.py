@@ -1,0 +1,44 @@
+"""Who changed what on an invoice: one InvoiceChange a field, written in one statement a batch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.data.columns import table_of
+from app.data.database import Tx, insert_many
+from app.data.invoices import InvoiceChange
+
+CHANGES = table_of(InvoiceChange)
+# HaloPSA keeps nvarchar(4000); longer values are cut there too.
+VALUE_MAX = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    invoice_id: int
+    field_name: str
+    old: object
+    new: object
+    line_id: int | None = None
+
+
+async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -> None:
+    rows = [
+        {
+            "invoice_id": change.invoice_id,
+            "invoice_line_id": change.line_id,
+            "type_id": 0,
+            "field_id": 0,
+            "field_name": change.field_name,
+            "old_value": _shown(change.old),
+            "new_value": _shown(change.new),
+            "who": who,
+            "datetime": now,
+        }
+        for change in changes
+    ]
+    await insert_many(tx, CHANGES, rows)
+
+
+def _shown(value: object) -> str | None:
+    return None if value is None else str(value)[:VALUE_MAX]

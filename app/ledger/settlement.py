@@ -1,0 +1,551 @@
+"""The only writer of what has been paid: payments, and what each invoice still owes.
+
+Every way to pay ends here, keyed by the PaymentIntent's id, so that a webhook and our own charge
+cannot disagree, whichever comes first. Locks are taken in one order: invoices by id, payments by
+intent, money going back by id. The caller holds the transaction.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from sqlalchemy import bindparam, case, func, insert, select, update
+
+from app.data.clients import Client
+from app.data.columns import table_of
+from app.data.database import LostRace, Record, Tx, insert_once
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.data.stripe_records import StripeReversal
+from app.errors import InvalidField, NotFound, Refused
+from app.ledger import audit
+from app.rules import money
+from app.rules.invoice import Balance, balance
+from app.rules.payment import (
+    LONG_AGO,
+    NOTHING_BACK,
+    Payment,
+    PaymentNews,
+    PaymentState,
+    Reversal,
+    ReversalKind,
+    Reversed,
+    first_known,
+    later_reversal,
+    merged,
+    reversed_of,
+)
+
+PAYMENTS = table_of(InvoicePayment)
+INVOICES = table_of(Invoice)
+REVERSALS = table_of(StripeReversal)
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a batch came to. Refusals are keyed by intent: the news was kept, and waits."""
+
+    refused: dict[str, str] = field(default_factory=dict)
+    paid_invoice_ids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A payment somebody enters by hand; `values` are further columns of InvoicePayment."""
+
+    invoice_id: int | None
+    amount: Decimal
+    date: datetime
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str) -> Recorded:
+    """Book a batch of reports on payments. The same batch may come again, in any order."""
+    if not news:
+        return Recorded()
+    intents = sorted({one.intent_id for one in news})
+    invoices = await _locked_invoices(tx, await _invoice_ids(tx, intents, news))
+    known = await _locked_payments(tx, intents)
+    _assert_locked(known.values(), invoices)
+    back = await _reversed(tx, intents, news)
+    after = _folded(known, news, back)
+    refused = {one.intent_id: "no payment is known for this intent yet" for one in news}
+    for intent, payment in after.items():
+        after[intent], why = _attached(payment, invoices)
+        refused.pop(intent)
+        if why:
+            refused[intent] = why
+    await _name_clients(tx, after)
+    await _write_payments(tx, known, after, now)
+    paid = await _settle(tx, invoices, _deltas(known, after), now=now, who=who)
+    return Recorded(refused, paid)
+
+
+async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) -> list[int]:
+    """Book payments entered by hand; answers their ids in the order given."""
+    named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
+    invoices = await _locked_invoices(tx, named)
+    rows = [_entered(entry, invoices, now) for entry in entries]
+    ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
+    await resettle(tx, named, now=now, who=who)
+    return [cast(int, one) for one in ids]
+
+
+async def assign(
+    tx: Tx, payment_id: int, invoice_id: int | None, *, now: datetime, who: str
+) -> None:
+    """Say which invoice a payment is for, or that it is for none."""
+    found = await tx.scalar(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id == payment_id))
+    invoices = await _locked_invoices(tx, {one for one in (found, invoice_id) if one is not None})
+    payment = (
+        await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == payment_id).with_for_update())
+    ).one_or_none()
+    if payment is None:
+        raise NotFound("InvoicePayment", payment_id)
+    if payment.invoice_id != found:
+        raise LostRace
+    client_id = payment.client_id
+    if invoice_id is not None:
+        invoice = _must_exist(invoices, invoice_id)
+        if invoice.currency_iso != payment.currency_iso:
+            raise Refused(_other_currency(payment.currency_iso, invoice))
+        client_id = invoice.client_id
+    await tx.execute(
+        update(PAYMENTS)
+        .where(PAYMENTS.c.id == payment_id)
+        .values(invoice_id=invoice_id, client_id=client_id)
+    )
+    await resettle(tx, list(invoices), now=now, who=who)
+
+
+async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
+    """Work out anew what invoices owe, from all their payments. The caller has locked them."""
+    invoices = await _locked_invoices(tx, invoice_ids)
+    sums = await tx.execute(
+        select(
+            PAYMENTS.c.invoice_id,
+            func.sum(PAYMENTS.c.counted).label("paid"),
+            func.sum(_as_int(PAYMENTS.c.state == PaymentState.PROCESSING)).label("pending"),
+            func.sum(_as_int(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0)).label(
+                "reversed"
+            ),
+        )
+        .where(PAYMENTS.c.invoice_id.in_(invoices))
+        .group_by(PAYMENTS.c.invoice_id)
+    )
+    found = {row.invoice_id: row for row in sums}
+    deltas = {}
+    for invoice_id, invoice in invoices.items():
+        row = found.get(invoice_id)
+        deltas[invoice_id] = _Delta(
+            paid=(row.paid if row else _ZERO) - invoice.amountpaid,
+            pending=(row.pending if row else 0) - invoice.payments_pending,
+            reversed=(row.reversed if row else 0) - invoice.payments_reversed,
+        )
+    await _settle(tx, invoices, deltas, now=now, who=who)
+
+
+# --- reading under locks ---------------------------------------------------------------------
+
+
+async def _invoice_ids(tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]) -> set[int]:
+    booked = await tx.scalars(
+        select(PAYMENTS.c.invoice_id).where(
+            PAYMENTS.c.intent_id.in_(intents), PAYMENTS.c.invoice_id.is_not(None)
+        )
+    )
+    return {one.invoice_id for one in news if one.invoice_id is not None} | set(booked)
+
+
+_OF_INVOICE = (
+    INVOICES.c.id,
+    INVOICES.c.client_id,
+    INVOICES.c.currency_iso,
+    INVOICES.c.voided,
+    INVOICES.c.is_recurring_invoice,
+    INVOICES.c.total,
+    INVOICES.c.amountpaid,
+    INVOICES.c.amountdue,
+    INVOICES.c.paymentstatus,
+    INVOICES.c.payments_pending,
+    INVOICES.c.payments_reversed,
+    INVOICES.c.datepaid,
+)
+
+
+async def _locked_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
+    if not ids:
+        return {}
+    found = await tx.execute(
+        select(*_OF_INVOICE)
+        .where(INVOICES.c.id.in_(sorted(ids)))
+        .order_by(INVOICES.c.id)
+        .with_for_update()
+    )
+    return {row.id: row for row in found}
+
+
+async def _locked_payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
+    found = await tx.execute(
+        select(*_OF_PAYMENT)
+        .where(PAYMENTS.c.intent_id.in_(intents))
+        .order_by(PAYMENTS.c.intent_id)
+        .with_for_update()
+    )
+    return {row.intent_id: _payment(row) for row in found}
+
+
+_OF_PAYMENT = (
+    PAYMENTS.c.intent_id,
+    PAYMENTS.c.invoice_id,
+    PAYMENTS.c.claimed_invoice_id,
+    PAYMENTS.c.client_id,
+    PAYMENTS.c.amount,
+    PAYMENTS.c.currency_iso,
+    PAYMENTS.c.intent_date,
+    PAYMENTS.c.intent_response,
+    PAYMENTS.c.webhook_event_id,
+    PAYMENTS.c.state,
+    PAYMENTS.c.state_at,
+    PAYMENTS.c.reason,
+    PAYMENTS.c.attempt,
+    PAYMENTS.c.charge_id,
+    PAYMENTS.c.stripe_customer_id,
+    PAYMENTS.c.payment_method_name,
+    PAYMENTS.c.amount_refunded,
+    PAYMENTS.c.amount_lost,
+    PAYMENTS.c.disputed,
+)
+
+
+def _payment(row: Record) -> Payment:
+    return Payment(
+        intent_id=row.intent_id,
+        state=PaymentState(row.state),
+        state_at=row.state_at,
+        amount=row.amount,
+        currency=row.currency_iso,
+        intent_at=row.intent_date,
+        invoice_id=row.invoice_id,
+        claimed_invoice_id=row.claimed_invoice_id,
+        client_id=row.client_id,
+        attempt=row.attempt,
+        charge_id=row.charge_id,
+        customer_id=row.stripe_customer_id,
+        reason=row.reason,
+        method=row.payment_method_name,
+        event_id=row.webhook_event_id,
+        response=row.intent_response,
+        back=Reversed(row.amount_refunded, row.amount_lost, row.disputed),
+    )
+
+
+def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, Record]) -> None:
+    """A payment that was assigned between our first look and our lock starts us over."""
+    if any(one.invoice_id is not None and one.invoice_id not in invoices for one in payments):
+        raise LostRace
+
+
+# --- money going back ------------------------------------------------------------------------
+
+
+async def _reversed(
+    tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
+) -> dict[str, Reversed]:
+    """What went back of each intent in all, with this batch's reports written down."""
+    found = await tx.execute(
+        select(REVERSALS)
+        .where(REVERSALS.c.intent_id.in_(intents))
+        .order_by(REVERSALS.c.id)
+        .with_for_update()
+    )
+    known = {
+        row.id: (row.intent_id, Reversal(row.id, ReversalKind(row.kind), row.amount, row.status))
+        for row in found
+    }
+    after = dict(known)
+    for one in news:
+        if one.reversal:
+            before = after.get(one.reversal.id)
+            seen = later_reversal(before[1], one.reversal) if before else one.reversal
+            after[seen.id] = (one.intent_id, seen)
+    await _write_reversals(tx, known, after)
+    by_intent: dict[str, list[Reversal]] = {}
+    for intent_id, reversal in after.values():
+        by_intent.setdefault(intent_id, []).append(reversal)
+    return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
+
+
+async def _write_reversals(
+    tx: Tx,
+    known: Mapping[str, tuple[str, Reversal]],
+    after: Mapping[str, tuple[str, Reversal]],
+) -> None:
+    new = [
+        {"id": one.id, "kind": one.kind, "intent_id": intent_id, "amount": one.amount,
+         "status": one.status}
+        for _, (intent_id, one) in sorted(after.items())
+        if one.id not in known
+    ]  # fmt: skip
+    if new:
+        key = [REVERSALS.c.id]
+        if len(await insert_once(tx, REVERSALS, new, key=key, returning=key)) < len(new):
+            raise LostRace
+    changed = [
+        {"b_id": one.id, "b_amount": one.amount, "b_status": one.status}
+        for key_, (_, one) in after.items()
+        if key_ in known and known[key_][1] != one
+    ]
+    if changed:
+        await tx.execute(
+            update(REVERSALS)
+            .where(REVERSALS.c.id == bindparam("b_id"))
+            .values(amount=bindparam("b_amount"), status=bindparam("b_status")),
+            changed,
+        )
+
+
+# --- payments --------------------------------------------------------------------------------
+
+
+def _folded(
+    known: Mapping[str, Payment], news: Iterable[PaymentNews], back: Mapping[str, Reversed]
+) -> dict[str, Payment]:
+    """Each intent's payment after all its reports. Money going back alone makes no payment."""
+    after = dict(known)
+    for one in sorted(news, key=lambda report: report.reversal is not None):
+        before = after.get(one.intent_id)
+        if before is not None:
+            after[one.intent_id] = merged(before, one) if one.reversal is None else before
+        elif one.reversal is None:
+            after[one.intent_id] = first_known(one)
+    return {
+        intent: replace(payment, back=back.get(intent, NOTHING_BACK))
+        for intent, payment in after.items()
+    }
+
+
+def _attached(payment: Payment, invoices: Mapping[int, Record]) -> tuple[Payment, str | None]:
+    """The payment with the invoice it claims, or the reason why it stays without one."""
+    if payment.invoice_id is not None or payment.claimed_invoice_id is None:
+        return payment, None
+    invoice = invoices.get(payment.claimed_invoice_id)
+    if invoice is None or invoice.is_recurring_invoice:
+        return payment, f"invoice {payment.claimed_invoice_id} does not exist"
+    if invoice.currency_iso != payment.currency:
+        return payment, _other_currency(payment.currency, invoice)
+    return replace(payment, invoice_id=invoice.id, client_id=invoice.client_id), None
+
+
+def _other_currency(currency: str, invoice: Record) -> str:
+    return f"the payment is in {currency}, invoice {invoice.id} in {invoice.currency_iso}"
+
+
+async def _name_clients(tx: Tx, payments: dict[str, Payment]) -> None:
+    """An unassigned payment still shows whose it is, when we know the Stripe customer."""
+    wanted = {
+        one.customer_id for one in payments.values() if one.client_id is None and one.customer_id
+    }
+    if not wanted:
+        return
+    found = await tx.execute(
+        select(Client.id, Client.stripe_customer_id).where(Client.stripe_customer_id.in_(wanted))
+    )
+    client_of = {row.stripe_customer_id: row.id for row in found}
+    for intent, one in payments.items():
+        if one.client_id is None and one.customer_id in client_of:
+            payments[intent] = replace(one, client_id=client_of[one.customer_id])
+
+
+async def _write_payments(
+    tx: Tx, known: Mapping[str, Payment], after: Mapping[str, Payment], now: datetime
+) -> None:
+    new = [_columns(after[intent], now) for intent in sorted(after.keys() - known.keys())]
+    if new:
+        found = await insert_once(
+            tx, PAYMENTS, new, key=[PAYMENTS.c.intent_id], returning=[PAYMENTS.c.intent_id]
+        )
+        if len(found) < len(new):
+            raise LostRace
+    changed = [
+        {f"b_{name}": value for name, value in _columns(payment, now).items()}
+        for intent, payment in sorted(after.items())
+        if intent in known and known[intent] != payment
+    ]
+    if changed:
+        await tx.execute(_UPDATE_PAYMENT, changed)
+
+
+def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
+    return {
+        "intent_id": payment.intent_id,
+        "invoice_id": payment.invoice_id,
+        "claimed_invoice_id": payment.claimed_invoice_id,
+        "client_id": payment.client_id,
+        "date": max(payment.state_at, payment.intent_at or LONG_AGO),
+        "amount": payment.amount,
+        "currency_iso": payment.currency,
+        "status": payment.status,
+        "intent_date": payment.intent_at,
+        "intent_response": payment.response,
+        "webhook_event_id": payment.event_id,
+        "webhook_received_date": now if payment.event_id else None,
+        "state": payment.state,
+        "state_at": payment.state_at,
+        "reason": payment.reason,
+        "attempt": payment.attempt,
+        "charge_id": payment.charge_id,
+        "stripe_customer_id": payment.customer_id,
+        "payment_method_name": payment.method,
+        "amount_refunded": payment.back.refunded,
+        "amount_lost": payment.back.lost,
+        "disputed": payment.back.disputed,
+        "counted": payment.counted,
+        "method": STRIPE_METHOD,
+        "module_id": STRIPE_MODULE,
+    }
+
+
+# Nobody documents HaloPSA's numbers; docs/compatibility.md publishes these.
+STRIPE_METHOD = 1
+STRIPE_MODULE = 1
+
+_WRITTEN = list(_columns(Payment("", PaymentState.CREATED, LONG_AGO, _ZERO, ""), LONG_AGO))
+_UPDATE_PAYMENT = (
+    update(PAYMENTS)
+    .where(PAYMENTS.c.intent_id == bindparam("b_intent_id"))
+    .values({name: bindparam(f"b_{name}") for name in _WRITTEN if name != "intent_id"})
+)
+
+
+def _entered(entry: Entry, invoices: Mapping[int, Record], now: datetime) -> dict[str, Any]:
+    if entry.invoice_id is None:
+        raise InvalidField("invoice_id", "a payment entered by hand needs an invoice")
+    invoice = _must_exist(invoices, entry.invoice_id)
+    if entry.amount <= 0:
+        raise InvalidField("amount", "a payment is more than nothing")
+    money.to_minor(entry.amount, invoice.currency_iso)
+    if invoice.voided:
+        raise Refused(f"invoice {invoice.id} is voided and takes no payment")
+    if invoice.payments_pending:
+        raise Refused(f"a payment of invoice {invoice.id} is still processing; wait for its end")
+    return {
+        **entry.values,
+        "invoice_id": invoice.id,
+        "client_id": invoice.client_id,
+        "date": entry.date,
+        "amount": entry.amount,
+        "currency_iso": invoice.currency_iso,
+        "status": PaymentState.SUCCEEDED,
+        "state": PaymentState.SUCCEEDED,
+        "state_at": now,
+        "counted": entry.amount,
+    }
+
+
+def _must_exist(invoices: Mapping[int, Record], invoice_id: int) -> Record:
+    invoice = invoices.get(invoice_id)
+    if invoice is None or invoice.is_recurring_invoice:
+        raise NotFound("Invoice", invoice_id)
+    return invoice
+
+
+# --- what invoices owe -----------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Delta:
+    paid: Decimal = _ZERO
+    pending: int = 0
+    reversed: int = 0
+
+    def add(self, payment: Payment, sign: int) -> None:
+        self.paid += sign * payment.counted
+        self.pending += sign * payment.is_pending
+        self.reversed += sign * payment.is_reversed
+
+
+def _deltas(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, _Delta]:
+    """How each invoice's sums move: the old payment taken out, the new one put in."""
+    deltas: dict[int, _Delta] = {}
+    for payments, sign in ((known, -1), (after, 1)):
+        for payment in payments.values():
+            if payment.invoice_id is not None:
+                deltas.setdefault(payment.invoice_id, _Delta()).add(payment, sign)
+    return deltas
+
+
+async def _settle(
+    tx: Tx,
+    invoices: Mapping[int, Record],
+    deltas: Mapping[int, _Delta],
+    *,
+    now: datetime,
+    who: str,
+) -> frozenset[int]:
+    """Write what each invoice owes now, with its audit rows; answers the invoices that are paid."""
+    rows, changes, paid = [], [], set()
+    for invoice_id, delta in sorted(deltas.items()):
+        invoice = invoices[invoice_id]
+        owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
+        if invoice.voided:
+            owed = replace(owed, remaining=_ZERO)
+        rows.append(_owed_columns(invoice, owed, delta, now))
+        changes += _changes(invoice, owed)
+        if owed.status == PAID:
+            paid.add(invoice_id)
+    if rows:
+        await tx.execute(_UPDATE_INVOICE, rows)
+        await audit.write(tx, changes, who=who, now=now)
+    return frozenset(paid)
+
+
+PAID = balance(Decimal(1), (Decimal(1),)).status
+
+
+def _owed_columns(invoice: Record, owed: Balance, delta: _Delta, now: datetime) -> dict[str, Any]:
+    return {
+        "b_id": invoice.id,
+        "b_amountpaid": owed.paid,
+        "b_amountdue": owed.remaining,
+        "b_paymentstatus": owed.status,
+        "b_payments_pending": invoice.payments_pending + delta.pending,
+        "b_payments_reversed": invoice.payments_reversed + delta.reversed,
+        "b_datepaid": (invoice.datepaid or now) if owed.status == PAID else None,
+        "b_last_modified": now,
+    }
+
+
+_UPDATE_INVOICE = (
+    update(INVOICES)
+    .where(INVOICES.c.id == bindparam("b_id"))
+    .values(
+        amountpaid=bindparam("b_amountpaid"),
+        amountdue=bindparam("b_amountdue"),
+        paymentstatus=bindparam("b_paymentstatus"),
+        payments_pending=bindparam("b_payments_pending"),
+        payments_reversed=bindparam("b_payments_reversed"),
+        datepaid=bindparam("b_datepaid"),
+        last_modified=bindparam("b_last_modified"),
+    )
+)
+
+
+def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
+    before_and_after = (
+        ("amountpaid", invoice.amountpaid, owed.paid),
+        ("paymentstatus", invoice.paymentstatus, owed.status.value),
+    )
+    return [
+        audit.Change(invoice.id, name, old, new)
+        for name, old, new in before_and_after
+        if old != new
+    ]
+
+
+def _as_int(condition: Any) -> Any:
+    return case((condition, 1), else_=0)

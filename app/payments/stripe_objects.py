@@ -1,0 +1,221 @@
+"""What Stripe's objects say, in our own words. Reads every API version's shape; trusts none."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from app.errors import BadEvent, InvalidField
+from app.rules import money
+from app.rules.payment import PaymentNews, PaymentState, Reversal, ReversalKind
+from app.rules.retry import Decline
+
+Object = Mapping[str, Any]
+
+_STATES = {
+    "requires_payment_method": PaymentState.CREATED,
+    "requires_confirmation": PaymentState.CREATED,
+    "requires_capture": PaymentState.CREATED,
+    "requires_action": PaymentState.REQUIRES_ACTION,
+    "processing": PaymentState.PROCESSING,
+    "canceled": PaymentState.CANCELED,
+    "succeeded": PaymentState.SUCCEEDED,
+}
+_ID_MAX = 255
+_BIGINT_MAX = 2**63 - 1
+
+
+def intent_news(
+    intent: Object, *, at: datetime, event_id: int | None = None, response: str | None = None
+) -> PaymentNews:
+    """The report that a PaymentIntent is, from an event or an answer of the API."""
+    currency = currency_of(intent)
+    state = intent_state(intent)
+    received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
+    return PaymentNews(
+        intent_id=id_of(intent, "id"),
+        at=at,
+        currency=currency,
+        amount=amount_of(intent, "amount_received" if received else "amount", currency),
+        state=state,
+        intent_at=instant_of(intent, "created"),
+        invoice_id=metadata_number(intent, "invoice_id"),
+        attempt=metadata_number(intent, "attempt"),
+        charge_id=charge_id(intent),
+        customer_id=reference(intent.get("customer")),
+        reason=decline_of(intent).why if state == PaymentState.FAILED else None,
+        method=method_name(intent),
+        event_id=event_id,
+        response=response,
+    )
+
+
+def intent_state(intent: Object) -> PaymentState:
+    """An intent that waits for a payment method after an error has failed; one without is new."""
+    state = _STATES.get(str(intent.get("status")), PaymentState.CREATED)
+    waits = intent.get("status") in {"requires_payment_method", "requires_confirmation"}
+    return PaymentState.FAILED if waits and intent.get("last_payment_error") else state
+
+
+def session_news(session: Object, *, at: datetime) -> PaymentNews | None:
+    """Which intent a Checkout Session made, for which invoice, and whether it is paid.
+
+    None for a session that made no PaymentIntent. A payment link names the invoice by its
+    `client_reference_id`, our own sessions by `metadata[invoice_id]`.
+    """
+    intent_id = reference(session.get("payment_intent"))
+    if intent_id is None:
+        return None
+    currency = currency_of(session)
+    named = metadata_number(session, "invoice_id")
+    return PaymentNews(
+        intent_id=intent_id,
+        at=at,
+        currency=currency,
+        amount=amount_of(session, "amount_total", currency),
+        state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
+        invoice_id=named if named is not None else number(session.get("client_reference_id")),
+        customer_id=reference(session.get("customer")),
+    )
+
+
+def refund_news(refund: Object, *, at: datetime) -> PaymentNews:
+    return _reversal_news(refund, ReversalKind.REFUND, "amount", at, charge=refund.get("charge"))
+
+
+def dispute_news(dispute: Object, *, at: datetime) -> PaymentNews:
+    return _reversal_news(dispute, ReversalKind.DISPUTE, "amount", at, charge=dispute.get("charge"))
+
+
+def charge_refunded_news(charge: Object, *, at: datetime) -> list[PaymentNews]:
+    """A charge's running total of refunds, and the refunds themselves where the shape has them."""
+    total = _reversal_news(
+        charge, ReversalKind.CHARGE, "amount_refunded", at, charge=charge.get("id")
+    )
+    listed = (charge.get("refunds") or {}).get("data") or []
+    return [total, *(refund_news({**_of_charge(charge), **one}, at=at) for one in listed)]
+
+
+def _of_charge(charge: Object) -> dict[str, Any]:
+    return {"payment_intent": charge.get("payment_intent"), "charge": charge.get("id")}
+
+
+def _reversal_news(
+    thing: Object, kind: ReversalKind, amount: str, at: datetime, *, charge: Any
+) -> PaymentNews:
+    intent_id = reference(thing.get("payment_intent"))
+    if intent_id is None:
+        raise BadEvent(f"{kind} {thing.get('id')} names no PaymentIntent")
+    currency = currency_of(thing)
+    reversal = Reversal(
+        id=id_of(thing, "id"),
+        kind=kind,
+        amount=amount_of(thing, amount, currency),
+        status=str(thing.get("status")),
+    )
+    return PaymentNews(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
+
+
+def decline_of(intent: Object) -> Decline:
+    """Why the intent's last try failed, with the network's own words where the charge has them."""
+    error = intent.get("last_payment_error") or {}
+    method = error.get("payment_method") or {}
+    return Decline(
+        code=error.get("code"),
+        decline_code=error.get("decline_code"),
+        advice_code=error.get("advice_code"),
+        network_advice_code=error.get("network_advice_code"),
+        network_decline_code=error.get("network_decline_code"),
+        method=method.get("type") or "card",
+        message=error.get("message"),
+    )
+
+
+def failed_charge_id(intent: Object) -> str | None:
+    """The charge that the intent's last error is about."""
+    return reference((intent.get("last_payment_error") or {}).get("charge"))
+
+
+def charge_id(intent: Object) -> str | None:
+    """The newest charge: `latest_charge`, or the head of `charges.data` before 2022-11-15."""
+    latest = reference(intent.get("latest_charge"))
+    if latest is None:
+        older = (intent.get("charges") or {}).get("data") or [None]
+        latest = reference(older[0])
+    return latest
+
+
+def method_name(intent: Object) -> str | None:
+    """A person's words for what was charged, such as `visa 4242`, where the object tells."""
+    charge = intent.get("latest_charge")
+    if not isinstance(charge, Mapping):
+        charge = ((intent.get("charges") or {}).get("data") or [{}])[0]
+    details = charge.get("payment_method_details")
+    if not isinstance(details, Mapping):
+        details = (intent.get("last_payment_error") or {}).get("payment_method")
+    return described_method(details) if isinstance(details, Mapping) else None
+
+
+def described_method(method: Object) -> str | None:
+    kind = method.get("type")
+    details = method.get(kind) if isinstance(kind, str) else None
+    if not isinstance(kind, str) or not isinstance(details, Mapping):
+        return kind if isinstance(kind, str) else None
+    name = details.get("brand") or details.get("bank_name") or kind
+    return f"{name} {details.get('last4') or ''}".strip()
+
+
+# --- reading one field -----------------------------------------------------------------------
+
+
+def id_of(thing: Object, field: str) -> str:
+    found = reference(thing.get(field))
+    if found is None:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an id")
+    return found
+
+
+def reference(value: Any) -> str | None:
+    """The id that a field holds, whether the object is expanded in it or not."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    usable = isinstance(value, str) and 0 < len(value) <= _ID_MAX and value.isprintable()
+    return value if usable else None
+
+
+def number(value: Any) -> int | None:
+    """A positive whole number written as text, as metadata holds it."""
+    text = str(value).strip() if isinstance(value, str | int) else ""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        return None
+    found = int(text)
+    return found if 0 < found <= _BIGINT_MAX else None
+
+
+def metadata_number(thing: Object, name: str) -> int | None:
+    metadata = thing.get("metadata")
+    return number(metadata.get(name)) if isinstance(metadata, Mapping) else None
+
+
+def amount_of(thing: Object, field: str, currency: str) -> Decimal:
+    value = thing.get(field)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= money.MINOR_MAX:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {value!r}")
+    return money.from_minor(value, currency)
+
+
+def currency_of(thing: Object) -> str:
+    try:
+        return money.currency_code(str(thing.get("currency")))
+    except InvalidField as error:
+        raise BadEvent(error.message) from None
+
+
+def instant_of(thing: Object, field: str) -> datetime | None:
+    value = thing.get(field)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
