@@ -1,0 +1,2 @@
+"""A Stripe stand-in over real HTTP that keeps Stripe's promises, breaks them on request, and judges
+what was charged."""

@@ -1,0 +1,214 @@
+"""How a payment method behaves: by Stripe's test names, or by steps, one per confirm."""
+
+import re
+from dataclasses import dataclass, field
+
+BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
+
+# The codes of Stripe's decline list, by the advice that comes with them. The advice of the first
+# seven is measured
+# (generic_decline, insufficient_funds, processing_error, lost_card, stolen_card, expired_card,
+# incorrect_cvc);
+# `fraudulent` measurably has none; the rest follows the documented next steps.
+_TRY_AGAIN = (
+    "generic_decline insufficient_funds processing_error do_not_honor issuer_not_available "
+    "try_again_later "
+    "reenter_transaction approve_with_id call_issuer no_action_taken card_velocity_exceeded "
+    "withdrawal_count_limit_exceeded"
+)
+_NEVER_AGAIN = (
+    "lost_card stolen_card pickup_card revocation_of_authorization "
+    "revocation_of_all_authorizations "
+    "highest_risk_level stop_payment_order"
+)
+_CONFIRM_DATA = (
+    "expired_card incorrect_cvc incorrect_number incorrect_zip invalid_cvc invalid_expiry_month "
+    "invalid_number"
+)
+_NO_ADVICE = (
+    "fraudulent authentication_required authentication_not_handled card_not_supported "
+    "currency_not_supported "
+    "duplicate_transaction invalid_account invalid_amount invalid_pin merchant_blacklist "
+    "mobile_device_authentication_required new_account_information_available not_permitted "
+    "pin_try_exceeded "
+    "restricted_card security_violation service_not_allowed testmode_decline "
+    "transaction_not_allowed"
+)
+ADVICE: dict[str, str | None] = {
+    **dict.fromkeys(_TRY_AGAIN.split(), "try_again_later"),
+    **dict.fromkeys(_NEVER_AGAIN.split(), "do_not_try_again"),
+    **dict.fromkeys(_CONFIRM_DATA.split(), "confirm_card_data"),
+    **dict.fromkeys(_NO_ADVICE.split()),
+}
+# These decline codes are themselves the error's `code`; every other comes under `card_declined`.
+_OWN_CODE = {
+    "expired_card",
+    "incorrect_cvc",
+    "incorrect_number",
+    "incorrect_zip",
+    "invalid_cvc",
+    "invalid_expiry_month",
+    "invalid_number",
+    "processing_error",
+    "authentication_required",
+}
+_PARAM = {"expired_card": "exp_month", "incorrect_cvc": "cvc", "incorrect_number": "number"}
+_NETWORK_ADVICE = {"confirm_card_data": "01", "try_again_later": "02", "do_not_try_again": "03"}
+_NETWORK_DECLINE = {
+    "insufficient_funds": "51",
+    "lost_card": "41",
+    "stolen_card": "43",
+    "pickup_card": "04",
+    "expired_card": "54",
+    "incorrect_cvc": "82",
+    "processing_error": "96",
+    "authentication_required": "1A",
+}
+_MESSAGES = {
+    "insufficient_funds": "Your card has insufficient funds.",
+    "expired_card": "Your card has expired.",
+    "incorrect_cvc": "Your card's security code is incorrect.",
+    "incorrect_number": "Your card number is incorrect.",
+    "processing_error": "An error occurred while processing your card. Try again in a little bit.",
+    "authentication_required": "Your card was declined. This transaction requires authentication.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """What the card network said, as it stands on the error, on last_payment_error and on the
+    charge's outcome."""
+
+    decline_code: str
+
+    @property
+    def code(self) -> str:
+        return self.decline_code if self.decline_code in _OWN_CODE else "card_declined"
+
+    @property
+    def advice_code(self) -> str | None:
+        return ADVICE[self.decline_code]
+
+    @property
+    def network_advice_code(self) -> str | None:
+        return _NETWORK_ADVICE.get(self.advice_code or "")
+
+    @property
+    def network_decline_code(self) -> str | None:
+        return None if self.is_blocked else _NETWORK_DECLINE.get(self.decline_code, "05")
+
+    @property
+    def is_blocked(self) -> bool:
+        """Stopped before the network saw it."""
+        return self.decline_code == "highest_risk_level"
+
+    @property
+    def param(self) -> str | None:
+        return _PARAM.get(self.decline_code)
+
+    @property
+    def message(self) -> str:
+        return _MESSAGES.get(self.decline_code, "Your card was declined.")
+
+
+@dataclass(slots=True)
+class Instrument:
+    """What lies behind a payment method: its steps, and what has become of it."""
+
+    steps: list[str]
+    refund: str = "succeeded"
+    mandate: str | None = None
+    is_set_up: bool = False
+    is_spent: bool = False
+    is_detached: bool = False
+    taken: int = field(default=0)
+
+    def next_step(self) -> str:
+        """One step per confirm; the last one repeats."""
+        step = self.steps[min(self.taken, len(self.steps) - 1)]
+        self.taken += 1
+        return step
+
+
+@dataclass(frozen=True, slots=True)
+class Specimen:
+    """One of Stripe's test payment methods."""
+
+    type: str = "card"
+    step: str = "succeed"
+    refund: str = "succeeded"
+    brand: str = "visa"
+    last4: str = "4242"
+
+
+_CARDS = {
+    "": Specimen(),
+    "visa": Specimen(),
+    "visa_debit": Specimen(last4="5556"),
+    "mastercard": Specimen(brand="mastercard", last4="4444"),
+    "amex": Specimen(brand="amex", last4="8431"),
+    "discover": Specimen(brand="discover", last4="9424"),
+    "chargeDeclined": Specimen(step="generic_decline", last4="0002"),
+    "chargeCustomerFail": Specimen(step="generic_decline", last4="0341"),
+    "chargeDeclinedInsufficientFunds": Specimen(step="insufficient_funds", last4="9995"),
+    "chargeDeclinedLostCard": Specimen(step="lost_card", last4="9987"),
+    "chargeDeclinedStolenCard": Specimen(step="stolen_card", last4="9979"),
+    "chargeDeclinedExpiredCard": Specimen(step="expired_card", last4="0069"),
+    "chargeDeclinedIncorrectCvc": Specimen(step="incorrect_cvc", last4="0127"),
+    "chargeDeclinedProcessingError": Specimen(step="processing_error", last4="0119"),
+    "chargeDeclinedFraudulent": Specimen(step="fraudulent", last4="0019"),
+    "chargeDeclinedVelocityLimitExceeded": Specimen(step="card_velocity_exceeded", last4="6975"),
+    "radarBlock": Specimen(step="highest_risk_level", last4="0019"),
+    "authenticationRequired": Specimen(step="authentication_required", last4="3184"),
+    "authenticationRequiredOnSetup": Specimen(
+        step="authentication_required_on_setup", last4="3155"
+    ),
+    "createDispute": Specimen(step="dispute", last4="0259"),
+    "pendingRefund": Specimen(refund="pending", last4="7726"),
+    "refundFail": Specimen(refund="fails", last4="5126"),
+}
+_BANKS = {"usBankAccount": "us_bank_account", "sepaDebit": "sepa_debit", "bacsDebit": "bacs_debit"}
+_SUCCESSES = {"", "success", "processing"}
+
+
+def specimen(token: str) -> Specimen | None:
+    """pm_card_visa, pm_card_visa_chargeDeclined, pm_usBankAccount_insufficientFunds; None when it
+    is no test name."""
+    if token.startswith("pm_card"):
+        name = token.removeprefix("pm_card").removeprefix("_")
+        return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))
+    _, _, rest = token.partition("_")
+    bank, _, outcome = rest.partition("_")
+    if bank not in _BANKS:
+        return None
+    return Specimen(type=_BANKS[bank], step=_bank_step(outcome), last4="6789")
+
+
+def _bank_step(outcome: str) -> str:
+    if outcome in _SUCCESSES:
+        return "bank_debit_succeeds"
+    return "bank_debit_fails:" + re.sub(r"(?<!^)(?=[A-Z])", "_", outcome).lower()
+
+
+def checked_steps(steps: list[str], method_type: str) -> list[str]:
+    """The steps in the words of their kind of method; an unknown one is the test author's typing
+    error."""
+    if not steps:
+        raise ValueError("behaviour needs at least one step")
+    return [_checked(step, method_type) for step in steps]
+
+
+def _checked(step: str, method_type: str) -> str:
+    is_bank = method_type in BANK_DEBITS
+    if step.startswith("bank_debit_"):
+        if not is_bank:
+            raise ValueError(f"{step} needs a bank debit, not {method_type}")
+        return step
+    if (
+        step not in {"succeed", "dispute", "authentication_required_on_setup"}
+        and step not in ADVICE
+    ):
+        raise ValueError(f"unknown behaviour: {step}")
+    if not is_bank:
+        return step
+    return "bank_debit_succeeds" if step == "succeed" else f"bank_debit_fails:{step}"

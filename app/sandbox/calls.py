@@ -1,0 +1,239 @@
+"""The calls of Stripe's API that the sandbox answers: URL, the parameters Stripe takes there, and
+who carries it out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.sandbox import (
+    charges,
+    checkout,
+    customers,
+    disputes,
+    happenings,
+    intents,
+    methods,
+    objects,
+    refunds,
+    searching,
+    setups,
+)
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One endpoint; limits, faults and the log go by its `name`: method and path template."""
+
+    name: str
+    run: Callable[..., Obj]
+    params: frozenset[str]
+    required: tuple[str, ...] = ()
+
+    @property
+    def is_write(self) -> bool:
+        return self.name.startswith("POST ")
+
+
+def _call(name: str, run: Callable[..., Obj], params: str = "", required: str = "") -> Call:
+    return Call(name, run, frozenset(["expand", *params.split()]), tuple(required.split()))
+
+
+def account(state: State, params: Obj) -> Obj:
+    return objects.account("acct_1Sandbox", 1_700_000_000)
+
+
+_PAGE = "created limit starting_after ending_before"
+# Names from stripe-python 16.1.0's parameter types, and the older ones that the API still takes
+# (stripe-mock does).
+_CUSTOMER = (
+    "address balance business_name cash_balance description email individual_name invoice_prefix "
+    "invoice_settings "
+    "metadata name next_invoice_sequence phone preferred_locales shipping source tax tax_exempt "
+    "validate"
+)
+_INTENT = (
+    "allowed_payment_method_types amount amount_details application_fee_amount capture_method "
+    "currency customer "
+    "customer_account description excluded_payment_method_types hooks metadata payment_details "
+    "payment_method "
+    "payment_method_configuration payment_method_data payment_method_options payment_method_types "
+    "receipt_email "
+    "setup_future_usage shipping statement_descriptor statement_descriptor_suffix transfer_data "
+    "transfer_group"
+)
+_INTENT_CONFIRM = (
+    "allowed_payment_method_types amount_details amount_to_confirm capture_method "
+    "confirmation_token "
+    "error_on_requires_action excluded_payment_method_types hooks mandate mandate_data "
+    "off_session payment_details "
+    "payment_method payment_method_data payment_method_options payment_method_types radar_options "
+    "receipt_email "
+    "return_url setup_future_usage shipping use_stripe_sdk"
+)
+_SETUP = (
+    "allowed_payment_method_types attach_to_self automatic_payment_methods confirm "
+    "confirmation_token customer "
+    "customer_account description excluded_payment_method_types flow_directions mandate_data "
+    "metadata on_behalf_of "
+    "payment_method payment_method_configuration payment_method_data payment_method_options "
+    "payment_method_types "
+    "return_url single_use usage use_stripe_sdk"
+)
+_SETUP_CONFIRM = (
+    "allowed_payment_method_types confirmation_token mandate_data payment_method "
+    "payment_method_data "
+    "payment_method_options return_url use_stripe_sdk"
+)
+_SESSION = (
+    "adaptive_pricing after_expiration allow_promotion_codes allowed_payment_method_types "
+    "automatic_tax "
+    "billing_address_collection branding_settings cancel_url client_reference_id "
+    "consent_collection currency "
+    "custom_fields custom_text customer customer_account customer_creation customer_email "
+    "customer_update discounts "
+    "excluded_payment_method_types expires_at integration_identifier invoice_creation line_items "
+    "locale "
+    "managed_payments metadata mode name_collection optional_items origin_context "
+    "payment_intent_data "
+    "payment_method_collection payment_method_configuration payment_method_data "
+    "payment_method_options "
+    "payment_method_types permissions phone_number_collection redirect_on_completion return_url "
+    "saved_payment_method_options setup_intent_data shipping_address_collection shipping_options "
+    "submit_type "
+    "subscription_data success_url tax_id_collection ui_mode wallet_options"
+)
+_REFUND = (
+    "amount charge currency customer instructions_email metadata origin payment_intent reason "
+    "refund_application_fee "
+    "reverse_transfer"
+)
+
+CALLS = (
+    _call("GET /v1/account", account),
+    _call(
+        "POST /v1/customers", customers.create, f"{_CUSTOMER} payment_method tax_id_data test_clock"
+    ),
+    _call("GET /v1/customers", customers.listing, f"{_PAGE} email test_clock"),
+    _call("GET /v1/customers/{id}", customers.retrieve),
+    _call("POST /v1/customers/{id}", customers.update, f"{_CUSTOMER} default_source"),
+    _call("DELETE /v1/customers/{id}", customers.delete),
+    _call(
+        "GET /v1/customers/{id}/payment_methods",
+        methods.of_customer,
+        f"{_PAGE} allow_redisplay type",
+    ),
+    _call("GET /v1/customers/{id}/payment_methods/{id}", methods.one_of_customer),
+    _call(
+        "POST /v1/payment_methods",
+        methods.create,
+        "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
+        "customer payment_method",
+        "type",
+    ),
+    _call(
+        "GET /v1/payment_methods",
+        methods.listing,
+        f"{_PAGE} allow_redisplay customer customer_account type",
+    ),
+    _call("GET /v1/payment_methods/{id}", methods.retrieve),
+    _call(
+        "POST /v1/payment_methods/{id}",
+        methods.update,
+        "allow_redisplay billing_details card metadata us_bank_account",
+    ),
+    _call(
+        "POST /v1/payment_methods/{id}/attach",
+        methods.attach,
+        "customer customer_account",
+        "customer",
+    ),
+    _call("POST /v1/payment_methods/{id}/detach", methods.detach),
+    _call(
+        "POST /v1/payment_intents",
+        intents.create,
+        f"{_INTENT} {_INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
+        "on_behalf_of",
+        "amount currency",
+    ),
+    _call("GET /v1/payment_intents", intents.listing, f"{_PAGE} customer customer_account"),
+    _call("GET /v1/payment_intents/search", searching.intents, "limit page query", "query"),
+    _call("GET /v1/payment_intents/{id}", intents.retrieve, "client_secret"),
+    _call("POST /v1/payment_intents/{id}", intents.update, _INTENT),
+    _call("POST /v1/payment_intents/{id}/confirm", intents.confirm, _INTENT_CONFIRM),
+    _call("POST /v1/payment_intents/{id}/cancel", intents.cancel, "cancellation_reason"),
+    _call("GET /v1/charges", charges.listing, f"{_PAGE} customer payment_intent transfer_group"),
+    _call("GET /v1/charges/{id}", charges.retrieve),
+    _call(
+        "POST /v1/charges/{id}",
+        charges.update,
+        "customer description fraud_details metadata receipt_email shipping transfer_group",
+    ),
+    _call("POST /v1/refunds", refunds.create, _REFUND),
+    _call("GET /v1/refunds", refunds.listing, f"{_PAGE} charge payment_intent"),
+    _call("GET /v1/refunds/{id}", refunds.retrieve),
+    _call("POST /v1/refunds/{id}", refunds.update, "metadata"),
+    _call("POST /v1/refunds/{id}/cancel", refunds.cancel),
+    _call("GET /v1/disputes", disputes.listing, f"{_PAGE} charge payment_intent"),
+    _call("GET /v1/disputes/{id}", disputes.retrieve),
+    _call("POST /v1/disputes/{id}/close", disputes.close),
+    _call("POST /v1/setup_intents", setups.create, _SETUP),
+    _call(
+        "GET /v1/setup_intents",
+        setups.listing,
+        f"{_PAGE} attach_to_self customer customer_account payment_method",
+    ),
+    _call("GET /v1/setup_intents/{id}", setups.retrieve, "client_secret"),
+    _call("POST /v1/setup_intents/{id}/confirm", setups.confirm, _SETUP_CONFIRM),
+    _call("POST /v1/setup_intents/{id}/cancel", setups.cancel, "cancellation_reason"),
+    _call("GET /v1/mandates/{id}", setups.mandate),
+    _call("POST /v1/checkout/sessions", checkout.create, _SESSION),
+    _call(
+        "GET /v1/checkout/sessions",
+        checkout.listing,
+        f"{_PAGE} customer customer_account customer_details payment_intent payment_link status "
+        "subscription",
+    ),
+    _call("GET /v1/checkout/sessions/{id}", checkout.retrieve),
+    _call("POST /v1/checkout/sessions/{id}/expire", checkout.expire),
+    _call("GET /v1/events", happenings.listing, f"{_PAGE} delivery_success type types"),
+    _call("GET /v1/events/{id}", happenings.retrieve),
+)
+NAMES = frozenset(call.name for call in CALLS)
+
+
+class Node:
+    """One path segment: what may follow it, and the calls that end here by method."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, Node] = {}
+        self.calls: dict[str, Call] = {}
+
+
+def _tree() -> Node:
+    root = Node()
+    for call in CALLS:
+        method, _, path = call.name.partition(" ")
+        node = root
+        for segment in path.strip("/").split("/"):
+            node = node.children.setdefault(segment, Node())
+        node.calls[method] = call
+    return root
+
+
+_ROOT = _tree()
+
+
+def found(method: str, path: str) -> tuple[Call, list[str]] | None:
+    """The call of this URL and the ids in it; a literal segment wins over an id."""
+    node, ids = _ROOT, []
+    for segment in path.strip("/").split("/"):
+        child = node.children.get(segment)
+        if child is None:
+            child = node.children.get("{id}")
+            ids.append(segment)
+        if child is None:
+            return None
+        node = child
+    call = node.calls.get(method)
+    return (call, ids) if call else None

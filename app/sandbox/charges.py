@@ -1,0 +1,27 @@
+"""Charges, as they are read; charging.py makes them."""
+
+from app.sandbox import lists
+from app.sandbox.customers import merged
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+
+def retrieve(state: State, params: Obj, charge_id: str) -> Obj:
+    return state.find("charges", charge_id)
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(state, "charges", params, "/v1/charges", "payment_intent", "customer")
+
+
+def update(state: State, params: Obj, charge_id: str) -> Obj:
+    charge = state.find("charges", charge_id)
+    changes: Obj = {
+        name: params[name] for name in ("description", "receipt_email") if name in params
+    }
+    changes["metadata"] = merged(charge["metadata"], params.get("metadata"))
+    previous = {name: charge[name] for name in changes if charge[name] != changes[name]}
+    charge = state.change(charge, **changes)
+    if previous:
+        state.emit("charge.updated", charge, previous)
+    return charge

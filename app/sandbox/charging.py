@@ -1,0 +1,309 @@
+"""One attempt to pay a PaymentIntent: it succeeds at most once, and only here is money taken."""
+
+from dataclasses import dataclass
+
+from app.sandbox import disputes, objects, refusals
+from app.sandbox.behaviour import BANK_DEBITS, Decline, Instrument
+from app.sandbox.judge import Taken
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a confirm says beside its payment method."""
+
+    off_session: bool = False
+    error_on_requires_action: bool = False
+    return_url: str | None = None
+    mandate: str | None = None
+    has_mandate_data: bool = False
+
+
+def attempt(state: State, intent: Obj, terms: Terms) -> Obj:
+    """The intent afterwards: succeeded, processing or requires_action; any refusal has already
+    changed it."""
+    method = state.find("payment_methods", intent["payment_method"], param="payment_method")
+    instrument = state.instruments[method["id"]]
+    _refuse_what_cannot_start(state, intent, method, terms)
+    if method["type"] in BANK_DEBITS:
+        return _debit(state, intent, method, _mandate(state, intent, method, terms))
+    instrument.is_spent = True
+    match instrument.next_step():
+        case "succeed":
+            return _succeed(state, intent, method)
+        case "dispute":
+            paid = _succeed(state, intent, method)
+            disputes.open_on(
+                state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
+            )
+            return paid
+        case "authentication_required_on_setup" if instrument.is_set_up:
+            return _succeed(state, intent, method)
+        case "authentication_required" | "authentication_required_on_setup":
+            return _authenticate(state, intent, method, terms)
+        case decline_code:
+            raise _declined(state, intent, method, Decline(decline_code))
+
+
+def finish_action(state: State, intent: Obj, *, succeeded: bool) -> Obj:
+    """The customer has come back from 3-D Secure."""
+    method = state.find("payment_methods", intent["payment_method"])
+    if succeeded:
+        return _succeed(state, intent, method)
+    message = (
+        "The provided PaymentMethod has failed authentication. You can provide "
+        "payment_method_data or a new one."
+    )
+    error = {
+        "type": "invalid_request_error",
+        "code": "payment_intent_authentication_failure",
+        "message": message,
+    }
+    return _failed(state, intent, {**error, "payment_method": method})
+
+
+def _refuse_what_cannot_start(state: State, intent: Obj, method: Obj, terms: Terms) -> None:
+    if method["customer"] is None and state.instruments[method["id"]].is_spent:
+        intent = state.change(intent, status="requires_payment_method", payment_method=None)
+        message = (
+            "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
+            "attachment, "
+            "or was detached from a Customer. It may not be used again."
+        )
+        raise refusals.invalid(message, payment_intent=intent)
+    if intent["statement_descriptor"] and method["type"] == "card":
+        message = (
+            "The `statement_descriptor` parameter is not supported for card; use "
+            "`statement_descriptor_suffix`."
+        )
+        raise refusals.invalid(message, param="statement_descriptor", payment_intent=intent)
+    if _needs_return_url(intent) and not terms.return_url and not terms.off_session:
+        message = (
+            "This PaymentIntent is configured to accept payment methods enabled in your "
+            "Dashboard. Because some of "
+            "these might redirect your customer off of your page, you must provide a `return_url`."
+        )
+        raise refusals.invalid(message, payment_intent=intent)
+
+
+def _needs_return_url(intent: Obj) -> bool:
+    automatic = intent["automatic_payment_methods"] or {}
+    return bool(automatic.get("enabled")) and automatic.get("allow_redirects") != "never"
+
+
+def _succeed(state: State, intent: Obj, method: Obj) -> Obj:
+    charge = _new_charge(state, intent, method, prefix="ch")
+    return _paid(state, intent, state.add(charge, charge["payment_intent"], charge["customer"]))
+
+
+def _new_charge(
+    state: State, intent: Obj, method: Obj, *, prefix: str, mandate: str | None = None
+) -> Obj:
+    return objects.charge(state.ids.new(prefix), state.clock.stamp(), intent, method, mandate)
+
+
+def _paid(state: State, intent: Obj, charge: Obj) -> Obj:
+    if intent["status"] == "succeeded":
+        raise AssertionError("a PaymentIntent has at most one successful charge")
+    charge = state.change(
+        charge,
+        status="succeeded",
+        paid=True,
+        amount_captured=charge["amount"],
+        receipt_url=_receipt(charge),
+    )
+    intent = state.change(
+        intent,
+        status="succeeded",
+        amount_received=intent["amount"],
+        latest_charge=charge["id"],
+        last_payment_error=None,
+        next_action=None,
+        processing=None,
+    )
+    state.ledger.took(_taken(state, intent, charge))
+    state.emit("charge.succeeded", charge)
+    state.emit("payment_intent.succeeded", intent)
+    booked = state.change(charge, balance_transaction=state.ids.new("txn"))
+    state.emit("charge.updated", booked, {"balance_transaction": None})
+    return intent
+
+
+def _receipt(charge: Obj) -> str:
+    return f"https://pay.stripe.com/receipts/{charge['id']}"
+
+
+def _taken(state: State, intent: Obj, charge: Obj) -> Taken:
+    """The judge also reads a session's metadata, which Stripe does not copy to the intent."""
+    sessions = state["sessions"].rows(intent["id"])
+    metadata = {**(sessions[0]["metadata"] if sessions else {}), **charge["metadata"]}
+    return Taken(
+        charge=charge["id"],
+        payment_intent=intent["id"],
+        customer=charge["customer"],
+        amount=charge["amount"],
+        currency=charge["currency"],
+        metadata=metadata,
+        at=state.clock.now(),
+    )
+
+
+def _authenticate(state: State, intent: Obj, method: Obj, terms: Terms) -> Obj:
+    if terms.error_on_requires_action:
+        raise _unattended(state, intent, method)
+    if terms.off_session:
+        raise _declined(state, intent, method, Decline("authentication_required"))
+    redirect = {
+        "redirect_to_url": {"return_url": terms.return_url, "url": _hook(intent)},
+        "type": "redirect_to_url",
+    }
+    action = (
+        redirect
+        if terms.return_url
+        else {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
+    )
+    intent = state.change(intent, status="requires_action", next_action=action)
+    state.emit("payment_intent.requires_action", intent)
+    return intent
+
+
+def _hook(intent: Obj) -> str:
+    return f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent['id']}"
+
+
+def _unattended(state: State, intent: Obj, method: Obj) -> refusals.Refusal:
+    """error_on_requires_action: refused before a charge is tried; the decline code tells."""
+    error = {
+        "code": "authentication_required",
+        "decline_code": "authentication_not_handled",
+        "message": (
+            "This payment required an authentication action to complete, but "
+            "`error_on_requires_action` was set."
+        ),
+        "payment_method": method,
+    }
+    intent = _failed(state, intent, {"type": "card_error", **error})
+    return refusals.card_error({**error, "payment_intent": intent})
+
+
+def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> refusals.Refusal:
+    failure = {
+        "status": "failed",
+        "failure_code": decline.code,
+        "failure_message": decline.message,
+        "captured": False,
+    }
+    charge = {
+        **_new_charge(state, intent, method, prefix="ch"),
+        **failure,
+        "outcome": objects.declined_outcome(decline),
+    }
+    state.add(charge, intent["id"], intent["customer"])
+    error = {
+        "advice_code": decline.advice_code,
+        "charge": charge["id"],
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
+        "message": decline.message,
+        "network_advice_code": decline.network_advice_code,
+        "network_decline_code": decline.network_decline_code,
+        "param": decline.param,
+        "payment_method": method,
+    }
+    known = {key: value for key, value in error.items() if value is not None}
+    state.emit("charge.failed", charge)
+    intent = _failed(state, intent, {**known, "type": "card_error"}, latest_charge=charge["id"])
+    return refusals.card_error({**known, "payment_intent": intent})
+
+
+def _failed(state: State, intent: Obj, error: Obj, **changes: object) -> Obj:
+    """Open again for another method: the refused one stands on the error only."""
+    intent = state.change(
+        intent,
+        status="requires_payment_method",
+        payment_method=None,
+        last_payment_error=error,
+        next_action=None,
+        processing=None,
+        **changes,
+    )
+    state.emit("payment_intent.payment_failed", intent)
+    return intent
+
+
+def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
+    """A bank debit needs a mandate; without one the intent waits in requires_confirmation (400, no
+    code, no param)."""
+    instrument = state.instruments[method["id"]]
+    if terms.has_mandate_data:
+        instrument.mandate = new_mandate(state, method)
+    mandate = terms.mandate or instrument.mandate
+    if mandate is None:
+        intent = state.change(intent, status="requires_confirmation")
+        message = (
+            "This PaymentIntent requires a mandate, but no existing mandate was found for "
+            f"{method['id']}. Collect one "
+            "with a SetupIntent, or provide `mandate_data`."
+        )
+        raise refusals.invalid(message, payment_intent=intent)
+    return str(state.find("mandates", mandate, param="mandate")["id"])
+
+
+def new_mandate(state: State, method: Obj) -> str:
+    return str(
+        state.add(objects.mandate(state.ids.new("mandate"), state.clock.stamp(), method))["id"]
+    )
+
+
+def _debit(state: State, intent: Obj, method: Obj, mandate: str) -> Obj:
+    """Processing at once; the bank answers after a delay of the sandbox clock."""
+    instrument: Instrument = state.instruments[method["id"]]
+    _, _, failure = instrument.next_step().partition(":")
+    charge = _new_charge(state, intent, method, prefix="py", mandate=mandate)
+    charge = state.add({**charge, "status": "pending"}, intent["id"], intent["customer"])
+    intent = state.change(
+        intent,
+        status="processing",
+        latest_charge=charge["id"],
+        processing={"type": method["type"]},
+        last_payment_error=None,
+    )
+    state.emit("charge.pending", charge)
+    state.emit("payment_intent.processing", intent)
+    state.clock.after(
+        state.delays.bank_debit, lambda: _bank_answered(state, intent["id"], charge["id"], failure)
+    )
+    return intent
+
+
+def _bank_answered(state: State, intent_id: str, charge_id: str, failure: str) -> None:
+    intent, charge = state.find("payment_intents", intent_id), state.find("charges", charge_id)
+    if not failure:
+        _paid(state, intent, charge)
+        return
+    charge = state.change(
+        charge,
+        status="failed",
+        captured=False,
+        failure_code=failure,
+        failure_message="The payment failed.",
+    )
+    state.emit("charge.failed", charge)
+    _failed(state, intent, _bank_error(state, charge, failure))
+
+
+def _bank_error(state: State, charge: Obj, failure: str) -> Obj:
+    """Turned round against cards: ACH has the reason in `code`, the others a general code;
+    decline_code is generic."""
+    method = state.find("payment_methods", charge["payment_method"])
+    is_ach = method["type"] == "us_bank_account"
+    return {
+        "type": "card_error",
+        "charge": charge["id"],
+        "code": failure if is_ach else "payment_intent_payment_attempt_failed",
+        "decline_code": "generic_decline",
+        "message": "The payment failed.",
+        "payment_method": method,
+    }

@@ -1,0 +1,188 @@
+"""Checkout sessions: a page of Stripe's that the customer completes, or lets expire."""
+
+from app.sandbox import amounts, charging, lists, methods, objects, refusals
+from app.sandbox.charging import Terms
+from app.sandbox.customers import merged
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+_COPIED = (
+    "success_url cancel_url client_reference_id customer customer_email payment_method_types "
+    "ui_mode locale submit_type "
+    "customer_creation"
+).split()
+
+
+def create(state: State, params: Obj) -> Obj:
+    """Mode payment with price_data lines; there is no PaymentIntent before the customer pays."""
+    if params.get("mode", "payment") != "payment":
+        raise refusals.invalid(
+            f"This sandbox offers mode=payment, not {params['mode']}.", param="mode"
+        )
+    if params.get("customer"):
+        state.living_customer(params["customer"], param="customer")
+    currency, total = _total(params.get("line_items"))
+    amounts.checked(total, currency)
+    now = state.clock.stamp()
+    fields: Obj = {name: params[name] for name in _COPIED if name in params}
+    fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
+    fields |= {
+        "metadata": merged({}, params.get("metadata")),
+        "expires_at": params.get("expires_at", now + state.delays.checkout),
+    }
+    session_id = f"cs_test_{state.ids.text('cs', 58)}"
+    session = state.add(objects.checkout_session(session_id, now, fields), params.get("customer"))
+    state.checkout_intents[session_id] = params.get("payment_intent_data") or {}
+    state.clock.at(session["expires_at"], lambda: _expire_if_open(state, session_id))
+    return session
+
+
+def _total(lines: object) -> tuple[str, int]:
+    if not isinstance(lines, list) or not lines:
+        raise refusals.malformed(
+            "Missing required param: line_items.", param="line_items", code="parameter_missing"
+        )
+    prices = [_price(line, at) for at, line in enumerate(lines)]
+    currencies = {currency for currency, _ in prices}
+    if len(currencies) > 1:
+        raise refusals.invalid("All line items must have the same currency.", param="line_items")
+    return currencies.pop(), sum(amount for _, amount in prices)
+
+
+def _price(line: Obj, at: int) -> tuple[str, int]:
+    if "price" in line:
+        raise refusals.missing(
+            "price", line["price"], param=f"line_items[{at}][price]", in_path=False
+        )
+    price = line.get("price_data") or {}
+    if "currency" not in price or "unit_amount" not in price:
+        param = f"line_items[{at}][price_data]"
+        raise refusals.malformed(
+            f"Missing required param: {param}.", param=param, code="parameter_missing"
+        )
+    try:
+        return price["currency"].lower(), int(price["unit_amount"]) * int(line.get("quantity", 1))
+    except ValueError:
+        param = f"line_items[{at}]"
+        raise refusals.malformed(
+            "Invalid integer", param=param, code="parameter_invalid_integer"
+        ) from None
+
+
+def retrieve(state: State, params: Obj, session_id: str) -> Obj:
+    return state.find("sessions", session_id)
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(
+        state, "sessions", params, "/v1/checkout/sessions", "payment_intent", "customer", "status"
+    )
+
+
+def expire(state: State, params: Obj, session_id: str) -> Obj:
+    session = state.find("sessions", session_id)
+    if session["status"] != "open":
+        message = (
+            'Only Checkout Sessions with a status in ["open"] can be expired. '
+            "This Checkout Session has a status of "
+            f"`{session['status']}`."
+        )
+        raise refusals.invalid(message)
+    return _expired(state, session)
+
+
+def _expire_if_open(state: State, session_id: str) -> None:
+    session = state.find("sessions", session_id)
+    if session["status"] == "open":
+        _expired(state, session)
+
+
+def _expired(state: State, session: Obj) -> Obj:
+    session = state.change(session, status="expired", url=None)
+    state.emit("checkout.session.expired", session)
+    return session
+
+
+def complete(state: State, session_id: str, token: str) -> Obj:
+    """The customer pays with this method. A declined card leaves the session open, with its intent
+    to try again."""
+    session = state.find("sessions", session_id)
+    if session["status"] != "open":
+        raise ValueError(f"{session_id} is {session['status']}")
+    method = methods.named(state, token)
+    session, intent = _with_intent(state, session, method)
+    terms = Terms(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
+    try:
+        intent = charging.attempt(state, intent, terms)
+    except refusals.Refusal:
+        return session
+    if intent["status"] == "requires_action":
+        intent = charging.finish_action(state, intent, succeeded=True)
+    return _completed(state, session, intent, method)
+
+
+def _with_intent(state: State, session: Obj, method: Obj) -> tuple[Obj, Obj]:
+    if session["payment_intent"] is not None:
+        intent = state.find("payment_intents", session["payment_intent"])
+        return session, state.change(
+            intent, payment_method=method["id"], status="requires_confirmation"
+        )
+    intent = _new_intent(state, session, method)
+    session = state.change(session, payment_intent=intent["id"])
+    state["sessions"].index(session["id"], intent["id"])
+    return session, intent
+
+
+def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
+    """Its metadata is what payment_intent_data gave; the session's own is not copied."""
+    given = state.checkout_intents[session["id"]]
+    fields: Obj = {
+        name: given[name]
+        for name in ("description", "setup_future_usage", "receipt_email")
+        if name in given
+    }
+    fields |= {
+        "amount": session["amount_total"],
+        "currency": session["currency"],
+        "customer": session["customer"],
+    }
+    fields |= {
+        "metadata": merged({}, given.get("metadata")),
+        "payment_method": method["id"],
+        "payment_method_types": [method["type"]],
+    }
+    new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
+    intent = state.add(
+        objects.payment_intent(new_id, state.clock.stamp(), secret, fields), session["customer"]
+    )
+    state.emit("payment_intent.created", intent)
+    return intent
+
+
+def _completed(state: State, session: Obj, intent: Obj, method: Obj) -> Obj:
+    is_paid = intent["status"] == "succeeded"
+    billing = method["billing_details"]
+    session = state.change(
+        session,
+        status="complete",
+        payment_status="paid" if is_paid else "unpaid",
+        url=None,
+        customer_details=objects.guest(
+            session["customer_email"] or billing["email"], billing["name"]
+        ),
+    )
+    state.emit("checkout.session.completed", session)
+    if not is_paid:
+        # Set after the bank's own timer of the same delay, so the intent has its answer by then.
+        state.clock.after(state.delays.bank_debit, lambda: _async_ended(state, session["id"]))
+    return session
+
+
+def _async_ended(state: State, session_id: str) -> None:
+    session = state.find("sessions", session_id)
+    intent = state.find("payment_intents", session["payment_intent"])
+    if intent["status"] == "succeeded":
+        session = state.change(session, payment_status="paid")
+        state.emit("checkout.session.async_payment_succeeded", session)
+    else:
+        state.emit("checkout.session.async_payment_failed", session)

@@ -1,0 +1,232 @@
+"""The sandbox's controls over HTTP, for tests in other processes: JSON in, JSON out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from app.sandbox.refusals import Refusal
+
+if TYPE_CHECKING:
+    from app.sandbox.server import Sandbox
+
+Body = dict[str, Any]
+
+_PAGE = """\
+Paydue sandbox: a stateful stand-in for Stripe's API, for tests and demos. No money moves.
+
+API       /v1/...   any key sk_test_...; form-encoded, as Stripe's SDKs send it
+
+Controls  /_sandbox/...   JSON in, JSON out
+  GET    status                  counts, 429s, undelivered events
+  GET    ledger                  successful charges, double charges, net by invoice
+  GET    events                  every Event object, oldest first; ?after=N skips the first N
+  GET    requests                the log of API requests
+  GET    deliveries              the log of webhook attempts
+  POST   customers               {"id", "payment_method", "behaviour": [...], "default", "email"}
+  POST   endpoints               {"url", "secrets": [...], "mode": "auto" or "held",
+                                  "rendering": "new" or "old", "types": [...]}
+  POST   faults                  {"match": "POST /v1/payment_intents/{id}/confirm",
+                                  "kind": "drop", "hang", "truncate", "status", "html200",
+                                  "rate_limit", "lock_timeout", "conflict" or "unauthorized",
+                                  "when": "before" or "after", "times", "nth", "probability",
+                                  "seed", "seconds", "status", "should_retry"}
+  DELETE faults
+  POST   settings                {"latency", "rate_limit", "retry_seconds",
+                                  "bank_debit_delay", "refund_delay"}
+  POST   clock                   {"advance": seconds} or {"set": epoch seconds}
+  POST   settle
+  POST   deliver                 {"seed", "copies", "drop", "concurrency", "everything",
+                                  "until_delivered"}
+  POST   drained                 answers once every auto endpoint has got everything
+  POST   events/{id}/resend      even after a 2xx
+  POST   events/{id}/duplicate   a second Event object for the same change
+  POST   disputes                {"payment_intent" or "charge", "amount", "status", "reason"}
+  POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
+  POST   refunds                 {"payment_intent" or "charge", "amount",
+                                  "outcome": "succeeded", "pending", "fails", "requires_action"}
+  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa"}
+  POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
+"""
+
+
+async def front_page(_: Request) -> Response:
+    return PlainTextResponse(_PAGE)
+
+
+Control = Callable[["Sandbox", Body, str], Awaitable[Any]]
+
+
+def routes(sandbox: Sandbox) -> list[Route]:
+    table: list[tuple[str, str, Control]] = [
+        ("GET", "/status", status),
+        ("GET", "/ledger", ledger),
+        ("GET", "/events", events),
+        ("GET", "/requests", requests),
+        ("GET", "/deliveries", deliveries),
+        ("POST", "/customers", add_customer),
+        ("POST", "/endpoints", add_endpoint),
+        ("POST", "/faults", add_fault),
+        ("DELETE", "/faults", clear_faults),
+        ("POST", "/settings", change_settings),
+        ("POST", "/clock", move_clock),
+        ("POST", "/settle", settle),
+        ("POST", "/deliver", deliver),
+        ("POST", "/drained", drained),
+        ("POST", "/events/{id}/resend", resend),
+        ("POST", "/events/{id}/duplicate", duplicate),
+        ("POST", "/disputes", open_dispute),
+        ("POST", "/disputes/{id}/close", close_dispute),
+        ("POST", "/refunds", refund),
+        ("POST", "/checkout/{id}/complete", complete_checkout),
+        ("POST", "/actions/{id}/complete", complete_action),
+    ]
+    return [
+        Route(path, _endpoint(sandbox, control), methods=[method])
+        for method, path, control in table
+    ]
+
+
+def _endpoint(sandbox: Sandbox, control: Control) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            raw = await request.body()
+            body = orjson.loads(raw) if raw else dict(request.query_params)
+            return _json(await control(sandbox, body, request.path_params.get("id", "")))
+        except Refusal as refusal:
+            return _json(refusal.body, refusal.status)
+        except (ValueError, TypeError, KeyError) as mistake:
+            return _json({"error": {"message": str(mistake)}}, 400)
+
+    return endpoint
+
+
+def _json(content: Any, status_code: int = 200) -> Response:
+    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, status_code, media_type="application/json")
+
+
+async def status(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return sandbox.status()
+
+
+async def ledger(sandbox: Sandbox, body: Body, _: str) -> Any:
+    """?key= names the metadata key that holds the invoice."""
+    judge, key = sandbox.ledger, body.get("key", "invoice_id")
+    return {
+        "charges": judge.charges(),
+        "double_charges": judge.double_charges(key),
+        "net_by_invoice": judge.net_by_invoice(key),
+    }
+
+
+async def events(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return sandbox.events[int(body.get("after", 0)) :]
+
+
+async def requests(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return [entry._asdict() for entry in sandbox.requests]
+
+
+async def deliveries(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return [entry._asdict() for entry in sandbox.deliveries]
+
+
+async def add_customer(sandbox: Sandbox, body: Body, _: str) -> Any:
+    customer_id = body.pop("id")
+    return sandbox.add_customer(customer_id, **body)
+
+
+async def add_endpoint(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return {"id": sandbox.add_endpoint(**body).id}
+
+
+async def add_fault(sandbox: Sandbox, body: Body, _: str) -> Any:
+    fault = sandbox.fault(**body)
+    return {"match": fault.match, "kind": fault.kind, "when": fault.when}
+
+
+async def clear_faults(sandbox: Sandbox, body: Body, _: str) -> Any:
+    sandbox.clear_faults()
+    return {}
+
+
+async def change_settings(sandbox: Sandbox, body: Body, _: str) -> Any:
+    for name, value in body.items():
+        match name:
+            case "latency":
+                sandbox.set_latency(value)
+            case "rate_limit":
+                sandbox.limiter.per_endpoint = value
+            case "retry_seconds":
+                sandbox.outbox.retry_seconds = value
+            case "bank_debit_delay":
+                sandbox.state.delays.bank_debit = value
+            case "refund_delay":
+                sandbox.state.delays.refund = value
+            case _:
+                raise ValueError(f"no such setting: {name}")
+    return {}
+
+
+async def move_clock(sandbox: Sandbox, body: Body, _: str) -> Any:
+    if "set" in body:
+        sandbox.clock.set(body["set"])
+    sandbox.clock.advance(body.get("advance", 0))
+    return {"now": sandbox.clock.now()}
+
+
+async def settle(sandbox: Sandbox, body: Body, _: str) -> Any:
+    await sandbox.settle()
+    return {}
+
+
+async def deliver(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return asdict(await sandbox.deliver(**body))
+
+
+async def drained(sandbox: Sandbox, body: Body, _: str) -> Any:
+    await sandbox.drained()
+    return {}
+
+
+async def resend(sandbox: Sandbox, body: Body, event_id: str) -> Any:
+    return {"statuses": await sandbox.resend(event_id)}
+
+
+async def duplicate(sandbox: Sandbox, body: Body, event_id: str) -> Any:
+    return sandbox.duplicate_event(event_id)
+
+
+async def open_dispute(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return sandbox.open_dispute(_paid(body), **body)
+
+
+async def close_dispute(sandbox: Sandbox, body: Body, dispute_id: str) -> Any:
+    return sandbox.close_dispute(dispute_id, **body)
+
+
+async def refund(sandbox: Sandbox, body: Body, _: str) -> Any:
+    return sandbox.refund(_paid(body), **body)
+
+
+def _paid(body: Body) -> str:
+    """Taken out of the body: the rest are the control's own words."""
+    named = [body.pop(name) for name in ("payment_intent", "charge") if name in body]
+    if len(named) != 1:
+        raise ValueError("name one: payment_intent or charge")
+    return str(named[0])
+
+
+async def complete_checkout(sandbox: Sandbox, body: Body, session_id: str) -> Any:
+    return sandbox.complete_checkout(session_id, **body)
+
+
+async def complete_action(sandbox: Sandbox, body: Body, intent_id: str) -> Any:
+    return sandbox.complete_action(intent_id, **body)

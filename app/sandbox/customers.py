@@ -1,0 +1,90 @@
+"""Customers."""
+
+from app.sandbox import lists, methods, objects, refusals
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+_FIELDS = (
+    "address business_name description email individual_name name next_invoice_sequence phone "
+    "preferred_locales "
+    "shipping tax_exempt invoice_prefix"
+).split()
+
+
+def create(state: State, params: Obj) -> Obj:
+    fields = {name: params[name] for name in _FIELDS if name in params}
+    fields["metadata"] = merged({}, params.get("metadata"))
+    method = methods.named(state, params["payment_method"]) if "payment_method" in params else None
+    customer = state.add(
+        objects.customer(params.get("id") or state.ids.new("cus", 14), state.clock.stamp(), fields)
+    )
+    state.emit("customer.created", customer)
+    if method is not None:
+        methods.attach(state, {"customer": customer["id"]}, method["id"])
+    settings = _settings(state, customer, params)
+    return state.change(customer, invoice_settings=settings) if settings else customer
+
+
+def merged(metadata: Obj, given: object) -> Obj:
+    """Given keys are set, given empty ones go, the rest stays; metadata="" clears all."""
+    if given is None:
+        return metadata
+    if not isinstance(given, dict):
+        return {}
+    return {key: value for key, value in {**metadata, **given}.items() if value != ""}
+
+
+def _settings(state: State, customer: Obj, params: Obj) -> Obj | None:
+    given = params.get("invoice_settings")
+    if given is None:
+        return None
+    default = given.get("default_payment_method")
+    if default:
+        method = state.find(
+            "payment_methods", default, param="invoice_settings[default_payment_method]"
+        )
+        if method["customer"] != customer["id"]:
+            message = (
+                f"The customer does not have a payment method with the ID {default}. It must be "
+                "attached to the customer."
+            )
+            raise refusals.invalid(
+                message, param="invoice_settings[default_payment_method]", code="resource_missing"
+            )
+    return {**customer["invoice_settings"], **given, "default_payment_method": default or None}
+
+
+def retrieve(state: State, params: Obj, customer_id: str) -> Obj:
+    """A deleted customer reads 200 with id, object and deleted only."""
+    return state.find("customers", customer_id)
+
+
+def update(state: State, params: Obj, customer_id: str) -> Obj:
+    customer = state.living_customer(customer_id)
+    changes = {name: params[name] or None for name in _FIELDS if name in params}
+    if "metadata" in params:
+        changes["metadata"] = merged(customer["metadata"], params["metadata"])
+    if settings := _settings(state, customer, params):
+        changes["invoice_settings"] = settings
+    previous = {name: customer[name] for name in changes if customer.get(name) != changes[name]}
+    changed = state.change(customer, **changes)
+    if previous:
+        state.emit("customer.updated", changed, previous)
+    return changed
+
+
+def delete(state: State, params: Obj, customer_id: str) -> Obj:
+    customer = state.living_customer(customer_id)
+    for method in state["payment_methods"].rows(customer_id):
+        if method["customer"] == customer_id:
+            methods.detach(state, {}, method["id"])
+    state.emit("customer.deleted", state.find("customers", customer_id))
+    gone = {"id": customer["id"], "object": "customer", "deleted": True}
+    state["customers"].replace(customer["id"], gone)
+    return gone
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(
+        state, "customers", params, "/v1/customers", "email", also=lambda row: "deleted" not in row
+    )

@@ -1,0 +1,79 @@
+"""Disputes: opened and closed on command, by a test card, or accepted over the API."""
+
+from app.sandbox import lists, objects, refusals
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+_INQUIRY = "warning_"
+_CLOSED = ("won", "lost", "warning_closed", "prevented")
+
+
+def retrieve(state: State, params: Obj, dispute_id: str) -> Obj:
+    return state.find("disputes", dispute_id)
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(state, "disputes", params, "/v1/disputes", "payment_intent", "charge")
+
+
+def close(state: State, params: Obj, dispute_id: str) -> Obj:
+    """Accepting a dispute over the API loses it."""
+    dispute = state.find("disputes", dispute_id)
+    if dispute["status"] in _CLOSED:
+        raise refusals.invalid("This dispute is already closed.")
+    return closed_as(state, dispute, "lost")
+
+
+def open_on(state: State, charge: Obj, fields: Obj) -> Obj:
+    """Any first status is possible, even lost; the amount may differ from the charge's; there may
+    be several."""
+    dispute = objects.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
+    is_inquiry = dispute["status"].startswith(_INQUIRY)
+    if not is_inquiry:
+        dispute["balance_transactions"] = [_movement(state, dispute, -dispute["amount"])]
+    dispute["is_charge_refundable"] = is_inquiry
+    state.add(dispute, dispute["payment_intent"], dispute["charge"])
+    state.change(charge, disputed=True)
+    state.emit("charge.dispute.created", dispute)
+    if not is_inquiry:
+        state.emit("charge.dispute.funds_withdrawn", dispute)
+    if dispute["status"] == "lost":
+        state.ledger.lost(dispute["charge"], dispute["amount"])
+    return dispute
+
+
+def _movement(state: State, dispute: Obj, amount: int) -> Obj:
+    return {
+        "id": state.ids.new("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "created": state.clock.stamp(),
+        "currency": dispute["currency"],
+        "type": "adjustment",
+    }
+
+
+def closed_as(state: State, dispute: Obj, status: str) -> Obj:
+    """Won, lost or warning_closed; a lost one may still be won (the late win), whose events come a
+    second time."""
+    was = dispute["status"]
+    if was == status or was in {"won", "warning_closed", "prevented"}:
+        raise ValueError(f"dispute {dispute['id']} is already {was}")
+    changes: Obj = {"status": status}
+    if status == "won":
+        back = _movement(state, dispute, dispute["amount"])
+        changes["balance_transactions"] = [*dispute["balance_transactions"], back]
+    dispute = state.change(dispute, **changes)
+    state.emit("charge.dispute.updated", dispute, {"status": was})
+    if status == "won":
+        state.emit("charge.dispute.funds_reinstated", dispute)
+    state.emit("charge.dispute.closed", dispute)
+    _judge(state, dispute, was)
+    return dispute
+
+
+def _judge(state: State, dispute: Obj, was: str) -> None:
+    if dispute["status"] == "lost":
+        state.ledger.lost(dispute["charge"], dispute["amount"])
+    elif was == "lost":
+        state.ledger.lost(dispute["charge"], -dispute["amount"])

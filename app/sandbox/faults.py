@@ -1,0 +1,123 @@
+"""Faults on command: what goes wrong, at which calls, and whether before or after the change was
+made."""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal, get_args
+
+from app.sandbox import calls, refusals
+from app.sandbox.ids import reproducible
+from app.sandbox.refusals import Refusal
+from app.sandbox.wire import Answer
+
+Kind = Literal[
+    "drop",
+    "hang",
+    "truncate",
+    "status",
+    "html200",
+    "rate_limit",
+    "lock_timeout",
+    "conflict",
+    "unauthorized",
+]
+When = Literal["before", "after"]
+
+_HTML = b"<html><body><h1>We're sorry, something went wrong.</h1></body></html>"
+_HTML_HEADERS = {"Content-Type": "text/html; charset=utf-8"}
+# Answered by the API itself, so a key remembers them; 502 and 503 come from a proxy in front and
+# leave no trace.
+_SAVED_STATUSES = frozenset({500, 424})
+_STATUSES = frozenset({424, 500, 502, 503, 504})
+
+
+@dataclass(slots=True)
+class Fault:
+    """`match` is a call's name, such as POST /v1/payment_intents/{id}/confirm, or * for every call.
+
+    It strikes the nth matching call only, or each with a probability, and at most `times` times.
+    """
+
+    match: str
+    kind: Kind
+    when: When = "before"
+    times: int | None = None
+    nth: int | None = None
+    probability: float = 1.0
+    seconds: float = 1.0
+    status: int = 500
+    should_retry: bool | None = None
+    seed: int = 0
+    seen: int = 0
+    struck: int = 0
+    random: Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.match != "*" and self.match not in calls.NAMES:
+            raise ValueError(f"no such call: {self.match}")
+        if self.kind not in get_args(Kind) or self.when not in get_args(When):
+            raise ValueError(f"no such fault: {self.kind} {self.when}")
+        if self.status not in _STATUSES:
+            raise ValueError(f"no such fault status: {self.status}")
+        self.random = reproducible(self.seed)
+
+    def strikes(self, name: str) -> bool:
+        if self.match not in {"*", name} or (self.times is not None and self.struck >= self.times):
+            return False
+        self.seen += 1
+        if self.nth is not None and self.seen != self.nth:
+            return False
+        if self.probability < 1.0 and self.random.random() >= self.probability:
+            return False
+        self.struck += 1
+        return True
+
+    @property
+    def is_saved(self) -> bool:
+        """The failure itself becomes the saved answer of the key."""
+        return self.kind == "status" and self.status in _SAVED_STATUSES
+
+    def spoilt(self, true_answer: Answer | None, key: str | None) -> Answer:
+        """What the client gets; the true answer is None when the fault came before it."""
+        match self.kind:
+            case "drop" | "truncate":
+                return replace(true_answer or Answer(200, _HTML, saved=False), ending=self.kind)
+            case "hang":
+                late = true_answer or Answer(200, b"", saved=False, ending="drop")
+                return replace(late, wait=self.seconds)
+            case "html200":
+                return Answer(200, _HTML, _HTML_HEADERS, saved=False)
+            case "status" if self.status not in _SAVED_STATUSES:
+                return Answer(self.status, _HTML, _HTML_HEADERS, saved=False)
+            case _:
+                return Answer.refused(self._refusal(key))
+
+    def _refusal(self, key: str | None) -> Refusal:
+        match self.kind:
+            case "rate_limit":
+                return refusals.rate_limited("endpoint-rate")
+            case "lock_timeout":
+                return refusals.lock_timeout(self.should_retry)
+            case "conflict":
+                return refusals.key_in_use(key)
+            case "unauthorized":
+                return refusals.unauthorized("Invalid API Key provided: sk_test_****")
+            case _:
+                return refusals.api_error(self.status)
+
+
+class Faults:
+    """The faults in force; the first that strikes a call is the one."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+
+    def add(self, fault: Fault) -> Fault:
+        self._faults.append(fault)
+        return fault
+
+    def clear(self) -> None:
+        self._faults.clear()
+
+    def striking(self, name: str) -> Fault | None:
+        return next((fault for fault in self._faults if fault.strikes(name)), None)

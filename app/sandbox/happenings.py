@@ -1,0 +1,48 @@
+"""The events API: 30 days back, newest first."""
+
+from app.sandbox import lists, objects, refusals
+from app.sandbox.objects import Obj
+from app.sandbox.rendering import rendered
+from app.sandbox.state import Event, State
+
+HORIZON = 30 * 86400
+_TYPES_MAX = 20
+
+
+def listing(state: State, params: Obj) -> Obj:
+    types = set(params.get("types", ()))
+    if len(types) > _TYPES_MAX:
+        raise refusals.malformed(f"You may only specify up to {_TYPES_MAX} types.", param="types")
+    if types and "type" in params:
+        raise refusals.malformed(
+            "You may only specify one of these parameters: type, types.", param="type"
+        )
+    types |= {params["type"]} if "type" in params else set()
+    window = lists.Window.asked(params.get("created"))
+    oldest = state.clock.now() - HORIZON
+    delivered = params.get("delivery_success")
+
+    def keep(event: Event) -> bool:
+        return (
+            event.created >= oldest
+            and window.holds(event.created)
+            and (not types or _matches(event.type, types))
+            and (delivered is None or delivered == (event.pending == 0))
+        )
+
+    events, has_more = lists.page(state.events, params, keep=keep)
+    return objects.sublist("/v1/events", [rendered(event) for event in events], has_more=has_more)
+
+
+def _matches(type_: str, wanted: set[str]) -> bool:
+    """A type, or all under a name: `charge.*`."""
+    return type_ in wanted or any(
+        one.endswith(".*") and type_.startswith(one[:-1]) for one in wanted
+    )
+
+
+def retrieve(state: State, params: Obj, event_id: str) -> Obj:
+    event = state.events.get(event_id)
+    if event is None or event.created < state.clock.now() - HORIZON:
+        raise refusals.missing("event", event_id, param="id", in_path=True)
+    return rendered(event)

@@ -1,0 +1,179 @@
+"""PaymentIntents: what may be done to one in which state."""
+
+from app.sandbox import amounts, charging, lists, methods, objects, refusals
+from app.sandbox.charging import Terms
+from app.sandbox.customers import merged
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+_COPIED = (
+    "description receipt_email setup_future_usage shipping statement_descriptor "
+    "statement_descriptor_suffix "
+    "transfer_group capture_method confirmation_method allowed_payment_method_types "
+    "excluded_payment_method_types "
+    "payment_method_types"
+).split()
+# "This parameter can only be used with confirm=true."
+_WITH_CONFIRM = ("off_session", "error_on_requires_action", "mandate", "mandate_data", "return_url")
+_OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+
+
+def create(state: State, params: Obj) -> Obj:
+    """A refused confirm leaves the intent behind, as Stripe does."""
+    confirms = params.get("confirm", False)
+    for name in _WITH_CONFIRM:
+        if name in params and not confirms:
+            raise refusals.malformed(f"`{name}` can only be used with `confirm`=true.", param=name)
+    currency = amounts.checked(params["amount"], params["currency"])
+    customer = params.get("customer")
+    if customer is not None:
+        state.living_customer(customer, param="customer")
+    method = _method(state, params, customer)
+    new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
+    fields = {
+        **_fields(params, method),
+        "amount": params["amount"],
+        "currency": currency,
+        "customer": customer,
+    }
+    intent = state.add(
+        objects.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
+    )
+    state.emit("payment_intent.created", intent)
+    return _attempted(state, intent, params) if confirms else intent
+
+
+def _method(state: State, params: Obj, customer: str | None) -> Obj | None:
+    """The method that the parameters name, if it may be used for this customer."""
+    if "payment_method_data" in params:
+        return methods.create(state, params["payment_method_data"])
+    if not params.get("payment_method"):
+        return None
+    method = methods.named(state, params["payment_method"])
+    owner = method["customer"]
+    if owner is not None and customer is None:
+        message = (
+            f"The PaymentMethod provided ({method['id']}) is attached to a Customer. Please "
+            "include the Customer in the `customer` parameter."
+        )
+        raise refusals.invalid(message)
+    if owner not in {None, customer}:
+        message = (
+            f"The customer does not have a payment method with the ID {method['id']}. The payment "
+            "method must be attached to the customer."
+        )
+        raise refusals.invalid(message, param="payment_method", code="resource_missing")
+    return method
+
+
+def _fields(params: Obj, method: Obj | None) -> Obj:
+    fields: Obj = {name: params[name] for name in _COPIED if name in params}
+    fields["metadata"] = merged({}, params.get("metadata"))
+    if method is not None:
+        fields |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    if types := params.get("payment_method_types") or params.get("allowed_payment_method_types"):
+        fields["payment_method_types"] = types
+    else:
+        fields["automatic_payment_methods"] = _automatic(params)
+    return fields
+
+
+def _automatic(params: Obj) -> Obj:
+    given = params.get("automatic_payment_methods") or {}
+    return {
+        "allow_redirects": given.get("allow_redirects", "always"),
+        "enabled": given.get("enabled", "true") == "true",
+    }
+
+
+def retrieve(state: State, params: Obj, intent_id: str) -> Obj:
+    return state.find("payment_intents", intent_id)
+
+
+def update(state: State, params: Obj, intent_id: str) -> Obj:
+    """Metadata and description at any time, the rest only while the intent is open."""
+    intent = state.find("payment_intents", intent_id)
+    if (
+        params.keys() - {"metadata", "description", "expand", "receipt_email"}
+        and intent["status"] not in _OPEN
+    ):
+        raise _unexpected(intent, "update")
+    changes: Obj = {name: params[name] or None for name in _COPIED if name in params}
+    if "metadata" in params:
+        changes["metadata"] = merged(intent["metadata"], params["metadata"])
+    if "amount" in params or "currency" in params:
+        wanted = {**intent, **params}
+        currency = amounts.checked(wanted["amount"], wanted["currency"])
+        changes |= {"amount": wanted["amount"], "currency": currency}
+    if "customer" in params:
+        changes["customer"] = state.living_customer(params["customer"], param="customer")["id"]
+        state["payment_intents"].index(intent_id, changes["customer"])
+    if method := _method(state, params, changes.get("customer", intent["customer"])):
+        changes |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    return state.change(intent, **changes)
+
+
+def confirm(state: State, params: Obj, intent_id: str) -> Obj:
+    intent = state.find("payment_intents", intent_id)
+    if intent["status"] not in _OPEN:
+        raise _unexpected(intent, "confirm")
+    changes: Obj = {
+        name: params[name]
+        for name in ("receipt_email", "setup_future_usage", "shipping")
+        if name in params
+    }
+    if method := _method(state, params, intent["customer"]):
+        changes |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    return _attempted(state, state.change(intent, **changes) if changes else intent, params)
+
+
+def _attempted(state: State, intent: Obj, params: Obj) -> Obj:
+    if intent["payment_method"] is None:
+        message = "You cannot confirm this PaymentIntent because it's missing a payment method."
+        raise refusals.invalid(
+            message, code="payment_intent_unexpected_state", payment_intent=intent
+        )
+    method_id = intent["payment_method"]
+    intent = charging.attempt(state, intent, _terms(params))
+    if intent["setup_future_usage"] and intent["customer"]:
+        state.instruments[method_id].is_set_up = True
+        methods.attached(state, state.find("payment_methods", method_id), intent["customer"])
+    return intent
+
+
+def _terms(params: Obj) -> Terms:
+    return Terms(
+        off_session=params.get("off_session", False),
+        error_on_requires_action=params.get("error_on_requires_action", False),
+        return_url=params.get("return_url"),
+        mandate=params.get("mandate"),
+        has_mandate_data="mandate_data" in params,
+    )
+
+
+def cancel(state: State, params: Obj, intent_id: str) -> Obj:
+    intent = state.find("payment_intents", intent_id)
+    if intent["status"] not in _OPEN:
+        raise _unexpected(intent, "cancel")
+    intent = state.change(
+        intent,
+        status="canceled",
+        canceled_at=state.clock.stamp(),
+        cancellation_reason=params.get("cancellation_reason"),
+        next_action=None,
+    )
+    state.emit("payment_intent.canceled", intent)
+    return intent
+
+
+def _unexpected(intent: Obj, verb: str) -> refusals.Refusal:
+    message = (
+        f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. "
+        "Only a PaymentIntent with one "
+        f"of the following statuses may be {verb}ed: {', '.join(_OPEN)}."
+    )
+    return refusals.invalid(message, code="payment_intent_unexpected_state", payment_intent=intent)
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(state, "payment_intents", params, "/v1/payment_intents", "customer")

@@ -1,0 +1,147 @@
+"""Lists as Stripe pages them: newest first, by cursor, filtered; and `expand`."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from app.sandbox import objects, refusals
+from app.sandbox.objects import Obj
+from app.sandbox.state import State, Table
+
+Row = TypeVar("Row")
+
+_EXPANDABLE = {
+    "charge": "charges",
+    "customer": "customers",
+    "default_payment_method": "payment_methods",
+    "latest_charge": "charges",
+    "mandate": "mandates",
+    "payment_intent": "payment_intents",
+    "payment_method": "payment_methods",
+    "setup_intent": "setup_intents",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A `created` filter: an instant, or any of gt, gte, lt, lte."""
+
+    above: float = float("-inf")
+    below: float = float("inf")
+
+    @classmethod
+    def asked(cls, created: object) -> "Window":
+        if created is None:
+            return cls()
+        if not isinstance(created, dict):
+            moment = _whole(created, "created")
+            return cls(moment - 1, moment + 1)
+        bounds = {name: _whole(value, f"created[{name}]") for name, value in created.items()}
+        if unknown := bounds.keys() - {"gt", "gte", "lt", "lte"}:
+            raise refusals.malformed(
+                f"Received unknown parameter: created[{min(unknown)}]",
+                param="created",
+                code="parameter_unknown",
+            )
+        return cls(
+            max(bounds.get("gt", float("-inf")), bounds.get("gte", float("-inf")) - 1),
+            min(bounds.get("lt", float("inf")), bounds.get("lte", float("inf")) + 1),
+        )
+
+    def holds(self, created: int) -> bool:
+        return self.above < created < self.below
+
+
+def _whole(value: object, param: str) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise refusals.malformed(
+            f"Invalid integer: {value}", param=param, code="parameter_invalid_integer"
+        ) from None
+
+
+def page(
+    table: Table[Row],
+    params: Obj,
+    *,
+    indexed: str | None = None,
+    keep: Callable[[Row], bool],
+    default_limit: int = 10,
+) -> tuple[list[Row], bool]:
+    """One page, newest first, and whether more follow in the direction that was asked for."""
+    limit = params.get("limit", default_limit)
+    places = table.places(indexed)
+    if (after := params.get("starting_after")) is not None:
+        below = bisect_left(places, _place(table, after, "starting_after"))
+        walk: Iterable[int] = (places[at] for at in range(below - 1, -1, -1))
+    elif (before := params.get("ending_before")) is not None:
+        above = bisect_right(places, _place(table, before, "ending_before"))
+        walk = (places[at] for at in range(above, len(places)))
+    else:
+        walk = reversed(places)
+    found = list(islice(filter(keep, map(table.at, walk)), limit + 1))
+    rows = found[:limit]
+    if "ending_before" in params and "starting_after" not in params:
+        rows.reverse()
+    return rows, len(found) > limit
+
+
+def _place(table: Table[Row], cursor: str, param: str) -> int:
+    place = table.place_of(cursor)
+    if place is None:
+        raise refusals.invalid(f"No such object: '{cursor}'", param=param, code="resource_missing")
+    return place
+
+
+def listed(
+    state: State,
+    table: str,
+    params: Obj,
+    url: str,
+    *fields: str,
+    also: Callable[[Obj], bool] | None = None,
+) -> Obj:
+    """A list filtered by `created` and by equality of the named fields; the first one given is
+    answered by index."""
+    window = Window.asked(params.get("created"))
+    wanted = [(name, params[name]) for name in fields if name in params]
+    indexed = next(
+        (value for name, value in wanted if name in {"customer", "payment_intent", "charge"}), None
+    )
+
+    def keep(row: Obj) -> bool:
+        return (
+            window.holds(row.get("created", 0))
+            and all(row[name] == value for name, value in wanted)
+            and (also is None or also(row))
+        )
+
+    rows, has_more = page(state[table], params, indexed=indexed, keep=keep)
+    return objects.sublist(url, rows, has_more=has_more)
+
+
+def expanded(state: State, answer: Obj, paths: object) -> Obj:
+    """The answer with the ids at these paths replaced by their objects; the stored objects stay
+    untouched."""
+    if not isinstance(paths, list):
+        return answer
+    for path in paths:
+        answer = _expanded(state, answer, path.split("."), path)
+    return answer
+
+
+def _expanded(state: State, node: Obj, path: list[str], whole: str) -> Obj:
+    field, rest = path[0], path[1:]
+    value = node.get(field)
+    if field not in node or (not isinstance(value, dict | list) and field not in _EXPANDABLE):
+        raise refusals.invalid(f"This property cannot be expanded ({whole}).", param="expand")
+    if isinstance(value, str):
+        value = state[_EXPANDABLE[field]].get(value) or value
+    if rest and isinstance(value, dict):
+        value = _expanded(state, value, rest, whole)
+    elif rest and isinstance(value, list):
+        value = [_expanded(state, item, rest, whole) for item in value]
+    return {**node, field: value}

@@ -1,0 +1,147 @@
+"""Refunds: partial or full, at once or later, and some fail after all."""
+
+from app.sandbox import lists, objects, refusals
+from app.sandbox.customers import merged
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+# How a refund goes: at once; pending, then succeeded; succeeded at first, then failed; or waiting
+# for the customer.
+OUTCOMES = ("succeeded", "pending", "fails", "requires_action")
+_FIRST_STATUS = {"fails": "succeeded"}
+
+
+def create(state: State, params: Obj, outcome: str | None = None) -> Obj:
+    """How it goes is the payment method's matter, unless the caller says."""
+    charge = _charge(state, params)
+    if charge["status"] != "succeeded":
+        raise refusals.invalid(
+            f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge "
+            "to refund."
+        )
+    if charge["refunded"]:
+        raise refusals.invalid(
+            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
+        )
+    if _is_charged_back(state, charge):
+        raise refusals.invalid(
+            f"Charge {charge['id']} has been charged back; cannot issue a refund.",
+            code="charge_disputed",
+        )
+    remaining = charge["amount"] - charge["amount_refunded"]
+    amount = params.get("amount", remaining)
+    if amount < 1:
+        raise refusals.malformed(
+            "Invalid positive integer", param="amount", code="parameter_invalid_integer"
+        )
+    if amount > remaining:
+        message = (
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({remaining})"
+        )
+        raise refusals.invalid(message, param="amount")
+    fields = {
+        "amount": amount,
+        "reason": params.get("reason"),
+        "metadata": merged({}, params.get("metadata")),
+    }
+    return _made(
+        state, charge, fields, outcome or state.instruments[charge["payment_method"]].refund
+    )
+
+
+def _charge(state: State, params: Obj) -> Obj:
+    """The charge that was named, or the latest one of the named intent."""
+    if "charge" in params:
+        return state.find("charges", params["charge"], param="charge")
+    if "payment_intent" not in params:
+        raise refusals.malformed(
+            "One of the following params should be provided for this request: payment_intent or "
+            "charge."
+        )
+    intent = state.find("payment_intents", params["payment_intent"], param="payment_intent")
+    if intent["latest_charge"] is None:
+        raise refusals.invalid(
+            f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."
+        )
+    return state.find("charges", intent["latest_charge"])
+
+
+def _is_charged_back(state: State, charge: Obj) -> bool:
+    disputes = state["disputes"].rows(charge["id"])
+    return any(
+        not one["is_charge_refundable"] and one["status"] not in {"won", "prevented"}
+        for one in disputes
+    )
+
+
+def _made(state: State, charge: Obj, fields: Obj, outcome: str) -> Obj:
+    """The refund of this outcome; its money counts as given back from now on, until it fails or is
+    canceled."""
+    fields = {**fields, "status": _FIRST_STATUS.get(outcome, outcome)}
+    refund = objects.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
+    state.add(refund, refund["payment_intent"], refund["charge"], refund["customer"])
+    charge = _shown_on(state, charge["id"], refund["amount"])
+    state.ledger.gave_back(charge["id"], refund["amount"])
+    state.emit("refund.created", refund)
+    state.emit("charge.refunded", charge)
+    if outcome in {"pending", "fails"}:
+        last = "failed" if outcome == "fails" else "succeeded"
+        state.clock.after(state.delays.refund, lambda: _ended(state, refund["id"], last))
+    return refund
+
+
+def _shown_on(state: State, charge_id: str, amount: int) -> Obj:
+    charge = state.find("charges", charge_id)
+    refunded = charge["amount_refunded"] + amount
+    refunds = state["refunds"].rows(charge_id)[::-1]
+    shown = {**charge["refunds"], "data": refunds}
+    return state.change(
+        charge, amount_refunded=refunded, refunded=refunded >= charge["amount"], refunds=shown
+    )
+
+
+def _ended(state: State, refund_id: str, status: str) -> Obj:
+    """A late success changes only the status; a failure gives the amount back to the charge."""
+    refund = state.find("refunds", refund_id)
+    previous = {"status": refund["status"]}
+    refund = state.change(refund, status=status)
+    if status == "failed":
+        refund = state.change(
+            refund,
+            failure_reason="lost_or_stolen_card",
+            failure_balance_transaction=state.ids.new("txn"),
+        )
+    taken_back = refund["amount"] if status in {"failed", "canceled"} else 0
+    _shown_on(state, refund["charge"], -taken_back)
+    state.ledger.gave_back(refund["charge"], -taken_back)
+    state.emit("refund.updated", refund, previous)
+    state.emit("charge.refund.updated", refund, previous)
+    if status == "failed":
+        state.emit("refund.failed", refund)
+    return refund
+
+
+def retrieve(state: State, params: Obj, refund_id: str) -> Obj:
+    return state.find("refunds", refund_id)
+
+
+def update(state: State, params: Obj, refund_id: str) -> Obj:
+    refund = state.find("refunds", refund_id)
+    previous = {"metadata": refund["metadata"]}
+    refund = state.change(refund, metadata=merged(refund["metadata"], params.get("metadata")))
+    state.emit("refund.updated", refund, previous)
+    return refund
+
+
+def cancel(state: State, params: Obj, refund_id: str) -> Obj:
+    """Only a refund that waits for the customer can be canceled."""
+    refund = state.find("refunds", refund_id)
+    if refund["status"] != "requires_action":
+        raise refusals.invalid(
+            f"Refund {refund_id} cannot be canceled because its status is {refund['status']}."
+        )
+    return _ended(state, refund_id, "canceled")
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(state, "refunds", params, "/v1/refunds", "payment_intent", "charge")

@@ -1,0 +1,40 @@
+"""An event as JSON, in the shape of an endpoint's API version, whatever version the request had
+pinned."""
+
+from typing import Literal
+
+from app.sandbox import objects
+from app.sandbox.objects import Obj
+from app.sandbox.state import Event
+
+Rendering = Literal["new", "old"]
+
+_VERSIONS: dict[Rendering, str] = {"new": objects.API_VERSION, "old": "2020-08-27"}
+
+
+def rendered(event: Event, rendering: Rendering = "new") -> Obj:
+    subject = event.subject
+    if rendering == "old" and subject["object"] == "payment_intent":
+        subject = _with_charges(subject, event.charges)
+    data: Obj = {"object": subject}
+    if event.previous is not None:
+        data["previous_attributes"] = event.previous
+    return {
+        "id": event.id,
+        "object": "event",
+        "api_version": _VERSIONS[rendering],
+        "created": event.created,
+        "data": data,
+        "livemode": False,
+        "pending_webhooks": event.pending,
+        "request": {"id": event.cause.id, "idempotency_key": event.cause.idempotency_key},
+        "type": event.type,
+    }
+
+
+def _with_charges(intent: Obj, charges: tuple[Obj, ...]) -> Obj:
+    """Before 2022-11-15: `charges` and `invoice`, no `latest_charge`."""
+    old = {name: value for name, value in intent.items() if name != "latest_charge"}
+    url = f"/v1/charges?payment_intent={intent['id']}"
+    listed = objects.sublist(url, list(charges[:10]), has_more=len(charges) > 10)
+    return {**old, "charges": {**listed, "total_count": len(charges)}, "invoice": None}

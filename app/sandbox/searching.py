@@ -1,0 +1,65 @@
+"""Search over PaymentIntents: it lags behind and flaps, as Stripe's does. Never decide by it."""
+
+import re
+
+from app.sandbox import objects, refusals
+from app.sandbox.ids import reproducible
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+# Measured: 16 to 20 s to appear for a customer, more than 2 minutes for a PaymentIntent, and then
+# gone on the next read.
+LAG_SECONDS = (16.0, 150.0)
+VANISHES = 0.2
+_TERM = re.compile(r"""^(-?)([\w]+)(?:\[["'](.+?)["']\])?\s*(:|>=|<=|>|<)\s*["']?(.*?)["']?$""")
+_SEARCHABLE = {"amount", "created", "currency", "customer", "metadata", "status"}
+
+
+def intents(state: State, params: Obj) -> Obj:
+    terms = [_term(text) for text in re.split(r"\s+AND\s+", params["query"])]
+    now = state.clock.now()
+    found = [
+        intent
+        for intent in reversed(state["payment_intents"].rows())
+        if _is_indexed(intent, state.seed, now) and all(_holds(intent, term) for term in terms)
+    ]
+    seen = [intent for intent in found if state.random.random() >= VANISHES]
+    limit = params.get("limit", 10)
+    answer = objects.sublist("/v1/payment_intents/search", seen[:limit], has_more=len(seen) > limit)
+    return {**answer, "object": "search_result", "next_page": None, "total_count": len(seen)}
+
+
+def _is_indexed(intent: Obj, seed: int, now: float) -> bool:
+    lag = reproducible(f"{seed}:{intent['id']}").uniform(*LAG_SECONDS)
+    return bool(now - intent["created"] > lag)
+
+
+def _term(text: str) -> tuple[str, ...]:
+    match = _TERM.match(text.strip())
+    if match is None or match[2] not in _SEARCHABLE:
+        raise refusals.malformed(
+            f"We were unable to parse your search query: {text}", param="query"
+        )
+    return match[1], match[2], match[3] or "", match[4], match[5]
+
+
+def _holds(intent: Obj, term: tuple[str, ...]) -> bool:
+    negated, field, key, operator, wanted = term
+    value = intent["metadata"].get(key) if field == "metadata" else intent[field]
+    return _compared(value, operator, wanted) != (negated == "-")
+
+
+def _compared(value: object, operator: str, wanted: str) -> bool:
+    if operator == ":":
+        return value is not None and str(value) == wanted
+    if not isinstance(value, int) or not wanted.isdigit():
+        return False
+    match operator:
+        case ">=":
+            return value >= int(wanted)
+        case "<=":
+            return value <= int(wanted)
+        case ">":
+            return value > int(wanted)
+        case _:
+            return value < int(wanted)

@@ -1,0 +1,365 @@
+"""The sandbox: a Stripe over HTTP with the controls that tests and demos need."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, overload
+
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from app.sandbox import (
+    calls,
+    charging,
+    checkout,
+    controls,
+    customers,
+    disputes,
+    hosting,
+    refunds,
+    setups,
+)
+from app.sandbox.behaviour import Instrument, checked_steps
+from app.sandbox.clock import Clock
+from app.sandbox.delivery import Delivery, Endpoint, Mode, Outbox, Report
+from app.sandbox.faults import Fault, Kind
+from app.sandbox.judge import Ledger
+from app.sandbox.limiter import Limiter
+from app.sandbox.objects import Obj
+from app.sandbox.pipeline import Logged, Pipeline
+from app.sandbox.rendering import Rendering, rendered
+from app.sandbox.state import Cause, Event, State, Table
+
+_TICK_SECONDS = 0.05
+_LOG_SIZE = 10_000
+
+
+class Events(Sequence[Obj]):
+    """Every Event object ever made, oldest first; each is rendered when it is looked at."""
+
+    def __init__(self, table: Table[Event]) -> None:
+        self._table = table
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @overload
+    def __getitem__(self, at: int) -> Obj: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Obj]: ...
+    def __getitem__(self, at: int | slice) -> Obj | list[Obj]:
+        if isinstance(at, slice):
+            return [rendered(self._table.at(place)) for place in range(len(self))[at]]
+        return rendered(self._table.at(range(len(self))[at]))
+
+    def __iter__(self) -> Iterator[Obj]:
+        return (rendered(event) for event in self._table.rows())
+
+
+class Sandbox:
+    """One Stripe account. The same seed and the same calls give the same ids.
+
+    `rate_limit` is requests per second per endpoint, `global_rate_limit` in all, `latency`
+    seconds per call.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        rate_limit: float | None = None,
+        latency: float = 0.0,
+        *,
+        global_rate_limit: float | None = None,
+        log_size: int = _LOG_SIZE,
+    ) -> None:
+        self.state = State(seed)
+        self.outbox = Outbox(self.state.clock, self.state.events)
+        self.state.listener = self.outbox.offer
+        self.limiter = Limiter(self.state.clock, rate_limit, global_rate_limit)
+        self.pipeline = Pipeline(self.state, self.limiter, latency, log_size)
+        self.events: Sequence[Obj] = Events(self.state.events)
+        self.app = Starlette(
+            routes=[
+                Route("/", controls.front_page),
+                Mount("/_sandbox", routes=controls.routes(self)),
+                Mount("/", app=self.pipeline),
+            ],
+            lifespan=self._lifespan,
+        )
+
+    def running(self, port: int = 0, host: str = "127.0.0.1") -> AbstractAsyncContextManager[str]:
+        """Served inside the running loop; yields the base URL."""
+        return hosting.served(self.app, port, host)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self.pipeline.closing.clear()
+        await self.outbox.start()
+        ticker = asyncio.create_task(self._tick())
+        try:
+            yield
+        finally:
+            ticker.cancel()
+            with suppress(asyncio.CancelledError):
+                await ticker
+            await self.outbox.stop()
+
+    async def _tick(self) -> None:
+        """Timers also become due when nobody calls."""
+        while True:
+            self.clock.run_due()
+            await asyncio.sleep(_TICK_SECONDS)
+
+    # What there is
+
+    @property
+    def clock(self) -> Clock:
+        return self.state.clock
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.state.ledger
+
+    @property
+    def requests(self) -> deque[Logged]:
+        return self.pipeline.log
+
+    @property
+    def deliveries(self) -> deque[Delivery]:
+        return self.outbox.record
+
+    def undelivered(self) -> list[tuple[str, str]]:
+        """(event id, endpoint id) of what has not been answered with 2xx."""
+        return self.outbox.undelivered()
+
+    def status(self) -> dict[str, Any]:
+        counts = {name: len(table) for name, table in self.state.tables.items()}
+        return {
+            "now": self.clock.now(),
+            "counts": counts
+            | {"events": len(self.events), "charges_taken": len(self.ledger.charges())},
+            "requests": sum(self.pipeline.answered.values()),
+            "answers": {str(status): count for status, count in self.pipeline.answered.items()},
+            "rate_limited": self.limiter.refused,
+            "deliveries": len(self.deliveries),
+            "undelivered": len(self.undelivered()),
+            "double_charges": len(self.ledger.double_charges()),
+        }
+
+    # What customers have
+
+    def add_customer(
+        self,
+        customer_id: str,
+        *,
+        payment_method: str | None = None,
+        behaviour: Sequence[str] | str = ("succeed",),
+        default: bool = True,
+        payment_method_type: str | None = None,
+        mandate: bool = True,
+        refund: str = "succeeded",
+        **fields: Any,
+    ) -> Obj:
+        """A customer and, if named, its payment method, which takes one step of `behaviour` per
+        confirm.
+
+        A step is succeed, dispute, authentication_required, a decline code, bank_debit_succeeds or
+        bank_debit_fails:CODE. The type follows from the steps (us_bank_account for bank debits)
+        unless it is given.
+        """
+        created = customers.create(self.state, {**fields, "id": customer_id})
+        if payment_method is not None:
+            steps = [behaviour] if isinstance(behaviour, str) else list(behaviour)
+            self.add_payment_method(
+                payment_method,
+                customer=customer_id,
+                behaviour=steps,
+                payment_method_type=payment_method_type,
+                mandate=mandate,
+                refund=refund,
+            )
+            if default:
+                settings = {"default_payment_method": payment_method}
+                return customers.update(self.state, {"invoice_settings": settings}, customer_id)
+        return created
+
+    def add_payment_method(
+        self,
+        payment_method: str,
+        *,
+        customer: str,
+        behaviour: list[str],
+        payment_method_type: str | None = None,
+        mandate: bool = True,
+        refund: str = "succeeded",
+    ) -> Obj:
+        kind = payment_method_type or _type_of(behaviour)
+        if refund not in refunds.OUTCOMES:
+            raise ValueError(f"unknown refund outcome: {refund}")
+        self.state.living_customer(customer)
+        instrument = Instrument(checked_steps(behaviour, kind), refund=refund, is_set_up=True)
+        method = self.state.new_method(
+            kind, instrument, method_id=payment_method, customer=customer
+        )
+        if kind != "card" and mandate:
+            instrument.mandate = charging.new_mandate(self.state, method)
+        self.state.emit("payment_method.attached", method)
+        return method
+
+    def renew_card(
+        self, payment_method: str, behaviour: list[str] | None = None, **card: Any
+    ) -> Obj:
+        """The card network sends new card data: payment_method.automatically_updated."""
+        method = self.state.find("payment_methods", payment_method)
+        if behaviour is not None:
+            renewed = replace(
+                self.state.instruments[payment_method],
+                steps=checked_steps(behaviour, method["type"]),
+                taken=0,
+            )
+            self.state.instruments[payment_method] = renewed
+        previous = {"card": {name: method["card"][name] for name in card}}
+        method = self.state.change(method, card={**method["card"], **card})
+        self.state.emit("payment_method.automatically_updated", method, previous)
+        return method
+
+    # What customers, banks and Stripe do
+
+    def complete_action(self, intent: str, *, succeeded: bool = True) -> Obj:
+        """The customer comes back from 3-D Secure of a PaymentIntent or a SetupIntent."""
+        if intent.startswith("seti_"):
+            return setups.succeed(self.state, self.state.find("setup_intents", intent))
+        found = self.state.find("payment_intents", intent)
+        if found["status"] != "requires_action":
+            raise ValueError(f"{intent} is {found['status']}")
+        return charging.finish_action(self.state, found, succeeded=succeeded)
+
+    def complete_checkout(self, session_id: str, payment_method: str = "pm_card_visa") -> Obj:
+        return checkout.complete(self.state, session_id, payment_method)
+
+    def open_dispute(
+        self,
+        payment_intent_or_charge: str,
+        amount: int | None = None,
+        status: str = "needs_response",
+        reason: str = "general",
+    ) -> Obj:
+        """Any first status, even lost, and any amount."""
+        charge = self._charge(payment_intent_or_charge)
+        fields = {
+            "status": status,
+            "reason": reason,
+            "amount": charge["amount"] if amount is None else amount,
+        }
+        return disputes.open_on(self.state, charge, fields)
+
+    def close_dispute(self, dispute_id: str, status: str = "lost") -> Obj:
+        """won, lost or warning_closed; a lost one may still be won later."""
+        return disputes.closed_as(self.state, self.state.find("disputes", dispute_id), status)
+
+    def refund(
+        self, payment_intent_or_charge: str, amount: int | None = None, outcome: str = "succeeded"
+    ) -> Obj:
+        """A refund made in the Dashboard: succeeded, pending (succeeds later), fails (later) or
+        requires_action."""
+        if outcome not in refunds.OUTCOMES:
+            raise ValueError(f"unknown refund outcome: {outcome}")
+        charge = self._charge(payment_intent_or_charge)
+        wanted = {"charge": charge["id"]} | ({} if amount is None else {"amount": amount})
+        return refunds.create(self.state, wanted, outcome)
+
+    def _charge(self, wanted: str) -> Obj:
+        if wanted.startswith("pi_"):
+            wanted = self.state.find("payment_intents", wanted)["latest_charge"] or ""
+        return self.state.find("charges", wanted)
+
+    async def settle(self) -> None:
+        """Lets bank debits, refunds and expiries that are due by the clock happen."""
+        self.clock.run_due()
+        await asyncio.sleep(0)
+
+    # What goes wrong
+
+    def fault(self, match: str, kind: Kind, **more: Any) -> Fault:
+        """See faults.Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
+        return self.pipeline.faults.add(Fault(match, kind, **more))
+
+    def clear_faults(self) -> None:
+        self.pipeline.faults.clear()
+
+    def set_latency(self, seconds: float, call: str | None = None) -> None:
+        """Of every call, or of one such as GET /v1/events."""
+        if call is None:
+            self.pipeline.latency = seconds
+        elif call in calls.NAMES:
+            self.pipeline.latencies[call] = seconds
+        else:
+            raise ValueError(f"no such call: {call}")
+
+    # What is told
+
+    def add_endpoint(
+        self,
+        url: str,
+        secrets: Sequence[str],
+        mode: Mode = "auto",
+        rendering: Rendering = "new",
+        types: Sequence[str] | None = None,
+    ) -> Endpoint:
+        """Events from now on go there: at once with retries (auto), or when told (held)."""
+        wanted = None if types is None else frozenset(types)
+        new_id = self.state.ids.new("we")
+        return self.outbox.add(Endpoint(new_id, url, list(secrets), mode, rendering, wanted))
+
+    async def deliver(
+        self,
+        seed: int = 0,
+        copies: int = 1,
+        drop: float = 0.0,
+        concurrency: int = 8,
+        *,
+        everything: bool = False,
+        until_delivered: bool = False,
+    ) -> Report:
+        """Sends what is held (or everything ever), shuffled, each `copies` times, each lost with
+        probability `drop`."""
+        return await self.outbox.deliver(
+            seed=seed,
+            copies=copies,
+            drop=drop,
+            concurrency=concurrency,
+            everything=everything,
+            until_delivered=until_delivered,
+        )
+
+    async def drained(self) -> None:
+        """Waits until every event of every auto endpoint has got its 2xx."""
+        await self.outbox.drained()
+
+    async def resend(self, event_id: str) -> list[int | None]:
+        """Sends one event once more, even after a 2xx; the statuses, one for each endpoint."""
+        return await self.outbox.resend(self._event(event_id))
+
+    def duplicate_event(self, event_id: str) -> Obj:
+        """A second Event object, with an id of its own, for the same change."""
+        twin = replace(self._event(event_id), id=self.state.ids.new("evt"), pending=0)
+        return rendered(self.state.publish(twin))
+
+    def emit(self, type_: str, subject: Obj) -> Obj:
+        """An event of any type about any object."""
+        self.state.cause = Cause()
+        return rendered(self.state.emit(type_, subject))
+
+    def _event(self, event_id: str) -> Event:
+        event = self.state.events.get(event_id)
+        if event is None:
+            raise ValueError(f"no such event: {event_id}")
+        return event
+
+
+def _type_of(behaviour: list[str]) -> str:
+    return (
+        "us_bank_account" if any(step.startswith("bank_debit_") for step in behaviour) else "card"
+    )

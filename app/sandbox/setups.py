@@ -1,0 +1,135 @@
+"""SetupIntents and mandates: a payment method is made ready for payments without the customer."""
+
+from app.sandbox import charging, lists, methods, objects, refusals
+from app.sandbox.behaviour import BANK_DEBITS, Decline
+from app.sandbox.customers import merged
+from app.sandbox.objects import Obj
+from app.sandbox.state import State
+
+_OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+_FINE = ("succeed", "dispute")
+
+
+def create(state: State, params: Obj) -> Obj:
+    """A declined create leaves the SetupIntent behind."""
+    customer = params.get("customer")
+    if customer is not None:
+        state.living_customer(customer, param="customer")
+    fields: Obj = {"customer": customer, "metadata": merged({}, params.get("metadata"))}
+    fields |= {
+        name: params[name]
+        for name in ("description", "usage", "payment_method_types")
+        if name in params
+    }
+    if params.get("payment_method"):
+        method = methods.named(state, params["payment_method"])
+        fields |= {"payment_method": method["id"], "status": "requires_confirmation"}
+    new_id, secret = state.ids.new("seti"), state.ids.text("secret", 30)
+    setup = state.add(objects.setup_intent(new_id, state.clock.stamp(), secret, fields), customer)
+    state.emit("setup_intent.created", setup)
+    return _attempted(state, setup, params) if params.get("confirm") else setup
+
+
+def retrieve(state: State, params: Obj, setup_id: str) -> Obj:
+    return state.find("setup_intents", setup_id)
+
+
+def confirm(state: State, params: Obj, setup_id: str) -> Obj:
+    setup = state.find("setup_intents", setup_id)
+    if setup["status"] not in _OPEN:
+        raise _unexpected(setup, "confirm")
+    if params.get("payment_method"):
+        method = methods.named(state, params["payment_method"])
+        setup = state.change(setup, payment_method=method["id"], status="requires_confirmation")
+    return _attempted(state, setup, params)
+
+
+def _attempted(state: State, setup: Obj, params: Obj) -> Obj:
+    if setup["payment_method"] is None:
+        message = "You cannot confirm this SetupIntent because it's missing a payment method."
+        raise refusals.invalid(message, code="setup_intent_unexpected_state", setup_intent=setup)
+    method = state.find("payment_methods", setup["payment_method"])
+    if method["type"] in BANK_DEBITS:
+        return _authorised(state, setup, method, has_mandate_data="mandate_data" in params)
+    match state.instruments[method["id"]].steps[0]:
+        case step if step in _FINE:
+            return succeed(state, setup)
+        case "authentication_required" | "authentication_required_on_setup":
+            return _authenticate(state, setup, params)
+        case decline_code:
+            raise _declined(state, setup, method, Decline(decline_code))
+
+
+def _authorised(state: State, setup: Obj, method: Obj, *, has_mandate_data: bool) -> Obj:
+    if not has_mandate_data:
+        message = "This SetupIntent requires a mandate: provide `mandate_data`."
+        raise refusals.invalid(message, setup_intent=setup)
+    mandate = charging.new_mandate(state, method)
+    state.instruments[method["id"]].mandate = mandate
+    return succeed(state, state.change(setup, mandate=mandate))
+
+
+def succeed(state: State, setup: Obj) -> Obj:
+    """From now on the method may be charged off session; it becomes the customer's."""
+    state.instruments[setup["payment_method"]].is_set_up = True
+    if setup["customer"]:
+        methods.attached(
+            state, state.find("payment_methods", setup["payment_method"]), setup["customer"]
+        )
+    setup = state.change(setup, status="succeeded", next_action=None, last_setup_error=None)
+    state.emit("setup_intent.succeeded", setup)
+    return setup
+
+
+def _authenticate(state: State, setup: Obj, params: Obj) -> Obj:
+    action: Obj = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
+    if url := params.get("return_url"):
+        hook = f"https://hooks.stripe.com/3d_secure_2/hosted?setup_intent={setup['id']}"
+        action = {"type": "redirect_to_url", "redirect_to_url": {"return_url": url, "url": hook}}
+    setup = state.change(setup, status="requires_action", next_action=action)
+    state.emit("setup_intent.requires_action", setup)
+    return setup
+
+
+def _declined(state: State, setup: Obj, method: Obj, decline: Decline) -> refusals.Refusal:
+    error = {
+        "advice_code": decline.advice_code,
+        "code": decline.code,
+        "decline_code": decline.decline_code,
+        "message": decline.message,
+        "param": decline.param,
+        "payment_method": method,
+    }
+    known = {key: value for key, value in error.items() if value is not None}
+    last = {"type": "card_error", **known}
+    setup = state.change(
+        setup, status="requires_payment_method", payment_method=None, last_setup_error=last
+    )
+    state.emit("setup_intent.setup_failed", setup)
+    return refusals.card_error({**known, "setup_intent": setup})
+
+
+def cancel(state: State, params: Obj, setup_id: str) -> Obj:
+    setup = state.find("setup_intents", setup_id)
+    if setup["status"] not in _OPEN:
+        raise _unexpected(setup, "cancel")
+    setup = state.change(
+        setup, status="canceled", cancellation_reason=params.get("cancellation_reason")
+    )
+    state.emit("setup_intent.canceled", setup)
+    return setup
+
+
+def _unexpected(setup: Obj, verb: str) -> refusals.Refusal:
+    message = f"You cannot {verb} this SetupIntent because it has a status of {setup['status']}."
+    return refusals.invalid(message, code="setup_intent_unexpected_state", setup_intent=setup)
+
+
+def listing(state: State, params: Obj) -> Obj:
+    return lists.listed(
+        state, "setup_intents", params, "/v1/setup_intents", "customer", "payment_method"
+    )
+
+
+def mandate(state: State, params: Obj, mandate_id: str) -> Obj:
+    return state.find("mandates", mandate_id)
