@@ -169,6 +169,8 @@ _CARDS = {
 }
 _BANKS = {"usBankAccount": "us_bank_account", "sepaDebit": "sepa_debit", "bacsDebit": "bacs_debit"}
 _SUCCESSES = {"", "success", "processing"}
+_BANK_STEP = re.compile(r"^bank_debit_(succeeds|fails:\w+)$")
+_SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
 
 
 def specimen(token: str) -> Specimen | None:
@@ -201,14 +203,11 @@ def checked_steps(steps: list[str], method_type: str) -> list[str]:
 def _checked(step: str, method_type: str) -> str:
     is_bank = method_type in BANK_DEBITS
     if step.startswith("bank_debit_"):
-        if not is_bank:
-            raise ValueError(f"{step} needs a bank debit, not {method_type}")
+        if not is_bank or not _BANK_STEP.match(step):
+            raise ValueError(f"no such behaviour of {method_type}: {step}")
         return step
-    if (
-        step not in {"succeed", "dispute", "authentication_required_on_setup"}
-        and step not in ADVICE
-    ):
+    if step not in _SUCCESSFUL and step not in ADVICE:
         raise ValueError(f"unknown behaviour: {step}")
     if not is_bank:
         return step
-    return "bank_debit_succeeds" if step == "succeed" else f"bank_debit_fails:{step}"
+    return "bank_debit_succeeds" if step in _SUCCESSFUL else f"bank_debit_fails:{step}"

@@ -4,7 +4,7 @@ times."""
 import asyncio
 import hmac
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -58,7 +58,7 @@ class Report:
     sent: int = 0
     dropped: int = 0
     acknowledged: int = 0
-    statuses: Counter[int | None] = field(default_factory=Counter)
+    statuses: dict[int | None, int] = field(default_factory=dict)
     undelivered: int = 0
 
 
@@ -259,6 +259,6 @@ class Outbox:
                 report.sent += 1
                 status = await self.send(waiting)
                 report.acknowledged += _is_2xx(status)
-                report.statuses[status] += 1
+                report.statuses[status] = report.statuses.get(status, 0) + 1
 
         await asyncio.gather(*(work() for _ in range(concurrency)))

@@ -115,7 +115,7 @@ def listed(
     def keep(row: Obj) -> bool:
         return (
             window.holds(row.get("created", 0))
-            and all(row[name] == value for name, value in wanted)
+            and all(row.get(name) == value for name, value in wanted)
             and (also is None or also(row))
         )
 

@@ -5,6 +5,7 @@ import re
 from app.sandbox import objects, refusals
 from app.sandbox.ids import reproducible
 from app.sandbox.objects import Obj
+from app.sandbox.params import whole
 from app.sandbox.state import State
 
 # Measured: 16 to 20 s to appear for a customer, more than 2 minutes for a PaymentIntent, and then
@@ -24,9 +25,12 @@ def intents(state: State, params: Obj) -> Obj:
         if _is_indexed(intent, state.seed, now) and all(_holds(intent, term) for term in terms)
     ]
     seen = [intent for intent in found if state.random.random() >= VANISHES]
-    limit = params.get("limit", 10)
-    answer = objects.sublist("/v1/payment_intents/search", seen[:limit], has_more=len(seen) > limit)
-    return {**answer, "object": "search_result", "next_page": None, "total_count": len(seen)}
+    start, limit = whole("page", params.get("page", 0)), params.get("limit", 10)
+    stop = start + limit
+    url = "/v1/payment_intents/search"
+    answer = objects.sublist(url, seen[start:stop], has_more=len(seen) > stop)
+    following = {"next_page": str(stop)} if answer["has_more"] else {}
+    return {**answer, "object": "search_result", "total_count": len(seen), **following}
 
 
 def _is_indexed(intent: Obj, seed: int, now: float) -> bool:

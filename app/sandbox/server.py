@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, overload
 
@@ -89,13 +89,18 @@ class Sandbox:
             lifespan=self._lifespan,
         )
 
-    def running(self, port: int = 0, host: str = "127.0.0.1") -> AbstractAsyncContextManager[str]:
-        """Served inside the running loop; yields the base URL."""
-        return hosting.served(self.app, port, host)
+    @asynccontextmanager
+    async def running(self, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
+        """Served inside the running loop; yields the base URL. Nothing hangs past its end."""
+        self.pipeline.closing.clear()
+        async with hosting.served(self.app, port, host) as url:
+            try:
+                yield url
+            finally:
+                self.pipeline.closing.set()
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        self.pipeline.closing.clear()
         await self.outbox.start()
         ticker = asyncio.create_task(self._tick())
         try:
