@@ -3,11 +3,16 @@
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.data import values
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.data.resource import Resource, contains, equals, searched
+from app.errors import InvalidField
+from app.rules import money
 
 
 class Client(Row):
@@ -42,4 +47,49 @@ class Currency(Row):
     code: Mapped[str] = mapped_column(unique=True)
     conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
     last_updated: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    history: Mapped[Any | None] = mapped_column(Json)
+    history: Mapped[Any | None] = mapped_column(Json, info=READ_ONLY)
+
+
+def _timezone(name: str, value: Any) -> str | None:
+    """The business day is reckoned in it, so it must exist."""
+    said = values.text(name, value)
+    if not said:
+        return None
+    try:
+        ZoneInfo(said)
+    except (KeyError, ValueError, OSError):
+        raise InvalidField(name, f"{said!r} is not an IANA time zone") from None
+    return said
+
+
+def _code(name: str, value: Any) -> str | None:
+    said = values.text(name, value)
+    return None if said is None else money.currency_code(said, name)
+
+
+CLIENTS = Resource(
+    path="Client",
+    table=Client,
+    group="customers",
+    envelope="clients",
+    filters={
+        "inactive": equals(Client.inactive),
+        "stripe_customer_id": equals(Client.stripe_customer_id),
+        "search": searched(
+            lambda said: [contains(column, said) for column in (Client.name, Client.email)]
+        ),
+    },
+    readers={"timezone": _timezone},
+)
+
+CURRENCIES = Resource(
+    path="Currency",
+    table=Currency,
+    filters={
+        "search": searched(
+            lambda said: [contains(column, said) for column in (Currency.name, Currency.code)]
+        ),
+    },
+    readers={"code": _code},
+    showers={"code": str.upper},  # ISO codes are kept in lower case, as Stripe writes them
+)

@@ -1,13 +1,20 @@
 """Payments of invoices: one row a PaymentIntent, or one a payment somebody entered by hand."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+import orjson
+from sqlalchemy import ColumnElement, ForeignKey, Index, Text, column, select, table, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.data import wider
+from app.data.clients import Client
+from app.data.columns import HIDDEN, READ_ONLY, BigId, Id, Json, Ref, Row
+from app.data.database import Tx
+from app.data.resource import Attached, Resource, contains, equals, one_of, searched
+from app.data.stripe_records import StripeEvent
 
 
 class InvoicePayment(Row):
@@ -44,6 +51,8 @@ class InvoicePayment(Row):
     charge_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     stripe_customer_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     claimed_invoice_id: Mapped[Ref | None] = mapped_column(info=HIDDEN)
+    # When reconciliation asks Stripe about an intent that has not ended; NULL for one that has.
+    check_at: Mapped[datetime | None] = mapped_column(info=HIDDEN)
     # The number of our own attempt that made the intent; NULL for a payment made elsewhere.
     attempt: Mapped[int | None] = mapped_column(info=HIDDEN)
     amount_refunded: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
@@ -58,12 +67,63 @@ class InvoicePayment(Row):
         Index("ix_invoice_payment_client_id", "client_id", "id"),
         Index("ix_invoice_payment_charge_id", "charge_id"),
         Index("ix_invoice_payment_amount", "amount"),
-        # Intents of ours that wait: bank debits under way, and intents never confirmed.
+        # Intents that have not ended, by when Stripe is asked about them next.
         Index(
-            "ix_invoice_payment_waiting",
-            "state",
-            "id",
-            sqlite_where=text("state IN (0, 1, 2)"),
-            postgresql_where=text("state IN (0, 1, 2)"),
+            "ix_invoice_payment_check",
+            "check_at",
+            sqlite_where=text("check_at IS NOT NULL"),
+            postgresql_where=text("check_at IS NOT NULL"),
         ),
     )
+
+
+# `invoices` imports this module to show payments inside invoices; two columns suffice here.
+_INVOICES = table("invoice", column("id", BigId), column("invoicenumber", Text))
+_CLIENT_NAME = select(Client.name).where(Client.id == InvoicePayment.client_id).scalar_subquery()
+_INVOICENUMBER = (
+    select(_INVOICES.c.invoicenumber)
+    .where(_INVOICES.c.id == InvoicePayment.invoice_id)
+    .scalar_subquery()
+)
+
+
+def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
+    own = (InvoicePayment.intent_id, InvoicePayment.charge_id, InvoicePayment.reference)
+    named = select(Client.id).where(contains(Client.name, said))
+    numbered = select(_INVOICES.c.id).where(contains(_INVOICES.c.invoicenumber, said))
+    return [
+        *(contains(one, said) for one in own),
+        InvoicePayment.client_id.in_(named),
+        InvoicePayment.invoice_id.in_(numbered),
+    ]
+
+
+async def _told_by_events(tx: Tx, ids: Collection[int]) -> dict[int, Mapping[str, Any]]:
+    """What Stripe said: the event's raw body, and the object it is about."""
+    found = await tx.execute(
+        select(StripeEvent.id, StripeEvent.payload).where(StripeEvent.id.in_(ids))
+    )
+    return {
+        event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
+        for event_id, payload in found
+    }
+
+
+def _object_of(payload: bytes) -> str:
+    return orjson.dumps(orjson.loads(payload)["data"]["object"]).decode()
+
+
+INVOICE_PAYMENTS = Resource(
+    path="InvoicePayment",
+    table=InvoicePayment,
+    filters={
+        "intent_id": equals(InvoicePayment.intent_id),
+        "invoice_id": equals(InvoicePayment.invoice_id),
+        "invoice_ids": one_of(InvoicePayment.invoice_id),
+        "client_id": equals(InvoicePayment.client_id),
+        "search": searched(_search),
+    },
+    derived={"client_name": _CLIENT_NAME, "invoice_invoicenumber": _INVOICENUMBER},
+    attached=Attached(InvoicePayment.webhook_event_id, _told_by_events),
+    wider=wider.INVOICE_PAYMENT,
+)

@@ -1,0 +1,91 @@
+"""JSON answers, and what a failure looks like to a client.
+
+Clients read `error` and `error_description` (OAuth, and the HaloPSA package for Python) or
+`Message` (the PowerShell module), so every failure carries all three.
+"""
+
+import re
+import secrets
+from typing import Any
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import AppError, NotAuthenticated, Unavailable
+
+log = structlog.get_logger("paydue.api")
+
+
+def answer(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def failure(code: str, message: str, status: int) -> Response:
+    return answer({"error": code, "error_description": message, "Message": message}, status)
+
+
+def refusal(error: AppError) -> Response:
+    """The answer to something the caller, or the place, caused."""
+    response = failure(_code(error), error.message, error.status)
+    if isinstance(error, Unavailable):
+        log.warning("unavailable", reason=error.message)
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, NotAuthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _code(error: AppError) -> str:
+    named: str | None = getattr(error, "code", None)
+    return named or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+
+
+async def http_failure(_: Request, error: Exception) -> Response:
+    """What the router refuses: no such path, or not with this method."""
+    assert isinstance(error, HTTPException), "registered for these only"
+    response = failure("http_error", error.detail, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+class Answered:
+    """ASGI middleware: whatever is raised inside becomes one JSON answer, and at most one log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return
+        except AppError as error:
+            if started:
+                raise
+            await refusal(error)(scope, receive, send)
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            response = _unexpected(scope, error)
+            if not started:
+                await response(scope, receive, send)
+
+
+def _unexpected(scope: Scope, error: Exception) -> Response:
+    request_id = secrets.token_hex(8)
+    log.error(
+        "request failed", request_id=request_id, method=scope["method"], path=scope["path"],
+        exc_info=error,
+    )  # fmt: skip
+    return failure("internal_error", f"unexpected failure, request {request_id}", 500)

@@ -1,0 +1,171 @@
+"""Who may use the API: credentials, the tokens they buy, and what a token opens.
+
+Secrets and tokens are 256 random bits and are kept as SHA-256 only. Nobody can guess 256 bits, so
+a slow hash would protect nothing.
+"""
+
+import hmac
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+from sqlalchemy import Table, delete, insert, select
+
+from app.data.access import Access, AccessToken
+from app.data.columns import table_of
+from app.data.database import Database, Tx
+from app.errors import AppError, NotAllowed, NotAuthenticated
+
+ACCESS: Table = table_of(Access)
+TOKENS: Table = table_of(AccessToken)
+
+SCOPES = frozenset({"all", "admin", "read:invoices", "edit:invoices", "read:customers",
+                    "edit:customers"})  # fmt: skip
+_EVERYTHING = frozenset({"all", "admin"})
+# What HaloPSA's own consents are called; here they mean the same.
+_ALIASES = {"all:standard": "all"}
+
+# A revoked credential or token works at most this much longer on a node that knew it.
+REMEMBERED = timedelta(seconds=10)
+REMEMBERED_MAX = 1024
+# Expired tokens removed when a new one is bought: more than arrive, few enough to be quick.
+_SWEPT = 100
+
+
+class TokenRefused(AppError):
+    """A token request that is answered as OAuth 2 says (RFC 6749, 5.2)."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose token it is, and what it opens."""
+
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, right: str) -> bool:
+        """`edit:` of a group opens its `read:` too."""
+        opening = {right, right.replace("read:", "edit:", 1)} | _EVERYTHING
+        return not self.scopes.isdisjoint(opening)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    value: str
+    scope: str
+    expires_in: int
+
+
+async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime) -> tuple[str, str]:
+    """New credentials: the client_id and the client_secret, which is shown this once only."""
+    wanted = sorted(scopes)
+    unknown = set(wanted) - SCOPES
+    if unknown or not wanted:
+        known = ", ".join(sorted(SCOPES))
+        raise NotAllowed(f"{', '.join(unknown) or 'no scope'}: the scopes are {known}")
+    client_id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
+    await tx.execute(
+        insert(ACCESS).values(
+            name=name, client_id=client_id, secret_hash=hashed(secret), scopes=" ".join(wanted),
+            created_at=now,
+        )
+    )  # fmt: skip
+    return client_id, secret
+
+
+async def buy_token(
+    tx: Tx, client_id: str, secret: str, scope: str, *, now: datetime, lasts_s: int
+) -> Token:
+    """A token for credentials, with those of the wanted scopes that they have."""
+    found = (
+        await tx.execute(
+            select(ACCESS.c.id, ACCESS.c.secret_hash, ACCESS.c.scopes).where(
+                ACCESS.c.client_id == client_id, ACCESS.c.revoked_at.is_(None)
+            )
+        )
+    ).one_or_none()
+    # Compared in any case, so that the time taken does not tell which ids exist.
+    matches = hmac.compare_digest(found.secret_hash if found else "", hashed(secret))
+    if found is None or not matches:
+        raise TokenRefused("invalid_client", "client_id or client_secret is wrong", 401)
+    granted = _granted(scope, found.scopes.split())
+    value = secrets.token_urlsafe(32)
+    await _sweep(tx, now)
+    await tx.execute(
+        insert(TOKENS).values(
+            token_hash=hashed(value), access_id=found.id, scopes=granted,
+            expires_at=now + timedelta(seconds=lasts_s),
+        )
+    )  # fmt: skip
+    return Token(value, granted, lasts_s)
+
+
+def _granted(wanted: str, owned: list[str]) -> str:
+    asked = {_ALIASES.get(one, one) for one in wanted.split()} or {"all"}
+    has = set(owned) | {one.replace("edit:", "read:") for one in owned}
+    granted = (asked if has & _EVERYTHING else asked & has) & SCOPES
+    if asked & _EVERYTHING:
+        granted |= set(owned)
+    if not granted:
+        raise TokenRefused("invalid_scope", f"these credentials open only: {' '.join(owned)}")
+    return " ".join(sorted(granted))
+
+
+async def _sweep(tx: Tx, now: datetime) -> None:
+    old = select(TOKENS.c.token_hash).where(TOKENS.c.expires_at < now).limit(_SWEPT)
+    await tx.execute(delete(TOKENS).where(TOKENS.c.token_hash.in_(old)))
+
+
+class Doors:
+    """Lets callers in, and remembers good tokens for a moment, so that few requests ask for it."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+        self._known: dict[str, tuple[Caller, datetime]] = {}
+
+    async def caller(self, authorization: str, right: str) -> Caller:
+        """Whoever the header's token belongs to, or NotAuthenticated, or NotAllowed."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise NotAuthenticated("send Authorization: Bearer with a token from /auth/token")
+        caller = await self._identified(hashed(token.strip()))
+        if not caller.may(right):
+            raise NotAllowed(f"this token does not open {right}")
+        return caller
+
+    async def _identified(self, token_hash: str) -> Caller:
+        now = self._clock()
+        known = self._known.get(token_hash)
+        if known is not None and now < known[1]:
+            return known[0]
+        self._known.pop(token_hash, None)
+        caller, expires_at = await self._looked_up(token_hash, now)
+        if len(self._known) >= REMEMBERED_MAX:
+            self._known.clear()
+        self._known[token_hash] = caller, min(expires_at, now + REMEMBERED)
+        return caller
+
+    async def _looked_up(self, token_hash: str, now: datetime) -> tuple[Caller, datetime]:
+        async with self._database.snapshot() as tx:
+            found = (
+                await tx.execute(
+                    select(ACCESS.c.name, TOKENS.c.scopes, TOKENS.c.expires_at)
+                    .join(ACCESS, ACCESS.c.id == TOKENS.c.access_id)
+                    .where(TOKENS.c.token_hash == token_hash, ACCESS.c.revoked_at.is_(None))
+                )
+            ).one_or_none()
+        if found is None or found.expires_at <= now:
+            raise NotAuthenticated("the token is unknown or has expired")
+        return Caller(found.name, frozenset(found.scopes.split())), found.expires_at
+
+
+def hashed(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""List, save and read, written once for every resource."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.api import body
+from app.api.answers import answer
+from app.api.auth import Caller
+from app.api.codec import Codec, codec_of
+from app.api.query import parameters
+from app.api.reading import Listing, Reading, Shown
+from app.api.writing import Writer
+from app.data.database import is_worth_retrying
+from app.data.resource import LIST, READ, SAVE, Resource
+from app.errors import NotFound, Unavailable
+from app.settings import Settings
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+# A lost race is won the next time, unless many nodes want the same rows all the time.
+_TRIES = 5
+
+
+class AnyCase(Route):
+    """A route that HaloPSA's clients find in whatever case they write it, with `/` or without."""
+
+    def __init__(self, path: str, endpoint: Endpoint, method: str, name: str | None = None) -> None:
+        super().__init__(path, endpoint, methods=[method], name=name)
+        pattern = self.path_regex.pattern.removesuffix("$") + "/?$"
+        self.path_regex = re.compile(pattern, re.IGNORECASE)
+
+
+def routes(resource: Resource, write: Writer) -> list[AnyCase]:
+    """The routes for a resource's verbs."""
+    codec = codec_of(resource)
+    reading = Reading(codec)
+    collection, single = f"/api/{resource.path}", f"/api/{resource.path}/{{id}}"
+    available = {
+        LIST: lambda: AnyCase(collection, _list(codec, reading), "GET", f"list {resource.path}"),
+        SAVE: lambda: AnyCase(
+            collection, _save(codec, reading, write), "POST", f"save {resource.path}"
+        ),
+        READ: lambda: AnyCase(single, _read(codec, reading), "GET", f"read {resource.path}"),
+    }
+    return [available[verb]() for verb in resource.verbs]
+
+
+def _list(codec: Codec, reading: Reading) -> Endpoint:
+    right = f"read:{codec.resource.group}"
+
+    async def listed(request: Request) -> Response:
+        await _caller(request, right)
+        params = parameters(request.scope["query_string"])
+        async with request.app.state.database.snapshot() as tx:
+            listing = await reading.listing(tx, params)
+        return answer(_wrapped(codec.resource, listing))
+
+    return listed
+
+
+def _wrapped(resource: Resource, listing: Listing) -> Any:
+    """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
+    if resource.envelope is None:
+        return listing.records
+    page = listing.query.page
+    paging = {"page_no": page.number, "page_size": page.size} if page.is_asked_for else {}
+    return {**paging, "record_count": listing.total, resource.envelope: listing.records}
+
+
+def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
+    right = f"edit:{codec.resource.group}"
+
+    async def saved(request: Request) -> Response:
+        caller = await _caller(request, right)
+        settings: Settings = request.app.state.settings
+        raw = await body.read(request, settings.body_max)
+        records = codec.load(body.parsed(raw))
+
+        async def attempt() -> list[Shown]:
+            now: datetime = request.app.state.clock()
+            async with request.app.state.database.transaction() as tx:
+                ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
+                found = await reading.by_ids(tx, set(ids), detailed=False)
+                return [found[one] for one in ids]
+
+        shown = await _won(attempt)
+        one_or_many = shown[0] if len(shown) == 1 else shown
+        return answer(one_or_many, codec.resource.saved_status)
+
+    return saved
+
+
+def _read(codec: Codec, reading: Reading) -> Endpoint:
+    right = f"read:{codec.resource.group}"
+
+    async def read(request: Request) -> Response:
+        await _caller(request, right)
+        record_id = _id(codec.resource, request.path_params["id"])
+        params = parameters(request.scope["query_string"])
+        async with request.app.state.database.snapshot() as tx:
+            return answer(await reading.one(tx, record_id, params))
+
+    return read
+
+
+async def _caller(request: Request, right: str) -> Caller:
+    caller: Caller = await request.app.state.doors.caller(
+        request.headers.get("authorization", ""), right
+    )
+    return caller
+
+
+async def _won(attempt: Callable[[], Awaitable[list[Shown]]]) -> list[Shown]:
+    """The outcome of a transaction that is run again when it lost a race."""
+    for _ in range(_TRIES):
+        try:
+            return await attempt()
+        except Exception as error:
+            if not is_worth_retrying(error):
+                raise
+    raise Unavailable("others keep changing the same records; try again")
+
+
+def _id(resource: Resource, said: str) -> int:
+    """Ids are whole numbers of 64 bits; anything else is a record that does not exist."""
+    if not re.fullmatch(r"-?[0-9]{1,19}", said) or abs(int(said)) >= 2**63:
+        raise NotFound(resource.path, said)
+    return int(said)

@@ -1,0 +1,114 @@
+"""Reads records with what belongs to them, in a number of statements that no page size changes."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from app.api.codec import Codec, codec_of
+from app.api.query import Query, Statements, asked
+from app.data.database import Record, Tx
+from app.data.resource import Child, Params, is_set
+from app.errors import NotFound
+
+Shown = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    query: Query
+    records: Sequence[Shown]
+    total: int
+
+
+class Reading:
+    """How the records of one resource are read."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._statements = Statements(codec)
+        table = codec.table
+        self._by_ids = select(*codec.selected).where(
+            table.c.id.in_(bindparam("ids", expanding=True)), *codec.resource.only
+        )
+        self._children = {
+            name: (child, _children(child)) for name, child in codec.resource.children.items()
+        }
+
+    async def listing(self, tx: Tx, params: Params) -> Listing:
+        query = asked(self._codec, params)
+        rows = (await tx.execute(*self._statements.rows(query))).all()
+        total = await self._total(tx, query, len(rows))
+        if query.ids_only:
+            return Listing(query, [{"id": row.id} for row in rows], total)
+        wanted = [name for name, (one, _) in self._children.items() if is_set(params, one.in_list)]
+        return Listing(query, await self._completed(tx, rows, wanted), total)
+
+    async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
+        """Whole records, as a GET of each would show them."""
+        rows = (await tx.execute(self._by_ids, {"ids": sorted(ids)})).all()
+        wanted = [
+            name for name, (one, _) in self._children.items() if one.in_one is None or detailed
+        ]
+        records = await self._completed(tx, rows, wanted)
+        sentinels = self._codec.resource.sentinels
+        return {record["id"]: {**sentinels, **record} for record in records}
+
+    async def one(self, tx: Tx, record_id: int, params: Params) -> Shown:
+        asked_for = (one.in_one for one, _ in self._children.values() if one.in_one)
+        detailed = any(is_set(params, name) for name in asked_for)
+        found = await self.by_ids(tx, [record_id], detailed=detailed)
+        if record_id not in found:
+            raise NotFound(self._codec.resource.path, record_id)
+        return found[record_id]
+
+    async def _total(self, tx: Tx, query: Query, found: int) -> int:
+        """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""
+        if found == 0 or found < query.page.size:
+            return query.page.offset + found if found else 0
+        statement, values = self._statements.count(query)
+        total = await tx.scalar(statement, values)
+        return max(int(total or 0), query.page.offset + found)
+
+    async def _completed(
+        self, tx: Tx, rows: Sequence[Record], wanted: Sequence[str]
+    ) -> list[Shown]:
+        records = [self._codec.show(row) for row in rows]
+        if rows and self._codec.resource.attached:
+            await self._attach(tx, rows, records)
+        for name in wanted:
+            child, statement = self._children[name]
+            await _add_children(tx, name, child, statement, records)
+        return records
+
+    async def _attach(self, tx: Tx, rows: Sequence[Record], records: Sequence[Shown]) -> None:
+        attached = self._codec.resource.attached
+        assert attached is not None, "the caller looked"
+        key = attached.key.key
+        keys = {value for row in rows if (value := getattr(row, key)) is not None}
+        found: Mapping[int, Mapping[str, Any]] = await attached.load(tx, keys) if keys else {}
+        for row, record in zip(rows, records, strict=True):
+            for name, value in found.get(getattr(row, key), {}).items():
+                record.setdefault(name, value)
+
+
+def _children(child: Child) -> Any:
+    codec = codec_of(child.resource)
+    return (
+        select(*codec.selected, child.parent)
+        .where(child.parent.in_(bindparam("ids", expanding=True)))
+        .order_by(*child.order)
+    )
+
+
+async def _add_children(
+    tx: Tx, name: str, child: Child, statement: Any, records: Sequence[Shown]
+) -> None:
+    of_parent: dict[int, list[Shown]] = {record["id"]: [] for record in records}
+    codec = codec_of(child.resource)
+    if of_parent:
+        for row in await tx.execute(statement, {"ids": list(of_parent)}):
+            of_parent[row[-1]].append(codec.show(row))
+    for record in records:
+        record[name] = of_parent[record["id"]]

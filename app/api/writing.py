@@ -1,0 +1,93 @@
+"""Creates and changes records of resources that no rule of the ledger guards."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Table
+from sqlalchemy.exc import IntegrityError
+
+from app.data import batches
+from app.data.batches import Given
+from app.data.columns import table_of
+from app.data.database import Record, Tx
+from app.data.resource import Resource
+from app.errors import InvalidField, Refused
+
+Prepare = Callable[[Mapping[int, Record], Sequence[Given], datetime], Sequence[Given]]
+
+
+class Writer(Protocol):
+    """Creates the records without id, changes the others; answers all ids in the order given.
+
+    `home` is the currency of whoever names none.
+    """
+
+    def __call__(
+        self, tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    ) -> Awaitable[list[int]]: ...
+
+
+def writer(resource: Resource, prepare: Prepare | None = None) -> Writer:
+    """What writes a resource's records; `prepare` adds what follows from what is there already."""
+
+    async def write(
+        tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    ) -> list[int]:
+        return await _save(tx, resource, prepare, records, now)
+
+    return write
+
+
+async def _save(
+    tx: Tx,
+    resource: Resource,
+    prepare: Prepare | None,
+    records: Sequence[Given],
+    now: datetime,
+) -> list[int]:
+    table = table_of(resource.table)
+    known = await batches.locked(tx, table, resource.path, records)
+    if prepare is not None:
+        records = prepare(known, records, now)
+    await batches.refer(tx, table, records)
+    new = [_created(table, record, now) for record in records if "id" not in record]
+    try:
+        ids = iter(await batches.inserted(tx, table, new))
+        await batches.change(tx, table, _changes(table, known, records, now))
+    except IntegrityError:
+        raise Refused(f"another {resource.path} has the same key") from None
+    return [record["id"] if "id" in record else next(ids) for record in records]
+
+
+def _created(table: Table, record: Given, now: datetime) -> dict[str, Any]:
+    required = (one for one in table.c if not (one.nullable or one.default or one.primary_key))
+    for column in required:
+        if record.get(column.name) in (None, ""):
+            raise InvalidField(column.name, "is required")
+    # One statement for all rows needs the same columns in each.
+    values = {column.name: _default(column) for column in table.c if not column.primary_key}
+    return {**values, **record, **_stamps(table, now, "date_created"), **_stamps(table, now)}
+
+
+def _default(column: Any) -> Any:
+    return None if column.default is None else column.default.arg
+
+
+def _stamps(table: Table, now: datetime, name: str = "last_modified") -> dict[str, datetime]:
+    return {name: now} if name in table.c else {}
+
+
+def _changes(
+    table: Table, known: Mapping[int, Record], records: Sequence[Given], now: datetime
+) -> dict[int, dict[str, Any]]:
+    changed = [record for record in records if "id" in record]
+    names = sorted({name for record in changed for name in record if name != "id"})
+    changes: dict[int, dict[str, Any]] = {}
+    for record in changed if names else ():
+        row = known[record["id"]]
+        values = {name: record.get(name, getattr(row, name)) for name in names}
+        if "extra" in record:
+            values["extra"] = batches.with_extra(row.extra, record["extra"])
+        changes[row.id] = {**values, **_stamps(table, now)}
+    return changes

@@ -1,0 +1,74 @@
+"""Many rows of one table at once: locked, inserted, changed, each in one statement."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Table, bindparam, insert, select, update
+
+from app.data.database import Record, Tx
+from app.errors import InvalidField, NotFound
+
+Given = Mapping[str, Any]
+"""What a caller said about one record: column values by name, with `id` when it exists."""
+
+
+async def locked(tx: Tx, table: Table, what: str, records: Sequence[Given]) -> dict[int, Record]:
+    """The rows that the records with an id name, locked in the order of their ids."""
+    times = Counter(record["id"] for record in records if "id" in record)
+    if not times:
+        return {}
+    twice = [row_id for row_id, count in times.items() if count > 1]
+    if twice:
+        raise InvalidField("id", f"{twice[0]} is given twice")
+    found = await tx.execute(
+        select(table).where(table.c.id.in_(sorted(times))).order_by(table.c.id).with_for_update()
+    )
+    rows = {row.id: row for row in found}
+    for row_id in times:
+        if row_id not in rows:
+            raise NotFound(what, row_id)
+    return rows
+
+
+async def inserted(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The new rows' ids, in the order given."""
+    if not rows:
+        return []
+    statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    return list(await tx.scalars(statement, list(rows)))
+
+
+async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
+    """Give rows new values; each row gets the same columns."""
+    if not changes:
+        return
+    names = list(next(iter(changes.values())))
+    await tx.execute(
+        update(table)
+        .where(table.c.id == bindparam("b_id"))
+        .values({name: bindparam(f"b_{name}") for name in names}),
+        [
+            {"b_id": row_id, **{f"b_{name}": values[name] for name in names}}
+            for row_id, values in changes.items()
+        ],
+    )
+
+
+async def refer(tx: Tx, table: Table, records: Iterable[Given]) -> None:
+    """Every record that is referred to exists, or InvalidField: one statement a foreign key."""
+    given = list(records)
+    for key in table.foreign_keys:
+        name = key.parent.name
+        wanted = {record[name] for record in given if record.get(name) is not None}
+        if wanted:
+            found = await tx.scalars(select(key.column).where(key.column.in_(wanted)))
+            missing = wanted.difference(found)
+            if missing:
+                raise InvalidField(name, f"{min(missing)} does not exist")
+
+
+def with_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is kept of HaloPSA's wider schema after a change; null takes a property away."""
+    merged = {**(known or {}), **given}
+    return {name: value for name, value in merged.items() if value is not None} or None

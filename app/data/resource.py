@@ -1,0 +1,211 @@
+"""How a table is offered by the API: said once per resource, read by everything under app/api."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Date, bindparam, or_
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.data import values
+from app.data.columns import Row
+from app.data.database import Record, Tx
+from app.errors import InvalidField
+
+Params = Mapping[str, Sequence[str]]
+"""Query parameters: names in lower case and without `[]`, each with all its values."""
+
+LIST, SAVE, READ = "list", "save", "read"
+
+
+class Condition(NamedTuple):
+    """One condition of a list. Statements are built once per combination of keys, then reused."""
+
+    key: str
+    clause: Callable[[], ColumnElement[bool]]
+    values: Mapping[str, Any]
+
+
+Filter = Callable[[str, Params], Condition | None]
+Attachable = InstrumentedAttribute[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """Records of another table that are shown inside their parent."""
+
+    resource: "Resource"
+    parent: Attachable
+    order: tuple[Attachable, ...]
+    # The parameter that adds them to a list, and the one that adds them to a single record.
+    in_list: str
+    in_one: str | None = None  # None: always there
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Fields that one more statement brings for a whole page. A value of the row's own wins."""
+
+    key: Attachable
+    load: Callable[[Tx, Collection[int]], Awaitable[Mapping[int, Mapping[str, Any]]]]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Resource:
+    """A table, and everything the API needs to know to offer it."""
+
+    path: str
+    table: type[Row]
+    verbs: tuple[str, ...] = (LIST, SAVE, READ)
+    # Scopes `read:` and `edit:` of this group open it.
+    group: str = "invoices"
+    # The list's key in its wrapper; None for a bare array.
+    envelope: str | None = None
+    saved_status: int = 200
+    only: tuple[ColumnElement[bool], ...] = ()
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]]] | None = None
+    # Read-only fields that the same SELECT brings, and those computed from a row.
+    derived: Mapping[str, ColumnElement[Any] | Attachable] = field(default_factory=dict)
+    computed: Callable[[Record], Mapping[str, Any]] | None = None
+    # Columns that are read or shown otherwise than their type says.
+    readers: Mapping[str, values.Reader] = field(default_factory=dict)
+    showers: Mapping[str, values.Shower] = field(default_factory=dict)
+    # What a single record shows where it has nothing.
+    sentinels: Mapping[str, Any] = field(default_factory=dict)
+    children: Mapping[str, Child] = field(default_factory=dict)
+    attached: Attached | None = None
+    # Further input: lists of another resource's records, and instructions to the writer.
+    nested: Mapping[str, "Resource"] = field(default_factory=dict)
+    instructions: Mapping[str, values.Reader] = field(default_factory=dict)
+    # Names of HaloPSA's wider schema that are kept and given back.
+    wider: Mapping[str, values.Reader] = field(default_factory=dict)
+
+
+def given(params: Params, name: str) -> str | None:
+    """The last value of a parameter; None when it is absent or says nothing."""
+    said = params.get(name)
+    return said[-1] if said and said[-1].strip().lower() not in ("", "undefined", "null") else None
+
+
+def is_set(params: Params, name: str) -> bool:
+    return bool(values.flag(name, given(params, name)))
+
+
+def equals(column: Attachable) -> Filter:
+    read = _reader(column)
+
+    def condition(name: str, params: Params) -> Condition | None:
+        said = given(params, name)
+        if said is None:
+            return None
+        return Condition(
+            name,
+            lambda: column == bindparam(name, type_=column.type),
+            {name: read(name, said)},
+        )
+
+    return condition
+
+
+# A longer list is a mistake, and databases bound the number of parameters.
+IDS_MAX = 1000
+
+
+def one_of(column: Attachable) -> Filter:
+    """Any of several values: comma-separated, repeated, or as a JSON array of plain values."""
+    read = _reader(column)
+
+    def condition(name: str, params: Params) -> Condition | None:
+        parts = ",".join(params.get(name, ())).strip("[] ").split(",")
+        said = [part.strip() for part in parts if part.strip().lower() not in ("", "undefined")]
+        if not said:
+            return None
+        if len(said) > IDS_MAX:
+            raise InvalidField(name, f"holds more than {IDS_MAX} values")
+        wanted = [read(name, part) for part in said]
+        return Condition(
+            name,
+            lambda: column.in_(bindparam(name, type_=column.type, expanding=True)),
+            {name: wanted},
+        )
+
+    return condition
+
+
+def when_set(clause: ColumnElement[bool]) -> Filter:
+    def condition(name: str, params: Params) -> Condition | None:
+        return Condition(name, lambda: clause, {}) if is_set(params, name) else None
+
+    return condition
+
+
+def since(columns: Mapping[str, Attachable]) -> Filter:
+    """At or after a date, of the column `datesearch` names (the first when it names none)."""
+    return _dated(columns, is_start=True)
+
+
+def until(columns: Mapping[str, Attachable]) -> Filter:
+    """At or before a date; a date without a time is that whole day."""
+    return _dated(columns, is_start=False)
+
+
+def _dated(columns: Mapping[str, Attachable], *, is_start: bool) -> Filter:
+    def condition(name: str, params: Params) -> Condition | None:
+        said = given(params, name)
+        # Published as booleans, and some clients believe it.
+        if said is None or said.lower() in ("true", "false"):
+            return None
+        chosen = given(params, "datesearch") or next(iter(columns))
+        if len(columns) == 1:
+            chosen = next(iter(columns))
+        if chosen not in columns:
+            raise InvalidField("datesearch", f"{chosen!r} is not one of {', '.join(columns)}")
+        column = columns[chosen]
+        bound = bindparam(name, type_=column.type)
+        return Condition(
+            f"{name} {chosen}",
+            lambda: column >= bound if is_start else column <= bound,
+            {name: _bound(column, name, said, is_start)},
+        )
+
+    return condition
+
+
+def _bound(column: Attachable, name: str, said: str, is_start: bool) -> date | datetime | None:
+    if isinstance(column.type, Date):
+        return values.day(name, said)
+    found = values.instant(name, said)
+    if found is None or is_start or len(said.strip()) > len("2026-01-31"):
+        return found
+    return datetime.combine(found.date(), time.max, UTC)
+
+
+def searched(search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]]]) -> Filter:
+    """Free text, found anywhere in what `search` looks at."""
+
+    def condition(name: str, params: Params) -> Condition | None:
+        said = given(params, name)
+        if said is None:
+            return None
+        values.short(name, said)
+        bound: ColumnElement[str] = bindparam(name)
+        return Condition(name, lambda: or_(*search(bound)), {name: _pattern(said)})
+
+    return condition
+
+
+def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
+    clause: ColumnElement[bool] = column.ilike(pattern, escape="\\")
+    return clause
+
+
+def _pattern(said: str) -> str:
+    for special in "\\%_":
+        said = said.replace(special, f"\\{special}")
+    return f"%{said}%"
+
+
+def _reader(column: Attachable) -> values.Reader:
+    return values.reader(column.property.columns[0])

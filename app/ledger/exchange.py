@@ -1,0 +1,26 @@
+"""Currencies and their rates: a rate that changes stays in the history, with its last day."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from app.data.batches import Given
+from app.data.database import Record
+from app.data.values import moment, number
+
+
+def with_history(
+    known: Mapping[int, Record], records: Sequence[Given], now: datetime
+) -> list[dict[str, Any]]:
+    """The records, with what a changed rate leaves behind."""
+    return [_dated(known.get(record.get("id", 0)), record, now) for record in records]
+
+
+def _dated(row: Record | None, record: Given, now: datetime) -> dict[str, Any]:
+    rate = record.get("conversion_rate")
+    if rate is None or (row is not None and rate == row.conversion_rate):
+        return dict(record)
+    if row is None:
+        return {**record, "last_updated": now}
+    closed = {"cid": row.id, "enddate": moment(now), "rate": number(row.conversion_rate)}
+    return {**record, "last_updated": now, "history": [*(row.history or []), closed]}

@@ -1,0 +1,72 @@
+"""The web application: which URLs exist, and what stands in front of them."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from app.api import routes
+from app.api.answers import Answered, answer, http_failure
+from app.api.auth import Doors
+from app.api.metrics import Measured, metrics
+from app.data import schema
+from app.data.database import Database
+from app.errors import DatabaseUnavailable
+from app.settings import Settings
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_app(
+    settings: Settings,
+    database: Database,
+    *,
+    extra_routes: Sequence[BaseRoute] = (),
+    clock: Callable[[], datetime] = _utc_now,
+) -> Starlette:
+    """The application over a database that the caller opened and will close."""
+    app = Starlette(
+        routes=[*extra_routes, *ROUTES],
+        middleware=[Middleware(Measured), Middleware(Answered)],
+        exception_handlers={HTTPException: http_failure},
+    )
+    app.router.redirect_slashes = False
+    app.state.settings = settings
+    app.state.database = database
+    app.state.clock = clock
+    app.state.doors = Doors(database, clock)
+    return app
+
+
+async def healthz(_: Request) -> Response:
+    """The process lives."""
+    return answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """The database answers, and its schema is the one this version needs."""
+    at = await schema.revision(request.app.state.database)
+    if at != _head():
+        raise DatabaseUnavailable(f"the schema is at {at}, this version needs {_head()}")
+    return answer({"status": "ok", "schema": at})
+
+
+@cache
+def _head() -> str:
+    return schema.head()
+
+
+ROUTES: Sequence[BaseRoute] = (
+    *routes.ROUTES,
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    Route("/metrics", metrics),
+)
