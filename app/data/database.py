@@ -88,14 +88,14 @@ class Database:
         else:
             await self._writer.dispose()
 
-    async def clock(self) -> datetime:
-        """The database's own time: one clock for every node."""
-        if self.is_sqlite:
-            return datetime.now(UTC)
-        async with self.snapshot() as tx:
-            found = await tx.scalar(text("SELECT clock_timestamp()"))
-        assert isinstance(found, datetime)
-        return found.astimezone(UTC)
+
+async def clock(tx: Tx) -> datetime:
+    """The database's own time: one clock for every node."""
+    if tx.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    found = await tx.scalar(text("SELECT clock_timestamp()"))
+    assert isinstance(found, datetime)
+    return found.astimezone(UTC)
 
 
 async def insert_once(

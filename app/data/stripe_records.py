@@ -77,10 +77,13 @@ class ChargeAttempt(Row):
     customer_id: Mapped[str]
     payment_method_id: Mapped[str | None]
     intent_id: Mapped[str | None]
+    # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
+    replaces_intent_id: Mapped[str | None]
+    # The newest charge on the intent before our confirm: a failure of that one is old news.
+    charge_before: Mapped[str | None]
     creates: Mapped[int] = mapped_column(default=1)  # how many create keys were used
     create_params: Mapped[Any | None] = mapped_column(Json)
     confirm_params: Mapped[Any | None] = mapped_column(Json)
-    create_sent_at: Mapped[datetime | None]
     confirm_sent_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ intent, money going back by id. The caller holds the transaction.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from app.ledger import audit
 from app.rules import money
 from app.rules.invoice import Balance, balance
 from app.rules.payment import (
+    FINAL,
     LONG_AGO,
     NOTHING_BACK,
     Payment,
@@ -42,6 +43,8 @@ PAYMENTS = table_of(InvoicePayment)
 INVOICES = table_of(Invoice)
 REVERSALS = table_of(StripeReversal)
 
+# An intent that has not ended is asked about after so long without news of it.
+CHECK_AFTER = timedelta(minutes=10)
 _ZERO = Decimal(0)
 
 
@@ -147,6 +150,15 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
         )
     await _settle(tx, invoices, deltas, now=now, who=who)
+
+
+async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
+    """When reconciliation asks about an unfinished intent again; None leaves it to events."""
+    await tx.execute(
+        update(PAYMENTS)
+        .where(PAYMENTS.c.intent_id == intent_id, PAYMENTS.c.check_at.is_not(None))
+        .values(check_at=at)
+    )
 
 
 # --- reading under locks ---------------------------------------------------------------------
@@ -405,6 +417,7 @@ def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
         "amount_lost": payment.back.lost,
         "disputed": payment.back.disputed,
         "counted": payment.counted,
+        "check_at": None if payment.state in FINAL else now + CHECK_AFTER,
         "method": STRIPE_METHOD,
         "module_id": STRIPE_MODULE,
     }

@@ -1,32 +1,16 @@
 """Which Stripe events matter, why, and what each one tells. One table, pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
+import orjson
+
+from app.ledger.saved_methods import MethodChange, MethodNews
 from app.payments import stripe_objects
 from app.rules.attempt import parsed_key
 from app.rules.payment import PaymentNews, PaymentState
-
-
-class MethodChange(StrEnum):
-    SAVED = "saved"
-    RENAMED = "renamed"
-    GONE = "gone"
-    CUSTOMER_GONE = "customer gone"
-
-
-@dataclass(frozen=True, slots=True)
-class MethodNews:
-    """What became of a customer or of its saved card or bank account."""
-
-    change: MethodChange
-    customer_id: str | None = None
-    payment_method_id: str | None = None
-    name: str | None = None
-
 
 News = PaymentNews | MethodNews
 Handler = Callable[[Mapping[str, Any], datetime], Sequence[News]]
@@ -158,3 +142,14 @@ def intent_id_of(event: Mapping[str, Any]) -> str | None:
     if thing.get("object") == "payment_intent":
         return stripe_objects.reference(thing)
     return stripe_objects.reference(thing.get("payment_intent"))
+
+
+def object_id_of(event: Mapping[str, Any]) -> str | None:
+    return stripe_objects.reference(event["data"]["object"])
+
+
+def parsed(payload: bytes) -> dict[str, Any]:
+    """A stored event again."""
+    event = orjson.loads(payload)
+    assert isinstance(event, dict), "only events are stored"
+    return event

@@ -263,10 +263,11 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("payment_method_id", sa.Text(), nullable=True),
         sa.Column("intent_id", sa.Text(), nullable=True),
+        sa.Column("replaces_intent_id", sa.Text(), nullable=True),
+        sa.Column("charge_before", sa.Text(), nullable=True),
         sa.Column("creates", sa.Integer(), nullable=False),
         sa.Column("create_params", columns.Json(), nullable=True),
         sa.Column("confirm_params", columns.Json(), nullable=True),
-        sa.Column("create_sent_at", columns.Instant(), nullable=True),
         sa.Column("confirm_sent_at", columns.Instant(), nullable=True),
         sa.Column("created_at", columns.Instant(), nullable=False),
         sa.Column("finished_at", columns.Instant(), nullable=True),
@@ -375,6 +376,7 @@ def upgrade() -> None:
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
             nullable=True,
         ),
+        sa.Column("check_at", columns.Instant(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=True),
         sa.Column("amount_refunded", columns.Exact(), nullable=False),
         sa.Column("amount_lost", columns.Exact(), nullable=False),
@@ -397,11 +399,11 @@ def upgrade() -> None:
         batch_op.create_index("ix_invoice_payment_client_id", ["client_id", "id"], unique=False)
         batch_op.create_index("ix_invoice_payment_invoice_id", ["invoice_id", "id"], unique=False)
         batch_op.create_index(
-            "ix_invoice_payment_waiting",
-            ["state", "id"],
+            "ix_invoice_payment_check",
+            ["check_at"],
             unique=False,
-            sqlite_where=sa.text("state IN (0, 1, 2)"),
-            postgresql_where=sa.text("state IN (0, 1, 2)"),
+            sqlite_where=sa.text("check_at IS NOT NULL"),
+            postgresql_where=sa.text("check_at IS NOT NULL"),
         )
         batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
 
@@ -427,9 +429,9 @@ def downgrade() -> None:
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")
         batch_op.drop_index(
-            "ix_invoice_payment_waiting",
-            sqlite_where=sa.text("state IN (0, 1, 2)"),
-            postgresql_where=sa.text("state IN (0, 1, 2)"),
+            "ix_invoice_payment_check",
+            sqlite_where=sa.text("check_at IS NOT NULL"),
+            postgresql_where=sa.text("check_at IS NOT NULL"),
         )
         batch_op.drop_index("ix_invoice_payment_invoice_id")
         batch_op.drop_index("ix_invoice_payment_client_id")

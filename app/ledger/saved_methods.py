@@ -1,0 +1,92 @@
+"""What Stripe tells about clients' customers and saved cards or bank accounts, written down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import select, update
+
+from app.data.clients import Client
+from app.data.columns import table_of
+from app.data.database import Tx
+from app.data.stripe_records import StripeEvent
+
+CLIENTS = table_of(Client)
+EVENTS = table_of(StripeEvent)
+
+
+class MethodChange(StrEnum):
+    SAVED = "saved"
+    RENAMED = "renamed"
+    GONE = "gone"
+    CUSTOMER_GONE = "customer gone"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNews:
+    """What became of a customer or of its saved card or bank account."""
+
+    change: MethodChange
+    customer_id: str | None = None
+    payment_method_id: str | None = None
+    name: str | None = None
+
+
+async def record(tx: Tx, news: Sequence[MethodNews], *, now: datetime) -> None:
+    """Write what changes for the clients concerned. Rare, so one statement each."""
+    for one in news:
+        match one.change:
+            case MethodChange.SAVED:
+                await _saved(tx, one, now)
+            case MethodChange.RENAMED:
+                await _set(tx, one, now, stripe_payment_method_name=one.name)
+            case MethodChange.GONE:
+                await _set(
+                    tx, one, now, stripe_payment_method_id=None, stripe_payment_method_name=None
+                )
+            case MethodChange.CUSTOMER_GONE:
+                await _forget_customer(tx, one, now)
+
+
+async def _saved(tx: Tx, news: MethodNews, now: datetime) -> None:
+    """A method saved for off-session use becomes the client's, unless the client has one.
+
+    Events come in any order: a method whose detachment is already here stays gone.
+    """
+    gone = await tx.scalar(
+        select(EVENTS.c.id).where(
+            EVENTS.c.object_id == news.payment_method_id,
+            EVENTS.c.type == "payment_method.detached",
+        )
+    )
+    if gone is None:
+        await tx.execute(
+            update(CLIENTS)
+            .where(
+                CLIENTS.c.stripe_customer_id == news.customer_id,
+                CLIENTS.c.stripe_payment_method_id.is_(None),
+            )
+            .values(stripe_payment_method_id=news.payment_method_id, last_modified=now)
+        )
+
+
+async def _set(tx: Tx, news: MethodNews, now: datetime, **values: str | None) -> None:
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_payment_method_id == news.payment_method_id)
+        .values(**values, last_modified=now)
+    )
+
+
+async def _forget_customer(tx: Tx, news: MethodNews, now: datetime) -> None:
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_customer_id == news.customer_id)
+        .values(
+            stripe_customer_id=None,
+            stripe_payment_method_id=None,
+            stripe_payment_method_name=None,
+            last_modified=now,
+        )
+    )

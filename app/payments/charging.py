@@ -1,0 +1,520 @@
+"""One attempt to charge one invoice, in steps that any process may take over after a crash.
+
+    claimed     transaction: look at the invoice under its lock; one unresolved attempt an invoice
+    prepared    no transaction: an unconfirmed PaymentIntent, its exact parameters already stored
+    confirming  transaction: the last look; the intent is known and the confirm is about to go out
+    recorded    transaction: settlement.record, the same that webhooks use
+
+Unknown is never taken for failed: without an answer the intent itself is asked, by its id, until it
+answers. A PaymentIntent succeeds at most once, so the same one may be confirmed at any later time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import structlog
+
+from app.data.database import Database, Record
+from app.ledger import settlement
+from app.payments import attempts, due
+from app.payments.attempts import Holder, LeaseLost
+from app.payments.due import Candidate, Skip
+from app.payments.gateway import (
+    Answer,
+    Declined,
+    Gateway,
+    KeyReused,
+    NoAnswer,
+    NotAuthorized,
+    RateLimited,
+    RequestRefused,
+    SavedFailure,
+)
+from app.payments.stripe_objects import (
+    charge_id,
+    decline_of,
+    failed_charge_id,
+    intent_news,
+    intent_state,
+    metadata_number,
+    number,
+)
+from app.rules import attempt as keys, calendar, money, retry
+from app.rules.attempt import AttemptState, Step
+from app.rules.payment import PaymentState
+from app.rules.retry import Decline
+from app.settings import Settings
+
+log = structlog.get_logger("paydue.autopay")
+T = TypeVar("T")
+
+# Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
+KEY_LASTS = timedelta(hours=23)
+CLOCK_SKEW = timedelta(minutes=5)
+# A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
+_LIMITED_TRIES = 5
+_LIMITED_WAIT_S = 0.5
+_TURN_POLL_S = 0.2
+
+
+class Kind(StrEnum):
+    CHARGED = "charged"
+    PENDING = "pending"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one invoice in one run."""
+
+    kind: Kind
+    invoice_id: int
+    amount: Decimal
+    currency: str
+    intent_id: str | None = None
+    reason: str | None = None
+    next_try: date | None = None
+
+
+class NoLongerDue(Exception):
+    """The last look found that this charge is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charger:
+    """Takes attempts through their steps for one run or worker. `day` None: each client's today."""
+
+    database: Database
+    gateway: Gateway
+    settings: Settings
+    installation: str
+    holder: Holder
+    day: date | None = None
+
+    # --- the two ways in ---------------------------------------------------------------------
+
+    async def charge(self, candidate: Candidate) -> Outcome:
+        """Open a new attempt and take it as far as it goes."""
+        claimed = await self._claimed(candidate)
+        if isinstance(claimed, Skip):
+            return skipped(candidate, claimed)
+        return await self._advance(claimed, replay=False)
+
+    async def resume(self, attempt_id: int) -> Outcome | None:
+        """Go on with an attempt nobody holds; None while somebody does or when it has ended."""
+        now = _now()
+        async with self.database.transaction() as tx:
+            row = await attempts.taken_over(tx, attempt_id, self.holder, now=now)
+            if row is None:
+                return None
+            if not await attempts.turn_taken(tx, row.customer_id, self.holder, now=now):
+                await attempts.leave(
+                    tx, row, now=now, reason=row.reason or "", unknown=_is_unknown(row)
+                )
+                return None
+        return await self._advance(row, replay=True)
+
+    # --- claimed -----------------------------------------------------------------------------
+
+    async def _claimed(self, candidate: Candidate) -> Record | Skip:
+        method = candidate.payment_method_id
+        try:
+            if method is None and candidate.customer_id is not None:
+                method = await self.gateway.default_method(candidate.customer_id)
+        except (NoAnswer, RateLimited, RequestRefused) as error:
+            return Skip(f"the customer's default payment method is not known: {error}")
+        if method is None:
+            return Skip("the client has no payment method, at Stripe neither")
+        deadline = _now() + attempts.LEASE
+        while True:
+            claimed = await self._claim(candidate.invoice_id, method)
+            if claimed is not None:
+                return claimed
+            if _now() > deadline:
+                return Skip("another charge of this customer takes long")
+            await asyncio.sleep(_TURN_POLL_S)
+
+    async def _claim(self, invoice_id: int, default_method: str) -> Record | Skip | None:
+        """The attempt, or why there is none; None while the customer's turn is another's."""
+        now = _now()
+        async with self.database.transaction() as tx:
+            one = await due.locked(tx, invoice_id)
+            if one is None:
+                return Skip("the invoice is gone")
+            method = one.payment_method_id or default_method
+            skip = due.why_not(one, self.day, now, self.settings)
+            skip = skip or await due.network_forbids(tx, method, now)
+            if skip:
+                return skip
+            assert one.customer_id is not None, "why_not passes over clients without a customer"
+            if not await attempts.turn_taken(tx, one.customer_id, self.holder, now=now):
+                return None
+            row = await attempts.opened(tx, self.holder, now=now, values=self._new(one, method))
+            return row or Skip("another run has just taken it")
+
+    def _new(self, one: Candidate, method: str) -> dict[str, Any]:
+        amount_minor = money.to_minor(one.amount, one.currency)
+        count = one.last.number + 1 if one.last else 1
+        reused = due.reusable_intent(one, amount_minor)
+        earlier = one.last.intent_id if one.last else None
+        declined = one.last is not None and one.last.state == AttemptState.DECLINED
+        return {
+            "invoice_id": one.invoice_id,
+            "number": count,
+            "step": Step.PREPARED if reused else Step.CLAIMED,
+            "business_day": self._today(one.timezone),
+            "amount_minor": amount_minor,
+            "currency": one.currency,
+            "customer_id": one.customer_id,
+            "payment_method_id": method,
+            "intent_id": reused,
+            "replaces_intent_id": earlier if declined and not reused else None,
+            "charge_before": one.last.charge_id if one.last and reused else None,
+            "create_params": None if reused else _create_params(one, amount_minor, count),
+            "confirm_params": {"off_session": True, "payment_method": method},
+        }
+
+    def _today(self, timezone: str | None) -> date:
+        return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
+
+    # --- from step to step -------------------------------------------------------------------
+
+    async def _advance(self, row: Record, *, replay: bool) -> Outcome:
+        """Take an attempt to its end, or leave it where the next one can go on."""
+        try:
+            return await self._through(row, replay=replay)
+        except LeaseLost:
+            return outcome(Kind.SKIPPED, row, reason="another run goes on with it")
+        except (NoAnswer, RateLimited) as error:
+            return await self._left(row, str(error), unknown=isinstance(error, NoAnswer))
+        except NotAuthorized as error:
+            await self._left(row, str(error), unknown=False)
+            raise
+
+    async def _through(self, row: Record, *, replay: bool) -> Outcome:
+        try:
+            if replay and row.step != Step.CLAIMED:
+                intent = await self._asked(row)
+                if self._has_ended(row, intent.object):
+                    return await self._recorded(row, intent)
+            await self._no_other_way_to_pay(row)
+            if row.step == Step.CLAIMED:
+                row = await self._prepared(row, replay=replay)
+            await self.gateway.confirm_slot()
+            return await self._confirmed(await self._last_look(row))
+        except NoLongerDue as error:
+            return await self._withdrawn(row, str(error))
+        except RequestRefused as error:
+            return await self._refused(row, error)
+
+    async def _asked(self, row: Record) -> Answer:
+        try:
+            return await self.gateway.retrieve(row.intent_id)
+        except RequestRefused as error:
+            raise NoAnswer(f"Stripe does not show {row.intent_id}: {error.message}") from error
+
+    def _has_ended(self, row: Record, intent: Mapping[str, Any]) -> bool:
+        """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
+        match intent_state(intent):
+            case PaymentState.SUCCEEDED | PaymentState.CANCELED | PaymentState.PROCESSING:
+                return True
+            case PaymentState.REQUIRES_ACTION:
+                return bool(row.step == Step.CONFIRMING)
+            case PaymentState.FAILED if row.step == Step.CONFIRMING:
+                made_here = row.create_params is not None
+                failed = failed_charge_id(intent)
+                return made_here or (failed is not None and failed != row.charge_before)
+        return False
+
+    async def _no_other_way_to_pay(self, row: Record) -> None:
+        """Expire the customer's open Checkout Sessions for this invoice."""
+        sessions = await _patiently(lambda: self.gateway.open_sessions(row.customer_id))
+        for session in sessions:
+            named = metadata_number(session, "invoice_id")
+            if row.invoice_id in (named, number(session.get("client_reference_id"))):
+                await self._expired(session["id"])
+
+    async def _expired(self, session_id: str) -> None:
+        try:
+            await _patiently(lambda: self.gateway.expire(session_id))
+        except RequestRefused as error:
+            raise NoLongerDue("a Checkout Session for it is being paid") from error
+
+    # --- prepared ----------------------------------------------------------------------------
+
+    async def _prepared(self, row: Record, *, replay: bool) -> Record:
+        """The attempt with an unconfirmed intent; the same key again makes no second one."""
+        if row.replaces_intent_id:
+            await self._cancel_earlier(row)
+        if replay and _now() - row.created_at > KEY_LASTS:
+            return await self._found_or_made(row)
+        try:
+            answer = await self._create(row)
+        except (SavedFailure, KeyReused):
+            return await self._found_or_made(row)
+        return await self._known(row, answer.object["id"])
+
+    async def _known(self, row: Record, intent_id: str) -> Record:
+        """From here on support finds the intent, and any process can ask for it by its id."""
+        async with self.database.transaction() as tx:
+            return await attempts.held(
+                tx, row.id, self.holder, now=_now(), intent_id=intent_id, step=Step.PREPARED
+            )
+
+    async def _create(self, row: Record) -> Answer:
+        key = keys.create_key(self.installation, row.invoice_id, row.number, row.creates)
+        return await _patiently(lambda: self.gateway.create(row.create_params, key))
+
+    async def _found_or_made(self, row: Record) -> Record:
+        """Adopt the intent that an unknown create made after all, or make one under the next key.
+
+        A new key is safe here and only here: an unconfirmed intent never moves money by itself.
+        """
+        since = row.created_at - CLOCK_SKEW
+        async for intent in self.gateway.intents(customer_id=row.customer_id, since=since):
+            if _is_of(intent, row) and intent_state(intent) != PaymentState.CANCELED:
+                return await self._known(row, intent["id"])
+        async with self.database.transaction() as tx:
+            row = await attempts.held(tx, row.id, self.holder, now=_now(), creates=row.creates + 1)
+        answer = await self._create(row)
+        return await self._known(row, answer.object["id"])
+
+    async def _cancel_earlier(self, row: Record) -> None:
+        """The declined intent of an earlier amount or customer must not be payable any more."""
+        try:
+            await _patiently(lambda: self.gateway.cancel(row.replaces_intent_id))
+        except RequestRefused as error:
+            earlier = await self.gateway.retrieve(row.replaces_intent_id)
+            if intent_state(earlier.object) == PaymentState.CANCELED:
+                return
+            news = intent_news(earlier.object, at=_now(), response=earlier.body)
+            async with self.database.transaction() as tx:
+                await settlement.record(tx, [news], now=_now(), who="autopay")
+            raise NoLongerDue(f"{row.replaces_intent_id} has been paid") from error
+
+    # --- confirming --------------------------------------------------------------------------
+
+    async def _last_look(self, row: Record) -> Record:
+        """About to be confirmed, or NoLongerDue. Money moves only after this commit."""
+        now = _now()
+        async with self.database.transaction() as tx:
+            one = await due.locked(tx, row.invoice_id)
+            why = self._unwanted(one, row, now)
+            if why:
+                raise NoLongerDue(why)
+            return await attempts.held(
+                tx, row.id, self.holder, now=now, step=Step.CONFIRMING, confirm_sent_at=now
+            )
+
+    def _unwanted(self, one: Candidate | None, row: Record, now: datetime) -> str | None:
+        if one is None:
+            return "the invoice is gone"
+        skip = due.why_not(replace(one, last=None), row.business_day, now, self.settings)
+        if skip:
+            return skip.reason
+        if money.to_minor(one.amount, one.currency) != row.amount_minor:
+            return "the amount due has changed"
+        return None if one.customer_id == row.customer_id else "the Stripe customer has changed"
+
+    async def _confirmed(self, row: Record) -> Outcome:
+        """Send the confirm, and book what Stripe says. Without an answer, ask the intent once."""
+        key = keys.confirm_key(self.installation, row.invoice_id, row.number)
+        try:
+            answer = await _patiently(
+                lambda: self.gateway.confirm(row.intent_id, row.confirm_params, key)
+            )
+        except Declined as declined:
+            return await self._recorded(row, Answer(declined.intent, declined.body))
+        except (NoAnswer, KeyReused) as error:
+            log.warning("no answer", invoice=row.invoice_id, intent=row.intent_id, why=str(error))
+            answer = await self._asked(row)
+            if not self._has_ended(row, answer.object):
+                raise NoAnswer(str(error)) from error
+        return await self._recorded(row, answer)
+
+    # --- recorded ----------------------------------------------------------------------------
+
+    async def _recorded(self, row: Record, answer: Answer) -> Outcome:
+        now = _now()
+        news = replace(
+            intent_news(answer.object, at=now.replace(microsecond=0), response=answer.body),
+            invoice_id=row.invoice_id,
+            attempt=row.number,
+        )
+        if news.state == PaymentState.REQUIRES_ACTION:
+            return await self._declined(row, answer, news, _NEEDS_ACTION)
+        if news.state == PaymentState.FAILED:
+            return await self._declined(row, answer, news, decline_of(answer.object))
+        async with self.database.transaction() as tx:
+            await settlement.record(tx, [news], now=now, who="autopay")
+            match news.state:
+                case PaymentState.SUCCEEDED:
+                    kind = Kind.CHARGED
+                    await attempts.end(
+                        tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id
+                    )
+                case PaymentState.PROCESSING:
+                    kind = Kind.PENDING
+                    await attempts.wait_for_debit(tx, row.id, now=now, charge_id=news.charge_id)
+                case _:
+                    kind = Kind.SKIPPED
+                    await attempts.end(
+                        tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
+                    )
+            await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+        return outcome(kind, row, intent_id=news.intent_id, reason=_REASONS[kind])
+
+    async def _declined(self, row: Record, answer: Answer, news: Any, decline: Decline) -> Outcome:
+        now = _now()
+        async with self.database.transaction() as tx:
+            await settlement.record(tx, [news], now=now, who="autopay")
+            verdict = await self._end_declined(
+                tx, row, decline, failed_charge_id(answer.object) or charge_id(answer.object)
+            )
+        return outcome(
+            Kind.DECLINED, row, intent_id=news.intent_id, reason=verdict.reason,
+            next_try=verdict.next_try_on,
+        )  # fmt: skip
+
+    async def _end_declined(
+        self, tx: Any, row: Record, decline: Decline, charge: str | None
+    ) -> retry.Verdict:
+        now = _now()
+        tries = await attempts.tries_of(tx, row.invoice_id, row.payment_method_id)
+        on = max(row.business_day, self._today(None)) if self.day is None else self.day
+        verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
+        await attempts.end_declined(
+            tx,
+            row.id,
+            decline,
+            now=now,
+            reason=verdict.reason,
+            next_try_on=verdict.next_try_on,
+            charge_id=charge,
+        )
+        await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+        return verdict
+
+    # --- every other end ---------------------------------------------------------------------
+
+    async def _refused(self, row: Record, error: RequestRefused) -> Outcome:
+        """Stripe refuses the request as it stands. What the intent says comes first."""
+        async with self.database.snapshot() as tx:
+            row = await attempts.read(tx, row.id)
+        if row.intent_id is not None:
+            answer = await self._asked(row)
+            if self._has_ended(row, answer.object):
+                return await self._recorded(row, answer)
+        decline = Decline(code=error.code, message=error.message)
+        async with self.database.transaction() as tx:
+            verdict = await self._end_declined(tx, row, decline, row.charge_before)
+        reason = f"{verdict.reason}: {error.message}"
+        return outcome(
+            Kind.DECLINED, row, intent_id=row.intent_id, reason=reason, next_try=verdict.next_try_on
+        )
+
+    async def _withdrawn(self, row: Record, why: str) -> Outcome:
+        """End an attempt that is not wanted any more; its intent must not be payable either."""
+        async with self.database.snapshot() as tx:
+            row = await attempts.read(tx, row.id)
+        news = []
+        if row.intent_id is not None:
+            try:
+                answer = await _patiently(lambda: self.gateway.cancel(row.intent_id))
+            except RequestRefused:
+                return await self._recorded(row, await self._asked(row))
+            news = [intent_news(answer.object, at=_now(), response=answer.body)]
+        now = _now()
+        async with self.database.transaction() as tx:
+            await settlement.record(tx, news, now=now, who="autopay")
+            await attempts.end(tx, row.id, AttemptState.CANCELED, now=now, reason=why)
+            await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+        return outcome(Kind.SKIPPED, row, intent_id=row.intent_id, reason=why)
+
+    async def _left(self, row: Record, reason: str, *, unknown: bool) -> Outcome:
+        """Without an end: the lease goes back, and Stripe is asked again."""
+        now = _now()
+        async with self.database.transaction() as tx:
+            row = await attempts.read(tx, row.id)
+            if row.lease_token == self.holder.token:
+                unsure = unknown or _is_unknown(row)
+                await attempts.leave(tx, row, now=now, reason=reason, unknown=unsure)
+            await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+        log.warning("attempt left open", invoice=row.invoice_id, intent=row.intent_id, why=reason)
+        return outcome(Kind.UNKNOWN, row, intent_id=row.intent_id, reason=reason)
+
+
+_NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
+_REASONS = {
+    Kind.CHARGED: None,
+    Kind.PENDING: "the bank debit is processing",
+    Kind.SKIPPED: "the intent was canceled at Stripe",
+}
+
+
+def outcome(
+    kind: Kind,
+    row: Record,
+    *,
+    intent_id: str | None = None,
+    reason: str | None = None,
+    next_try: date | None = None,
+) -> Outcome:
+    amount = money.from_minor(row.amount_minor, row.currency)
+    return Outcome(kind, row.invoice_id, amount, row.currency, intent_id, reason, next_try)
+
+
+def skipped(one: Candidate, skip: Skip) -> Outcome:
+    waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
+    return Outcome(
+        Kind.UNKNOWN if waits else Kind.SKIPPED,
+        one.invoice_id,
+        one.amount,
+        one.currency,
+        one.last.intent_id if one.last else None,
+        skip.reason,
+        skip.next_try,
+    )
+
+
+def _create_params(one: Candidate, amount_minor: int, count: int) -> dict[str, Any]:
+    """What the create sends, byte for byte, now and at every replay."""
+    shown = one.invoicenumber or str(one.invoice_id)
+    return {
+        "amount": amount_minor,
+        "currency": one.currency,
+        "customer": one.customer_id,
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+        "description": f"Invoice {shown}",
+        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(count)},
+    }
+
+
+def _is_of(intent: Mapping[str, Any], row: Record) -> bool:
+    named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
+    return named == (row.invoice_id, row.number)
+
+
+def _is_unknown(row: Record) -> bool:
+    return bool(row.state == AttemptState.UNKNOWN or row.step == Step.CONFIRMING)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Wait out a limiter's refusal. It came before the call began, so the same call is right."""
+    for tried in range(_LIMITED_TRIES):
+        try:
+            return await call()
+        except RateLimited:
+            await asyncio.sleep(_LIMITED_WAIT_S * 2**tried)
+    return await call()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,366 @@
+"""Every verified event is stored and applied once, in the same transaction, in batches.
+
+Whatever arrives while a commit is under way forms the next batch: one fsync and one handful of
+statements for many events, no timer, no added wait when idle.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Histogram
+from sqlalchemy import bindparam, select, update
+
+from app.data.columns import table_of
+from app.data.database import Database, Record, Tx, insert_once, is_worth_retrying
+from app.data.stripe_records import EventState, StripeEvent
+from app.errors import AppError, DatabaseUnavailable, Unavailable
+from app.ledger import saved_methods, settlement
+from app.ledger.saved_methods import MethodNews
+from app.payments import apply, attempts
+from app.rules.payment import PaymentNews
+
+EVENTS = table_of(StripeEvent)
+log = structlog.get_logger("paydue.inbox")
+
+# More in one transaction no longer makes an event cheaper, and holds the writer's turn longer.
+BATCH_MAX = 256
+# Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
+WAITING_MAX = 4096
+# A caller gets its answer within five seconds, whatever the database does.
+ANSWER_S = 4.5
+RACES_MAX = 5
+# Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
+# more than Stripe's own redelivery.
+RETRY_AFTER = tuple(
+    timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 12 * 3600, 86400, 86400, 86400)
+)
+
+RECEIVED = Counter("paydue_events_total", "Stripe events by outcome.", ["outcome"])
+BATCH = Histogram("paydue_event_batch_size", "Events per commit.", buckets=(1, 4, 16, 64, 256))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A verified event, its raw bytes, and what it tells, worked out before any lock is taken."""
+
+    event: Mapping[str, Any]
+    payload: bytes
+    received_at: datetime
+    source: str = "webhook"
+    news: Sequence[apply.News] = ()
+    state: EventState = EventState.APPLIED
+    error: str | None = None
+
+
+class Inbox:
+    """Joins concurrent arrivals into batches. One per process."""
+
+    def __init__(self, database: Database, installation: str) -> None:
+        self._database = database
+        self._installation = installation
+        self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def receive(self, event: Mapping[str, Any], payload: bytes, source: str) -> None:
+        """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise Unavailable("too many events are waiting for the database")
+        arrival = understood(event, payload, source, installation=self._installation)
+        durable = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrival, durable))
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit_waiting())
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await durable
+        except TimeoutError:
+            raise DatabaseUnavailable("the database did not answer in time") from None
+
+    async def close(self) -> None:
+        """Finish what has been accepted."""
+        if self._committing:
+            await self._committing
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            batch = [one for one in self._waiting[:BATCH_MAX] if not one[1].done()]
+            del self._waiting[:BATCH_MAX]
+            failure = await self._committed([arrival for arrival, _ in batch])
+            for _, durable in batch:
+                if not durable.done():
+                    _resolve(durable, failure)
+
+    async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
+        try:
+            await commit(self._database, batch)
+        except Exception as error:  # the waiting requests get it, each its own answer
+            if not isinstance(error, Unavailable):
+                log.exception("batch failed", events=[one.event["id"] for one in batch])
+            return error
+        return None
+
+
+def _resolve(durable: asyncio.Future[None], failure: Exception | None) -> None:
+    if failure is None:
+        durable.set_result(None)
+    elif isinstance(failure, AppError):
+        durable.set_exception(type(failure)(failure.message))
+    else:
+        durable.set_exception(Unavailable("the event could not be stored"))
+
+
+def understood(
+    event: Mapping[str, Any], payload: bytes, source: str, *, installation: str
+) -> Arrival:
+    """The arrival with its news. An event that makes no sense is kept all the same, parked."""
+    arrival = Arrival(event, payload, datetime.now(UTC), source)
+    try:
+        news = apply.news_of(event, installation=installation)
+    except AppError as error:
+        return replace(arrival, state=EventState.PARKED, error=error.message)
+    except Exception as error:  # a shape nobody foresaw must not lose the event
+        log.exception("event not understood", event=event["id"])
+        return replace(arrival, state=EventState.PARKED, error=repr(error))
+    if news is None:
+        return replace(arrival, state=EventState.IGNORED)
+    return replace(arrival, news=news)
+
+
+async def commit(database: Database, batch: Sequence[Arrival]) -> None:
+    """Store and apply a batch in one transaction. One bad event never harms its neighbours."""
+    if not batch:
+        return
+    started = time.monotonic()
+    try:
+        await _commit_together(database, batch)
+    except Unavailable:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            await _park(database, batch[0], error)
+            return
+        log.warning("batch taken apart", events=len(batch), error=repr(error))
+        for one in batch:
+            await commit(database, [one])
+        return
+    BATCH.observe(len(batch))
+    log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
+
+
+async def _commit_together(database: Database, batch: Sequence[Arrival]) -> None:
+    for race in range(RACES_MAX + 1):
+        try:
+            async with database.transaction() as tx:
+                outcomes = await _store(tx, batch)
+        except Exception as error:
+            if race == RACES_MAX or not is_worth_retrying(error):
+                raise
+        else:
+            for outcome in outcomes:
+                outcome.tell()
+            return
+
+
+async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
+    """Keep an event that could not be applied, with the reason, for the worker and for support."""
+    log.error("event parked", event=arrival.event["id"], error=repr(error))
+    parked = replace(arrival, news=(), state=EventState.PARKED, error=repr(error))
+    async with database.transaction() as tx:
+        await _store(tx, [parked])
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    event_id: str
+    type: str
+    intent_id: str | None
+    state: EventState
+    error: str | None
+
+    def tell(self) -> None:
+        RECEIVED.labels(self.state).inc()
+        say = log.warning if self.state == EventState.PARKED else log.info
+        known = {"intent": self.intent_id, "error": self.error}
+        say(
+            f"event {self.state}",
+            event=self.event_id,
+            type=self.type,
+            **{name: value for name, value in known.items() if value},
+        )
+
+
+async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
+    now = datetime.now(UTC)
+    arrivals = {one.event["id"]: one for one in batch}
+    rows = [_row(arrivals[event_id], now) for event_id in sorted(arrivals)]
+    new = await insert_once(
+        tx, EVENTS, rows, key=[EVENTS.c.event_id], returning=[EVENTS.c.id, EVENTS.c.event_id]
+    )
+    fresh = [(row.id, arrivals[row.event_id]) for row in new]
+    refused = await _applied(tx, [(row_id, one.news) for row_id, one in fresh], now)
+    await _mark_parked(tx, refused, now)
+    return [_outcome(one, refused.get(row_id)) for row_id, one in fresh]
+
+
+def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
+    event = arrival.event
+    parked = arrival.state == EventState.PARKED
+    return {
+        "event_id": event["id"],
+        "type": event["type"],
+        "object_id": apply.object_id_of(event),
+        "intent_id": apply.intent_id_of(event),
+        "created_at": datetime.fromtimestamp(event["created"], UTC),
+        "received_at": arrival.received_at,
+        "source": arrival.source,
+        "payload": arrival.payload,
+        "state": arrival.state,
+        "tries": 1,
+        "next_try_at": now + RETRY_AFTER[0] if parked else None,
+        "error": arrival.error,
+    }
+
+
+def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
+    event = arrival.event
+    return _Outcome(
+        event["id"],
+        event["type"],
+        apply.intent_id_of(event),
+        EventState.PARKED if refusal else arrival.state,
+        refusal or arrival.error,
+    )
+
+
+async def _applied(
+    tx: Tx, told: Sequence[tuple[int, Sequence[apply.News]]], now: datetime
+) -> dict[int, str]:
+    """Apply news by event row; answers the rows that a rule refused, with the reason."""
+    payments = [
+        replace(one, event_id=row_id)
+        for row_id, news in told
+        for one in news
+        if isinstance(one, PaymentNews)
+    ]
+    methods = [one for _, news in told for one in news if isinstance(one, MethodNews)]
+    recorded = await settlement.record(tx, payments, now=now, who="stripe")
+    await attempts.heard(tx, payments, now=now)
+    await saved_methods.record(tx, methods, now=now)
+    return {
+        one.event_id: recorded.refused[one.intent_id]
+        for one in payments
+        if one.intent_id in recorded.refused and one.event_id is not None
+    }
+
+
+async def _mark_parked(tx: Tx, refused: Mapping[int, str], now: datetime) -> None:
+    if refused:
+        await tx.execute(
+            update(EVENTS)
+            .where(EVENTS.c.id == bindparam("b_id"))
+            .values(
+                state=EventState.PARKED,
+                error=bindparam("b_error"),
+                next_try_at=now + RETRY_AFTER[0],
+            ),
+            [{"b_id": row_id, "b_error": why} for row_id, why in refused.items()],
+        )
+
+
+# --- parked events again ---------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Replayed:
+    applied: int = 0
+    parked: int = 0
+    dead: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+async def replay_due(database: Database, installation: str, now: datetime) -> Replayed:
+    """Try the parked events whose time has come."""
+    async with database.snapshot() as tx:
+        due = await tx.scalars(
+            select(EVENTS.c.id)
+            .where(EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
+            .order_by(EVENTS.c.next_try_at)
+            .limit(BATCH_MAX)
+        )
+        ids = list(due)
+    return await replay(database, installation, ids, now)
+
+
+async def replay(
+    database: Database, installation: str, ids: Sequence[int], now: datetime
+) -> Replayed:
+    """Try stored events again, each in its own transaction; what was applied stays applied."""
+    done = Replayed()
+    for row_id in ids:
+        await _replay_one(database, installation, row_id, now, done)
+    return done
+
+
+async def _replay_one(
+    database: Database, installation: str, row_id: int, now: datetime, done: Replayed
+) -> None:
+    try:
+        async with database.transaction() as tx:
+            why = await _tried_again(tx, installation, row_id, now)
+            state = await _note(tx, row_id, why, now)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("event failed again", row=row_id)
+        async with database.transaction() as tx:
+            state = await _note(tx, row_id, repr(error), now)
+    match state:
+        case EventState.APPLIED | EventState.IGNORED:
+            done.applied += 1
+        case EventState.PARKED:
+            done.parked += 1
+        case EventState.DEAD:
+            done.dead += 1
+
+
+async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
+    row = await _locked(tx, row_id)
+    arrival = understood(
+        apply.parsed(row.payload), row.payload, row.source, installation=installation
+    )
+    if arrival.error:
+        return arrival.error
+    return (await _applied(tx, [(row_id, arrival.news)], now)).get(row_id)
+
+
+async def _locked(tx: Tx, row_id: int) -> Record:
+    found = await tx.execute(select(EVENTS).where(EVENTS.c.id == row_id).with_for_update())
+    return found.one()
+
+
+async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventState:
+    row = await _locked(tx, row_id)
+    if why is None:
+        ignored = row.type not in apply.HANDLERS
+        state = EventState.IGNORED if ignored else EventState.APPLIED
+    else:
+        state = EventState.PARKED if row.tries < len(RETRY_AFTER) else EventState.DEAD
+    wait = RETRY_AFTER[row.tries] if state == EventState.PARKED else None
+    await tx.execute(
+        update(EVENTS)
+        .where(EVENTS.c.id == row_id)
+        .values(
+            state=state,
+            error=why,
+            tries=row.tries + (why is not None),
+            next_try_at=now + wait if wait else None,
+        )
+    )
+    if state == EventState.DEAD:
+        log.error("event dead", event=row.event_id, type=row.type, error=why)
+    return state

@@ -1,0 +1,268 @@
+"""Finds what Stripe never told us: events that were lost, and changes that made no event at all.
+
+First the events since a stored cursor, with overlap, through the same inbox as webhooks. Then the
+objects: recent intents, refunds and disputes, and every intent that has not ended, by its id. What
+is found is booked by settlement.record. An absence is never turned into a fact.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy import and_, exists, or_, select
+
+from app.data.columns import table_of
+from app.data.coordination import Fact
+from app.data.database import Database, upsert
+from app.data.invoice_payments import InvoicePayment
+from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.ledger import settlement
+from app.payments import apply, attempts, inbox
+from app.payments.autopay import Stop
+from app.payments.gateway import Gateway, RequestRefused
+from app.payments.stripe_objects import dispute_news, intent_news, refund_news
+from app.rules.attempt import UNRESOLVED, AttemptState
+from app.rules.payment import PaymentNews, PaymentState
+
+log = structlog.get_logger("paydue.reconcile")
+PAYMENTS = table_of(InvoicePayment)
+EVENTS = table_of(StripeEvent)
+ATTEMPTS = table_of(ChargeAttempt)
+FACTS = table_of(Fact)
+
+CURSOR = "reconciled_until"
+# Lists may lag behind and clocks differ; everything found twice is booked once.
+OVERLAP = timedelta(minutes=15)
+# The first time, as far back as Stripe itself goes on delivering.
+FIRST_LOOK = timedelta(days=3)
+BATCH = 100
+# `GET /v1/events` filters by at most so many types.
+TYPES_MAX = 20
+# Reads are budgeted by Stripe, so an intent that stays unfinished is asked about ever less often.
+ASK_LATER = 0.5
+ASK_AT_MOST_EVERY = timedelta(minutes=10)
+# An intent nobody finished in so long is left to Stripe's events.
+GIVE_UP_AFTER = timedelta(days=60)
+
+
+@dataclass(slots=True)
+class Found:
+    """What one reconciliation met, and how much of it was news."""
+
+    events: int = 0
+    events_new: int = 0
+    intents: int = 0
+    intents_new: int = 0
+    reversals: int = 0
+    asked: int = 0
+    orphans_canceled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    database: Database
+    gateway: Gateway
+    installation: str
+    stop: Stop
+
+    async def run(self) -> Found:
+        """One pass. The cursor moves only when the whole pass came to its end."""
+        started = datetime.now(UTC)
+        since = await self._since(started)
+        found = Found()
+        await self._events(since, found)
+        await self._intents(since, found)
+        await self._reversals(since, found)
+        await self._unfinished(found)
+        await self._orphans(found)
+        if not self.stop:
+            await self._move_cursor(started)
+        log.info("reconciled", since=since.isoformat(), **_counts(found))
+        return found
+
+    # --- events ------------------------------------------------------------------------------
+
+    async def _events(self, since: datetime, found: Found) -> None:
+        types = list(apply.HANDLERS)
+        for start in range(0, len(types), TYPES_MAX):
+            listed = self.gateway.events(since, types[start : start + TYPES_MAX])
+            async for page in _paged(listed):
+                if self.stop:
+                    return
+                found.events += len(page)
+                found.events_new += await self._take_events(page)
+
+    async def _take_events(self, page: Sequence[Mapping[str, Any]]) -> int:
+        async with self.database.snapshot() as tx:
+            known = set(
+                await tx.scalars(
+                    select(EVENTS.c.event_id).where(
+                        EVENTS.c.event_id.in_([one["id"] for one in page])
+                    )
+                )
+            )
+        fresh = [one for one in page if one["id"] not in known]
+        await inbox.commit(
+            self.database,
+            [
+                inbox.understood(
+                    one, orjson.dumps(one), "reconcile", installation=self.installation
+                )
+                for one in fresh
+            ],
+        )
+        return len(fresh)
+
+    # --- objects -----------------------------------------------------------------------------
+
+    async def _intents(self, since: datetime, found: Found) -> None:
+        now = datetime.now(UTC).replace(microsecond=0)
+        async for page in _paged(self.gateway.intents(since=since)):
+            if self.stop:
+                return
+            found.intents += len(page)
+            found.intents_new += await self._book([intent_news(one, at=now) for one in page])
+
+    async def _reversals(self, since: datetime, found: Found) -> None:
+        now = datetime.now(UTC).replace(microsecond=0)
+        for listed, read in (
+            (self.gateway.refunds_since(since), refund_news),
+            (self.gateway.disputes_since(since), dispute_news),
+        ):
+            async for page in _paged(listed):
+                if self.stop:
+                    return
+                found.reversals += len(page)
+                named = [one for one in page if one.get("payment_intent")]
+                await self._book([read(one, at=now) for one in named])
+
+    async def _book(self, news: Sequence[PaymentNews]) -> int:
+        """Book reports that tell something new; answers how many did."""
+        async with self.database.snapshot() as tx:
+            rows = await tx.execute(
+                select(PAYMENTS.c.intent_id, PAYMENTS.c.state).where(
+                    PAYMENTS.c.intent_id.in_([one.intent_id for one in news])
+                )
+            )
+            known = {row.intent_id: row.state for row in rows}
+        fresh = [one for one in news if one.reversal or known.get(one.intent_id) != one.state]
+        if fresh:
+            now = datetime.now(UTC)
+            async with self.database.transaction() as tx:
+                await settlement.record(tx, fresh, now=now, who="reconcile")
+                await attempts.heard(tx, fresh, now=now)
+        return len(fresh)
+
+    async def _unfinished(self, found: Found) -> None:
+        """Ask about every intent that has not ended and whose time to be asked about has come."""
+        while not self.stop:
+            now = datetime.now(UTC)
+            async with self.database.snapshot() as tx:
+                rows = (
+                    await tx.execute(
+                        select(PAYMENTS.c.intent_id, PAYMENTS.c.date, PAYMENTS.c.invoice_id)
+                        .where(PAYMENTS.c.check_at <= now)
+                        .order_by(PAYMENTS.c.check_at)
+                        .limit(BATCH)
+                    )
+                ).all()
+            for row in rows:
+                found.asked += 1
+                await self._ask(row.intent_id, row.date, row.invoice_id)
+            if len(rows) < BATCH:
+                return
+
+    async def _ask(self, intent_id: str, date: datetime, invoice_id: int | None) -> None:
+        now = datetime.now(UTC)
+        news = []
+        try:
+            answer = await self.gateway.retrieve(intent_id)
+        except RequestRefused as error:
+            log.warning("intent not shown", intent=intent_id, why=error.message)
+        else:
+            told = intent_news(answer.object, at=now.replace(microsecond=0), response=answer.body)
+            news = [replace(told, invoice_id=told.invoice_id or invoice_id)]
+        age = now - date
+        wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
+        async with self.database.transaction() as tx:
+            await settlement.record(tx, news, now=now, who="reconcile")
+            await attempts.heard(tx, news, now=now)
+            await settlement.check_later(tx, intent_id, now + wait if age < GIVE_UP_AFTER else None)
+
+    # --- orphans -----------------------------------------------------------------------------
+
+    async def _orphans(self, found: Found) -> None:
+        """Cancel intents that a lost create of ours made and no attempt goes on with."""
+        for intent_id in await self._orphan_ids():
+            if self.stop:
+                return
+            try:
+                answer = await self.gateway.cancel(intent_id)
+            except RequestRefused:
+                answer = await self.gateway.retrieve(intent_id)
+            news = intent_news(answer.object, at=datetime.now(UTC), response=answer.body)
+            async with self.database.transaction() as tx:
+                await settlement.record(tx, [news], now=datetime.now(UTC), who="reconcile")
+            found.orphans_canceled += news.state == PaymentState.CANCELED
+            log.warning("orphan canceled", intent=intent_id, invoice=news.invoice_id)
+
+    async def _orphan_ids(self) -> list[str]:
+        old = datetime.now(UTC) - settlement.CHECK_AFTER
+        may_go_on = exists().where(
+            or_(
+                and_(
+                    ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
+                    ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED]),
+                ),
+                and_(
+                    ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,
+                    ATTEMPTS.c.intent_id.is_(None),
+                    ATTEMPTS.c.state.in_(UNRESOLVED),
+                ),
+            )
+        )
+        async with self.database.snapshot() as tx:
+            found = await tx.scalars(
+                select(PAYMENTS.c.intent_id)
+                .where(
+                    PAYMENTS.c.check_at.is_not(None),
+                    PAYMENTS.c.state == PaymentState.CREATED,
+                    PAYMENTS.c.attempt.is_not(None),
+                    PAYMENTS.c.intent_date < old,
+                    ~may_go_on,
+                )
+                .limit(BATCH)
+            )
+            return list(found)
+
+    # --- cursor ------------------------------------------------------------------------------
+
+    async def _since(self, now: datetime) -> datetime:
+        async with self.database.snapshot() as tx:
+            known = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == CURSOR))
+        return datetime.fromisoformat(known) - OVERLAP if known else now - FIRST_LOOK
+
+    async def _move_cursor(self, until: datetime) -> None:
+        row = {"name": CURSOR, "value": until.isoformat()}
+        async with self.database.transaction() as tx:
+            await upsert(tx, FACTS, [row], key=[FACTS.c.name])
+
+
+async def _paged(
+    listed: AsyncIterator[Mapping[str, Any]],
+) -> AsyncIterator[list[Mapping[str, Any]]]:
+    page: list[Mapping[str, Any]] = []
+    async for one in listed:
+        page.append(one)
+        if len(page) == BATCH:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _counts(found: Found) -> dict[str, int]:
+    return {name: getattr(found, name) for name in Found.__slots__}
