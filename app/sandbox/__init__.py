@@ -1,2 +1,1 @@
-"""A Stripe stand-in over real HTTP that keeps Stripe's promises, breaks them on request, and judges
-what was charged."""
+"""A Stripe over real HTTP that keeps Stripe's promises, breaks them on request, and judges."""

@@ -12,14 +12,12 @@ BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
 # `fraudulent` measurably has none; the rest follows the documented next steps.
 _TRY_AGAIN = (
     "generic_decline insufficient_funds processing_error do_not_honor issuer_not_available "
-    "try_again_later "
-    "reenter_transaction approve_with_id call_issuer no_action_taken card_velocity_exceeded "
-    "withdrawal_count_limit_exceeded"
+    "try_again_later reenter_transaction approve_with_id call_issuer no_action_taken "
+    "card_velocity_exceeded withdrawal_count_limit_exceeded"
 )
 _NEVER_AGAIN = (
     "lost_card stolen_card pickup_card revocation_of_authorization "
-    "revocation_of_all_authorizations "
-    "highest_risk_level stop_payment_order"
+    "revocation_of_all_authorizations highest_risk_level stop_payment_order"
 )
 _CONFIRM_DATA = (
     "expired_card incorrect_cvc incorrect_number incorrect_zip invalid_cvc invalid_expiry_month "
@@ -27,12 +25,10 @@ _CONFIRM_DATA = (
 )
 _NO_ADVICE = (
     "fraudulent authentication_required authentication_not_handled card_not_supported "
-    "currency_not_supported "
-    "duplicate_transaction invalid_account invalid_amount invalid_pin merchant_blacklist "
-    "mobile_device_authentication_required new_account_information_available not_permitted "
-    "pin_try_exceeded "
-    "restricted_card security_violation service_not_allowed testmode_decline "
-    "transaction_not_allowed"
+    "currency_not_supported duplicate_transaction invalid_account invalid_amount invalid_pin "
+    "merchant_blacklist mobile_device_authentication_required new_account_information_available "
+    "not_permitted pin_try_exceeded restricted_card security_violation service_not_allowed "
+    "testmode_decline transaction_not_allowed"
 )
 ADVICE: dict[str, str | None] = {
     **dict.fromkeys(_TRY_AGAIN.split(), "try_again_later"),
@@ -76,8 +72,7 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """What the card network said, as it stands on the error, on last_payment_error and on the
-    charge's outcome."""
+    """What the network said: on the error, last_payment_error and the charge's outcome."""
 
     decline_code: str
 
@@ -174,8 +169,7 @@ _SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
 
 
 def specimen(token: str) -> Specimen | None:
-    """pm_card_visa, pm_card_visa_chargeDeclined, pm_usBankAccount_insufficientFunds; None when it
-    is no test name."""
+    """Of pm_card_visa_chargeDeclined, pm_usBankAccount_success; None for any other name."""
     if token.startswith("pm_card"):
         name = token.removeprefix("pm_card").removeprefix("_")
         return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))
@@ -193,8 +187,7 @@ def _bank_step(outcome: str) -> str:
 
 
 def checked_steps(steps: list[str], method_type: str) -> list[str]:
-    """The steps in the words of their kind of method; an unknown one is the test author's typing
-    error."""
+    """The steps in the words of their kind of method; an unknown one is a mistake."""
     if not steps:
         raise ValueError("behaviour needs at least one step")
     return [_checked(step, method_type) for step in steps]

@@ -21,8 +21,7 @@ class Terms:
 
 
 def attempt(state: State, intent: Obj, terms: Terms) -> Obj:
-    """The intent afterwards: succeeded, processing or requires_action; any refusal has already
-    changed it."""
+    """Succeeded, processing or requires_action; a refusal has changed the intent already."""
     method = state.find("payment_methods", intent["payment_method"], param="payment_method")
     instrument = state.instruments[method["id"]]
     _refuse_what_cannot_start(state, intent, method, terms)
@@ -52,8 +51,8 @@ def finish_action(state: State, intent: Obj, *, succeeded: bool) -> Obj:
     if succeeded:
         return _succeed(state, intent, method)
     message = (
-        "The provided PaymentMethod has failed authentication. You can provide "
-        "payment_method_data or a new one."
+        "The provided PaymentMethod has failed authentication. You can provide payment_method_data "
+        "or a new one."
     )
     error = {
         "type": "invalid_request_error",
@@ -68,10 +67,15 @@ def _refuse_what_cannot_start(state: State, intent: Obj, method: Obj, terms: Ter
         intent = state.change(intent, status="requires_payment_method", payment_method=None)
         message = (
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
-            "attachment, "
-            "or was detached from a Customer. It may not be used again."
+            "attachment, or was detached from a Customer. It may not be used again."
         )
         raise refusals.invalid(message, payment_intent=intent)
+    if intent["automatic_payment_methods"] is None and method["type"] not in _allowed(intent):
+        message = (
+            f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent. "
+            f"It may be of these types: {', '.join(_allowed(intent))}."
+        )
+        raise refusals.invalid(message, param="payment_method", payment_intent=intent)
     if intent["statement_descriptor"] and method["type"] == "card":
         message = (
             "The `statement_descriptor` parameter is not supported for card; use "
@@ -80,11 +84,16 @@ def _refuse_what_cannot_start(state: State, intent: Obj, method: Obj, terms: Ter
         raise refusals.invalid(message, param="statement_descriptor", payment_intent=intent)
     if _needs_return_url(intent) and not terms.return_url and not terms.off_session:
         message = (
-            "This PaymentIntent is configured to accept payment methods enabled in your "
-            "Dashboard. Because some of "
-            "these might redirect your customer off of your page, you must provide a `return_url`."
+            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. "
+            "Because some of these might redirect your customer off of your page, you must provide "
+            "a `return_url`."
         )
         raise refusals.invalid(message, payment_intent=intent)
+
+
+def _allowed(intent: Obj) -> list[str]:
+    types: list[str] = intent["payment_method_types"]
+    return types
 
 
 def _needs_return_url(intent: Obj) -> bool:
@@ -234,8 +243,7 @@ def _failed(state: State, intent: Obj, error: Obj, **changes: object) -> Obj:
 
 
 def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
-    """A bank debit needs a mandate; without one the intent waits in requires_confirmation (400, no
-    code, no param)."""
+    """Without one the intent waits in requires_confirmation: 400, no code, no param."""
     instrument = state.instruments[method["id"]]
     if terms.has_mandate_data:
         instrument.mandate = new_mandate(state, method)
@@ -244,8 +252,7 @@ def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
         intent = state.change(intent, status="requires_confirmation")
         message = (
             "This PaymentIntent requires a mandate, but no existing mandate was found for "
-            f"{method['id']}. Collect one "
-            "with a SetupIntent, or provide `mandate_data`."
+            f"{method['id']}. Collect one with a SetupIntent, or provide `mandate_data`."
         )
         raise refusals.invalid(message, payment_intent=intent)
     return str(state.find("mandates", mandate, param="mandate")["id"])
@@ -295,8 +302,7 @@ def _bank_answered(state: State, intent_id: str, charge_id: str, failure: str) -
 
 
 def _bank_error(state: State, charge: Obj, failure: str) -> Obj:
-    """Turned round against cards: ACH has the reason in `code`, the others a general code;
-    decline_code is generic."""
+    """Turned round against cards: ACH tells the reason in `code`, decline_code is generic."""
     method = state.find("payment_methods", charge["payment_method"])
     is_ach = method["type"] == "us_bank_account"
     return {

@@ -8,8 +8,7 @@ from app.sandbox.state import State
 
 _COPIED = (
     "success_url cancel_url client_reference_id customer customer_email payment_method_types "
-    "ui_mode locale submit_type "
-    "customer_creation"
+    "ui_mode locale submit_type customer_creation"
 ).split()
 
 
@@ -84,8 +83,7 @@ def expire(state: State, params: Obj, session_id: str) -> Obj:
     if session["status"] != "open":
         message = (
             'Only Checkout Sessions with a status in ["open"] can be expired. '
-            "This Checkout Session has a status of "
-            f"`{session['status']}`."
+            f"This Checkout Session has a status of `{session['status']}`."
         )
         raise refusals.invalid(message)
     return _expired(state, session)
@@ -104,8 +102,7 @@ def _expired(state: State, session: Obj) -> Obj:
 
 
 def complete(state: State, session_id: str, token: str) -> Obj:
-    """The customer pays with this method. A declined card leaves the session open, with its intent
-    to try again."""
+    """The customer pays; a declined card leaves the session open, with its intent."""
     session = state.find("sessions", session_id)
     if session["status"] != "open":
         raise ValueError(f"{session_id} is {session['status']}")
@@ -149,7 +146,7 @@ def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
     fields |= {
         "metadata": merged({}, given.get("metadata")),
         "payment_method": method["id"],
-        "payment_method_types": [method["type"]],
+        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
     }
     new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
     intent = state.add(

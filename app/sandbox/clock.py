@@ -13,6 +13,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset = 0.0
+        self.went_back = False
         self._running_at: float | None = None
         self._timers: list[tuple[float, int, Action]] = []
         self._order = itertools.count()
@@ -31,12 +32,12 @@ class Clock:
         heapq.heappush(self._timers, (moment, next(self._order), action))
 
     def advance(self, seconds: float) -> None:
+        self.went_back |= seconds < 0
         self._offset += seconds
         self.run_due()
 
     def set(self, moment: float) -> None:
-        self._offset = moment - time.time()
-        self.run_due()
+        self.advance(moment - self.now())
 
     def run_due(self) -> None:
         """Runs due timers in their order; what they set for a moment already past runs too."""

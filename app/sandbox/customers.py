@@ -6,8 +6,7 @@ from app.sandbox.state import State
 
 _FIELDS = (
     "address business_name description email individual_name name next_invoice_sequence phone "
-    "preferred_locales "
-    "shipping tax_exempt invoice_prefix"
+    "preferred_locales shipping tax_exempt invoice_prefix"
 ).split()
 
 

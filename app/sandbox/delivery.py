@@ -1,5 +1,4 @@
-"""Webhook delivery: signed, at once with retries or held until told, in any order, any number of
-times."""
+"""Webhook delivery: at once with retries, or held until told; any order, any number of times."""
 
 import asyncio
 import hmac
@@ -127,8 +126,7 @@ class Outbox:
         return list(self._waiting)
 
     async def drained(self) -> None:
-        """Returns once every event of every auto endpoint has got its 2xx (or was given up after 3
-        days)."""
+        """Once every event of every auto endpoint has its 2xx, or was given up after 3 days."""
         await self._nothing_waits.wait()
 
     async def start(self) -> None:
@@ -184,8 +182,7 @@ class Outbox:
             self._nothing_waits.set()
 
     async def _post(self, event: Event, endpoint: Endpoint) -> int | None:
-        """Signed with the receiver's time, which is real: a moved sandbox clock must not make
-        signatures stale."""
+        """Signed by real time: a moved sandbox clock must not make a signature stale."""
         body = orjson.dumps(rendered(event, endpoint.rendering), option=orjson.OPT_INDENT_2)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
@@ -223,8 +220,7 @@ class Outbox:
         everything: bool,
         until_delivered: bool,
     ) -> Report:
-        """What is held, or everything ever, shuffled; a dropped copy never leaves. May go on until
-        all have their 2xx."""
+        """Shuffled, dropped by chance, and in rounds until all have their 2xx, if wanted."""
         random, report = reproducible(seed), Report()
         batch = self._sendings(self._events.rows()) if everything else self._held()
         for _ in range(_ROUNDS_MAX):

@@ -25,8 +25,7 @@ def close(state: State, params: Obj, dispute_id: str) -> Obj:
 
 
 def open_on(state: State, charge: Obj, fields: Obj) -> Obj:
-    """Any first status is possible, even lost; the amount may differ from the charge's; there may
-    be several."""
+    """Any first status, even lost, any amount, and several on one charge."""
     dispute = objects.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
     is_inquiry = dispute["status"].startswith(_INQUIRY)
     if not is_inquiry:
@@ -54,8 +53,7 @@ def _movement(state: State, dispute: Obj, amount: int) -> Obj:
 
 
 def closed_as(state: State, dispute: Obj, status: str) -> Obj:
-    """Won, lost or warning_closed; a lost one may still be won (the late win), whose events come a
-    second time."""
+    """Won, lost or warning_closed; a lost one may still be won: its events come again."""
     was = dispute["status"]
     if was == status or was in {"won", "warning_closed", "prevented"}:
         raise ValueError(f"dispute {dispute['id']} is already {was}")

@@ -1,5 +1,4 @@
-"""Faults on command: what goes wrong, at which calls, and whether before or after the change was
-made."""
+"""Faults on command: what goes wrong, at which calls, before or after the change."""
 
 from dataclasses import dataclass, field, replace
 from random import Random

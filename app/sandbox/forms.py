@@ -1,5 +1,4 @@
-"""Form encoding as Stripe's SDKs send it: a[b]=c, a[]=x, a[0]=x, a[0][b]=c become nested values of
-text."""
+"""Form encoding as Stripe's SDKs send it: a[b]=c, a[]=x, a[0]=x and a[0][b]=c nest."""
 
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,8 +7,7 @@ Obj = dict[str, Any]
 
 
 def decoded(text: str) -> Obj:
-    """Nested dicts and lists of str; values keep their text, the call that uses one says what it
-    is."""
+    """Nested dicts and lists of text; the call that uses a value says what it is."""
     if not text:
         return {}
     root: Obj = {}

@@ -30,7 +30,10 @@ def listing(state: State, params: Obj) -> Obj:
             and (delivered is None or delivered == (event.pending == 0))
         )
 
-    events, has_more = lists.page(state.events, params, keep=keep)
+    def is_past(event: Event) -> bool:
+        return not state.clock.went_back and event.created <= max(window.above, oldest - 1)
+
+    events, has_more = lists.page(state.events, params, keep=keep, is_past=is_past)
     return objects.sublist("/v1/events", [rendered(event) for event in events], has_more=has_more)
 
 

@@ -1,5 +1,4 @@
-"""Serves an ASGI app by uvicorn inside a running event loop, without touching signals, and stops
-within a second."""
+"""Serves an ASGI app inside a running event loop; no signals, and stops within a second."""
 
 import asyncio
 import socket

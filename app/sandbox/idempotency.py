@@ -20,8 +20,7 @@ class Saved:
 
 
 class Keys:
-    """Saved: every answer of an execution that had begun, also 402 and 500. Not saved: 401, 409,
-    429, validation."""
+    """Keeps every answer of execution, also 402 and 500; not 401, 409, 429 and validation."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -8,10 +8,8 @@ from app.sandbox.state import State
 
 _COPIED = (
     "description receipt_email setup_future_usage shipping statement_descriptor "
-    "statement_descriptor_suffix "
-    "transfer_group capture_method confirmation_method allowed_payment_method_types "
-    "excluded_payment_method_types "
-    "payment_method_types"
+    "statement_descriptor_suffix transfer_group capture_method confirmation_method "
+    "allowed_payment_method_types excluded_payment_method_types payment_method_types"
 ).split()
 # "This parameter can only be used with confirm=true."
 _WITH_CONFIRM = ("off_session", "error_on_requires_action", "mandate", "mandate_data", "return_url")
@@ -24,6 +22,9 @@ def create(state: State, params: Obj) -> Obj:
     for name in _WITH_CONFIRM:
         if name in params and not confirms:
             raise refusals.malformed(f"`{name}` can only be used with `confirm`=true.", param=name)
+    if params.get("capture_method") == "manual":
+        message = "This sandbox captures at once: capture_method=manual is not offered."
+        raise refusals.invalid(message, param="capture_method")
     currency = amounts.checked(params["amount"], params["currency"])
     customer = params.get("customer")
     if customer is not None:
@@ -117,6 +118,9 @@ def confirm(state: State, params: Obj, intent_id: str) -> Obj:
     intent = state.find("payment_intents", intent_id)
     if intent["status"] not in _OPEN:
         raise _unexpected(intent, "confirm")
+    if params.get("amount_to_confirm", intent["amount"]) != intent["amount"]:
+        message = f"The amount of this PaymentIntent is {intent['amount']}."
+        raise refusals.invalid(message, param="amount_to_confirm", payment_intent=intent)
     changes: Obj = {
         name: params[name]
         for name in ("receipt_email", "setup_future_usage", "shipping")
@@ -168,9 +172,8 @@ def cancel(state: State, params: Obj, intent_id: str) -> Obj:
 
 def _unexpected(intent: Obj, verb: str) -> refusals.Refusal:
     message = (
-        f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. "
-        "Only a PaymentIntent with one "
-        f"of the following statuses may be {verb}ed: {', '.join(_OPEN)}."
+        f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. Only "
+        f"a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(_OPEN)}."
     )
     return refusals.invalid(message, code="payment_intent_unexpected_state", payment_intent=intent)
 

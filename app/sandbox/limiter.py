@@ -8,14 +8,14 @@ from app.sandbox.clock import Clock
 
 @dataclass(slots=True)
 class Bucket:
-    """Holds one second's worth of requests."""
+    """Holds one second's worth of requests, and at least one."""
 
     rate: float
     tokens: float
     at: float
 
     def take(self, now: float) -> bool:
-        self.tokens = min(self.rate, self.tokens + max(0.0, now - self.at) * self.rate)
+        self.tokens = min(max(1.0, self.rate), self.tokens + max(0.0, now - self.at) * self.rate)
         self.at = now
         if self.tokens < 1:
             return False
@@ -24,8 +24,7 @@ class Bucket:
 
 
 class Limiter:
-    """Off while the rates are None; Stripe's are 25/s per endpoint and 25/s (sandbox) or 100/s
-    (live) in all."""
+    """Off while a rate is None; Stripe's are 25/s per endpoint, 25/s (sandbox) or 100/s in all."""
 
     def __init__(self, clock: Clock, per_endpoint: float | None, in_all: float | None) -> None:
         self._clock = clock
@@ -44,7 +43,7 @@ class Limiter:
         now = self._clock.now()
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[name] = Bucket(rate, rate, now)
+            bucket = self._buckets[name] = Bucket(rate, max(1.0, rate), now)
         if not bucket.take(now):
             self.refused += 1
             raise refusals.rate_limited(reason)

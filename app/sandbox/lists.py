@@ -3,7 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
+from math import inf
 from typing import TypeVar
 
 from app.sandbox import objects, refusals
@@ -12,6 +13,7 @@ from app.sandbox.state import State, Table
 
 Row = TypeVar("Row")
 
+_LIMIT = 10
 _EXPANDABLE = {
     "charge": "charges",
     "customer": "customers",
@@ -28,8 +30,8 @@ _EXPANDABLE = {
 class Window:
     """A `created` filter: an instant, or any of gt, gte, lt, lte."""
 
-    above: float = float("-inf")
-    below: float = float("inf")
+    above: float = -inf
+    below: float = inf
 
     @classmethod
     def asked(cls, created: object) -> "Window":
@@ -46,8 +48,8 @@ class Window:
                 code="parameter_unknown",
             )
         return cls(
-            max(bounds.get("gt", float("-inf")), bounds.get("gte", float("-inf")) - 1),
-            min(bounds.get("lt", float("inf")), bounds.get("lte", float("inf")) + 1),
+            max(bounds.get("gt", -inf), bounds.get("gte", -inf) - 1),
+            min(bounds.get("lt", inf), bounds.get("lte", inf) + 1),
         )
 
     def holds(self, created: int) -> bool:
@@ -69,10 +71,13 @@ def page(
     *,
     indexed: str | None = None,
     keep: Callable[[Row], bool],
-    default_limit: int = 10,
+    is_past: Callable[[Row], bool],
 ) -> tuple[list[Row], bool]:
-    """One page, newest first, and whether more follow in the direction that was asked for."""
-    limit = params.get("limit", default_limit)
+    """One page, newest first, and whether more follow in the direction that was asked for.
+
+    Nothing older than a row that is past can be wanted, so a poller's list stays short.
+    """
+    limit = params.get("limit", _LIMIT)
     places = table.places(indexed)
     if (after := params.get("starting_after")) is not None:
         below = bisect_left(places, _place(table, after, "starting_after"))
@@ -82,11 +87,13 @@ def page(
         walk = (places[at] for at in range(above, len(places)))
     else:
         walk = reversed(places)
-    found = list(islice(filter(keep, map(table.at, walk)), limit + 1))
+    is_upward = "ending_before" in params and "starting_after" not in params
+    met: Iterable[Row] = map(table.at, walk)
+    if not is_upward:
+        met = takewhile(lambda row: not is_past(row), met)
+    found = list(islice(filter(keep, met), limit + 1))
     rows = found[:limit]
-    if "ending_before" in params and "starting_after" not in params:
-        rows.reverse()
-    return rows, len(found) > limit
+    return rows[::-1] if is_upward else rows, len(found) > limit
 
 
 def _place(table: Table[Row], cursor: str, param: str) -> int:
@@ -104,8 +111,7 @@ def listed(
     *fields: str,
     also: Callable[[Obj], bool] | None = None,
 ) -> Obj:
-    """A list filtered by `created` and by equality of the named fields; the first one given is
-    answered by index."""
+    """A list filtered by `created` and the named fields; the first id is found by index."""
     window = Window.asked(params.get("created"))
     wanted = [(name, params[name]) for name in fields if name in params]
     indexed = next(
@@ -119,13 +125,15 @@ def listed(
             and (also is None or also(row))
         )
 
-    rows, has_more = page(state[table], params, indexed=indexed, keep=keep)
+    def is_past(row: Obj) -> bool:
+        return not state.clock.went_back and row.get("created", inf) <= window.above
+
+    rows, has_more = page(state[table], params, indexed=indexed, keep=keep, is_past=is_past)
     return objects.sublist(url, rows, has_more=has_more)
 
 
 def expanded(state: State, answer: Obj, paths: object) -> Obj:
-    """The answer with the ids at these paths replaced by their objects; the stored objects stay
-    untouched."""
+    """A copy of the answer with the ids at these paths replaced by their objects."""
     if not isinstance(paths, list):
         return answer
     for path in paths:

@@ -1,5 +1,4 @@
-"""Payment methods: test names become new objects, attaching gives them to a customer, detaching is
-for good."""
+"""Payment methods: test names become objects, a customer gets them, detaching is for good."""
 
 from app.sandbox import lists, objects, refusals
 from app.sandbox.behaviour import BANK_DEBITS, Instrument, specimen
@@ -75,8 +74,7 @@ def attach(state: State, params: Obj, method_id: str) -> Obj:
     if instrument.is_detached or (method["customer"] is None and instrument.is_spent):
         raise refusals.invalid(
             "This PaymentMethod was previously used without being attached to a Customer or was "
-            "detached from a Customer, "
-            "and may not be used again."
+            "detached from a Customer, and may not be used again."
         )
     if method["customer"] not in {None, customer["id"]}:
         raise refusals.invalid(

@@ -1,5 +1,4 @@
-"""Validation of parameters: known names, required ones, and the types of those that the sandbox
-reads."""
+"""Validation: known names, required ones, and the types of those the sandbox reads."""
 
 from app.sandbox import refusals
 from app.sandbox.objects import Obj

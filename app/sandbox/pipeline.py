@@ -24,8 +24,7 @@ _LOCK_TIMEOUT = "lock_timeout"
 
 
 class Logged(NamedTuple):
-    """One request as the log has it; `template` is empty for an unknown URL, `status` None when
-    nothing was answered."""
+    """`template` is empty for an unknown URL, `status` None when nothing was answered."""
 
     method: str
     template: str
@@ -36,8 +35,7 @@ class Logged(NamedTuple):
 
 
 class Pipeline:
-    """The ASGI app below /v1. Everything between two awaits is one step, so no change is ever half
-    made."""
+    """The ASGI app for /v1; between two awaits all is one step, so no change is half made."""
 
     def __init__(self, state: State, limiter: Limiter, latency: float, log_size: int) -> None:
         self.state = state
@@ -150,9 +148,8 @@ class Pipeline:
 def _authenticate(request: Request) -> None:
     if request.api_key is None:
         message = (
-            "You did not provide an API key. You need to provide your API key in the "
-            "Authorization header, using Bearer "
-            "auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
+            "You did not provide an API key. You need to provide your API key in the Authorization "
+            "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
         raise refusals.unauthorized(message)
     if not request.api_key.startswith(("sk_test_", "rk_test_")):

@@ -16,8 +16,8 @@ def create(state: State, params: Obj, outcome: str | None = None) -> Obj:
     charge = _charge(state, params)
     if charge["status"] != "succeeded":
         raise refusals.invalid(
-            f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge "
-            "to refund."
+            f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge to "
+            "refund."
         )
     if charge["refunded"]:
         raise refusals.invalid(
@@ -75,8 +75,7 @@ def _is_charged_back(state: State, charge: Obj) -> bool:
 
 
 def _made(state: State, charge: Obj, fields: Obj, outcome: str) -> Obj:
-    """The refund of this outcome; its money counts as given back from now on, until it fails or is
-    canceled."""
+    """The money counts as given back from now on, until the refund fails or is canceled."""
     fields = {**fields, "status": _FIRST_STATUS.get(outcome, outcome)}
     refund = objects.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
     state.add(refund, refund["payment_intent"], refund["charge"], refund["customer"])

@@ -65,9 +65,8 @@ def unauthorized(message: str) -> Refusal:
 def unknown_url(method: str, path: str) -> Refusal:
     message = (
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove "
-        "the trailing slash. "
-        "If you are trying to retrieve an object, make sure you passed a valid (non-empty) "
-        "identifier in your code."
+        "the trailing slash. If you are trying to retrieve an object, make sure you passed a "
+        "valid (non-empty) identifier in your code."
     )
     return Refusal(404, {"type": "invalid_request_error", "message": message}, saved=False)
 
@@ -115,8 +114,8 @@ def key_reused(key: str) -> Refusal:
     """400 without code or param (measured), whatever web pages say of 409 and 422."""
     message = (
         "Keys for idempotent requests can only be used with the same parameters and endpoint they "
-        "were first used with. "
-        f"Try using a key other than '{key}' if you meant to execute a different request."
+        f"were first used with. Try using a key other than '{key}' if you meant to execute a "
+        "different request."
     )
     return Refusal(400, {"type": "idempotency_error", "message": message}, saved=False)
 

@@ -1,5 +1,4 @@
-"""An event as JSON, in the shape of an endpoint's API version, whatever version the request had
-pinned."""
+"""An event as JSON in its endpoint's API version, whatever the request had pinned."""
 
 from typing import Literal
 

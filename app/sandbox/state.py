@@ -72,8 +72,7 @@ class Cause:
 
 @dataclass(slots=True)
 class Event:
-    """One change; `subject` is the object as it stood then, `charges` what an old rendering puts
-    into an intent."""
+    """The object as it stood then, and the charges that an old rendering puts into an intent."""
 
     id: str
     type: str

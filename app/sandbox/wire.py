@@ -1,5 +1,4 @@
-"""Requests as they come off the wire and answers as they go onto it, whole, cut short or not at
-all."""
+"""Requests as they come off the wire, answers as they go onto it: whole, cut or not at all."""
 
 import base64
 import binascii
@@ -40,8 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back; `saved` says whether an idempotency key remembers it, `ending` how it ends on
-    the wire."""
+    """What goes back; an idempotency key remembers it when it is `saved`."""
 
     status: int
     body: Obj | bytes

@@ -1,6 +1,9 @@
 """PaymentIntents: at most one success, Stripe's declines, and the states in between."""
 
+import asyncio
+
 import pytest
+import stripe
 
 from tests.sandbox.conftest import charged, intent_of, refused, types
 
@@ -290,3 +293,46 @@ async def test_a_card_without_a_customer_is_good_for_one_attempt(sandbox, client
     assert first.status == "succeeded"
     assert (refusal.http_status, refusal.code) == (400, None)
     assert refusal.error.payment_intent.status == "requires_payment_method"
+
+
+async def test_a_method_of_a_type_that_the_intent_does_not_take_is_refused(sandbox, client):
+    sandbox.add_customer("cus_1", payment_method="pm_1")
+
+    refusal = await refused(charged(client, payment_method_types=["us_bank_account"]))
+
+    assert (refusal.http_status, refusal.param) == (400, "payment_method")
+    assert sandbox.ledger.charges() == []
+
+
+async def test_a_confirm_may_name_the_amount_it_means(sandbox, client):
+    sandbox.add_customer("cus_1", payment_method="pm_1")
+    intent = await intent_of(client)
+    terms = {"payment_method": "pm_1", "off_session": True}
+
+    refusal = await refused(
+        client.v1.payment_intents.confirm_async(intent.id, {**terms, "amount_to_confirm": 999})
+    )
+    paid = await client.v1.payment_intents.confirm_async(
+        intent.id, {**terms, "amount_to_confirm": 1000}
+    )
+
+    assert refusal.param == "amount_to_confirm"
+    assert paid.status == "succeeded"
+
+
+async def test_ten_confirms_at_once_with_keys_of_their_own_charge_once(sandbox, client):
+    sandbox.add_customer("cus_1", payment_method="pm_1")
+    sandbox.set_latency(0.01)
+    intent = await intent_of(client, metadata={"invoice_id": "1"})
+
+    async def confirm() -> str:
+        terms = {"payment_method": "pm_1", "off_session": True}
+        try:
+            return (await client.v1.payment_intents.confirm_async(intent.id, terms)).status
+        except stripe.InvalidRequestError as error:
+            return str(error.code)
+
+    outcomes = await asyncio.gather(*(confirm() for _ in range(10)))
+
+    assert sorted(outcomes) == ["payment_intent_unexpected_state"] * 9 + ["succeeded"]
+    assert len(sandbox.ledger.charges()) == 1
