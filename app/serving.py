@@ -1,0 +1,163 @@
+"""A served Paydue: opens the database and the inbox, answers requests, closes in order."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.data import schema
+from app.data.database import Database
+from app.errors import ConfigurationError
+from app.main import create_app
+from app.payments import webhook
+from app.payments.inbox import Inbox
+from app.payments.webhook import Webhook
+from app.settings import Settings
+
+log = structlog.get_logger("paydue.serve")
+
+# SIGTERM: what was accepted is answered within this, well before an orchestrator kills.
+FINISH_S = 8
+# Connections the kernel holds while the process is busy; beyond them callers are refused at once.
+BACKLOG = 2048
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
+    """The database with its schema up to date, and the installation's name."""
+    check_key(settings)
+    database = Database(settings.database_url)
+    try:
+        if settings.upgrade_on_start:
+            await schema.upgrade(database)
+        elif await schema.revision(database) != schema.head():
+            raise ConfigurationError("the database's schema is old; run: paydue db upgrade")
+        yield database, await schema.installation(database)
+    finally:
+        await database.close()
+
+
+def check_key(settings: Settings) -> None:
+    """Without a key nothing of ours may talk to the live API, not even by mistake."""
+    if settings.talks_to_stripe_itself and not settings.api_key:
+        raise ConfigurationError(
+            "STRIPE_API_KEY is not set. Set it to Stripe's secret key, or PAYDUE_STRIPE_API_BASE "
+            "to another Stripe-shaped server (`paydue sandbox` starts one)."
+        )
+
+
+@contextlib.asynccontextmanager
+async def web(settings: Settings) -> AsyncIterator[Starlette]:
+    """The whole web application, ready to be served."""
+    async with opened(settings) as (database, installation):
+        inbox = Inbox(database, installation)
+        try:
+            routes = webhook.routes(Webhook(settings, inbox))
+            yield create_app(settings, database, extra_routes=routes)
+        finally:
+            await inbox.close()
+
+
+class Service:
+    """The application as a server's worker process starts it: it opens when its lifespan begins."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._open = contextlib.AsyncExitStack()
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            assert self._app is not None, "a server begins the lifespan before it serves"
+            await self._app(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self._app = await self._open.enter_async_context(web(self._settings))
+        except Exception as error:
+            log.error("cannot start", why=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._open.aclose()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def from_environment() -> Service:
+    """What each of several server processes calls."""
+    from app.logs import configure
+
+    settings = Settings()
+    configure(settings)
+    return Service(settings)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, but a SIGTERM that was obeyed ends in exit code 0, not in the signal once more."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, self.handle_exit, name, None)
+        try:
+            yield
+        finally:
+            for name in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(name)
+
+
+class InnerServer(uvicorn.Server):
+    """uvicorn inside somebody else's process: signals are theirs."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        workers=workers,
+        factory=isinstance(app, str),
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=FINISH_S,
+    )
+
+
+@contextlib.asynccontextmanager
+async def served(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serves an application inside the running loop; yields its base URL."""
+    listener = socket.create_server((host, port), backlog=BACKLOG)
+    server = InnerServer(config(app, host, port))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn has no event
+            await asyncio.sleep(0.005)
+        if task.done():
+            await task
+            raise ConfigurationError("the service could not start; its log says why")
+        yield f"http://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
+        listener.close()

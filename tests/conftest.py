@@ -1,0 +1,133 @@
+"""Every test that touches data runs on SQLite and on PostgreSQL, each on a fresh migrated copy.
+
+PostgreSQL is found as binaries on this machine or by PAYDUE_TEST_POSTGRES_URL. In CI its absence is
+an error; elsewhere those tests are skipped with the reason.
+"""
+
+import asyncio
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import make_url
+
+from app.data import schema
+from app.data.database import Database
+from app.sandbox.server import Sandbox
+from tests import postgres
+from tests.harness import Paydue, settings_for
+
+TEMPLATE = "paydue_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class ForeignServer:
+    """A PostgreSQL that somebody else runs."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+
+    def url(self, database: str) -> str:
+        return self._url.set(
+            drivername="postgresql", database=database
+        ).render_as_string(hide_password=False)  # fmt: skip
+
+    def create(self, database: str) -> str:
+        async def create() -> None:
+            admin = await asyncpg.connect(self.url("postgres"))
+            await admin.execute(f"DROP DATABASE IF EXISTS {database}")
+            await admin.execute(f"CREATE DATABASE {database}")
+            await admin.close()
+
+        asyncio.run(create())
+        return self.url(database)
+
+
+Server = postgres.Postgres | ForeignServer
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "paydue.db"
+    asyncio.run(_migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    given = os.environ.get("PAYDUE_TEST_POSTGRES_URL")
+    if given:
+        server = ForeignServer(given)
+        asyncio.run(_migrate(server.create(TEMPLATE + _worker())))
+        yield server
+    elif postgres.binaries() is None:
+        assert "CI" not in os.environ, "CI has PostgreSQL, and none was found"
+        pytest.skip("no PostgreSQL: no binaries here, and PAYDUE_TEST_POSTGRES_URL is not set")
+    else:
+        with postgres.running() as own:
+            asyncio.run(_migrate(own.create(TEMPLATE + _worker())))
+            yield own
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own, migrated and empty."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        return f"sqlite:///{shutil.copy(template, tmp_path / 'paydue.db')}"
+    server: Server = request.getfixturevalue("postgres_server")
+    return asyncio.run(copied(server))
+
+
+async def copied(server: Server) -> str:
+    name = f"test{_worker()}_{os.getpid()}_{next(_numbers)}"
+    admin = await asyncpg.connect(server.url("postgres"))
+    await admin.execute(f"DROP DATABASE IF EXISTS {name}")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}{_worker()}")
+    await admin.close()
+    return server.url(name)
+
+
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
+async def _migrate(url: str) -> None:
+    database = Database(url)
+    await schema.upgrade(database)
+    await database.close()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    """Stripe, with a ledger that says what was really charged."""
+    return Sandbox(seed=0)
+
+
+@pytest.fixture
+async def stripe_url(sandbox: Sandbox) -> AsyncIterator[str]:
+    async with sandbox.running() as url:
+        yield url
+
+
+@pytest.fixture
+async def paydue(database_url: str, sandbox: Sandbox, stripe_url: str) -> AsyncIterator[Paydue]:
+    """A served Paydue on loopback, with its worker's parts at hand, that talks to the sandbox."""
+    async with Paydue.running(settings_for(database_url, stripe_url), sandbox) as house:
+        yield house

@@ -1,0 +1,237 @@
+"""A whole Paydue for tests: served over real HTTP, its runs called as the worker calls them."""
+
+import contextlib
+import hashlib
+import hmac
+import itertools
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import orjson
+from sqlalchemy import insert, select
+
+from app.api.auth import create_access
+from app.data.clients import Client
+from app.data.columns import table_of
+from app.data.database import Database
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.payments import inbox as inbox_module
+from app.payments.autopay import Autopay, Stop
+from app.payments.gateway import Gateway
+from app.payments.inbox import Replayed
+from app.payments.pace import Pace
+from app.payments.reconcile import Found, Reconciliation
+from app.payments.report import Report
+from app.sandbox.server import Sandbox
+from app.serving import opened, served, web
+from app.settings import Settings
+
+SECRET = "whsec_tests"
+KEY = "sk_test_tests"
+FAST = 10_000  # requests/s: the tests do not wait for Stripe's pace
+
+INVOICES = table_of(Invoice)
+PAYMENTS = table_of(InvoicePayment)
+ATTEMPTS = table_of(ChargeAttempt)
+EVENTS = table_of(StripeEvent)
+CLIENTS = table_of(Client)
+_numbers = itertools.count(1)
+
+
+def settings_for(database_url: str, stripe_url: str, **more: Any) -> Settings:
+    return Settings(
+        _env_file=None,
+        PAYDUE_DATABASE_URL=database_url,
+        PAYDUE_STRIPE_API_BASE=stripe_url,
+        STRIPE_API_KEY=KEY,
+        STRIPE_WEBHOOK_SECRET=SECRET,
+        **{"PAYDUE_STRIPE_PACE": FAST, "PAYDUE_STRIPE_TIMEOUT": 5, **more},
+    )
+
+
+def signed(body: bytes, secret: str = SECRET, at: float | None = None) -> str:
+    """The header Stripe would send with this body."""
+    moment = int(time.time() if at is None else at)
+    digest = hmac.new(secret.encode(), b"%d." % moment + body, hashlib.sha256).hexdigest()
+    return f"t={moment},v1={digest}"
+
+
+def intent(invoice_id: int | None, status: str = "succeeded", **more: Any) -> dict[str, Any]:
+    """A PaymentIntent as an event carries it."""
+    amount = more.pop("amount", 12000)
+    return {
+        "id": more.pop("id", f"pi_{next(_numbers)}"),
+        "object": "payment_intent",
+        "amount": amount,
+        "amount_received": amount if status == "succeeded" else 0,
+        "currency": "usd",
+        "status": status,
+        "created": int(time.time()),
+        "customer": None,
+        "latest_charge": f"ch_{next(_numbers)}",
+        "last_payment_error": None,
+        "metadata": {} if invoice_id is None else {"invoice_id": str(invoice_id)},
+        "livemode": False,
+        **more,
+    }
+
+
+def event(kind: str, thing: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "id": more.pop("id", f"evt_{next(_numbers)}"),
+        "object": "event",
+        "type": kind,
+        "created": more.pop("created", int(time.time())),
+        "livemode": False,
+        "api_version": "2026-10-28.endive",
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "data": {"object": dict(thing)},
+        **more,
+    }
+
+
+@dataclass
+class Paydue:
+    """What a test needs at hand; everything enters by a front door except the rows it sets up."""
+
+    settings: Settings
+    sandbox: Sandbox
+    database: Database
+    installation: str
+    gateway: Gateway
+    http: aiohttp.ClientSession
+    url: str
+    stop: Stop = field(default_factory=Stop)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(cls, settings: Settings, sandbox: Sandbox) -> AsyncIterator["Paydue"]:
+        async with contextlib.AsyncExitStack() as stack:
+            app = await stack.enter_async_context(web(settings))
+            url = await stack.enter_async_context(served(app))
+            database, installation = await stack.enter_async_context(opened(settings))
+            pace = Pace(database, settings.stripe_pace)
+            gateway = await stack.enter_async_context(Gateway(settings, pace))
+            http = await stack.enter_async_context(aiohttp.ClientSession(url))
+            yield cls(settings, sandbox, database, installation, gateway, http, url)
+
+    # --- what there is -----------------------------------------------------------------------
+
+    async def a_client(self, behaviour: Any = "succeed", **columns: Any) -> int:
+        """A client with a Stripe customer whose card behaves as told; `card=None` for none."""
+        count = next(_numbers)
+        customer, method = f"cus_{count}", f"pm_{count}"
+        self.sandbox.add_customer(customer, payment_method=method, behaviour=behaviour)
+        values = {
+            "name": f"Client {count}",
+            "inactive": False,
+            "stripe_customer_id": customer,
+            "stripe_payment_method_id": method,
+            **columns,
+        }
+        async with self.database.transaction() as tx:
+            found = await tx.scalar(insert(CLIENTS).values(values).returning(CLIENTS.c.id))
+        assert isinstance(found, int)
+        return found
+
+    async def an_invoice(
+        self, total: str = "120.00", *, due: date | None = None, client: int | None = None,
+        **columns: Any,
+    ) -> int:  # fmt: skip
+        """An invoice flagged for autopay, due today, of a client whose card pays."""
+        client_id = client if client is not None else await self.a_client()
+        values = {
+            "client_id": client_id,
+            "invoicenumber": f"INV-{next(_numbers)}",
+            "invoice_date": datetime.now(UTC),
+            "duedate": due or today(),
+            "total": Decimal(total),
+            "amountdue": Decimal(total),
+            "take_auto_payment": True,
+            **columns,
+        }
+        async with self.database.transaction() as tx:
+            found = await tx.scalar(insert(INVOICES).values(values).returning(INVOICES.c.id))
+        assert isinstance(found, int)
+        return found
+
+    # --- what is done ------------------------------------------------------------------------
+
+    async def autopay(self, day: date | None = None) -> dict[str, Any]:
+        """One run, as `paydue autopay run --json` prints it."""
+        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+        return as_dict(await way.run(day))
+
+    async def foresee(self, day: date | None = None) -> dict[str, Any]:
+        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+        return as_dict(await way.dry_run(day))
+
+    async def recover(self) -> int:
+        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+        return await way.recover()
+
+    async def reconcile(self) -> Found:
+        way = Reconciliation(self.database, self.gateway, self.installation, self.stop)
+        return await way.run()
+
+    async def replay(self, *, later: timedelta = timedelta(days=1)) -> Replayed:
+        """Parked events again, as if so much time had passed."""
+        now = datetime.now(UTC) + later
+        return await inbox_module.replay_due(self.database, self.installation, now)
+
+    async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
+        """Post events as Stripe does; answers the statuses."""
+        return [await self._post(orjson.dumps(one)) for one in events]
+
+    async def _post(self, body: bytes) -> int:
+        headers = {"Stripe-Signature": signed(body)}
+        async with self.http.post("/stripe/webhook", data=body, headers=headers) as answer:
+            await answer.read()
+            return answer.status
+
+    # --- what came of it ---------------------------------------------------------------------
+
+    async def invoice(self, invoice_id: int) -> Any:
+        return (await self.rows(INVOICES, INVOICES.c.id == invoice_id))[0]
+
+    async def payments(self, invoice_id: int | None = None) -> list[Any]:
+        where = PAYMENTS.c.invoice_id == invoice_id if invoice_id else PAYMENTS.c.id > 0
+        return await self.rows(PAYMENTS, where)
+
+    async def attempts(self, invoice_id: int) -> list[Any]:
+        return await self.rows(ATTEMPTS, ATTEMPTS.c.invoice_id == invoice_id)
+
+    async def events(self) -> list[Any]:
+        return await self.rows(EVENTS, EVENTS.c.id > 0)
+
+    async def rows(self, table: Any, where: Any) -> list[Any]:
+        async with self.database.snapshot() as tx:
+            return list(await tx.execute(select(table).where(where).order_by(table.c.id)))
+
+    async def access(self) -> dict[str, str]:
+        """Headers of somebody who may do everything."""
+        async with self.database.transaction() as tx:
+            client_id, secret = await create_access(tx, "tests", ["all"], datetime.now(UTC))
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        async with self.http.post("/auth/token", data=form) as answer:
+            return {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = orjson.loads("".join(report.json_lines()))
+        return found
+    finally:
+        report.close()
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
