@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -31,7 +32,7 @@ def configure(settings: Settings) -> None:
     logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
-def _line(_: Any, __: str, event: dict[str, Any]) -> str:
+def _line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     """`2026-11-22T09:30:00Z info  invoice charged  invoice=12 intent=pi_1`"""
     at, level, said = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", None)
