@@ -21,12 +21,13 @@ def listing(state: State, params: Obj) -> Obj:
     window = lists.Window.asked(params.get("created"))
     oldest = state.clock.now() - HORIZON
     delivered = params.get("delivery_success")
+    families = tuple(one[:-1] for one in types if one.endswith(".*"))
 
     def keep(event: Event) -> bool:
         return (
             event.created >= oldest
             and window.holds(event.created)
-            and (not types or _matches(event.type, types))
+            and (not types or event.type in types or event.type.startswith(families))
             and (delivered is None or delivered == (event.pending == 0))
         )
 
@@ -35,13 +36,6 @@ def listing(state: State, params: Obj) -> Obj:
 
     events, has_more = lists.page(state.events, params, keep=keep, is_past=is_past)
     return objects.sublist("/v1/events", [rendered(event) for event in events], has_more=has_more)
-
-
-def _matches(type_: str, wanted: set[str]) -> bool:
-    """A type, or all under a name: `charge.*`."""
-    return type_ in wanted or any(
-        one.endswith(".*") and type_.startswith(one[:-1]) for one in wanted
-    )
 
 
 def retrieve(state: State, params: Obj, event_id: str) -> Obj:

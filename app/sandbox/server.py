@@ -267,7 +267,7 @@ class Sandbox:
     def refund(
         self, payment_intent_or_charge: str, amount: int | None = None, outcome: str = "succeeded"
     ) -> Obj:
-        """Made in the Dashboard: succeeded, pending (ends well), fails (later) or requires_action."""
+        """In the Dashboard: succeeded, pending (ends well), fails (later) or requires_action."""
         if outcome not in refunds.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {outcome}")
         charge = self._charge(payment_intent_or_charge)
@@ -327,7 +327,7 @@ class Sandbox:
         everything: bool = False,
         until_delivered: bool = False,
     ) -> Report:
-        """What is held, or everything ever: shuffled, `copies` of each, dropped by chance `drop`."""
+        """What is held, or everything ever: shuffled, `copies` of each, lost by chance `drop`."""
         return await self.outbox.deliver(
             seed=seed,
             copies=copies,

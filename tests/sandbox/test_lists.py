@@ -117,6 +117,7 @@ async def test_events_are_filtered_by_types_and_read_oldest_first_from_a_cursor(
 
 
 async def test_events_reach_back_thirty_days(sandbox, client):
+    sandbox.add_customer("cus_0")
     sandbox.add_customer("cus_1")
     old = sandbox.events[0]["id"]
     assert (await client.v1.events.retrieve_async(old)).type == "customer.created"
@@ -125,6 +126,7 @@ async def test_events_reach_back_thirty_days(sandbox, client):
     sandbox.add_customer("cus_2")
 
     assert len((await client.v1.events.list_async({})).data) == 1
+    assert len((await client.v1.events.list_async({"ending_before": old})).data) == 1
     assert (await refused(client.v1.events.retrieve_async(old))).http_status == 404
 
 
