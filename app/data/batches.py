@@ -35,8 +35,12 @@ async def inserted(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> l
     """The new rows' ids, in the order given."""
     if not rows:
         return []
-    statement = insert(table).returning(table.c.id, sort_by_parameter_order=True)
-    return list(await tx.scalars(statement, list(rows)))
+    # Where the order of a multi-row insert is not promised, SQLAlchemy sorts. On SQLite it would
+    # insert row by row for that, though ids of one statement always ascend there.
+    is_sorted_for_us = tx.dialect.name != "sqlite"
+    statement = insert(table).returning(table.c.id, sort_by_parameter_order=is_sorted_for_us)
+    ids = list(await tx.scalars(statement, list(rows)))
+    return ids if is_sorted_for_us else sorted(ids)
 
 
 async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:

@@ -82,6 +82,8 @@ class Invoice(Row):
         Index("ix_invoice_duedate", "duedate", "id"),
         Index("ix_invoice_invoice_date", "invoice_date", "id"),
         Index("ix_invoice_paymentstatus", "paymentstatus", "id"),
+        Index("ix_invoice_total", "total"),
+        Index("ix_invoice_datepaid", "datepaid"),
         {"sqlite_autoincrement": True},  # an id is never used twice: keys at Stripe carry it
     )
 

@@ -76,8 +76,13 @@ def shower(kind: TypeEngine[Any]) -> Shower | None:
 
 def number(value: Decimal) -> orjson.Fragment:
     """A JSON number with exactly these digits."""
+    return orjson.Fragment(plain(value))
+
+
+def plain(value: Decimal) -> str:
+    """The digits, without an exponent and without zeros that say nothing."""
     shown = f"{value:f}"
-    return orjson.Fragment(shown.rstrip("0").rstrip(".") if "." in shown else shown)
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def moment(value: datetime) -> str:

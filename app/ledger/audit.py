@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from app.data.columns import table_of
 from app.data.database import Tx, insert_many
 from app.data.invoices import InvoiceChange
+from app.data.values import moment, plain
 
 CHANGES = table_of(InvoiceChange)
 # HaloPSA keeps nvarchar(4000); longer values are cut there too.
@@ -41,4 +43,15 @@ async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -
 
 
 def _shown(value: object) -> str | None:
-    return None if value is None else str(value)[:VALUE_MAX]
+    """A value as the API would show it."""
+    match value:
+        case None:
+            return None
+        case Decimal():
+            return plain(value)
+        case datetime():
+            return moment(value)
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)[:VALUE_MAX]

@@ -21,6 +21,7 @@ from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice, InvoiceLine, line_of
 from app.data.stripe_records import ChargeAttempt
+from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
 from app.ledger import audit, settlement
 from app.rules import money
@@ -414,4 +415,5 @@ def _differences(row: Any, values: Mapping[str, Any]) -> _Diff:
 
 
 def _described(line: Any) -> str:
-    return f"{line.qty_order} x {line.unit_price} {line.item_shortdescription or ''}".rstrip()
+    amounts = f"{plain(line.qty_order)} x {plain(line.unit_price)}"
+    return f"{amounts} {line.item_shortdescription or ''}".rstrip()

@@ -1,0 +1,192 @@
+"""Payments: entered by hand, annotated, assigned, found, and shown with what Stripe said."""
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import insert
+
+from app.data.invoice_payments import InvoicePayment
+from app.data.stripe_records import StripeEvent
+from tests.api.client import Api
+from tests.api.conftest import NOW
+from tests.api.test_lists import statements
+
+pytestmark = pytest.mark.anyio
+
+
+async def booked(api: Api, intent_id: str, **values: Any) -> int:
+    """A payment as a webhook would book it, with its event."""
+    payload = {"id": f"evt_{intent_id}", "data": {"object": {"id": intent_id, "amount": 1000}}}
+    event = {
+        "event_id": payload["id"], "type": "payment_intent.succeeded", "created_at": NOW,
+        "received_at": NOW, "payload": orjson.dumps(payload), "state": "applied",
+    }  # fmt: skip
+    async with api.database.transaction() as tx:
+        event_id = await tx.scalar(insert(StripeEvent).values(event).returning(StripeEvent.id))
+        payment = {
+            "intent_id": intent_id, "date": NOW, "state_at": NOW, "amount": Decimal(10),
+            "counted": Decimal(10), "webhook_event_id": event_id, "webhook_received_date": NOW,
+            **values,
+        }  # fmt: skip
+        made = await tx.scalar(insert(InvoicePayment).values(payment).returning(InvoicePayment.id))
+    assert made is not None
+    return int(made)
+
+
+async def test_a_payment_entered_by_hand_pays(api: Api) -> None:
+    invoice = await api.invoice("10.10", client_id=await api.client())
+
+    paid = await api.post(
+        "/api/InvoicePayment",
+        {"invoice_id": invoice["id"], "amount": 4.05, "reference": "cheque 7",
+         "date": "2026-11-20", "xero_id": "x9"},
+    )  # fmt: skip
+
+    assert paid["amount"] == Decimal("4.05")
+    assert paid["date"] == "2026-11-20T00:00:00"
+    assert paid["reference"] == "cheque 7"
+    assert paid["xero_id"] == "x9"
+    assert paid["client_name"] == "Ada Ltd"
+    assert paid["invoice_invoicenumber"] == invoice["invoicenumber"]
+    assert paid == await api.get(f"/api/invoicepayment/{paid['id']}")
+    after = await api.get(f"/api/Invoice/{invoice['id']}", includedetails="true")
+    assert after["amountpaid"] == Decimal("4.05")
+    assert after["amountdue"] == Decimal("6.05")
+    assert after["paymentstatus"] == 1
+    assert [one["id"] for one in after["payments"]] == [paid["id"]]
+
+
+async def test_a_payment_is_answered_with_200_and_listed_as_a_bare_array(api: Api) -> None:
+    invoice = await api.invoice(10)
+    body = [{"invoice_id": invoice["id"], "amount": 1}]
+
+    answer = await api.send("POST", "/api/InvoicePayment", json=body)
+
+    assert answer.status == 200
+    assert [one["id"] for one in await api.get("/api/InvoicePayment")] == [answer.json["id"]]
+    paged = await api.get("/api/InvoicePayment", pageinate="true", page_no="2")
+    assert paged == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"amount": "0.001"}, "amount"),
+        ({"amount": None}, "amount"),
+        ({"amount": 0}, "amount"),
+        ({"amount": -5}, "amount"),
+        ({"invoice_id": None}, "invoice_id"),
+        ({"invoice_id": 4711}, "4711"),
+    ],
+)
+async def test_a_payment_that_cannot_be_meant_is_refused(
+    api: Api, values: dict[str, Any], said: str
+) -> None:
+    invoice = await api.invoice(10)
+
+    answer = await api.send(
+        "POST", "/api/InvoicePayment", json=[{"invoice_id": invoice["id"], "amount": 1, **values}]
+    )
+
+    assert answer.status in (400, 404)
+    assert said in answer.json["Message"]
+    assert await api.get("/api/InvoicePayment") == []
+
+
+async def test_ten_payments_at_once_all_count(api: Api) -> None:
+    invoice = await api.invoice(10)
+    body = {"invoice_id": invoice["id"], "amount": 1}
+
+    await asyncio.gather(*(api.post("/api/InvoicePayment", body) for _ in range(10)))
+
+    after = await api.get(f"/api/Invoice/{invoice['id']}")
+    assert (after["amountpaid"], after["amountdue"], after["paymentstatus"]) == (10, 0, 2)
+
+
+async def test_a_payment_can_be_annotated_but_its_facts_stay(api: Api) -> None:
+    invoice = await api.invoice(10)
+    paid = await api.post("/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 1})
+
+    noted = await api.post("/api/InvoicePayment", {**paid, "reference": "found it", "qbo_id": 3})
+    answer = await api.send("POST", "/api/InvoicePayment", json=[{"id": paid["id"], "amount": 2}])
+
+    assert noted == {**paid, "reference": "found it", "qbo_id": 3}
+    assert answer.status == 400
+    assert answer.json["Message"].startswith("amount")
+
+
+async def test_a_payment_without_an_invoice_can_be_assigned(api: Api) -> None:
+    invoice = await api.invoice(10)
+    payment_id = await booked(api, "pi_stray")
+
+    assigned = await api.post(
+        "/api/InvoicePayment", {"id": payment_id, "invoice_id": invoice["id"]}
+    )
+
+    assert assigned["invoice_id"] == invoice["id"]
+    assert (await api.get(f"/api/Invoice/{invoice['id']}"))["amountdue"] == 0
+
+
+async def test_an_unknown_payment_is_a_404(api: Api) -> None:
+    answer = await api.send("POST", "/api/InvoicePayment", json=[{"id": 4711, "reference": "x"}])
+
+    assert answer.status == 404
+
+
+async def test_a_payment_shows_what_stripe_said(api: Api) -> None:
+    payment_id = await booked(api, "pi_1")
+
+    shown = await api.get(f"/api/InvoicePayment/{payment_id}")
+
+    assert orjson.loads(shown["intent_response"]) == {"id": "pi_1", "amount": 1000}
+    assert orjson.loads(shown["webhook_payload"])["id"] == "evt_pi_1"
+    assert shown["webhook_received_date"] == "2026-11-22T09:30:00"
+    assert "webhook_event_id" not in shown
+    assert "state" not in shown
+
+
+async def test_the_answer_to_our_own_charge_comes_before_the_events(api: Api) -> None:
+    payment_id = await booked(api, "pi_1", intent_response='{"ours": true}')
+
+    shown = await api.get(f"/api/InvoicePayment/{payment_id}")
+
+    assert shown["intent_response"] == '{"ours": true}'
+    assert orjson.loads(shown["webhook_payload"])["id"] == "evt_pi_1"
+
+
+async def test_payments_are_filtered_and_searched(api: Api) -> None:
+    invoice = await api.invoice(10, client_id=await api.client(), invoicenumber="INV-77")
+    hand = await api.post(
+        "/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 1, "reference": "Cheque"}
+    )
+    card = await booked(api, "pi_abc", charge_id="ch_9")
+
+    async def found(**params: str) -> list[int]:
+        return [one["id"] for one in await api.get("/api/InvoicePayment", **params)]
+
+    assert await found(intent_id="pi_abc") == [card]
+    assert await found(intent_id="pi_ab") == []
+    assert await found(invoice_id=str(invoice["id"])) == [hand["id"]]
+    assert await found(client_id=str(invoice["client_id"])) == [hand["id"]]
+    assert await found(search="CHEQUE") == [hand["id"]]
+    assert await found(search="inv-77") == [hand["id"]]
+    assert await found(search="ada") == [hand["id"]]
+    assert await found(search="ch_9") == [card]
+    assert await found(search="pi_a") == [card]
+
+
+async def test_events_of_a_page_are_read_in_one_statement_and_not_for_ids(api: Api) -> None:
+    for number in range(5):
+        await booked(api, f"pi_{number}")
+    await api.get("/api/InvoicePayment")
+
+    with statements(api.database) as seen:
+        await api.get("/api/InvoicePayment")
+    with statements(api.database) as ids_only:
+        await api.get("/api/InvoicePayment", idonly="true")
+
+    assert len(seen) == 2
+    assert len(ids_only) == 1
