@@ -36,8 +36,8 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
     try:
         if settings.upgrade_on_start:
             await schema.upgrade(database)
-        elif await schema.revision(database) != schema.head():
-            raise ConfigurationError("the database's schema is old; run: paydue db upgrade")
+        else:
+            await schema.expect_current(database)
         yield database, await schema.installation(database)
     finally:
         await database.close()

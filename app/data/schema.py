@@ -20,6 +20,7 @@ from app.data import (  # noqa: F401  every table is known to the metadata once 
 from app.data.columns import Row
 from app.data.coordination import Fact
 from app.data.database import Database
+from app.errors import ConfigurationError
 
 METADATA = Row.metadata
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -37,6 +38,14 @@ async def revision(database: Database) -> str | None:
     """The revision the database is at, None for an empty one."""
     async with database.snapshot() as tx:
         return await tx.run_sync(_revision)
+
+
+async def expect_current(database: Database) -> None:
+    """Raises ConfigurationError, with the mend, when the schema is not this version's."""
+    at = await revision(database)
+    if at != head():
+        said = "is empty" if at is None else f"is at schema {at}, this version needs {head()}"
+        raise ConfigurationError(f"the database {said}; run: paydue db upgrade")
 
 
 async def upgrade(database: Database, to: str = "head") -> None:

@@ -64,10 +64,10 @@ class Autopay:
                 tell(outcome)
 
         async def work() -> None:
-            await self._recover(charger, note, whenever=True)
-            await self._charge_all(charger, note)
             async for one in self._settled(report.day):
                 note(skipped(one, self._passed_over(one, day)))
+            await self._recover(charger, note, whenever=True)
+            await self._charge_all(charger, note)
 
         await self._until_stopped(work(), charger.holder)
         return report

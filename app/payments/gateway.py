@@ -15,7 +15,7 @@ import orjson
 import stripe
 
 from app.payments import pace as endpoints
-from app.payments.pace import Pace
+from app.payments.pace import Pacer
 from app.payments.stripe_objects import reference
 from app.settings import Settings
 
@@ -77,7 +77,7 @@ class Answer:
 class Gateway:
     """One Stripe account. Use `async with`: the client belongs to the running event loop."""
 
-    def __init__(self, settings: Settings, pace: Pace) -> None:
+    def __init__(self, settings: Settings, pace: Pacer) -> None:
         self._settings = settings
         self._pace = pace
         self._client: stripe.StripeClient | None = None

@@ -7,6 +7,7 @@ of a second's worth of moments at a time in one small transaction, and sends eac
 import asyncio
 import time
 from collections import deque
+from typing import Protocol
 
 from sqlalchemy import select, update
 
@@ -33,6 +34,18 @@ _RESERVE_S = 0.25
 # A moment missed by more than this is lost: using it late would be a burst.
 _LATE_S = 0.25
 _MICRO = 1_000_000
+
+
+class Pacer(Protocol):
+    async def slot(self, endpoint: str) -> None:
+        """Returns when one request may be sent to the endpoint."""
+
+
+class Unpaced:
+    """For a single call that needs no database."""
+
+    async def slot(self, endpoint: str) -> None:
+        return
 
 
 class Pace:

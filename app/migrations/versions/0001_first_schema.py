@@ -245,6 +245,8 @@ def upgrade() -> None:
         batch_op.create_index("ix_invoice_invoice_date", ["invoice_date", "id"], unique=False)
         batch_op.create_index("ix_invoice_invoicenumber", ["invoicenumber"], unique=False)
         batch_op.create_index("ix_invoice_paymentstatus", ["paymentstatus", "id"], unique=False)
+        batch_op.create_index("ix_invoice_total", ["total"], unique=False)
+        batch_op.create_index("ix_invoice_datepaid", ["datepaid"], unique=False)
 
     op.create_table(
         "charge_attempt",
@@ -459,6 +461,8 @@ def downgrade() -> None:
 
     op.drop_table("charge_attempt")
     with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.drop_index("ix_invoice_datepaid")
+        batch_op.drop_index("ix_invoice_total")
         batch_op.drop_index("ix_invoice_paymentstatus")
         batch_op.drop_index("ix_invoice_invoicenumber")
         batch_op.drop_index("ix_invoice_invoice_date")

@@ -1,0 +1,257 @@
+"""`paydue demo`: the whole main job on this machine, with a stand-in for Stripe, in seconds."""
+
+import asyncio
+import contextlib
+import secrets
+import sysconfig
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from sqlalchemy import func, select
+
+from app.api.auth import create_access
+from app.cli.files import load
+from app.cli.main import on_signals, run
+from app.cli.runs import show_report
+from app.cli.tables import amount, console, table
+from app.data.columns import table_of
+from app.data.database import Database
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.errors import AppError, ConfigurationError
+from app.logs import configure
+from app.payments.autopay import Autopay
+from app.payments.charging import Kind, Outcome
+from app.payments.gateway import Gateway
+from app.payments.pace import Pace
+from app.payments.report import Report
+from app.rules import money
+from app.serving import opened, served, web
+from app.settings import Settings
+
+INVOICES = table_of(Invoice)
+PAYMENTS = table_of(InvoicePayment)
+
+# The order of delivery is shuffled by this seed, so that every demo shows the same.
+SEED = 7
+COPIES = 2
+LATENCY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything the demo has running."""
+
+    screen: Console
+    settings: Settings
+    stripe: Any
+    stripe_url: str
+    url: str
+    database: Database
+    autopay: Autopay
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Leave it running afterwards, until Ctrl-C.")
+@click.option("--port", default=8000, show_default=True, type=int, help="With --serve: the port.")
+def demo(serve: bool, port: int) -> None:
+    """Show the whole main job: charge today's invoices, take the webhooks, prove the money.
+
+    Needs no settings and no network. Starts Paydue and a stand-in for Stripe on loopback with a
+    database in a temporary folder, and removes it all at the end.
+    """
+    run(_demo(console(), serve=serve, port=port if serve else 0))
+
+
+async def _demo(screen: Console, *, serve: bool, port: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="paydue-demo-") as folder:
+        async with _stage(screen, Path(folder), port) as stage:
+            intent_id = await _play(stage)
+            database = stage.settings.database_url
+            screen.print(
+                "\n[bold]Look one payment up[/bold]  (its whole story, as support sees it)"
+            )
+            if serve:
+                screen.print(f"  PAYDUE_DATABASE_URL={database} paydue payment find {intent_id}")
+                await _stay(stage)
+            else:
+                screen.print(f"  paydue payment find {intent_id}")
+                await _show_story(stage, intent_id)
+                screen.print("\n`paydue demo --serve` leaves it running for you to look around.")
+
+
+@contextlib.asynccontextmanager
+async def _stage(screen: Console, folder: Path, port: int) -> AsyncIterator[Stage]:
+    from app.sandbox.server import Sandbox
+
+    stripe = Sandbox(seed=SEED, rate_limit=25, latency=LATENCY_S)
+    async with contextlib.AsyncExitStack() as stack:
+        stripe_url = await stack.enter_async_context(stripe.running())
+        settings = _settings(folder, stripe_url)
+        configure(settings)
+        app = await stack.enter_async_context(web(settings))
+        url = await stack.enter_async_context(served(app, port=port))
+        database, installation = await stack.enter_async_context(opened(settings))
+        pace = Pace(database, settings.stripe_pace)
+        gateway = await stack.enter_async_context(Gateway(settings, pace))
+        autopay = Autopay(database, gateway, settings, installation)
+        stripe.add_endpoint(
+            f"{url}/stripe/webhook", secrets=list(settings.webhook_secrets), mode="held"
+        )
+        screen.print(f"[bold]Paydue[/bold] serves at {url}, a stand-in for Stripe at {stripe_url}")
+        yield Stage(screen, settings, stripe, stripe_url, url, database, autopay)
+
+
+def _settings(folder: Path, stripe_url: str) -> Settings:
+    """The demo's own settings: nothing of the user's environment can reach a real account."""
+    return Settings(
+        _env_file=None,
+        PAYDUE_DATABASE_URL=f"sqlite:///{folder / 'paydue.db'}",
+        PAYDUE_UPGRADE_ON_START=True,
+        PAYDUE_STRIPE_API_BASE=stripe_url,
+        PAYDUE_STRIPE_ACCOUNT="",
+        PAYDUE_STRIPE_PACE=25,
+        PAYDUE_TIMEZONE="UTC",
+        PAYDUE_CURRENCY="usd",
+        PAYDUE_AUTOPAY_POSTED_ONLY=False,
+        STRIPE_API_KEY="sk_test_demo",
+        STRIPE_WEBHOOK_SECRET=f"whsec_{secrets.token_hex(16)}",
+        PAYDUE_LOG_FORMAT="text",
+        PAYDUE_LOG_LEVEL="error",
+    )
+
+
+async def _play(stage: Stage) -> str:
+    """The demo's acts; answers an intent worth looking up."""
+    screen = stage.screen
+    raw = fixture("demo.json").read_bytes()
+    await _people_of(stage, orjson.loads(raw))
+    clients, invoices = await load(stage.database, stage.settings, raw)
+    screen.print(f"[bold]1[/bold] Imported {clients} clients and {invoices} invoices")
+
+    report = await _charge(stage)
+    screen.print()
+    show_report(screen, report)
+    found = _worth_looking_up(report)
+    report.close()
+
+    delivered = await stage.stripe.deliver(seed=SEED, copies=COPIES)
+    answers = ", ".join(f"{count} x {status}" for status, count in delivered.statuses.items())
+    screen.print(
+        f"\n[bold]3[/bold] Stripe delivered {len(stage.stripe.events)} webhooks out of order and "
+        f"{COPIES} times each; answered: {answers}"
+    )
+    screen.print("\n[bold]4[/bold] The money, counted three times over")
+    await _prove(stage)
+    return found
+
+
+async def _people_of(stage: Stage, content: dict[str, Any]) -> None:
+    """The clients' counterparts at Stripe: customers whose cards behave as the file tells."""
+    for client in content["clients"]:
+        stripe = client.get("sandbox")
+        if stripe:
+            stage.stripe.add_customer(
+                client["stripe_customer_id"],
+                payment_method=stripe["payment_method"],
+                behaviour=stripe["behaviour"],
+                default=stripe.get("default", False),
+                name=client["name"],
+            )
+
+
+async def _charge(stage: Stage) -> Report:
+    columns = (TextColumn("[bold]2[/bold] Autopay"), BarColumn(), MofNCompleteColumn())
+    day = datetime.now(UTC).date()  # wherever a client is: the demo shows one whole business day
+    plan = await stage.autopay.dry_run(day)
+    total = plan.counts[Kind.CHARGED]
+    plan.close()
+    with Progress(*columns, console=stage.screen) as progress:
+        task = progress.add_task("", total=total)
+
+        def tell(one: Outcome) -> None:
+            if one.kind != Kind.SKIPPED:
+                progress.advance(task)
+
+        return await stage.autopay.run(day, tell)
+
+
+def _worth_looking_up(report: Report) -> str:
+    """A declined payment tells most: the try, the reason, the next try, the events."""
+    for entry in (*report.entries(Kind.DECLINED), *report.entries(Kind.CHARGED)):
+        if entry["intent_id"] and (entry["next_try"] or not report.counts[Kind.DECLINED]):
+            return str(entry["intent_id"])
+    raise ConfigurationError("the demo's file charges nothing")
+
+
+async def _prove(stage: Stage) -> None:
+    """Charges in Stripe's ledger = payments booked = invoices' amounts paid, per currency."""
+    proven = True
+    taken: Counter[str] = Counter()
+    for charge in stage.stripe.ledger.charges():
+        taken[charge.currency] += charge.amount
+    booked = await _sums(stage, PAYMENTS.c.counted, PAYMENTS.c.currency_iso)
+    paid = await _sums(stage, INVOICES.c.amountpaid, INVOICES.c.currency_iso)
+    rows = []
+    for currency in sorted(taken):
+        at_stripe = money.from_minor(taken[currency], currency)
+        same = at_stripe == booked.get(currency) == paid.get(currency)
+        proven &= same
+        shown = [amount(one, currency) for one in (at_stripe, booked[currency], paid[currency])]
+        rows.append((*shown, "[green]equal[/green]" if same else "[red]DIFFERENT[/red]"))
+    columns = (">charged at Stripe", ">payments booked", ">invoices paid", "")
+    doubles = len(stage.stripe.ledger.double_charges())
+    stage.screen.print(table(f"charged twice: {doubles} invoices", columns, rows))
+    if doubles or not proven:
+        raise AppError("the money does not agree: this is a defect, please report it")
+
+
+async def _sums(stage: Stage, column: Any, currency: Any) -> dict[str, Decimal]:
+    async with stage.database.snapshot() as tx:
+        found = await tx.execute(select(currency, func.sum(column)).group_by(currency))
+        return {row[0]: row[1] for row in found}
+
+
+async def _show_story(stage: Stage, intent_id: str) -> None:
+    from app.cli.look import show_story
+    from app.payments import lookup
+
+    async with stage.database.snapshot() as tx:
+        for story in await lookup.find(tx, intent_id):
+            show_story(story)
+
+
+async def _stay(stage: Stage) -> None:
+    async with stage.database.transaction() as tx:
+        client_id, secret = await create_access(tx, "demo", ["all"], datetime.now(UTC))
+    stage.screen.print(
+        f"\nIt goes on running, until Ctrl-C.\n"
+        f"  API       {stage.url}/api/Invoice\n"
+        f"  webhook   {stage.url}/stripe/webhook\n"
+        f"  Stripe    {stage.stripe_url}  (controls under /_sandbox)\n"
+        f"  a token   curl -d grant_type=client_credentials -d client_id={client_id} "
+        f"-d client_secret={secret} {stage.url}/auth/token"
+    )
+    stop = asyncio.Event()
+    on_signals(stop)
+    await stop.wait()
+
+
+def fixture(name: str) -> Path:
+    """A file of `fixtures/`: beside the package in a checkout, else in the data folder."""
+    beside = Path(__file__).parents[2] / "fixtures" / name
+    installed = Path(sysconfig.get_path("data")) / "share" / "paydue" / "fixtures" / name
+    found = next((path for path in (beside, installed) if path.is_file()), None)
+    if found is None:
+        raise ConfigurationError(f"the file {name} was not installed with this package")
+    return found

@@ -1,0 +1,126 @@
+"""Commands that set up: access, import, db, doctor."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import orjson
+
+from app.api.auth import SCOPES, create_access
+from app.cli import checks
+from app.cli.files import load
+from app.cli.main import FAILED, run, settings_and_logs
+from app.cli.tables import console, table
+from app.data import schema
+from app.data.database import Database
+from app.serving import opened
+
+
+@click.group()
+def access() -> None:
+    """Give programs access to the API."""
+
+
+@access.command("add")
+@click.argument("name")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(sorted(SCOPES)),
+    help="What it may do; may be given several times. Default: all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
+    """Make credentials for the program NAME. The secret is shown once and kept only as a hash."""
+    settings = settings_and_logs()
+
+    async def work() -> tuple[str, str]:
+        database = Database(settings.database_url)
+        try:
+            if settings.upgrade_on_start:
+                await schema.upgrade(database)
+            async with database.transaction() as tx:
+                return await create_access(tx, name, list(scopes) or ["all"], datetime.now(UTC))
+        finally:
+            await database.close()
+
+    client_id, client_secret = run(work())
+    if as_json:
+        click.echo(orjson.dumps({"client_id": client_id, "client_secret": client_secret}))
+        return
+    click.echo(f"client_id      {client_id}\nclient_secret  {client_secret}")
+    click.echo("Keep the secret now: it cannot be shown again.", err=True)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_file(file: Path) -> None:
+    """Import clients and their invoices from a JSON FILE; all of it, or nothing.
+
+    The shape is that of fixtures/demo.json: {"clients": [{"name": ..., "invoices": [...]}]}, with
+    HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today.
+    """
+    settings = settings_and_logs()
+    raw = file.read_bytes()
+
+    async def work() -> tuple[int, int]:
+        async with opened(settings) as (database, _):
+            return await load(database, settings, raw)
+
+    clients, invoices = run(work())
+    click.echo(f"imported {clients} clients and {invoices} invoices")
+
+
+@click.group()
+def db() -> None:
+    """Look after the database's schema."""
+
+
+@db.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the schema up to this version. Safe to run at any time, from several nodes at once."""
+    settings = settings_and_logs()
+
+    async def work() -> tuple[str | None, str | None]:
+        database = Database(settings.database_url)
+        try:
+            before = await schema.revision(database)
+            await schema.upgrade(database)
+            return before, await schema.revision(database)
+        finally:
+            await database.close()
+
+    before, after = run(work())
+    click.echo(f"schema {after}" if before == after else f"schema {before or 'empty'} -> {after}")
+
+
+@db.command("check")
+def db_check() -> None:
+    """Say whether the schema is this version's. Exit code 1 when it is not."""
+    settings = settings_and_logs()
+
+    async def work() -> str | None:
+        database = Database(settings.database_url)
+        try:
+            return await schema.revision(database)
+        finally:
+            await database.close()
+
+    at = run(work())
+    if at != schema.head():
+        click.echo(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
+        click.echo("mend it with: paydue db upgrade", err=True)
+        sys.exit(FAILED)
+    click.echo(f"schema {at} is up to date")
+
+
+@click.command()
+def doctor() -> None:
+    """Check settings, key, secret, clock, database and versions, and say how to mend each."""
+    found = run(checks.all_checks())
+    rows = ((one.mark, one.name, one.said, one.mend) for one in found)
+    console().print(table("doctor", ("", "check", "found", "how to mend"), rows))
+    if any(one.is_bad for one in found):
+        sys.exit(FAILED)

@@ -1,0 +1,266 @@
+"""Support's question: what happened to this payment? Answered from indexes."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from app.data.clients import Client
+from app.data.columns import table_of
+from app.data.database import Record, Tx
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.data.stripe_records import ChargeAttempt, StripeEvent, StripeReversal
+from app.rules import money
+from app.rules.payment import PaymentStatus
+
+PAYMENTS = table_of(InvoicePayment)
+INVOICES = table_of(Invoice)
+CLIENTS = table_of(Client)
+ATTEMPTS = table_of(ChargeAttempt)
+EVENTS = table_of(StripeEvent)
+REVERSALS = table_of(StripeReversal)
+
+# More answers than a person reads; the question is then too wide.
+FOUND_MAX = 100
+_BIGINT_MAX = 2**63 - 1
+
+
+@dataclass(slots=True)
+class Story:
+    """One PaymentIntent, or one invoice that has none yet, with all that happened to it."""
+
+    invoice_id: int | None
+    invoicenumber: str | None
+    client_id: int | None
+    intent_id: str | None
+    status: str
+    amount: Decimal
+    currency: str
+    attempts: list[Record] = field(default_factory=list)
+    events: list[Record] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "invoice_id": self.invoice_id,
+            "invoicenumber": self.invoicenumber,
+            "client_id": self.client_id,
+            "intent_id": self.intent_id,
+            "status": self.status,
+            "amount": money.text(self.amount, self.currency),
+            "currency": self.currency,
+            "attempts": [_attempt(row) for row in self.attempts],
+            "events": [_event(row) for row in self.events],
+        }
+
+
+async def find(tx: Tx, text: str) -> list[Story]:
+    """Everything a text may mean: an intent, charge, event, refund or dispute id, an invoice's
+    number or id, a client's name or Stripe customer, an amount."""
+    text = text.strip()
+    intents = await _intents_named(tx, text)
+    invoices = set() if intents else await _invoices_named(tx, text)
+    return await stories(tx, intents, invoices)
+
+
+async def stories(tx: Tx, intents: Collection[str], invoices: Collection[int]) -> list[Story]:
+    """The stories of some intents and of everything about some invoices."""
+    payments = await _rows(
+        tx, PAYMENTS, or_(PAYMENTS.c.intent_id.in_(intents), PAYMENTS.c.invoice_id.in_(invoices))
+    )
+    attempts = await _rows(
+        tx, ATTEMPTS, or_(ATTEMPTS.c.intent_id.in_(intents), ATTEMPTS.c.invoice_id.in_(invoices))
+    )
+    known = {row.intent_id for row in (*payments, *attempts) if row.intent_id} | set(intents)
+    events = await _events_of(tx, known)
+    named = {row.invoice_id for row in (*payments, *attempts) if row.invoice_id} | set(invoices)
+    headers = {row.id: row for row in await _rows(tx, INVOICES, INVOICES.c.id.in_(named))}
+    return _told(payments, attempts, events, headers, set(invoices))
+
+
+# --- what a text means -----------------------------------------------------------------------
+
+
+async def _intents_named(tx: Tx, text: str) -> set[str]:
+    kind, _, rest = text.partition("_")
+    if not rest:
+        return set()
+    match kind:
+        case "pi":
+            return {text}
+        case "ch" | "py":
+            return await _set(tx, PAYMENTS.c.intent_id, PAYMENTS.c.charge_id == text)
+        case "evt":
+            return await _set(tx, EVENTS.c.intent_id, EVENTS.c.event_id == text)
+        case "re" | "pyr" | "dp" | "du":
+            return await _set(tx, REVERSALS.c.intent_id, REVERSALS.c.id == text)
+        case "cs":
+            return await _set(tx, EVENTS.c.intent_id, EVENTS.c.object_id == text)
+    return set()
+
+
+async def _invoices_named(tx: Tx, text: str) -> set[int]:
+    found = await _set(tx, INVOICES.c.id, INVOICES.c.invoicenumber == text)
+    if text.isascii() and text.isdigit() and int(text) <= _BIGINT_MAX:
+        found |= await _set(tx, INVOICES.c.id, INVOICES.c.id == int(text))
+    if found:
+        return found
+    amount = _amount(text)
+    if amount is not None:
+        found |= await _set(tx, INVOICES.c.id, INVOICES.c.total == amount)
+        found |= await _set(tx, PAYMENTS.c.invoice_id, PAYMENTS.c.amount == amount)
+    return found or await _invoices_of_clients(tx, text)
+
+
+async def _invoices_of_clients(tx: Tx, text: str) -> set[int]:
+    clients = await _set(
+        tx,
+        CLIENTS.c.id,
+        or_(CLIENTS.c.stripe_customer_id == text, CLIENTS.c.name.icontains(text, autoescape=True)),
+    )
+    return await _set(tx, INVOICES.c.id, INVOICES.c.client_id.in_(clients)) if clients else set()
+
+
+def _amount(text: str) -> Decimal | None:
+    try:
+        found = Decimal(text.replace(",", "").lstrip("$€£¥ "))
+    except InvalidOperation:
+        return None
+    usable = found.is_finite() and 0 < found < money.MINOR_MAX and found == round(found, 6)
+    return found if usable else None
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+async def _set(tx: Tx, column: Any, condition: Any) -> set[Any]:
+    rows = await tx.scalars(
+        select(column).where(condition, column.is_not(None)).distinct().limit(FOUND_MAX)
+    )
+    return set(rows)
+
+
+async def _rows(tx: Tx, table: Any, condition: Any) -> Sequence[Record]:
+    return (await tx.execute(select(table).where(condition).order_by(table.c.id))).all()
+
+
+async def _events_of(tx: Tx, intents: Iterable[str]) -> Sequence[Record]:
+    columns = (
+        EVENTS.c.event_id,
+        EVENTS.c.type,
+        EVENTS.c.intent_id,
+        EVENTS.c.received_at,
+        EVENTS.c.state,
+        EVENTS.c.error,
+    )
+    wanted = select(*columns, EVENTS.c.created_at).where(EVENTS.c.intent_id.in_(sorted(intents)))
+    found = (await tx.execute(wanted.order_by(EVENTS.c.created_at, EVENTS.c.id))).all()
+    # Within Stripe's one second, the event that says an intent exists is told first.
+    return sorted(found, key=lambda row: (row.created_at, row.type != "payment_intent.created"))
+
+
+# --- telling ---------------------------------------------------------------------------------
+
+
+def _told(
+    payments: Sequence[Record],
+    attempts: Sequence[Record],
+    events: Sequence[Record],
+    headers: dict[int, Record],
+    invoices: set[int],
+) -> list[Story]:
+    found: dict[str, Story] = {}
+    by_hand = [_of_payment(row, headers) for row in payments if row.intent_id is None]
+    for row in payments:
+        if row.intent_id:
+            found[row.intent_id] = _of_payment(row, headers)
+    without_intent: dict[int, list[Record]] = {}
+    for row in attempts:
+        if row.intent_id is None:
+            without_intent.setdefault(row.invoice_id, []).append(row)
+        else:
+            story = found.setdefault(row.intent_id, _of_attempt(row, headers))
+            story.attempts.append(row)
+    for row in events:
+        story = found.setdefault(row.intent_id, _of_event(row))
+        story.events.append(row)
+    told = {story.invoice_id for story in (*found.values(), *by_hand)}
+    lonely = (invoices | without_intent.keys()) - {one for one in told if one is not None}
+    stories = [*found.values(), *by_hand]
+    for invoice_id in sorted(lonely & headers.keys()):
+        story = _of_invoice(headers[invoice_id])
+        story.attempts = without_intent.get(invoice_id, [])
+        stories.append(story)
+    return stories
+
+
+def _of_payment(row: Record, headers: dict[int, Record]) -> Story:
+    header = headers.get(row.invoice_id)
+    return Story(
+        row.invoice_id,
+        header.invoicenumber if header else None,
+        row.client_id,
+        row.intent_id,
+        PaymentStatus(row.status).name.lower(),
+        row.amount,
+        row.currency_iso,
+    )
+
+
+def _of_attempt(row: Record, headers: dict[int, Record]) -> Story:
+    header = headers.get(row.invoice_id)
+    return Story(
+        row.invoice_id,
+        header.invoicenumber if header else None,
+        header.client_id if header else None,
+        row.intent_id,
+        row.state,
+        money.from_minor(row.amount_minor, row.currency),
+        row.currency,
+    )
+
+
+def _of_event(row: Record) -> Story:
+    return Story(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "usd")
+
+
+def _of_invoice(row: Record) -> Story:
+    status = "voided" if row.voided else "not charged" if row.amountdue > 0 else "paid"
+    return Story(
+        row.id, row.invoicenumber, row.client_id, None, status, row.amountdue, row.currency_iso
+    )
+
+
+def _attempt(row: Record) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": row.state,
+        "at": instant(row.confirm_sent_at or row.created_at),
+        "code": row.code,
+        "decline_code": row.decline_code,
+        "advice_code": row.advice_code,
+        "reason": row.reason,
+        "next_try": _day(row.next_try_on),
+    }
+
+
+def _event(row: Record) -> dict[str, Any]:
+    return {
+        "id": row.event_id,
+        "type": row.type,
+        "received_at": instant(row.received_at),
+        "state": row.state,
+        "error": row.error,
+    }
+
+
+def instant(value: datetime | None) -> str | None:
+    """ISO 8601 with `Z`."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+
+
+def _day(value: date | None) -> str | None:
+    return value.isoformat() if value else None

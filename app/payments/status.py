@@ -1,0 +1,67 @@
+"""How it stands: what is open, what waits, what is due and what came in today."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import func, or_, select
+
+from app.data.columns import table_of
+from app.data.database import Tx
+from app.data.invoices import Invoice
+from app.data.stripe_records import ChargeAttempt, EventState, StripeEvent
+from app.payments.due import SOMETHING_LEFT
+from app.rules import calendar
+from app.rules.attempt import UNRESOLVED, AttemptState
+
+INVOICES = table_of(Invoice)
+ATTEMPTS = table_of(ChargeAttempt)
+EVENTS = table_of(StripeEvent)
+
+
+async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
+    """The numbers `paydue status --json` prints; each is counted from an index."""
+    today = calendar.business_day(now, timezone)
+    midnight = datetime.combine(today, time(), tzinfo=calendar.zone(timezone)).astimezone(UTC)
+    oldest = await tx.scalar(
+        select(func.min(ATTEMPTS.c.created_at)).where(
+            ATTEMPTS.c.state.in_([AttemptState.OPEN, AttemptState.UNKNOWN])
+        )
+    )
+    return {
+        "attempts_open": await _attempts(tx, AttemptState.OPEN),
+        "attempts_unknown": await _attempts(tx, AttemptState.UNKNOWN),
+        "attempts_processing": await _attempts(tx, AttemptState.PROCESSING),
+        "events_parked": await _events(tx, EventState.PARKED),
+        "events_dead": await _events(tx, EventState.DEAD),
+        "oldest_open_attempt_s": round((now - oldest).total_seconds()) if oldest else None,
+        "due_today": await _count(
+            tx,
+            select(func.count()).where(
+                or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
+                SOMETHING_LEFT,
+                INVOICES.c.duedate <= today,
+                INVOICES.c.voided.is_(False),
+                INVOICES.c.is_recurring_invoice.is_(False),
+            ),
+        ),
+        "paid_today": await _count(
+            tx,
+            select(func.count()).where(
+                INVOICES.c.datepaid >= midnight, INVOICES.c.datepaid < midnight + timedelta(days=1)
+            ),
+        ),
+    }
+
+
+async def _attempts(tx: Tx, state: AttemptState) -> int:
+    # Every unresolved state is named, so that the small partial index answers.
+    unresolved = ATTEMPTS.c.state.in_(UNRESOLVED)
+    return await _count(tx, select(func.count()).where(unresolved, ATTEMPTS.c.state == state))
+
+
+async def _events(tx: Tx, state: EventState) -> int:
+    return await _count(tx, select(func.count()).where(EVENTS.c.state == state))
+
+
+async def _count(tx: Tx, statement: Any) -> int:
+    return int(await tx.scalar(statement) or 0)
