@@ -1,0 +1,30 @@
+# syntax=docker/dockerfile:1
+
+# --- build: everything pip needs stays here ------------------------------------------------------
+FROM python:3.13.14-slim-trixie AS build
+WORKDIR /src
+# Without pip of its own: nothing installs anything into the final image.
+RUN python -m venv --without-pip /opt/paydue
+COPY pyproject.toml README.md ./
+COPY app ./app
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/paydue install '.[postgres]'
+
+# --- run -----------------------------------------------------------------------------------------
+FROM python:3.13.14-slim-trixie
+# A fixed uid, so that a bind-mounted folder can be given to it: chown 10001 FOLDER.
+RUN useradd --system --uid 10001 --no-create-home paydue && install -d -o paydue /data
+COPY --from=build /opt/paydue /opt/paydue
+ENV PATH=/opt/paydue/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+USER paydue
+# The default database, sqlite:///paydue.db, is a file in the working folder.
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+# Whether the process answers, not whether the database does: a restart mends only the first.
+# In Python, because slim images have neither curl nor wget.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+CMD ["paydue", "serve", "--host", "0.0.0.0", "--port", "8000"]
