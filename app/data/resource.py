@@ -97,14 +97,10 @@ def equals(column: Attachable) -> Filter:
     read = _reader(column)
 
     def condition(name: str, params: Params) -> Condition | None:
-        said = given(params, name)
-        if said is None:
+        wanted = read(name, given(params, name))
+        if wanted is None:  # nothing said, or 0 for a reference to none
             return None
-        return Condition(
-            name,
-            lambda: column == bindparam(name, type_=column.type),
-            {name: read(name, said)},
-        )
+        return Condition(name, lambda: column == bindparam(name, type_=column.type), {name: wanted})
 
     return condition
 
@@ -124,7 +120,9 @@ def one_of(column: Attachable) -> Filter:
             return None
         if len(said) > IDS_MAX:
             raise InvalidField(name, f"holds more than {IDS_MAX} values")
-        wanted = [read(name, part) for part in said]
+        wanted = [one for part in said if (one := read(name, part)) is not None]
+        if not wanted:
+            return None
         return Condition(
             name,
             lambda: column.in_(bindparam(name, type_=column.type, expanding=True)),

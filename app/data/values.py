@@ -74,9 +74,9 @@ def shower(kind: TypeEngine[Any]) -> Shower | None:
 # --- to JSON ---------------------------------------------------------------------------------
 
 
-def number(value: Decimal) -> orjson.Fragment:
+def number(value: Decimal) -> int | orjson.Fragment:
     """A JSON number with exactly these digits."""
-    return orjson.Fragment(plain(value))
+    return orjson.Fragment(plain(value)) if value else 0
 
 
 def plain(value: Decimal) -> str:

@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
 from app.data import batches
 from app.data.batches import Given
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
 from app.errors import InvalidField, Refused
 from app.ledger import settlement
 
+INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 
 # What was received is a fact: to correct it, the payment is deleted and entered again.
@@ -23,19 +28,39 @@ async def save(
     tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """Enter the payments without id and annotate the others; answers all ids in order."""
-    await _assign(tx, records, now, who)
+    await _lock_invoices(tx, records)
     known = await batches.locked(tx, PAYMENTS, "InvoicePayment", records)
+    for record in records:
+        if "invoice_id" in record and _is_moved(known, record):
+            await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
     await batches.change(tx, PAYMENTS, _annotations(known, records))
-    entries = [_entry(record, now) for record in records if "id" not in record]
-    entered = iter(await settlement.enter(tx, entries, now=now, who=who) if entries else ())
+    entered = iter(await _enter(tx, records, now, who))
     return [record["id"] if "id" in record else next(entered) for record in records]
 
 
-async def _assign(tx: Tx, records: Sequence[Given], now: datetime, who: str) -> None:
-    """Invoices are locked before payments, so this comes first."""
-    for record in records:
-        if "id" in record and "invoice_id" in record:
-            await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
+async def _lock_invoices(tx: Tx, records: Sequence[Given]) -> None:
+    """All of the batch's invoices in the order of their ids, before any payment."""
+    ids = {record["id"] for record in records if "id" in record}
+    named = {record.get("invoice_id") for record in records} - {None}
+    if ids:
+        named |= set(await tx.scalars(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id.in_(ids))))
+    if named:
+        statement = select(INVOICES.c.id).where(INVOICES.c.id.in_(named - {None}))
+        await tx.execute(statement.order_by(INVOICES.c.id).with_for_update())
+
+
+def _is_moved(known: Mapping[int, Record], record: Given) -> bool:
+    return "id" in record and record["invoice_id"] != known[record["id"]].invoice_id
+
+
+async def _enter(tx: Tx, records: Sequence[Given], now: datetime, who: str) -> list[int]:
+    entries = [_entry(record, now) for record in records if "id" not in record]
+    if not entries:
+        return []
+    try:
+        return await settlement.enter(tx, entries, now=now, who=who)
+    except IntegrityError:
+        raise Refused("intent_id: another payment has it already") from None
 
 
 def _entry(record: Given, now: datetime) -> settlement.Entry:
