@@ -124,7 +124,7 @@ def understood(
     except AppError as error:
         return replace(arrival, state=EventState.PARKED, error=error.message)
     except Exception as error:  # a shape nobody foresaw must not lose the event
-        log.exception("event not understood", event=event["id"])
+        log.exception("event not understood", event_id=event["id"])
         return replace(arrival, state=EventState.PARKED, error=repr(error))
     if news is None:
         return replace(arrival, state=EventState.IGNORED)
@@ -137,7 +137,7 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
         return
     started = time.monotonic()
     try:
-        await _commit_together(database, batch)
+        outcomes = await _commit_together(database, batch)
     except Unavailable:
         raise
     except Exception as error:
@@ -149,26 +149,25 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
             await commit(database, [one])
         return
     BATCH.observe(len(batch))
+    for outcome in outcomes:
+        outcome.tell()
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
 
 
-async def _commit_together(database: Database, batch: Sequence[Arrival]) -> None:
+async def _commit_together(database: Database, batch: Sequence[Arrival]) -> list["_Outcome"]:
     for race in range(RACES_MAX + 1):
         try:
             async with database.transaction() as tx:
-                outcomes = await _store(tx, batch)
+                return await _store(tx, batch)
         except Exception as error:
             if race == RACES_MAX or not is_worth_retrying(error):
                 raise
-        else:
-            for outcome in outcomes:
-                outcome.tell()
-            return
+    raise AssertionError("the last race either ends or raises")
 
 
 async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
     """Keep an event that could not be applied, with the reason, for the worker and for support."""
-    log.error("event parked", event=arrival.event["id"], error=repr(error))
+    log.error("event parked", event_id=arrival.event["id"], error=repr(error))
     parked = replace(arrival, news=(), state=EventState.PARKED, error=repr(error))
     async with database.transaction() as tx:
         await _store(tx, [parked])
@@ -188,7 +187,7 @@ class _Outcome:
         known = {"intent": self.intent_id, "error": self.error}
         say(
             f"event {self.state}",
-            event=self.event_id,
+            event_id=self.event_id,
             type=self.type,
             **{name: value for name, value in known.items() if value},
         )
@@ -362,5 +361,5 @@ async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventSta
         )
     )
     if state == EventState.DEAD:
-        log.error("event dead", event=row.event_id, type=row.type, error=why)
+        log.error("event dead", event_id=row.event_id, type=row.type, error=why)
     return state
