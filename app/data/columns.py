@@ -60,7 +60,8 @@ class Instant(TypeDecorator[datetime]):
             return None
         assert value.tzinfo is not None, "an instant without a time zone is ambiguous"
         if dialect.name == "sqlite":
-            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+            return moment.isoformat(timespec="microseconds")[:26] + "Z"
         return value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:

@@ -11,6 +11,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import ColumnElement
 
+from app.data.sqlite import InPlace, OneHop, connector
 from app.errors import ConfigurationError, DatabaseUnavailable
 
 
@@ -103,14 +105,24 @@ async def insert_once(
     table: Table,
     rows: Sequence[Mapping[str, Any]],
     *,
-    key: Iterable[ColumnElement[Any]],
+    key: Sequence[ColumnElement[Any]],
     returning: Sequence[ColumnElement[Any]],
 ) -> Sequence[Record]:
     """Insert the rows whose key is not there yet; answer the new ones only."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(key))
-    found = await tx.execute(statement.returning(*returning), list(rows))
-    return found.all()
+    statement = _insert_once(tx.dialect.name, table, tuple(key), tuple(returning))
+    return (await tx.execute(statement, list(rows))).all()
+
+
+@lru_cache(maxsize=64)
+def _insert_once(
+    dialect: str,
+    table: Table,
+    key: tuple[ColumnElement[Any], ...],
+    returning: tuple[ColumnElement[Any], ...],
+) -> Any:
+    """Built once for each use: building costs more than running it."""
+    made = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    return made.on_conflict_do_nothing(index_elements=key).returning(*returning)
 
 
 async def upsert(
@@ -192,12 +204,13 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
         pool_size=1 if writes else READERS,
         max_overflow=0,
         pool_timeout=WAIT_S,
-        connect_args={"timeout": WAIT_S},
+        connect_args={
+            "async_creator_fn": connector(_file(url), InPlace if writes else OneHop, WAIT_S)
+        },
     )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configured(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # BEGIN is ours
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")

@@ -26,7 +26,6 @@ from app.rules.invoice import Balance, balance
 from app.rules.payment import (
     FINAL,
     LONG_AGO,
-    NOTHING_BACK,
     Payment,
     PaymentNews,
     PaymentState,
@@ -165,14 +164,15 @@ async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
 
 
 async def _invoice_ids(tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]) -> set[int]:
-    booked = await tx.scalars(
-        select(PAYMENTS.c.invoice_id).where(
-            PAYMENTS.c.intent_id.in_(intents), PAYMENTS.c.invoice_id.is_not(None)
-        )
-    )
+    booked = await tx.scalars(_BOOKED_INVOICES, {"intents": intents})
     return {one.invoice_id for one in news if one.invoice_id is not None} | set(booked)
 
 
+# Statements on the way of every event are built once: building costs more than running them.
+_BOOKED_INVOICES = select(PAYMENTS.c.invoice_id).where(
+    PAYMENTS.c.intent_id.in_(bindparam("intents", expanding=True)),
+    PAYMENTS.c.invoice_id.is_not(None),
+)
 _OF_INVOICE = (
     INVOICES.c.id,
     INVOICES.c.client_id,
@@ -192,22 +192,20 @@ _OF_INVOICE = (
 async def _locked_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
     if not ids:
         return {}
-    found = await tx.execute(
-        select(*_OF_INVOICE)
-        .where(INVOICES.c.id.in_(sorted(ids)))
-        .order_by(INVOICES.c.id)
-        .with_for_update()
-    )
+    found = await tx.execute(_LOCK_INVOICES, {"ids": sorted(ids)})
     return {row.id: row for row in found}
 
 
+_LOCK_INVOICES = (
+    select(*_OF_INVOICE)
+    .where(INVOICES.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(INVOICES.c.id)
+    .with_for_update()
+)
+
+
 async def _locked_payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
-    found = await tx.execute(
-        select(*_OF_PAYMENT)
-        .where(PAYMENTS.c.intent_id.in_(intents))
-        .order_by(PAYMENTS.c.intent_id)
-        .with_for_update()
-    )
+    found = await tx.execute(_LOCK_PAYMENTS, {"intents": intents})
     return {row.intent_id: _payment(row) for row in found}
 
 
@@ -231,6 +229,14 @@ _OF_PAYMENT = (
     PAYMENTS.c.amount_refunded,
     PAYMENTS.c.amount_lost,
     PAYMENTS.c.disputed,
+)
+
+
+_LOCK_PAYMENTS = (
+    select(*_OF_PAYMENT)
+    .where(PAYMENTS.c.intent_id.in_(bindparam("intents", expanding=True)))
+    .order_by(PAYMENTS.c.intent_id)
+    .with_for_update()
 )
 
 
@@ -269,12 +275,7 @@ async def _reversed(
     tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
 ) -> dict[str, Reversed]:
     """What went back of each intent in all, with this batch's reports written down."""
-    found = await tx.execute(
-        select(REVERSALS)
-        .where(REVERSALS.c.intent_id.in_(intents))
-        .order_by(REVERSALS.c.id)
-        .with_for_update()
-    )
+    found = await tx.execute(_LOCK_REVERSALS, {"intents": intents})
     known = {
         row.id: (row.intent_id, Reversal(row.id, ReversalKind(row.kind), row.amount, row.status))
         for row in found
@@ -290,6 +291,14 @@ async def _reversed(
     for intent_id, reversal in after.values():
         by_intent.setdefault(intent_id, []).append(reversal)
     return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
+
+
+_LOCK_REVERSALS = (
+    select(REVERSALS)
+    .where(REVERSALS.c.intent_id.in_(bindparam("intents", expanding=True)))
+    .order_by(REVERSALS.c.id)
+    .with_for_update()
+)
 
 
 async def _write_reversals(
@@ -335,10 +344,10 @@ def _folded(
             after[one.intent_id] = merged(before, one) if one.reversal is None else before
         elif one.reversal is None:
             after[one.intent_id] = first_known(one)
-    return {
-        intent: replace(payment, back=back.get(intent, NOTHING_BACK))
-        for intent, payment in after.items()
-    }
+    for intent, reversed_ in back.items():
+        if intent in after:
+            after[intent] = replace(after[intent], back=reversed_)
+    return after
 
 
 def _attached(payment: Payment, invoices: Mapping[int, Record]) -> tuple[Payment, str | None]:
@@ -378,10 +387,8 @@ async def _write_payments(
 ) -> None:
     new = [_columns(after[intent], now) for intent in sorted(after.keys() - known.keys())]
     if new:
-        found = await insert_once(
-            tx, PAYMENTS, new, key=[PAYMENTS.c.intent_id], returning=[PAYMENTS.c.intent_id]
-        )
-        if len(found) < len(new):
+        key = [PAYMENTS.c.intent_id]
+        if len(await insert_once(tx, PAYMENTS, new, key=key, returning=key)) < len(new):
             raise LostRace
     changed = [
         {f"b_{name}": value for name, value in _columns(payment, now).items()}

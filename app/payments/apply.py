@@ -16,12 +16,9 @@ News = PaymentNews | MethodNews
 Handler = Callable[[Mapping[str, Any], datetime], Sequence[News]]
 
 
-def _intent(stand_in: PaymentState) -> Handler:
-    """Reads a PaymentIntent. Its own status decides; `stand_in` where it leaves the state open."""
-
+def _intent(at_least: PaymentState) -> Handler:
     def handler(intent: Mapping[str, Any], at: datetime) -> Sequence[News]:
-        news = stripe_objects.intent_news(intent, at=at)
-        return [replace(news, state=max(news.state or stand_in, stand_in))]
+        return [stripe_objects.intent_news(intent, at=at, at_least=at_least)]
 
     return handler
 

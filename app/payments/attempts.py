@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, bindparam, or_, select, update
 
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
@@ -58,19 +58,26 @@ async def heard(tx: Tx, news: Sequence[PaymentNews], *, now: datetime) -> None:
 
 
 async def _unresolved_of(tx: Tx, reports: Sequence[PaymentNews]) -> Sequence[Record]:
-    intents = {one.intent_id for one in reports}
-    invoices = {one.invoice_id for one in reports if one.attempt and one.invoice_id}
-    by_invoice = and_(ATTEMPTS.c.invoice_id.in_(invoices), ATTEMPTS.c.intent_id.is_(None))
-    found = await tx.execute(
-        select(ATTEMPTS)
-        .where(
-            ATTEMPTS.c.state.in_(UNRESOLVED),
-            or_(ATTEMPTS.c.intent_id.in_(intents), by_invoice),
-        )
-        .order_by(ATTEMPTS.c.id)
-        .with_for_update()
+    intents = list({one.intent_id for one in reports})
+    invoices = list({one.invoice_id for one in reports if one.attempt and one.invoice_id})
+    return (await tx.execute(_UNRESOLVED, {"intents": intents, "invoices": invoices})).all()
+
+
+_UNRESOLVED = (
+    select(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.state.in_(UNRESOLVED),
+        or_(
+            ATTEMPTS.c.intent_id.in_(bindparam("intents", expanding=True)),
+            and_(
+                ATTEMPTS.c.invoice_id.in_(bindparam("invoices", expanding=True)),
+                ATTEMPTS.c.intent_id.is_(None),
+            ),
+        ),
     )
-    return found.all()
+    .order_by(ATTEMPTS.c.id)
+    .with_for_update()
+)
 
 
 def _made(row: Record, news: PaymentNews) -> bool:

@@ -26,11 +26,18 @@ _BIGINT_MAX = 2**63 - 1
 
 
 def intent_news(
-    intent: Object, *, at: datetime, event_id: int | None = None, response: str | None = None
+    intent: Object,
+    *,
+    at: datetime,
+    response: str | None = None,
+    at_least: PaymentState = PaymentState.CREATED,
 ) -> PaymentNews:
-    """The report that a PaymentIntent is, from an event or an answer of the API."""
+    """The report that a PaymentIntent is, from an event or an answer of the API.
+
+    Its own status decides; `at_least` is what an event's type adds where the status leaves it open.
+    """
     currency = currency_of(intent)
-    state = intent_state(intent)
+    state = max(intent_state(intent), at_least)
     received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
     return PaymentNews(
         intent_id=id_of(intent, "id"),
@@ -45,7 +52,6 @@ def intent_news(
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
         method=method_name(intent),
-        event_id=event_id,
         response=response,
     )
 

@@ -1,0 +1,5 @@
+"""`python -m app` is `paydue`."""
+
+from app.cli import main
+
+main()
