@@ -16,7 +16,7 @@ from sqlalchemy import Table, delete, insert, select
 from app.data.access import Access, AccessToken
 from app.data.columns import table_of
 from app.data.database import Database, Tx
-from app.errors import AppError, NotAllowed, NotAuthenticated
+from app.errors import AppError, InvalidField, NotAllowed, NotAuthenticated
 
 ACCESS: Table = table_of(Access)
 TOKENS: Table = table_of(AccessToken)
@@ -69,7 +69,7 @@ async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime)
     unknown = set(wanted) - SCOPES
     if unknown or not wanted:
         known = ", ".join(sorted(SCOPES))
-        raise NotAllowed(f"{', '.join(unknown) or 'no scope'}: the scopes are {known}")
+        raise InvalidField("scopes", f"{' '.join(sorted(unknown)) or 'none'}: there are {known}")
     client_id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
     await tx.execute(
         insert(ACCESS).values(

@@ -65,7 +65,6 @@ class Resource:
     saved_status: int = 200
     only: tuple[ColumnElement[bool], ...] = ()
     filters: Mapping[str, Filter] = field(default_factory=dict)
-    search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]]] | None = None
     # Read-only fields that the same SELECT brings, and those computed from a row.
     derived: Mapping[str, ColumnElement[Any] | Attachable] = field(default_factory=dict)
     computed: Callable[[Record], Mapping[str, Any]] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from app.data.batches import Given
 from app.data.database import Record
 from app.data.values import moment, number
+from app.errors import Refused
 
 
 def with_history(
@@ -17,6 +18,8 @@ def with_history(
 
 
 def _dated(row: Record | None, record: Given, now: datetime) -> dict[str, Any]:
+    if row is not None and record.get("code", row.code) != row.code:
+        raise Refused(f"code: invoices are in {row.code.upper()}; create another currency")
     rate = record.get("conversion_rate")
     if rate is None or (row is not None and rate == row.conversion_rate):
         return dict(record)

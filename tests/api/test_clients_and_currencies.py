@@ -113,3 +113,11 @@ async def test_a_code_is_three_letters(api: Api, code: str) -> None:
 
     assert answer.status == 400
     assert answer.json["Message"].startswith("code")
+
+
+async def test_a_currency_keeps_its_code(api: Api) -> None:
+    answer = await api.send("POST", "/api/Currency", json=[{"id": 1, "code": "EUR"}])
+    renamed = await api.post("/api/Currency", {"id": 1, "code": "usd", "name": "Dollar"})
+
+    assert answer.status == 400
+    assert (renamed["code"], renamed["name"]) == ("USD", "Dollar")

@@ -130,6 +130,33 @@ async def test_a_payment_without_an_invoice_can_be_assigned(api: Api) -> None:
     assert (await api.get(f"/api/Invoice/{invoice['id']}"))["amountdue"] == 0
 
 
+async def test_payments_move_between_invoices_in_one_batch(api: Api) -> None:
+    one, two = await api.invoice(10), await api.invoice(10)
+    a = await api.post("/api/InvoicePayment", {"invoice_id": one["id"], "amount": 3})
+    b = await api.post("/api/InvoicePayment", {"invoice_id": two["id"], "amount": 4})
+
+    await api.post(
+        "/api/InvoicePayment",
+        {"id": b["id"], "invoice_id": one["id"], "reference": "moved"},
+        {"id": a["id"], "invoice_id": two["id"]},
+    )
+
+    assert (await api.get(f"/api/Invoice/{one['id']}"))["amountpaid"] == 4
+    assert (await api.get(f"/api/Invoice/{two['id']}"))["amountpaid"] == 3
+    assert (await api.get(f"/api/InvoicePayment/{b['id']}"))["reference"] == "moved"
+
+
+async def test_an_intent_has_one_payment(api: Api) -> None:
+    invoice = await api.invoice(10)
+    await booked(api, "pi_1")
+    body = {"invoice_id": invoice["id"], "amount": 1, "intent_id": "pi_1"}
+
+    answer = await api.send("POST", "/api/InvoicePayment", json=[body])
+
+    assert answer.status == 400
+    assert answer.json["Message"].startswith("intent_id")
+
+
 async def test_an_unknown_payment_is_a_404(api: Api) -> None:
     answer = await api.send("POST", "/api/InvoicePayment", json=[{"id": 4711, "reference": "x"}])
 

@@ -14,7 +14,7 @@ from app.data.database import Database
 from app.main import create_app
 from app.settings import Settings
 from tests.api.client import Api
-from tests.api.conftest import _served
+from tests.api.conftest import served
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
 ) -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none")
     async with (
-        _served(create_app(Settings(_env_file=None), database)) as base,
+        served(create_app(Settings(_env_file=None), database)) as base,
         aiohttp.ClientSession(base) as session,
     ):
         answer = await Api(session, database).send(
@@ -63,7 +63,7 @@ async def test_a_failure_is_one_log_line_and_an_answer_without_details(
 ) -> None:
     app = create_app(Settings(_env_file=None), database, extra_routes=[Route("/broken", broken)])
     with capture_logs() as logs:
-        async with _served(app) as base, aiohttp.ClientSession(base) as session:
+        async with served(app) as base, aiohttp.ClientSession(base) as session:
             answer = await Api(session, database).send("GET", "/broken")
 
     assert answer.status == 500
