@@ -7,6 +7,7 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/paydue
 COPY pyproject.toml README.md ./
 COPY app ./app
+COPY fixtures/demo.json ./fixtures/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/paydue install '.[postgres]'
 
