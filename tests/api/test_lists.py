@@ -341,7 +341,7 @@ async def test_writing_takes_the_same_few_statements_whatever_the_batch(api: Api
          "ix_invoice_invoice_date"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("template", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_filters_and_orders_use_their_index(
     api: Api, path: str, query: str, index: str
 ) -> None:
