@@ -1,0 +1,346 @@
+"""What must happen once is tried many times at once, on both databases, by several nodes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from app.data.columns import table_of
+from app.data.invoices import InvoiceChange
+from app.rules.payment import PaymentState
+from app.sandbox.server import Sandbox
+from tests.harness import (
+    INVOICES,
+    PAYMENTS,
+    SECRET,
+    Paydue,
+    event,
+    intent,
+    settings_for,
+    signed,
+    today,
+)
+
+pytestmark = pytest.mark.anyio
+
+CHANGES = table_of(InvoiceChange)
+CONFIRM = "POST /v1/payment_intents/{id}/confirm"
+TEN = 10
+SUCCEEDED = "payment_intent.succeeded"
+
+
+@pytest.fixture
+async def nodes(
+    database_url: str, sandbox: Sandbox, stripe_url: str
+) -> AsyncIterator[tuple[Paydue, Paydue]]:
+    """Two nodes on one database: each serves, works, and has connections of its own."""
+    settings = settings_for(database_url, stripe_url)
+    async with Paydue.running(settings, sandbox) as one, Paydue.running(settings, sandbox) as other:
+        yield one, other
+
+
+async def post(paydue: Paydue, told: dict[str, Any]) -> int:
+    body = orjson.dumps(told)
+    headers = {"Stripe-Signature": signed(body)}
+    async with paydue.http.post("/stripe/webhook", data=body, headers=headers) as answer:
+        return answer.status
+
+
+async def assert_books_balance(paydue: Paydue) -> None:
+    """Every invoice says what its payments say, and its audit tells how it came to that."""
+    for row in await paydue.rows(INVOICES, INVOICES.c.id > 0):
+        payments = await paydue.payments(row.id)
+        assert row.amountpaid == sum((one.counted for one in payments), Decimal(0))
+        assert row.payments_pending == sum(one.state == PaymentState.PROCESSING for one in payments)
+        assert row.amountdue == max(row.total - row.amountpaid, 0)
+        changes = await paydue.rows(CHANGES, CHANGES.c.invoice_id == row.id)
+        at = Decimal(0)
+        for one in (change for change in changes if change.field_name == "amountpaid"):
+            assert Decimal(one.old_value) == at
+            at = Decimal(one.new_value)
+        assert at == row.amountpaid
+
+
+# --- webhooks --------------------------------------------------------------------------------
+
+
+async def test_ten_deliveries_of_one_event_at_once_are_one_event(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    invoice = await one.an_invoice()
+    told = event(SUCCEEDED, intent(invoice))
+
+    statuses = await asyncio.gather(*(post(nodes[turn % 2], told) for turn in range(TEN)))
+
+    assert statuses == [200] * TEN
+    assert len(await one.events()) == len(await one.payments(invoice)) == 1
+    assert len(await one.rows(CHANGES, CHANGES.c.invoice_id == invoice)) == 2
+    await assert_books_balance(one)
+
+
+async def test_ten_event_objects_of_one_change_at_once_are_one_payment(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    invoice = await one.an_invoice()
+    thing, unnamed = intent(invoice), intent(None)
+
+    statuses = await asyncio.gather(
+        *(post(nodes[turn % 2], event(SUCCEEDED, thing)) for turn in range(TEN)),
+        *(post(nodes[turn % 2], event(SUCCEEDED, unnamed)) for turn in range(TEN)),
+    )
+
+    assert statuses == [200] * 2 * TEN
+    assert {row.state for row in await one.events()} == {"applied"}
+    assert len(await one.payments()) == 2
+    assert (await one.invoice(invoice)).amountpaid == 120
+    await assert_books_balance(one)
+
+
+async def test_ten_payments_of_one_invoice_at_once_all_count(nodes: tuple[Paydue, Paydue]) -> None:
+    one, _ = nodes
+    invoice = await one.an_invoice("1000.00")
+    told = [event(SUCCEEDED, intent(invoice, amount=12000)) for _ in range(TEN)]
+
+    await asyncio.gather(*(post(nodes[turn % 2], each) for turn, each in enumerate(told)))
+
+    row = await one.invoice(invoice)
+    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1200, 0, 2)
+    assert len(await one.payments(invoice)) == TEN
+    await assert_books_balance(one)
+
+
+async def test_batches_that_share_invoices_in_opposite_order_do_not_block_each_other(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    invoices = [await one.an_invoice("100000") for _ in range(4)]
+    told = [
+        event(SUCCEEDED, intent(invoices[turn % 4 if turn % 2 else 3 - turn % 4], amount=100))
+        for turn in range(80)
+    ]
+
+    statuses = await asyncio.gather(
+        *(post(nodes[turn % 2], each) for turn, each in enumerate(told))
+    )
+
+    assert set(statuses) == {200}
+    assert {row.state for row in await one.events()} == {"applied"}
+    assert sum([(await one.invoice(each)).amountpaid for each in invoices], Decimal(0)) == 80
+    await assert_books_balance(one)
+
+
+# --- by hand ---------------------------------------------------------------------------------
+
+
+async def enter(paydue: Paydue, access: dict[str, str], **record: Any) -> int:
+    async with paydue.http.post("/api/InvoicePayment", json=[record], headers=access) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_ten_payments_entered_by_hand_at_once_all_count(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    access = await one.access()
+    invoice = await one.an_invoice("1000.00")
+
+    statuses = await asyncio.gather(
+        *(enter(nodes[turn % 2], access, invoice_id=invoice, amount=50) for turn in range(TEN)),
+        *(post(nodes[turn % 2], event(SUCCEEDED, intent(invoice))) for turn in range(TEN)),
+    )
+
+    assert set(statuses) <= {200, 201}
+    row = await one.invoice(invoice)
+    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1700, 0, 2)
+    await assert_books_balance(one)
+
+
+async def test_a_payment_assigned_while_its_event_is_applied_counts_once(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    access = await one.access()
+    for _ in range(TEN):
+        invoice = await one.an_invoice()
+        waiting = intent(None, "processing")
+        await post(one, event("payment_intent.processing", waiting))
+        payment = (await one.payments())[-1]
+        done = {**waiting, "status": "succeeded", "amount_received": 12000}
+
+        statuses = await asyncio.gather(
+            post(other, event(SUCCEEDED, done)),
+            enter(one, access, id=payment.id, invoice_id=invoice),
+        )
+
+        assert set(statuses) <= {200, 201}
+        (booked,) = await one.payments(invoice)
+        assert (booked.state, booked.counted) == (PaymentState.SUCCEEDED, 120)
+    assert {row.state for row in await one.events()} == {"applied"}
+    await assert_books_balance(one)
+
+
+async def test_a_payment_claimed_by_a_session_and_by_a_person_at_once_is_for_one_invoice(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    access = await one.access()
+    for _ in range(TEN):
+        named, chosen = await one.an_invoice(), await one.an_invoice()
+        thing = intent(None)
+        await post(one, event(SUCCEEDED, thing))
+        payment = (await one.payments())[-1]
+        session = {
+            "id": f"cs_{thing['id']}", "object": "checkout.session", "currency": "usd",
+            "amount_total": 12000, "payment_status": "paid", "payment_intent": thing["id"],
+            "client_reference_id": str(named),
+        }  # fmt: skip
+
+        statuses = await asyncio.gather(
+            post(other, event("checkout.session.completed", session)),
+            enter(one, access, id=payment.id, invoice_id=chosen),
+        )
+
+        assert set(statuses) <= {200, 201}
+        (booked,) = await one.rows(PAYMENTS, PAYMENTS.c.id == payment.id)
+        assert booked.invoice_id == chosen  # a person's word is the last, whoever came first
+    await assert_books_balance(one)
+
+
+async def test_a_manual_payment_and_an_autopay_run_never_both_pay_an_invoice(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    access = await one.access()
+    invoices = [await one.an_invoice() for _ in range(TEN)]
+
+    report, *statuses = await asyncio.gather(
+        other.autopay(),
+        *(enter(one, access, invoice_id=each, amount=120) for each in invoices),
+    )
+
+    # Money entered while the confirm is on its way cannot call it back; until then it can.
+    assert set(statuses) <= {200, 201}
+    charged = {entry["invoice_id"] for entry in report["charged"]}
+    taken = one.sandbox.ledger.net_by_invoice()
+    assert taken == {str(each): 12000 for each in charged}
+    assert one.sandbox.ledger.double_charges() == {}
+    await assert_books_balance(one)
+
+
+# --- autopay ---------------------------------------------------------------------------------
+
+
+async def test_runs_of_two_nodes_at_once_charge_each_invoice_once(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    client = await one.a_client()
+    invoices = [await one.an_invoice(client=client) for _ in range(3)]
+    invoices += [await one.an_invoice() for _ in range(5)]
+
+    reports = await asyncio.gather(*(nodes[turn % 2].autopay() for turn in range(6)))
+
+    charged = [entry["invoice_id"] for report in reports for entry in report["charged"]]
+    assert sorted(charged) == sorted(invoices)
+    assert len(one.sandbox.ledger.charges()) == len(invoices)
+    assert one.sandbox.ledger.double_charges() == {}
+    await assert_books_balance(one)
+
+
+async def test_runs_recoveries_and_reconciliations_at_once_under_faults_charge_once(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    invoices = [await one.an_invoice() for _ in range(TEN)]
+    one.sandbox.fault(CONFIRM, "drop", when="after", probability=0.5, seed=1)
+    one.sandbox.fault("POST /v1/payment_intents", "drop", when="after", probability=0.5, seed=2)
+
+    for _ in range(3):
+        await asyncio.gather(
+            one.autopay(), other.autopay(), one.recover(), other.recover(), other.reconcile()
+        )
+    one.sandbox.clear_faults()
+    await one.autopay()
+
+    assert one.sandbox.ledger.net_by_invoice() == {str(each): 12000 for each in invoices}
+    for each in invoices:
+        assert (await one.invoice(each)).paymentstatus == 2
+    assert len(await one.payments()) == len(invoices)
+    await assert_books_balance(one)
+
+
+# --- a webhook against the API's own answer --------------------------------------------------
+
+
+async def told_at_once(paydue: Paydue) -> None:
+    """Stripe delivers as soon as something happens."""
+    paydue.sandbox.add_endpoint(f"{paydue.url}/stripe/webhook", [SECRET])
+
+
+ENDS = {
+    # How the report calls it, the payment's state, the attempt's, and what is paid.
+    "succeed": ("charged", PaymentState.SUCCEEDED, "succeeded", 120),
+    "insufficient_funds": ("declined", PaymentState.FAILED, "declined", 0),
+    "bank_debit_succeeds": ("pending", PaymentState.PROCESSING, "processing", 0),
+}
+
+
+@pytest.mark.parametrize("first", ["webhook", "answer", "both"])
+@pytest.mark.parametrize("card", ENDS)
+async def test_webhook_and_answer_agree_whichever_comes_first(
+    nodes: tuple[Paydue, Paydue], first: str, card: str
+) -> None:
+    one, other = nodes
+    invoice = await one.an_invoice(client=await one.a_client(card), paymentstatus=0)
+    if first == "answer":
+        one.sandbox.add_endpoint(f"{other.url}/stripe/webhook", [SECRET], mode="held")
+    else:
+        await told_at_once(other)
+    if first == "webhook":
+        one.sandbox.fault(CONFIRM, "hang", when="after", seconds=0.4)
+
+    report = await one.autopay(today())
+    await one.sandbox.deliver(copies=2, seed=1)
+    await one.sandbox.drained()
+
+    kind, payment_state, attempt_state, amount = ENDS[card]
+    assert len(report[kind]) == 1
+    assert {row.state for row in await one.events()} <= {"applied", "ignored"}
+    (payment,) = await one.payments(invoice)
+    (attempt,) = await one.attempts(invoice)
+    assert (payment.state, attempt.state) == (payment_state, attempt_state)
+    assert (await one.invoice(invoice)).amountpaid == amount
+    changes = await one.rows(CHANGES, CHANGES.c.invoice_id == invoice)
+    told = ["amountpaid", "paymentstatus"] if amount else []
+    assert [each.field_name for each in changes] == told
+    await assert_books_balance(one)
+
+
+async def test_a_debit_ends_once_when_bank_webhook_and_question_meet(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    good = await one.an_invoice(client=await one.a_client("bank_debit_succeeds"))
+    bad = await one.an_invoice(client=await one.a_client("bank_debit_fails:account_closed"))
+    await told_at_once(other)
+    await one.autopay(today())
+
+    one.sandbox.clock.advance(120)
+    await asyncio.gather(one.reconcile(), other.reconcile(), one.recover(), one.autopay(today()))
+    await one.sandbox.drained()
+    # A failure ends an attempt by asking which try it was about.
+    await one.recover()
+
+    assert (await one.invoice(good)).paymentstatus == 2
+    assert [row.state for row in await one.attempts(good)] == ["succeeded"]
+    row = await one.invoice(bad)
+    assert (row.amountpaid, row.payments_pending) == (0, 0)
+    assert [row.state for row in await one.attempts(bad)] == ["declined"]
+    assert len(await one.payments()) == 2
+    await assert_books_balance(one)
