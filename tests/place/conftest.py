@@ -1,0 +1,62 @@
+"""A PostgreSQL to stop and start, a small disk, and books to look into from outside."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.data import schema
+from app.data.database import Database
+from tests import postgres
+from tests.postgres import Postgres
+
+SMALL_DISK = "4m"
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server of the test's own; the shared one must not be stopped."""
+    if postgres.binaries() is None:
+        assert "CI" not in os.environ, "CI has PostgreSQL, and none was found"
+        pytest.skip("no PostgreSQL binaries on this machine")
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture
+def own_url(own_postgres: Postgres) -> str:
+    url = own_postgres.create("place")
+
+    async def migrate() -> None:
+        database = Database(url)
+        await schema.upgrade(database)
+        await database.close()
+
+    asyncio.run(migrate())
+    return url
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own that can be filled and made read-only."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(folder)],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
