@@ -11,8 +11,10 @@ import pytest
 from app.data.columns import table_of
 from app.data.invoices import InvoiceChange
 from app.rules.payment import PaymentState
+from app.sandbox import checkout
 from app.sandbox.server import Sandbox
 from tests.harness import (
+    CLIENTS,
     INVOICES,
     PAYMENTS,
     SECRET,
@@ -344,3 +346,61 @@ async def test_a_debit_ends_once_when_bank_webhook_and_question_meet(
     assert [row.state for row in await one.attempts(bad)] == ["declined"]
     assert len(await one.payments()) == 2
     await assert_books_balance(one)
+
+
+# --- a page of Stripe's against a run --------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["client_reference_id", "metadata"])
+@pytest.mark.parametrize("card", ["pm_card_visa", "pm_usBankAccount"])
+async def test_an_invoice_paid_on_a_page_whose_event_is_late_is_not_charged_as_well(
+    nodes: tuple[Paydue, Paydue], card: str, by: str
+) -> None:
+    one, _ = nodes
+    client = await one.a_client()
+    (row,) = await one.rows(CLIENTS, CLIENTS.c.id == client)
+    invoice = await one.an_invoice(client=client)
+    session = a_page(one.sandbox, row.stripe_customer_id, invoice, by)
+    one.sandbox.complete_checkout(session, card)
+
+    report = await one.autopay()
+    again = await one.autopay()
+
+    assert report["charged"] == again["charged"] == []
+    intents = one.sandbox.state["payment_intents"].rows()
+    assert [each["status"] for each in intents if each["status"] != "canceled"] == [
+        "succeeded" if card == "pm_card_visa" else "processing"
+    ]
+    booked = await one.payments(invoice)
+    assert {each.intent_id for each in booked} == {each["id"] for each in intents}
+    await assert_books_balance(one)
+
+
+async def test_a_page_whose_debit_failed_does_not_keep_an_invoice_from_being_charged(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    client = await one.a_client()
+    (row,) = await one.rows(CLIENTS, CLIENTS.c.id == client)
+    invoice = await one.an_invoice(client=client)
+    session = a_page(one.sandbox, row.stripe_customer_id, invoice, "metadata")
+    one.sandbox.complete_checkout(session, "pm_usBankAccount_accountClosed")
+    one.sandbox.clock.advance(120)
+
+    report = await one.autopay()
+
+    assert [entry["invoice_id"] for entry in report["charged"]] == [invoice]
+    assert (await one.invoice(invoice)).amountpaid == 120
+    assert one.sandbox.ledger.double_charges() == {}
+
+
+def a_page(sandbox: Sandbox, customer: str, invoice: int, by: str) -> str:
+    named: dict[str, Any] = (
+        {"metadata": {"invoice_id": str(invoice)}} if by == "metadata" else {by: str(invoice)}
+    )
+    price = {"currency": "usd", "unit_amount": "12000", "product_data": {"name": "x"}}
+    lines = [{"price_data": price, "quantity": "1"}]
+    made = checkout.create(
+        sandbox.state, {"mode": "payment", "customer": customer, "line_items": lines, **named}
+    )
+    return str(made["id"])

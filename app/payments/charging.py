@@ -18,8 +18,11 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import structlog
+from sqlalchemy import select
 
+from app.data.columns import table_of
 from app.data.database import Database, Record
+from app.data.invoice_payments import InvoicePayment
 from app.ledger import settlement
 from app.payments import attempts, due
 from app.payments.attempts import Holder, LeaseLost
@@ -43,19 +46,23 @@ from app.payments.stripe_objects import (
     intent_state,
     metadata_number,
     number,
+    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, Step
-from app.rules.payment import PaymentState
+from app.rules.payment import FINAL, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
 
 log = structlog.get_logger("paydue.autopay")
+PAYMENTS = table_of(InvoicePayment)
 T = TypeVar("T")
 
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
+# A Checkout Session lives a day, a bank debit from it two weeks; Stripe keeps events so long.
+SESSIONS_SINCE = timedelta(days=30)
 # A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
 _LIMITED_TRIES = 5
 _LIMITED_WAIT_S = 0.5
@@ -201,7 +208,7 @@ class Charger:
     async def _through(self, row: Record, *, replay: bool) -> Outcome:
         try:
             if replay and row.step != Step.CLAIMED:
-                intent = await self._asked(row)
+                intent = await self._asked(row.intent_id)
                 if self._has_ended(row, intent.object):
                     return await self._recorded(row, intent)
             await self._no_other_way_to_pay(row)
@@ -214,11 +221,11 @@ class Charger:
         except RequestRefused as error:
             return await self._refused(row, error)
 
-    async def _asked(self, row: Record) -> Answer:
+    async def _asked(self, intent_id: str) -> Answer:
         try:
-            return await self.gateway.retrieve(row.intent_id)
+            return await self.gateway.retrieve(intent_id)
         except RequestRefused as error:
-            raise NoAnswer(f"Stripe does not show {row.intent_id}: {error.message}") from error
+            raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error
 
     def _has_ended(self, row: Record, intent: Mapping[str, Any]) -> bool:
         """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
@@ -234,12 +241,41 @@ class Charger:
         return False
 
     async def _no_other_way_to_pay(self, row: Record) -> None:
-        """Expire the customer's open Checkout Sessions for this invoice."""
-        sessions = await _patiently(lambda: self.gateway.open_sessions(row.customer_id))
+        """Expire open Checkout Sessions for this invoice; book those paid without our knowledge.
+
+        A session that is complete is no longer open, and its event may still be on the way.
+        """
+        since = _now() - SESSIONS_SINCE
+        sessions = await _patiently(lambda: self.gateway.open_sessions(row.customer_id, since))
         for session in sessions:
             named = metadata_number(session, "invoice_id")
-            if row.invoice_id in (named, number(session.get("client_reference_id"))):
+            if row.invoice_id not in (named, number(session.get("client_reference_id"))):
+                continue
+            if session["status"] == "open":
                 await self._expired(session["id"])
+            elif session["status"] == "complete":
+                await self._booked(row, reference(session.get("payment_intent")))
+
+    async def _booked(self, row: Record, intent_id: str | None) -> None:
+        """What the customer has paid counts before the last look, though nobody told us."""
+        if intent_id is None or await self._has_settled(intent_id):
+            return
+        answer = await self._asked(intent_id)
+        news = replace(
+            intent_news(answer.object, at=_now().replace(microsecond=0), response=answer.body),
+            invoice_id=row.invoice_id,
+        )
+        async with self.database.transaction() as tx:
+            await settlement.record(tx, [news], now=_now(), who="autopay")
+
+    async def _has_settled(self, intent_id: str) -> bool:
+        async with self.database.snapshot() as tx:
+            known = await tx.scalar(
+                select(PAYMENTS.c.state).where(
+                    PAYMENTS.c.intent_id == intent_id, PAYMENTS.c.invoice_id.is_not(None)
+                )
+            )
+        return known in FINAL
 
     async def _expired(self, session_id: str) -> None:
         try:
@@ -334,7 +370,7 @@ class Charger:
             return await self._recorded(row, Answer(declined.intent, declined.body))
         except (NoAnswer, KeyReused) as error:
             log.warning("no answer", invoice=row.invoice_id, intent=row.intent_id, why=str(error))
-            answer = await self._asked(row)
+            answer = await self._asked(row.intent_id)
             if not self._has_ended(row, answer.object):
                 raise NoAnswer(str(error)) from error
         return await self._recorded(row, answer)
@@ -409,7 +445,7 @@ class Charger:
         async with self.database.snapshot() as tx:
             row = await attempts.read(tx, row.id)
         if row.intent_id is not None:
-            answer = await self._asked(row)
+            answer = await self._asked(row.intent_id)
             if self._has_ended(row, answer.object):
                 return await self._recorded(row, answer)
         decline = Decline(code=error.code, message=error.message)
@@ -429,7 +465,7 @@ class Charger:
             try:
                 answer = await _patiently(lambda: self.gateway.cancel(row.intent_id))
             except RequestRefused:
-                return await self._recorded(row, await self._asked(row))
+                return await self._recorded(row, await self._asked(row.intent_id))
             news = [intent_news(answer.object, at=_now(), response=answer.body)]
         now = _now()
         async with self.database.transaction() as tx:

@@ -170,13 +170,14 @@ class Gateway:
         settings = found.get("invoice_settings") or {}
         return reference(settings.get("default_payment_method"))
 
-    async def open_sessions(self, customer_id: str) -> list[Mapping[str, Any]]:
-        """Checkout Sessions through which this customer could still pay."""
-        listed = self._listed(
-            self._v1.checkout.sessions.list_async,
-            {"customer": customer_id, "status": "open"},
-            endpoints.SESSIONS,
-        )
+    async def open_sessions(
+        self, customer_id: str, since: datetime | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Checkout Sessions through which this customer could still pay, or has paid."""
+        params: dict[str, Any] = {"customer": customer_id}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)
         return [one async for one in listed]
 
     async def expire(self, session_id: str) -> None:
