@@ -69,17 +69,19 @@ class Autopay:
             await self._recover(charger, note, whenever=True)
             await self._charge_all(charger, note)
 
-        await self._until_stopped(work(), charger.holder)
+        with _closed_on_failure(report):
+            await self._until_stopped(work(), charger.holder)
         return report
 
     async def dry_run(self, day: date | None = None) -> Report:
         """What a run would do now. Reads only, at Stripe too."""
         report = Report(day or self._today(), dry_run=True)
-        async for page in self._pages(due.page, self._latest(day)):
-            for one in page:
-                report.add(await self._foreseen(one, day))
-        async for one in self._settled(report.day):
-            report.add(skipped(one, self._passed_over(one, day)))
+        with _closed_on_failure(report):
+            async for page in self._pages(due.page, self._latest(day)):
+                for one in page:
+                    report.add(await self._foreseen(one, day))
+            async for one in self._settled(report.day):
+                report.add(skipped(one, self._passed_over(one, day)))
         return report
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
@@ -254,6 +256,16 @@ def _log(one: Outcome) -> None:
         currency=one.currency,
         **{name: str(value) for name, value in known.items() if value},
     )
+
+
+@contextlib.contextmanager
+def _closed_on_failure(report: Report) -> Iterator[None]:
+    """A report that nobody will get leaves no open file behind."""
+    try:
+        yield
+    except BaseException:
+        report.close()
+        raise
 
 
 @contextlib.contextmanager
