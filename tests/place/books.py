@@ -82,6 +82,8 @@ async def agree(url: str) -> bool:
     """Whether every invoice's sum is that of its payments."""
     sums: dict[int, Decimal] = {}
     for row in await read(url, PAYMENTS):
+        if row.invoice_id is None:
+            continue
         sums[row.invoice_id] = sums.get(row.invoice_id, Decimal(0)) + row.counted
     paid = {row.id: row.amountpaid for row in await read(url, INVOICES) if row.amountpaid}
     return paid == sums
