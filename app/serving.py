@@ -75,9 +75,9 @@ class Service:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
-        else:
-            assert self._app is not None, "a server begins the lifespan before it serves"
-            await self._app(scope, receive, send)
+            return
+        assert self._app is not None, "a server begins the lifespan before it serves"
+        await self._app(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

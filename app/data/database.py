@@ -9,11 +9,11 @@ PostgreSQL: a pool; row locks order the writers.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from sqlalchemy import Row, Table, event, insert, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -28,7 +28,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.data.sqlite import InPlace, OneHop, connector
+from app.data.sqlite import connector
 from app.errors import ConfigurationError, DatabaseUnavailable
 
 
@@ -42,6 +42,10 @@ Record = Row[*tuple[Any, ...]]
 Tx = AsyncConnection
 """An open transaction. Whoever starts the work opens it; nobody inside commits or rolls back."""
 
+T = TypeVar("T")
+
+# A race is won the second time, unless many nodes want the same rows all the time.
+RACES_MAX = 5
 # A caller is told within five seconds that the database is away; each wait below stays under that.
 WAIT_S = 4.0
 READERS = 4
@@ -71,6 +75,17 @@ class Database:
         """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
         async with self._turn(), _explained(), self._writer.begin() as tx:
             yield tx
+
+    async def decided(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """What `work` answers in a transaction of its own, run again when it lost a race."""
+        for race in range(RACES_MAX + 1):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except Exception as error:
+                if race == RACES_MAX or not is_worth_retrying(error):
+                    raise
+        raise AssertionError("the last race either ends or raises")
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
@@ -205,7 +220,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=WAIT_S,
         connect_args={
-            "async_creator_fn": connector(_file(url), InPlace if writes else OneHop, WAIT_S)
+            "async_creator_fn": connector(_file(url), WAIT_S, writes=writes),
         },
     )
 
@@ -236,7 +251,12 @@ def _postgres_engine(url: URL) -> AsyncEngine:
             max_overflow=0,
             pool_timeout=WAIT_S,
             pool_use_lifo=True,
-            connect_args={"timeout": WAIT_S, "command_timeout": WAIT_S},
+            connect_args={
+                "timeout": WAIT_S,
+                "command_timeout": WAIT_S,
+                # A plan made while a table was small must not outlive its growth.
+                "server_settings": {"plan_cache_mode": "force_custom_plan"},
+            },
         )
     except ModuleNotFoundError:
         raise ConfigurationError(

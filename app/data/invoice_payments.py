@@ -42,7 +42,9 @@ class InvoicePayment(Row):
     # The API's answer to our own charge. Without one, the object of the event below is shown.
     intent_response: Mapped[str | None] = mapped_column(info=READ_ONLY)
     # The event whose news stands; its raw body is shown as `webhook_payload`.
-    webhook_event_id: Mapped[Ref | None] = mapped_column(ForeignKey("stripe_event.id"), info=HIDDEN)
+    webhook_event_id: Mapped[str | None] = mapped_column(
+        ForeignKey("stripe_event.event_id"), info=HIDDEN
+    )
     webhook_received_date: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     currency_iso: Mapped[str] = mapped_column(default="usd", info=HIDDEN)
     state: Mapped[int] = mapped_column(default=5, info=HIDDEN)
@@ -98,10 +100,10 @@ def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
     ]
 
 
-async def _told_by_events(tx: Tx, ids: Collection[int]) -> dict[int, Mapping[str, Any]]:
+async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """What Stripe said: the event's raw body, and the object it is about."""
     found = await tx.execute(
-        select(StripeEvent.id, StripeEvent.payload).where(StripeEvent.id.in_(ids))
+        select(StripeEvent.event_id, StripeEvent.payload).where(StripeEvent.event_id.in_(ids))
     )
     return {
         event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}

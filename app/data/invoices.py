@@ -76,7 +76,9 @@ class Invoice(Row):
             "ix_invoice_autopay_due",
             "duedate",
             "id",
-            sqlite_where=text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            sqlite_where=text(
+                "(take_auto_payment = 1 OR include_in_autopay = 1) AND amountdue > 0"
+            ),
             postgresql_where=text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
         ),
         Index("ix_invoice_duedate", "duedate", "id"),

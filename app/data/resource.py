@@ -48,7 +48,7 @@ class Attached:
     """Fields that one more statement brings for a whole page. A value of the row's own wins."""
 
     key: Attachable
-    load: Callable[[Tx, Collection[int]], Awaitable[Mapping[int, Mapping[str, Any]]]]
+    load: Callable[[Tx, Collection[Any]], Awaitable[Mapping[Any, Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

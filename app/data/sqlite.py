@@ -1,11 +1,12 @@
 """aiosqlite with fewer hops between the event loop and its thread.
 
 Plain aiosqlite hops four times a statement: cursor, execute, fetch, close. A hop costs ten times
-what a small statement costs. Here a statement hops once; and inside a write transaction, which has
-the database to itself and holds nothing but short statements, only the commit hops, for it waits
-for the disk.
+what a small statement costs, and more while the loop is busy. Here a statement hops once; and a
+write transaction, which has the database to itself and holds nothing but short statements, hops
+only for the commit, for that waits for the disk.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -17,6 +18,7 @@ from aiosqlite.cursor import Cursor
 
 # aiosqlite's default number of rows a chunk; nothing of ours reads in chunks.
 _CHUNK = 64
+_POLL_S = 0.002
 
 
 class OneHopCursor(Cursor):
@@ -45,23 +47,51 @@ class OneHop(Connection):
 
 
 class InPlace(OneHop):
-    """A connection for the writer: inside its transaction, statements run in the event loop."""
+    """A connection for the writer: its statements run in the event loop, only the commit hops.
+
+    It never waits inside SQLite for another writer, for that would stop the loop: BEGIN is tried
+    again instead.
+    """
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         conn = self._conn
-        if conn.in_transaction and fn not in (conn.commit, conn.rollback, conn.close):
+        if fn in (conn.commit, conn.rollback, conn.close):
+            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        if conn.in_transaction:
             return fn(*args, **kwargs)
-        return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return await self._without_waiting(partial(fn, *args, **kwargs))
+
+    async def _without_waiting(self, begin: Callable[[], Any]) -> Any:
+        deadline = asyncio.get_running_loop().time() + self.patience
+        while True:
+            try:
+                return begin()
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or asyncio.get_running_loop().time() > deadline:
+                    raise
+            await asyncio.sleep(_POLL_S)
+
+    patience = 0.0
 
 
-def connector(path: Path, kind: type[OneHop], timeout: float) -> Callable[..., OneHop]:
-    """What SQLAlchemy calls to make a connection of this kind."""
+def connector(path: Path, patience: float, *, writes: bool) -> Callable[..., OneHop]:
+    """What SQLAlchemy calls to make a connection; it waits for other writers so many seconds."""
 
     def connect(*_: Any, **__: Any) -> OneHop:
         opened = partial(
-            sqlite3.connect, path, timeout=timeout, isolation_level=None, check_same_thread=False
+            sqlite3.connect,
+            path,
+            timeout=0 if writes else patience,
+            isolation_level=None,
+            check_same_thread=False,
         )
-        made = kind(opened, _CHUNK)
+        made: OneHop
+        if writes:
+            made = InPlace(opened, _CHUNK)
+            made.patience = patience
+        else:
+            made = OneHop(opened, _CHUNK)
         made._thread.daemon = True
         return made
 

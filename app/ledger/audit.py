@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from sqlalchemy import insert
+
+from app.data.bulk import Bulk
 from app.data.columns import table_of
-from app.data.database import Tx, insert_many
+from app.data.database import Tx
 from app.data.invoices import InvoiceChange
 from app.data.values import moment, plain
 
@@ -39,7 +42,14 @@ async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -
         }
         for change in changes
     ]
-    await insert_many(tx, CHANGES, rows)
+    await _INSERT.run(tx, rows)
+
+
+_INSERT = Bulk(
+    insert(CHANGES),
+    ["invoice_id", "invoice_line_id", "type_id", "field_id", "field_name", "old_value",
+     "new_value", "who", "datetime"],
+)  # fmt: skip
 
 
 def _shown(value: object) -> str | None:

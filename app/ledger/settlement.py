@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from sqlalchemy import bindparam, case, func, insert, select, update
 
+from app.data.bulk import Bulk, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx, insert_once
@@ -170,8 +171,7 @@ async def _invoice_ids(tx: Tx, intents: Sequence[str], news: Iterable[PaymentNew
 
 # Statements on the way of every event are built once: building costs more than running them.
 _BOOKED_INVOICES = select(PAYMENTS.c.invoice_id).where(
-    PAYMENTS.c.intent_id.in_(bindparam("intents", expanding=True)),
-    PAYMENTS.c.invoice_id.is_not(None),
+    any_of(PAYMENTS.c.intent_id, "intents"), PAYMENTS.c.invoice_id.is_not(None)
 )
 _OF_INVOICE = (
     INVOICES.c.id,
@@ -198,7 +198,7 @@ async def _locked_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
 
 _LOCK_INVOICES = (
     select(*_OF_INVOICE)
-    .where(INVOICES.c.id.in_(bindparam("ids", expanding=True)))
+    .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)
     .with_for_update()
 )
@@ -234,7 +234,7 @@ _OF_PAYMENT = (
 
 _LOCK_PAYMENTS = (
     select(*_OF_PAYMENT)
-    .where(PAYMENTS.c.intent_id.in_(bindparam("intents", expanding=True)))
+    .where(any_of(PAYMENTS.c.intent_id, "intents"))
     .order_by(PAYMENTS.c.intent_id)
     .with_for_update()
 )
@@ -295,7 +295,7 @@ async def _reversed(
 
 _LOCK_REVERSALS = (
     select(REVERSALS)
-    .where(REVERSALS.c.intent_id.in_(bindparam("intents", expanding=True)))
+    .where(any_of(REVERSALS.c.intent_id, "intents"))
     .order_by(REVERSALS.c.id)
     .with_for_update()
 )
@@ -386,17 +386,13 @@ async def _write_payments(
     tx: Tx, known: Mapping[str, Payment], after: Mapping[str, Payment], now: datetime
 ) -> None:
     new = [_columns(after[intent], now) for intent in sorted(after.keys() - known.keys())]
-    if new:
-        key = [PAYMENTS.c.intent_id]
-        if len(await insert_once(tx, PAYMENTS, new, key=key, returning=key)) < len(new):
-            raise LostRace
+    await _INSERT_PAYMENTS.run(tx, new)
     changed = [
         {f"b_{name}": value for name, value in _columns(payment, now).items()}
         for intent, payment in sorted(after.items())
         if intent in known and known[intent] != payment
     ]
-    if changed:
-        await tx.execute(_UPDATE_PAYMENT, changed)
+    await _UPDATE_PAYMENTS.run(tx, changed)
 
 
 def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
@@ -427,6 +423,8 @@ def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
         "check_at": None if payment.state in FINAL else now + CHECK_AFTER,
         "method": STRIPE_METHOD,
         "module_id": STRIPE_MODULE,
+        "type": 0,
+        "posted": False,
     }
 
 
@@ -435,10 +433,17 @@ STRIPE_METHOD = 1
 STRIPE_MODULE = 1
 
 _WRITTEN = list(_columns(Payment("", PaymentState.CREATED, LONG_AGO, _ZERO, ""), LONG_AGO))
-_UPDATE_PAYMENT = (
+_INSERT_PAYMENTS = Bulk(insert(PAYMENTS), _WRITTEN)
+_UPDATE_PAYMENTS = Bulk(
     update(PAYMENTS)
     .where(PAYMENTS.c.intent_id == bindparam("b_intent_id"))
-    .values({name: bindparam(f"b_{name}") for name in _WRITTEN if name != "intent_id"})
+    .values(
+        {
+            name: bindparam(f"b_{name}", type_=PAYMENTS.c[name].type)
+            for name in _WRITTEN
+            if name not in {"intent_id", "type", "posted"}
+        }
+    ),
 )
 
 
@@ -519,7 +524,7 @@ async def _settle(
         if owed.status == PAID:
             paid.add(invoice_id)
     if rows:
-        await tx.execute(_UPDATE_INVOICE, rows)
+        await _UPDATE_INVOICES.run(tx, rows)
         await audit.write(tx, changes, who=who, now=now)
     return frozenset(paid)
 
@@ -540,18 +545,19 @@ def _owed_columns(invoice: Record, owed: Balance, delta: _Delta, now: datetime) 
     }
 
 
-_UPDATE_INVOICE = (
+_OWED = (
+    "amountpaid",
+    "amountdue",
+    "paymentstatus",
+    "payments_pending",
+    "payments_reversed",
+    "datepaid",
+    "last_modified",
+)
+_UPDATE_INVOICES = Bulk(
     update(INVOICES)
     .where(INVOICES.c.id == bindparam("b_id"))
-    .values(
-        amountpaid=bindparam("b_amountpaid"),
-        amountdue=bindparam("b_amountdue"),
-        paymentstatus=bindparam("b_paymentstatus"),
-        payments_pending=bindparam("b_payments_pending"),
-        payments_reversed=bindparam("b_payments_reversed"),
-        datepaid=bindparam("b_datepaid"),
-        last_modified=bindparam("b_last_modified"),
-    )
+    .values({name: bindparam(f"b_{name}", type_=INVOICES.c[name].type) for name in _OWED})
 )
 
 

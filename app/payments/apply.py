@@ -13,43 +13,45 @@ from app.rules.attempt import parsed_key
 from app.rules.payment import PaymentNews, PaymentState
 
 News = PaymentNews | MethodNews
-Handler = Callable[[Mapping[str, Any], datetime], Sequence[News]]
+Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[News]]
 
 
 def _intent(at_least: PaymentState) -> Handler:
-    def handler(intent: Mapping[str, Any], at: datetime) -> Sequence[News]:
-        return [stripe_objects.intent_news(intent, at=at, at_least=at_least)]
+    def handler(intent: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
+        return [stripe_objects.intent_news(intent, at=at, at_least=at_least, event_id=event_id)]
 
     return handler
 
 
-def _refund(refund: Mapping[str, Any], at: datetime) -> Sequence[News]:
+def _refund(refund: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
     return [stripe_objects.refund_news(refund, at=at)]
 
 
-def _charge_refunded(charge: Mapping[str, Any], at: datetime) -> Sequence[News]:
+def _charge_refunded(charge: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
     return stripe_objects.charge_refunded_news(charge, at=at)
 
 
-def _dispute(dispute: Mapping[str, Any], at: datetime) -> Sequence[News]:
+def _dispute(dispute: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
     return [stripe_objects.dispute_news(dispute, at=at)]
 
 
 def _session(otherwise: PaymentState | None) -> Handler:
     """Reads a Checkout Session; `otherwise` is the payment's state where it is not paid."""
 
-    def handler(session: Mapping[str, Any], at: datetime) -> Sequence[News]:
+    def handler(session: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
         news = stripe_objects.session_news(session, at=at)
-        return [replace(news, state=news.state or otherwise)] if news else []
+        if news is None:
+            return []
+        return [replace(news, state=news.state or otherwise, event_id=event_id)]
 
     return handler
 
 
-def _method_gone(method: Mapping[str, Any], _: datetime) -> Sequence[News]:
+def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
     return [MethodNews(MethodChange.GONE, payment_method_id=stripe_objects.id_of(method, "id"))]
 
 
-def _method_renamed(method: Mapping[str, Any], _: datetime) -> Sequence[News]:
+def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
     return [
         MethodNews(
             MethodChange.RENAMED,
@@ -59,7 +61,7 @@ def _method_renamed(method: Mapping[str, Any], _: datetime) -> Sequence[News]:
     ]
 
 
-def _method_saved(setup: Mapping[str, Any], _: datetime) -> Sequence[News]:
+def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
     customer = stripe_objects.reference(setup.get("customer"))
     method = stripe_objects.reference(setup.get("payment_method"))
     if setup.get("usage") != "off_session" or not customer or not method:
@@ -67,7 +69,7 @@ def _method_saved(setup: Mapping[str, Any], _: datetime) -> Sequence[News]:
     return [MethodNews(MethodChange.SAVED, customer, method)]
 
 
-def _customer_gone(customer: Mapping[str, Any], _: datetime) -> Sequence[News]:
+def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
     return [MethodNews(MethodChange.CUSTOMER_GONE, stripe_objects.id_of(customer, "id"))]
 
 
@@ -118,7 +120,7 @@ def news_of(event: Mapping[str, Any], *, installation: str) -> Sequence[News] | 
     if handler is None:
         return None
     at = datetime.fromtimestamp(event["created"], UTC)
-    told = handler(event["data"]["object"], at)
+    told = handler(event["data"]["object"], at, event["id"])
     return [_named_by_key(event, news, installation) for news in told]
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select, update
+from sqlalchemy import and_, or_, select, update
 
+from app.data.bulk import any_of
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
 from app.data.database import Record, Tx, insert_once
@@ -68,11 +69,8 @@ _UNRESOLVED = (
     .where(
         ATTEMPTS.c.state.in_(UNRESOLVED),
         or_(
-            ATTEMPTS.c.intent_id.in_(bindparam("intents", expanding=True)),
-            and_(
-                ATTEMPTS.c.invoice_id.in_(bindparam("invoices", expanding=True)),
-                ATTEMPTS.c.intent_id.is_(None),
-            ),
+            any_of(ATTEMPTS.c.intent_id, "intents"),
+            and_(any_of(ATTEMPTS.c.invoice_id, "invoices"), ATTEMPTS.c.intent_id.is_(None)),
         ),
     )
     .order_by(ATTEMPTS.c.id)

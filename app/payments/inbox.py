@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, insert, select, update
 
+from app.data.bulk import Bulk, any_of
 from app.data.columns import table_of
-from app.data.database import Database, Record, Tx, insert_once, is_worth_retrying
+from app.data.database import Database, Record, Tx
 from app.data.stripe_records import EventState, StripeEvent
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import saved_methods, settlement
@@ -33,7 +34,6 @@ BATCH_MAX = 256
 WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does.
 ANSWER_S = 4.5
-RACES_MAX = 5
 # Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
 # more than Stripe's own redelivery.
 RETRY_AFTER = tuple(
@@ -137,7 +137,7 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
         return
     started = time.monotonic()
     try:
-        outcomes = await _commit_together(database, batch)
+        outcomes = await database.decided(lambda tx: _store(tx, batch))
     except Unavailable:
         raise
     except Exception as error:
@@ -152,17 +152,6 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
     for outcome in outcomes:
         outcome.tell()
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
-
-
-async def _commit_together(database: Database, batch: Sequence[Arrival]) -> list["_Outcome"]:
-    for race in range(RACES_MAX + 1):
-        try:
-            async with database.transaction() as tx:
-                return await _store(tx, batch)
-        except Exception as error:
-            if race == RACES_MAX or not is_worth_retrying(error):
-                raise
-    raise AssertionError("the last race either ends or raises")
 
 
 async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
@@ -196,14 +185,15 @@ class _Outcome:
 async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     now = datetime.now(UTC)
     arrivals = {one.event["id"]: one for one in batch}
-    rows = [_row(arrivals[event_id], now) for event_id in sorted(arrivals)]
-    new = await insert_once(
-        tx, EVENTS, rows, key=[EVENTS.c.event_id], returning=[EVENTS.c.id, EVENTS.c.event_id]
-    )
-    fresh = [(row.id, arrivals[row.event_id]) for row in new]
-    refused = await _applied(tx, [(row_id, one.news) for row_id, one in fresh], now)
+    known = set(await tx.scalars(_KNOWN, {"ids": list(arrivals)}))
+    fresh = [arrivals[event_id] for event_id in sorted(arrivals.keys() - known)]
+    await _INSERT.run(tx, [_row(one, now) for one in fresh])
+    refused = await _applied(tx, [(one.event["id"], one.news) for one in fresh], now)
     await _mark_parked(tx, refused, now)
-    return [_outcome(one, refused.get(row_id)) for row_id, one in fresh]
+    return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
+
+
+_KNOWN = select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "ids"))
 
 
 def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
@@ -225,6 +215,13 @@ def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
     }
 
 
+_INSERT = Bulk(
+    insert(EVENTS),
+    ["event_id", "type", "object_id", "intent_id", "created_at", "received_at", "source",
+     "payload", "state", "tries", "next_try_at", "error"],
+)  # fmt: skip
+
+
 def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
     event = arrival.event
     return _Outcome(
@@ -237,37 +234,35 @@ def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
 
 
 async def _applied(
-    tx: Tx, told: Sequence[tuple[int, Sequence[apply.News]]], now: datetime
-) -> dict[int, str]:
-    """Apply news by event row; answers the rows that a rule refused, with the reason."""
-    payments = [
-        replace(one, event_id=row_id)
-        for row_id, news in told
-        for one in news
-        if isinstance(one, PaymentNews)
-    ]
+    tx: Tx, told: Sequence[tuple[str, Sequence[apply.News]]], now: datetime
+) -> dict[str, str]:
+    """Apply news by event; answers the events that a rule refused, with the reason."""
+    payments = [one for _, news in told for one in news if isinstance(one, PaymentNews)]
     methods = [one for _, news in told for one in news if isinstance(one, MethodNews)]
     recorded = await settlement.record(tx, payments, now=now, who="stripe")
     await attempts.heard(tx, payments, now=now)
     await saved_methods.record(tx, methods, now=now)
+    if not recorded.refused:
+        return {}
     return {
-        one.event_id: recorded.refused[one.intent_id]
-        for one in payments
-        if one.intent_id in recorded.refused and one.event_id is not None
+        event_id: recorded.refused[one.intent_id]
+        for event_id, news in told
+        for one in news
+        if isinstance(one, PaymentNews) and one.intent_id in recorded.refused
     }
 
 
-async def _mark_parked(tx: Tx, refused: Mapping[int, str], now: datetime) -> None:
+async def _mark_parked(tx: Tx, refused: Mapping[str, str], now: datetime) -> None:
     if refused:
         await tx.execute(
             update(EVENTS)
-            .where(EVENTS.c.id == bindparam("b_id"))
+            .where(EVENTS.c.event_id == bindparam("b_id"))
             .values(
                 state=EventState.PARKED,
                 error=bindparam("b_error"),
                 next_try_at=now + RETRY_AFTER[0],
             ),
-            [{"b_id": row_id, "b_error": why} for row_id, why in refused.items()],
+            [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
         )
 
 
@@ -308,10 +303,12 @@ async def replay(
 async def _replay_one(
     database: Database, installation: str, row_id: int, now: datetime, done: Replayed
 ) -> None:
+
+    async def again(tx: Tx) -> EventState:
+        return await _note(tx, row_id, await _tried_again(tx, installation, row_id, now), now)
+
     try:
-        async with database.transaction() as tx:
-            why = await _tried_again(tx, installation, row_id, now)
-            state = await _note(tx, row_id, why, now)
+        state = await database.decided(again)
     except Unavailable:
         raise
     except Exception as error:
@@ -334,7 +331,7 @@ async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) ->
     )
     if arrival.error:
         return arrival.error
-    return (await _applied(tx, [(row_id, arrival.news)], now)).get(row_id)
+    return (await _applied(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
 
 
 async def _locked(tx: Tx, row_id: int) -> Record:

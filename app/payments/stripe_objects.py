@@ -31,6 +31,7 @@ def intent_news(
     at: datetime,
     response: str | None = None,
     at_least: PaymentState = PaymentState.CREATED,
+    event_id: str | None = None,
 ) -> PaymentNews:
     """The report that a PaymentIntent is, from an event or an answer of the API.
 
@@ -52,6 +53,7 @@ def intent_news(
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
         method=method_name(intent),
+        event_id=event_id,
         response=response,
     )
 

@@ -86,7 +86,7 @@ class PaymentNews:
     reason: str | None = None
     method: str | None = None
     reversal: Reversal | None = None
-    event_id: int | None = None
+    event_id: str | None = None
     response: str | None = None
 
 
@@ -108,7 +108,7 @@ class Payment:
     customer_id: str | None = None
     reason: str | None = None
     method: str | None = None
-    event_id: int | None = None
+    event_id: str | None = None
     response: str | None = None
     back: Reversed = NOTHING_BACK
 

@@ -19,7 +19,7 @@ INVOICES = 1000
 AMOUNT = 100
 
 
-def requests(template: bytes, count: int, run: str) -> list[bytes]:
+def requests(template: bytes, count: int, run: str, secret: str = SECRET) -> list[bytes]:
     """Distinct succeeded PaymentIntents over 1,000 invoices, as Stripe posts them."""
     text = template.decode()
     event = json.loads(text)
@@ -33,7 +33,7 @@ def requests(template: bytes, count: int, run: str) -> list[bytes]:
             .replace(intent["latest_charge"], f"ch_{run}{number:020d}")
             .replace('"invoice_id": "1"', f'"invoice_id": "{number % INVOICES + 1}"')
         ).encode()
-        digest = hmac.new(SECRET.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()
+        digest = hmac.new(secret.encode(), b"%d." % now + body, hashlib.sha256).hexdigest()
         head = (
             f"POST /stripe/webhook HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
             f"Stripe-Signature: t={now},v1={digest}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -109,9 +109,10 @@ def main() -> None:
     options.add_argument("--count", type=int, required=True)
     options.add_argument("--connections", type=int, default=32)
     options.add_argument("--run", default="a")
+    options.add_argument("--secret", default=SECRET)
     options.add_argument("--template", type=Path, required=True)
     given = options.parse_args()
-    todo = requests(given.template.read_bytes(), given.count, given.run)
+    todo = requests(given.template.read_bytes(), given.count, given.run, given.secret)
     json.dump(uvloop.run(run(given.port, todo, given.connections)), sys.stdout)
 
 

@@ -237,7 +237,9 @@ def upgrade() -> None:
             "ix_invoice_autopay_due",
             ["duedate", "id"],
             unique=False,
-            sqlite_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            sqlite_where=sa.text(
+                "(take_auto_payment = 1 OR include_in_autopay = 1) AND amountdue > 0"
+            ),
             postgresql_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
         )
         batch_op.create_index("ix_invoice_client_id", ["client_id", "id"], unique=False)
@@ -363,9 +365,7 @@ def upgrade() -> None:
         sa.Column("intent_id", sa.Text(), nullable=True),
         sa.Column("intent_date", columns.Instant(), nullable=True),
         sa.Column("intent_response", sa.Text(), nullable=True),
-        sa.Column(
-            "webhook_event_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("webhook_event_id", sa.Text(), nullable=True),
         sa.Column("webhook_received_date", columns.Instant(), nullable=True),
         sa.Column("currency_iso", sa.Text(), nullable=False),
         sa.Column("state", sa.Integer(), nullable=False),
@@ -390,7 +390,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(
             ["webhook_event_id"],
-            ["stripe_event.id"],
+            ["stripe_event.event_id"],
             name=op.f("fk_invoice_payment_webhook_event_id"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_payment")),
@@ -470,7 +470,9 @@ def downgrade() -> None:
         batch_op.drop_index("ix_invoice_client_id")
         batch_op.drop_index(
             "ix_invoice_autopay_due",
-            sqlite_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            sqlite_where=sa.text(
+                "(take_auto_payment = 1 OR include_in_autopay = 1) AND amountdue > 0"
+            ),
             postgresql_where=sa.text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
         )
 
