@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import bindparam, case, func, insert, or_, select, update
 
 from app.data.bulk import Bulk, any_of
 from app.data.clients import Client
@@ -133,9 +133,7 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
             PAYMENTS.c.invoice_id,
             func.sum(PAYMENTS.c.counted).label("paid"),
             func.sum(_as_int(PAYMENTS.c.state == PaymentState.PROCESSING)).label("pending"),
-            func.sum(_as_int(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0)).label(
-                "reversed"
-            ),
+            func.sum(_as_int(_IS_REVERSED)).label("reversed"),
         )
         .where(PAYMENTS.c.invoice_id.in_(invoices))
         .group_by(PAYMENTS.c.invoice_id)
@@ -150,6 +148,10 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
         )
     await _settle(tx, invoices, deltas, now=now, who=who)
+
+
+# Payment.is_reversed, in SQL.
+_IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
 
 
 async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
