@@ -1,0 +1,157 @@
+"""Does the money add up? After every step by our own books, at the end by Stripe's."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from app.data.stripe_records import EventState
+from app.payments.apply import HANDLERS
+from app.rules import money
+from app.rules.attempt import UNRESOLVED
+from app.rules.payment import PaymentState
+from tests.simulation.steps import ATTEMPTS, PAYMENTS
+from tests.simulation.world import EVENTS, INVOICES, NEVER_MADE, World
+
+UNPAID, PART_PAID, PAID = 0, 1, 2
+
+
+_PAYMENTS_SQL = """
+    SELECT invoice_id, state, amount, amount_refunded, amount_lost, disputed, counted, currency_iso
+    FROM invoice_payment"""
+_INVOICES_SQL = """
+    SELECT id, total, amountpaid, amountdue, paymentstatus, payments_pending, payments_reversed,
+           voided, datepaid
+    FROM invoice"""
+_MILLIONTHS = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A payment as the database holds it: amounts in millionths, whole numbers."""
+
+    invoice_id: int | None
+    state: int
+    amount: int
+    refunded: int
+    lost: int
+    disputed: bool
+    counted: int
+    currency: str
+
+
+async def check_books(w: World) -> None:
+    """What holds at every moment."""
+    of_invoice: defaultdict[int | None, list[Paid]] = defaultdict(list)
+    for row in await w.look(_PAYMENTS_SQL):
+        one = Paid(*row)
+        _check_payment(one)
+        of_invoice[one.invoice_id].append(one)
+    for row in await w.look(_INVOICES_SQL):
+        _check_invoice(row, of_invoice[row[0]])
+    _check_charged_once(w)
+
+
+def _check_payment(one: Paid) -> None:
+    left = max(one.amount - one.refunded - one.lost, 0)
+    assert one.counted == (left if one.state == PaymentState.SUCCEEDED else 0), one
+    smallest = _MILLIONTHS // 10 ** money.exponent(one.currency)
+    for value in (one.amount, one.refunded, one.lost, one.counted):
+        assert isinstance(value, int), one
+        assert value >= 0, one
+        assert value % smallest == 0, one
+
+
+def _check_invoice(row: Any, payments: list[Paid]) -> None:
+    number, total, paid, due, status, pending, reversed_, voided, datepaid = row
+    assert paid == sum(one.counted for one in payments), f"invoice {number}: {paid} paid"
+    left = 0 if voided else max(total - paid, 0)
+    assert due == left, f"invoice {number}: {due} due, {left} left"
+    expected = PAID if paid >= total else PART_PAID if paid else UNPAID
+    assert max(status, 0) == expected, f"invoice {number}: status {status}"
+    assert (datepaid is not None) == (expected == PAID), f"invoice {number}: paid on {datepaid}"
+    now_pending = sum(one.state == PaymentState.PROCESSING for one in payments)
+    assert pending == now_pending, f"invoice {number}: {pending} pending"
+    back = sum(bool(one.refunded or one.lost or one.disputed) for one in payments)
+    assert reversed_ == back, f"invoice {number}: {reversed_} reversed"
+
+
+def _check_charged_once(w: World) -> None:
+    """Nobody is ever charged twice: by Stripe's own ledger, whatever we believe."""
+    standing: defaultdict[int, list[str]] = defaultdict(list)
+    for taken in w.sandbox.ledger.charges():
+        invoice = invoice_of(w, taken.payment_intent)
+        if taken.is_standing and invoice is not None and not _is_theirs(w, taken.payment_intent):
+            standing[invoice].append(taken.payment_intent)
+    twice = {invoice: found for invoice, found in standing.items() if len(found) > 1}
+    assert not twice, f"charged twice: {twice}"
+
+
+def _is_theirs(w: World, intent_id: str) -> bool:
+    """A payment that named nothing and that a person assigned is no charge of the invoice."""
+    metadata = w.sandbox.state["payment_intents"].get(intent_id)["metadata"]
+    return not metadata and not w.sandbox.state["sessions"].rows(intent_id)
+
+
+def invoice_of(w: World, intent_id: str) -> int | None:
+    intent = w.sandbox.state["payment_intents"].get(intent_id)
+    named = intent["metadata"].get("invoice_id")
+    return int(named) if named else w.told_of.get(intent_id)
+
+
+async def check_end(w: World) -> None:
+    """Once everything has been told, our books are Stripe's."""
+    await check_books(w)
+    await _check_states(w)
+    await _check_amounts(w)
+    await _check_events(w)
+    open_ones = await w.rows(ATTEMPTS, ATTEMPTS.c.state.in_(UNRESOLVED))
+    assert not open_ones, f"attempts left open: {[dict(row._mapping) for row in open_ones]}"
+
+
+async def _check_states(w: World) -> None:
+    ours = {row.intent_id: row.state for row in await w.rows(PAYMENTS) if row.intent_id}
+    theirs = {one["id"]: _state(one) for one in w.sandbox.state["payment_intents"].rows()}
+    wrong = {
+        intent: (ours.get(intent), state)
+        for intent, state in theirs.items()
+        if ours.get(intent) != state
+    }
+    assert not wrong, f"(ours, Stripe's): {wrong}"
+    assert ours.keys() <= theirs.keys()
+
+
+def _state(intent: Any) -> PaymentState:
+    match intent["status"]:
+        case "succeeded":
+            return PaymentState.SUCCEEDED
+        case "canceled":
+            return PaymentState.CANCELED
+        case "processing":
+            return PaymentState.PROCESSING
+        case "requires_action":
+            return PaymentState.REQUIRES_ACTION
+    return PaymentState.FAILED if intent["last_payment_error"] else PaymentState.CREATED
+
+
+async def _check_amounts(w: World) -> None:
+    expected = {invoice: w.by_hand.get(invoice, Decimal(0)) for invoice in w.invoices}
+    for taken in w.sandbox.ledger.charges():
+        invoice = invoice_of(w, taken.payment_intent)
+        if invoice is not None:
+            expected[invoice] += money.from_minor(max(taken.net, 0), taken.currency)
+    found = {row.id: row.amountpaid for row in await w.rows(INVOICES)}
+    assert found == expected
+
+
+async def _check_events(w: World) -> None:
+    """No event is ever lost: each is kept once, and none still waits."""
+    made = {one.id for one in w.sandbox.state.events.rows() if one.type in HANDLERS}
+    async with w.database.snapshot() as tx:
+        rows = (await tx.execute(select(EVENTS.c.event_id, EVENTS.c.state, EVENTS.c.error))).all()
+    assert made <= {row.event_id for row in rows}, "events lost"
+    waiting = [row for row in rows if row.state not in (EventState.APPLIED, EventState.IGNORED)]
+    assert not waiting, f"events that still wait: {waiting}"
+    assert NEVER_MADE not in HANDLERS

@@ -1,0 +1,82 @@
+"""One schedule: steps drawn by its seed, then everything comes to rest, and is judged."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+from app.payments import inbox
+from tests.simulation import judge, steps
+from tests.simulation.world import Place, World, world
+
+STEPS = (10, 30)
+# At most so often everything is told and asked again, until nothing is left to say.
+ROUNDS = 5
+
+
+class ScheduleFailed(Exception):
+    """Names the seed, so that the schedule can be run again, and tells its story."""
+
+    def __init__(self, seed: int, story: list[str], why: BaseException) -> None:
+        told = "\n".join(story)
+        super().__init__(
+            f"schedule {seed} failed: {type(why).__name__}: {why}\n{told}\n"
+            f"again: python -m tests.simulation --schedules 1 --seed {seed}"
+        )
+        self.seed = seed
+
+
+async def run(seed: int, here: Place) -> Counter[str]:
+    """Runs the schedule of this seed; answers how often each kind of step occurred in it."""
+    w = await world(seed, here)
+    try:
+        await _run(w)
+    except Exception as error:
+        raise ScheduleFailed(seed, w.story, error) from error
+    return w.did
+
+
+async def _run(w: World) -> None:
+    names = list(steps.KINDS)
+    weights = [steps.KINDS[name][0] for name in names]
+    for _ in range(w.random.randint(*STEPS)):
+        (name,) = w.random.choices(names, weights)
+        await _take(w, name)
+    await _rest(w)
+    await judge.check_end(w)
+
+
+async def _take(w: World, name: str) -> None:
+    _, step = steps.KINDS[name]
+    w.story.append(f"{len(w.story) + 1:4} {name}, day {w.day}")
+    if await step(w):
+        w.did[name] += 1
+        w.collect()
+        await judge.check_books(w)
+
+
+async def _rest(w: World) -> None:
+    """No more faults; days pass, so that keys are forgotten; what was lost is found.
+
+    What was parked is tried again, and what has no answer is asked about.
+    """
+    w.story.append("     rest")
+    w.sandbox.clear_faults()
+    while w.later:
+        await steps.the_invoice_comes(w)
+    for _ in range(ROUNDS):
+        await w.pass_time(26 * steps.HOUR)
+        await w.autopay().recover()
+        await w.pass_time(2 * steps.HOUR)
+        w.waiting, told = [], w.waiting
+        await steps.received(w, told)
+        await w.reconciliation().run()
+        await w.autopay().recover()
+        await inbox.replay_due(w.database, w.installation, datetime.now(UTC) + timedelta(days=5))
+        w.collect()
+        await judge.check_books(w)
+        if not w.waiting and not w.sandbox.clock._timers and not await w.look(_OPEN_SQL):
+            return
+
+
+_OPEN_SQL = """
+    SELECT id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing')
+    UNION ALL SELECT id FROM stripe_event WHERE state = 'parked'"""

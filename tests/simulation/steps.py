@@ -1,0 +1,410 @@
+"""What may happen in a world. Each step says whether there was anything for it to do."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app.data.columns import table_of
+from app.data.invoice_payments import InvoicePayment
+from app.data.stripe_records import ChargeAttempt
+from app.errors import Refused
+from app.ledger import invoicing, settlement
+from app.payments import inbox
+from app.payments.gateway import NoAnswer, RateLimited, RequestRefused
+from app.rules import money
+from app.rules.attempt import UNRESOLVED
+from app.sandbox import checkout, intents
+from app.sandbox.refusals import Refusal
+from tests.simulation.world import INVOICES, NEVER_MADE, Step, World, line, now
+
+PAYMENTS = table_of(InvoicePayment)
+ATTEMPTS = table_of(ChargeAttempt)
+NO_ANSWER = (NoAnswer, RateLimited, RequestRefused)
+HOUR = 3600
+
+# --- the service's own work ------------------------------------------------------------------
+
+
+async def autopay(w: World) -> bool:
+    report = await w.autopay().run(w.day)
+    report.close()
+    return True
+
+
+async def next_day(w: World) -> bool:
+    """A day passes: keys at Stripe are forgotten, timers end, the next run is another day's."""
+    w.day += timedelta(days=1)
+    await w.pass_time(w.random.choice((24, 25, 30)) * HOUR)
+    return True
+
+
+async def minutes_pass(w: World) -> bool:
+    await w.pass_time(w.random.choice((70, 130, 700)))
+    return True
+
+
+async def recover(w: World) -> bool:
+    await w.autopay().recover()
+    return True
+
+
+async def reconcile(w: World) -> bool:
+    try:
+        await w.reconciliation().run()
+    except NO_ANSWER:
+        return False
+    w.lost.clear()
+    return True
+
+
+async def replay(w: World) -> bool:
+    at = datetime.now(UTC) + timedelta(minutes=w.random.choice((1, 15, 3000)))
+    done = await inbox.replay_due(w.database, w.installation, at)
+    return bool(done.applied or done.parked)
+
+
+# --- what becomes of events ------------------------------------------------------------------
+
+
+async def deliver(w: World) -> bool:
+    """Some of what waits, in any order, each once or several times, in one batch or many."""
+    if not w.waiting:
+        return False
+    w.random.shuffle(w.waiting)
+    count = w.random.randint(1, len(w.waiting))
+    batch, w.waiting = w.waiting[:count], w.waiting[count:]
+    await received(w, [one for one in batch for _ in range(w.random.choice((1, 1, 1, 2, 5)))])
+    return True
+
+
+async def received(w: World, events: list[Any]) -> None:
+    """In batches of any size; a batch of one goes the whole way that a request goes."""
+    w.random.shuffle(events)
+    while events:
+        size = w.random.choice((1, 3, 8, 30))
+        batch, events = events[:size], events[size:]
+        if len(batch) == 1:
+            await w.receive(batch[0])
+        else:
+            await inbox.commit(w.database, [w.arrival(one) for one in batch])
+
+
+async def duplicate(w: World) -> bool:
+    """A second Event object for a change that has one already."""
+    made = [one for one in w.sandbox.state.events.rows() if one.type != NEVER_MADE]
+    w.sandbox.duplicate_event(w.random.choice(made).id)
+    w.collect()
+    return True
+
+
+async def deliver_again(w: World) -> bool:
+    """A resend, long after the first delivery."""
+    made = [one for one in w.sandbox.state.events.rows() if one.type != NEVER_MADE]
+    await received(w, [w.random.choice(made) for _ in range(3)])
+    return True
+
+
+async def lose(w: World) -> bool:
+    """Some of what waits is never delivered; Stripe still lists it."""
+    dropped = [one for one in w.waiting if w.random.random() < 0.4]
+    w.waiting = [one for one in w.waiting if one not in dropped]
+    w.lost |= {one.id for one in dropped}
+    return bool(dropped)
+
+
+async def never_make(w: World) -> bool:
+    """An intent changed and Stripe made no event of it: only the intent itself tells."""
+    found = [one for one in w.waiting if one.type.startswith("payment_intent.")]
+    if not found:
+        return False
+    gone = w.random.choice(found)
+    w.waiting.remove(gone)
+    gone.type = NEVER_MADE
+    return True
+
+
+# --- what goes wrong at Stripe ---------------------------------------------------------------
+
+CALLS = (
+    "POST /v1/payment_intents",
+    "POST /v1/payment_intents/{id}/confirm",
+    "POST /v1/payment_intents/{id}/confirm",
+    "POST /v1/payment_intents/{id}/cancel",
+    "GET /v1/payment_intents/{id}",
+    "GET /v1/payment_intents",
+    "GET /v1/checkout/sessions",
+    "POST /v1/checkout/sessions/{id}/expire",
+    "GET /v1/customers/{id}",
+    "GET /v1/events",
+)
+FAULTS: dict[str, dict[str, Any]] = {
+    "drop before": {"kind": "drop", "when": "before"},
+    "drop after": {"kind": "drop", "when": "after"},
+    "500 before": {"kind": "status", "when": "before"},
+    "500 after": {"kind": "status", "when": "after"},
+    "503 after": {"kind": "status", "when": "after", "status": 503},
+    "truncate": {"kind": "truncate", "when": "after"},
+    "html": {"kind": "html200", "when": "after"},
+    "conflict": {"kind": "conflict"},
+    "429": {"kind": "rate_limit"},
+    "lock_timeout": {"kind": "lock_timeout"},
+}
+
+
+async def fault(w: World) -> bool:
+    name = w.random.choice(list(FAULTS))
+    slow = FAULTS[name]["kind"] in {"rate_limit", "lock_timeout"}
+    if slow and w.random.random() < 0.7:
+        return False  # each of these is waited out for half a second
+    call = w.random.choice(CALLS)
+    times = 1 if slow else w.random.randint(1, 2)
+    w.sandbox.fault(call, times=times, nth=None, **FAULTS[name])
+    w.did[f"fault: {name}"] += 1
+    w.story.append(f"      {name} at {call}")
+    return True
+
+
+# --- what people and banks do ----------------------------------------------------------------
+
+
+def _charges(w: World) -> list[Any]:
+    rows = w.sandbox.state["charges"].rows()
+    return sorted((one for one in rows if one["status"] == "succeeded"), key=_stable)
+
+
+def _stable(thing: Any) -> tuple[int, str]:
+    return thing["amount"], thing["id"]
+
+
+async def refund(w: World) -> bool:
+    charges = [one for one in _charges(w) if one["amount_refunded"] < one["amount"]]
+    if not charges:
+        return False
+    one = w.random.choice(charges)
+    left = one["amount"] - one["amount_refunded"]
+    amount = w.random.choice((left, max(1, left // 3)))
+    outcome = w.random.choice(("succeeded", "pending", "fails", "requires_action"))
+    try:
+        w.sandbox.refund(one["id"], amount, outcome)
+    except Refusal:
+        return False  # charged back
+    return True
+
+
+async def dispute(w: World) -> bool:
+    charges = [one for one in _charges(w) if not one["disputed"]]
+    if not charges:
+        return False
+    one = w.random.choice(charges)
+    amount = w.random.choice((one["amount"], one["amount"], one["amount"] // 2 or 1))
+    status = w.random.choice(("needs_response", "needs_response", "warning_needs_response", "lost"))
+    w.sandbox.open_dispute(one["id"], amount, status)
+    return True
+
+
+async def end_dispute(w: World) -> bool:
+    """Won or lost; a lost one is won late."""
+    open_ones = [
+        one
+        for one in w.sandbox.state["disputes"].rows()
+        if one["status"] in {"needs_response", "warning_needs_response", "lost"}
+    ]
+    if not open_ones:
+        return False
+    one = w.random.choice(sorted(open_ones, key=_stable))
+    match one["status"]:
+        case "lost":
+            w.did["dispute won late"] += 1
+            end = "won"
+        case "warning_needs_response":
+            end = "warning_closed"
+        case _:
+            end = w.random.choice(("won", "lost"))
+    w.sandbox.close_dispute(one["id"], end)
+    return True
+
+
+async def pay_by_hand(w: World) -> bool:
+    invoice = w.random.choice(w.invoices)
+    row = await w.row(invoice)
+    if row.voided or row.amountdue <= 0:
+        return False
+    amount = w.random.choice((row.amountdue, money.rounded(row.amountdue / 3, row.currency_iso)))
+    if amount <= 0:
+        return False
+    entry = settlement.Entry(invoice, amount, now())
+    try:
+        async with w.transaction() as tx:
+            await settlement.enter(tx, [entry], now=now(), who="simulation")
+    except Refused:
+        return False  # a debit is on its way
+    w.by_hand[invoice] = w.by_hand.get(invoice, Decimal(0)) + amount
+    return True
+
+
+async def void(w: World) -> bool:
+    invoice = w.random.choice(w.invoices)
+    row = await w.row(invoice)
+    if row.voided or row.amountpaid or row.payments_pending:
+        return False
+    async with w.transaction() as tx:
+        await tx.execute(
+            update(INVOICES)
+            .where(INVOICES.c.id == invoice)
+            .values(voided=True, amountdue=Decimal(0))
+        )
+    return True
+
+
+async def lower_total(w: World) -> bool:
+    """A declined intent of the old amount must not be payable any more."""
+    invoice = w.random.choice(w.invoices)
+    row = await w.row(invoice)
+    if row.voided or row.amountpaid or row.payments_pending or row.total < 2:
+        return False
+    price = money.rounded(row.total / 2, row.currency_iso)
+    async with w.transaction() as tx:
+        await invoicing.save(
+            tx, [{"id": invoice, "lines": [line(price)]}], now=now(), who="simulation", home="usd"
+        )
+    return True
+
+
+async def open_checkout(w: World) -> bool:
+    """Somebody sends the client a page to pay one invoice; one page an invoice."""
+    invoice = w.random.choice(w.invoices)
+    row = await w.row(invoice)
+    if row.voided or row.amountdue <= 0 or row.payments_pending or invoice in w.sessions.values():
+        return False
+    if await _under_way(w, invoice):
+        return False
+    minor = money.to_minor(row.amountdue, row.currency_iso)
+    price = {"currency": row.currency_iso, "unit_amount": str(minor), "product_data": {"name": "x"}}
+    by_reference = w.random.random() < 0.5
+    named: dict[str, Any] = (
+        {"client_reference_id": str(invoice)}
+        if by_reference
+        else {"metadata": {"invoice_id": str(invoice)}}
+    )
+    session = checkout.create(
+        w.sandbox.state,
+        {
+            "mode": "payment",
+            "customer": w.customer_of[row.client_id],
+            "line_items": [{"price_data": price, "quantity": "1"}],
+            **named,
+        },
+    )
+    w.sessions[session["id"]] = invoice
+    return True
+
+
+async def _under_way(w: World, invoice: int) -> bool:
+    return bool(
+        await w.rows(ATTEMPTS, ATTEMPTS.c.invoice_id == invoice, ATTEMPTS.c.state.in_(UNRESOLVED))
+    )
+
+
+async def complete_checkout(w: World) -> bool:
+    found = w.sandbox.state["sessions"].rows()
+    open_ones = sorted(one["id"] for one in found if one["status"] == "open")
+    if not open_ones:
+        return False
+    session = w.random.choice(open_ones)
+    card = w.random.choice(
+        ("pm_card_visa", "pm_card_visa", "pm_usBankAccount", "pm_card_chargeDeclined")
+    )
+    done = w.sandbox.complete_checkout(session, card)
+    if done["payment_intent"]:
+        w.told_of[done["payment_intent"]] = w.sessions[session]
+    return True
+
+
+async def pay_before_the_invoice(w: World) -> bool:
+    """Money for an invoice that does not exist here yet, as when another system is ahead."""
+    invoice = len(w.invoices) + len(w.later) + 1  # ids are given in turn
+    w.later.append(invoice)
+    _paid_elsewhere(w, {"invoice_id": str(invoice)})
+    w.collect()
+    told = [one for one in w.waiting if one.subject.get("metadata", {}).get("invoice_id")]
+    await received(
+        w, [one for one in told if one.subject["metadata"]["invoice_id"] == str(invoice)]
+    )
+    return True
+
+
+async def the_invoice_comes(w: World) -> bool:
+    if not w.later:
+        return False
+    await w.add_invoices(Decimal(25))
+    assert w.invoices[-1] == w.later.pop(0)
+    # Until a payment that waits for its invoice keeps autopay off it (a strict xfail in
+    # test_webhook.py), the parked event has to be tried again before the next run.
+    await inbox.replay_due(w.database, w.installation, datetime.now(UTC) + timedelta(days=5))
+    return True
+
+
+async def pay_for_nothing_named(w: World) -> bool:
+    _paid_elsewhere(w, {})
+    return True
+
+
+async def assign(w: World) -> bool:
+    """A person says what a payment is for, that named nothing."""
+    async with w.database.snapshot() as tx:
+        found = await tx.execute(
+            select(PAYMENTS.c.id, PAYMENTS.c.intent_id)
+            .where(PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id.is_(None))
+            .order_by(PAYMENTS.c.intent_id)
+        )
+        rows = [row for row in found.all() if row.intent_id not in w.told_of]
+    free = []
+    for invoice in w.invoices:
+        row = await w.row(invoice)
+        if row.currency_iso == "usd" and not await _under_way(w, invoice) and row.amountdue > 0:
+            free.append(invoice)
+    if not rows or not free:
+        return False
+    payment, invoice = w.random.choice(rows), w.random.choice(free)
+    async with w.transaction() as tx:
+        await settlement.assign(tx, payment.id, invoice, now=now(), who="simulation")
+    w.told_of[payment.intent_id] = invoice
+    return True
+
+
+def _paid_elsewhere(w: World, metadata: dict[str, str]) -> None:
+    params = {
+        "amount": 2500, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa",
+        "metadata": metadata, "return_url": "https://example.com",
+    }  # fmt: skip
+    intents.create(w.sandbox.state, params)
+
+
+KINDS: dict[str, tuple[int, Step]] = {
+    "autopay run": (6, autopay),
+    "next day": (4, next_day),
+    "minutes pass": (3, minutes_pass),
+    "recovery": (2, recover),
+    "reconciliation": (2, reconcile),
+    "replay of parked events": (3, replay),
+    "delivery": (7, deliver),
+    "second event object": (1, duplicate),
+    "late redelivery": (1, deliver_again),
+    "event lost": (2, lose),
+    "event never made": (1, never_make),
+    "fault": (5, fault),
+    "refund": (3, refund),
+    "dispute": (3, dispute),
+    "dispute ends": (4, end_dispute),
+    "payment by hand": (1, pay_by_hand),
+    "invoice voided": (1, void),
+    "total lowered": (1, lower_total),
+    "checkout opened": (2, open_checkout),
+    "checkout completed": (5, complete_checkout),
+    "payment before its invoice": (1, pay_before_the_invoice),
+    "invoice after its payment": (3, the_invoice_comes),
+    "payment that names nothing": (1, pay_for_nothing_named),
+    "payment assigned by hand": (3, assign),
+}
