@@ -1,9 +1,8 @@
 """Stripe's published API accepts every request that the gateway can send."""
 
 import inspect
-import os
 import shutil
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -22,7 +21,6 @@ from app.payments.due import Candidate
 from app.payments.gateway import Gateway, RequestRefused
 from app.payments.pace import Pace
 from app.payments.reconcile import TYPES_MAX
-from tests import stripe_mock
 from tests.harness import FAST, settings_for
 
 pytestmark = pytest.mark.anyio
@@ -47,15 +45,6 @@ CARD = Candidate(
     payment_method_id="pm_1",
     last=None,
 )
-
-
-@pytest.fixture(scope="session")
-def stripe_mock_url() -> Iterator[str]:
-    with stripe_mock.running() as url:
-        if url is None:
-            absent = pytest.fail if "CI" in os.environ else pytest.skip
-            absent(stripe_mock.MISSING)
-        yield url
 
 
 @dataclass

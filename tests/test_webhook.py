@@ -811,7 +811,6 @@ async def test_a_saved_method_replaces_none_that_the_client_has(paydue: Paydue) 
     assert (await saved_of(paydue, client))[1] == "pm_chosen"
 
 
-@pytest.mark.xfail(strict=True, reason="a new card saved before the old one's end arrives is lost")
 async def test_a_new_method_is_kept_when_the_end_of_the_old_one_comes_late(
     paydue: Paydue,
 ) -> None:

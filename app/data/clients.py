@@ -27,6 +27,8 @@ class Client(Row):
     stripe_customer_id: Mapped[str | None]
     stripe_payment_method_id: Mapped[str | None]
     stripe_payment_method_name: Mapped[str | None]
+    # The newest method saved for off-session use: it takes over when the chosen one is gone.
+    stripe_saved_method_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app.data.clients import Client
 from app.data.columns import table_of
@@ -40,11 +40,9 @@ async def record(tx: Tx, news: Sequence[MethodNews], *, now: datetime) -> None:
             case MethodChange.SAVED:
                 await _saved(tx, one, now)
             case MethodChange.RENAMED:
-                await _set(tx, one, now, stripe_payment_method_name=one.name)
+                await _renamed(tx, one, now)
             case MethodChange.GONE:
-                await _set(
-                    tx, one, now, stripe_payment_method_id=None, stripe_payment_method_name=None
-                )
+                await _gone(tx, one, now)
             case MethodChange.CUSTOMER_GONE:
                 await _forget_customer(tx, one, now)
 
@@ -61,21 +59,38 @@ async def _saved(tx: Tx, news: MethodNews, now: datetime) -> None:
         )
     )
     if gone is None:
+        chosen = func.coalesce(CLIENTS.c.stripe_payment_method_id, news.payment_method_id)
         await tx.execute(
             update(CLIENTS)
-            .where(
-                CLIENTS.c.stripe_customer_id == news.customer_id,
-                CLIENTS.c.stripe_payment_method_id.is_(None),
+            .where(CLIENTS.c.stripe_customer_id == news.customer_id)
+            .values(
+                stripe_payment_method_id=chosen,
+                stripe_saved_method_id=news.payment_method_id,
+                last_modified=now,
             )
-            .values(stripe_payment_method_id=news.payment_method_id, last_modified=now)
         )
 
 
-async def _set(tx: Tx, news: MethodNews, now: datetime, **values: str | None) -> None:
+async def _renamed(tx: Tx, news: MethodNews, now: datetime) -> None:
     await tx.execute(
         update(CLIENTS)
         .where(CLIENTS.c.stripe_payment_method_id == news.payment_method_id)
-        .values(**values, last_modified=now)
+        .values(stripe_payment_method_name=news.name, last_modified=now)
+    )
+
+
+async def _gone(tx: Tx, news: MethodNews, now: datetime) -> None:
+    """A method that is gone is charged no more; one that was saved meanwhile takes its place."""
+    method_id = news.payment_method_id
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_payment_method_id == method_id)
+        .values(
+            stripe_payment_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
+            stripe_payment_method_name=None,
+            stripe_saved_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
+            last_modified=now,
+        )
     )
 
 
@@ -87,6 +102,7 @@ async def _forget_customer(tx: Tx, news: MethodNews, now: datetime) -> None:
             stripe_customer_id=None,
             stripe_payment_method_id=None,
             stripe_payment_method_name=None,
+            stripe_saved_method_id=None,
             last_modified=now,
         )
     )

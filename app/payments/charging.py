@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import select
 
 from app.data.columns import table_of
-from app.data.database import Database, Record
+from app.data.database import Database, Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.ledger import settlement
 from app.payments import attempts, due
@@ -50,7 +50,7 @@ from app.payments.stripe_objects import (
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, Step
-from app.rules.payment import FINAL, PaymentState
+from app.rules.payment import FINAL, PaymentNews, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
 
@@ -331,8 +331,9 @@ class Charger:
             if intent_state(earlier.object) == PaymentState.CANCELED:
                 return
             news = intent_news(earlier.object, at=_now(), response=earlier.body)
-            async with self.database.transaction() as tx:
-                await settlement.record(tx, [news], now=_now(), who="autopay")
+            await self.database.decided(
+                lambda tx: settlement.record(tx, [news], now=_now(), who="autopay")
+            )
             raise NoLongerDue(f"{row.replaces_intent_id} has been paid") from error
 
     # --- confirming --------------------------------------------------------------------------
@@ -388,39 +389,32 @@ class Charger:
             return await self._declined(row, answer, news, _NEEDS_ACTION)
         if news.state == PaymentState.FAILED:
             return await self._declined(row, answer, news, decline_of(answer.object))
-        async with self.database.transaction() as tx:
+
+        async def book(tx: Tx) -> Kind:
             await settlement.record(tx, [news], now=now, who="autopay")
-            match news.state:
-                case PaymentState.SUCCEEDED:
-                    kind = Kind.CHARGED
-                    await attempts.end(
-                        tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id
-                    )
-                case PaymentState.PROCESSING:
-                    kind = Kind.PENDING
-                    await attempts.wait_for_debit(tx, row.id, now=now, charge_id=news.charge_id)
-                case _:
-                    kind = Kind.SKIPPED
-                    await attempts.end(
-                        tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
-                    )
             await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+            return await _ended(tx, row, news, now)
+
+        kind = await self.database.decided(book)
         return outcome(kind, row, intent_id=news.intent_id, reason=_REASONS[kind])
 
-    async def _declined(self, row: Record, answer: Answer, news: Any, decline: Decline) -> Outcome:
-        now = _now()
-        async with self.database.transaction() as tx:
-            await settlement.record(tx, [news], now=now, who="autopay")
-            verdict = await self._end_declined(
-                tx, row, decline, failed_charge_id(answer.object) or charge_id(answer.object)
-            )
+    async def _declined(
+        self, row: Record, answer: Answer, news: PaymentNews, decline: Decline
+    ) -> Outcome:
+        charge = failed_charge_id(answer.object) or charge_id(answer.object)
+
+        async def book(tx: Tx) -> retry.Verdict:
+            await settlement.record(tx, [news], now=_now(), who="autopay")
+            return await self._end_declined(tx, row, decline, charge)
+
+        verdict = await self.database.decided(book)
         return outcome(
             Kind.DECLINED, row, intent_id=news.intent_id, reason=verdict.reason,
             next_try=verdict.next_try_on,
         )  # fmt: skip
 
     async def _end_declined(
-        self, tx: Any, row: Record, decline: Decline, charge: str | None
+        self, tx: Tx, row: Record, decline: Decline, charge: str | None
     ) -> retry.Verdict:
         now = _now()
         tries = await attempts.tries_of(tx, row.invoice_id, row.payment_method_id)
@@ -467,11 +461,14 @@ class Charger:
             except RequestRefused:
                 return await self._recorded(row, await self._asked(row.intent_id))
             news = [intent_news(answer.object, at=_now(), response=answer.body)]
-        now = _now()
-        async with self.database.transaction() as tx:
+
+        async def book(tx: Tx) -> None:
+            now = _now()
             await settlement.record(tx, news, now=now, who="autopay")
             await attempts.end(tx, row.id, AttemptState.CANCELED, now=now, reason=why)
             await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
+
+        await self.database.decided(book)
         return outcome(Kind.SKIPPED, row, intent_id=row.intent_id, reason=why)
 
     async def _left(self, row: Record, reason: str, *, unknown: bool) -> Outcome:
@@ -493,6 +490,23 @@ _REASONS = {
     Kind.PENDING: "the bank debit is processing",
     Kind.SKIPPED: "the intent was canceled at Stripe",
 }
+
+
+async def _ended(tx: Tx, row: Record, news: PaymentNews, now: datetime) -> Kind:
+    match news.state:
+        case PaymentState.SUCCEEDED:
+            await attempts.end(
+                tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id
+            )
+            return Kind.CHARGED
+        case PaymentState.PROCESSING:
+            await attempts.wait_for_debit(tx, row.id, now=now, charge_id=news.charge_id)
+            return Kind.PENDING
+        case _:
+            await attempts.end(
+                tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
+            )
+            return Kind.SKIPPED
 
 
 def outcome(

@@ -28,7 +28,6 @@ EXPIRE = "POST /v1/checkout/sessions/{id}/expire"
 EVENTS = "GET /v1/events"
 REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
-CHARGE = "GET /v1/charges/{id}"
 
 _RESERVE_S = 0.25
 # A moment missed by more than this is lost: using it late would be a burst.

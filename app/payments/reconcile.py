@@ -16,7 +16,7 @@ from sqlalchemy import and_, exists, or_, select
 
 from app.data.columns import table_of
 from app.data.coordination import Fact
-from app.data.database import Database, upsert
+from app.data.database import Database, Tx, upsert
 from app.data.invoice_payments import InvoicePayment
 from app.data.stripe_records import ChargeAttempt, StripeEvent
 from app.ledger import settlement
@@ -150,10 +150,7 @@ class Reconciliation:
             known = {row.intent_id: row.state for row in rows}
         fresh = [one for one in news if one.reversal or known.get(one.intent_id) != one.state]
         if fresh:
-            now = datetime.now(UTC)
-            async with self.database.transaction() as tx:
-                await settlement.record(tx, fresh, now=now, who="reconcile")
-                await attempts.heard(tx, fresh, now=now)
+            await self.database.decided(lambda tx: _record(tx, fresh))
         return len(fresh)
 
     async def _unfinished(self, found: Found) -> None:
@@ -187,10 +184,12 @@ class Reconciliation:
             news = [replace(told, invoice_id=told.invoice_id or invoice_id)]
         age = now - date
         wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
-        async with self.database.transaction() as tx:
-            await settlement.record(tx, news, now=now, who="reconcile")
-            await attempts.heard(tx, news, now=now)
+
+        async def book(tx: Tx) -> None:
+            await _record(tx, news)
             await settlement.check_later(tx, intent_id, now + wait if age < GIVE_UP_AFTER else None)
+
+        await self.database.decided(book)
 
     # --- orphans -----------------------------------------------------------------------------
 
@@ -204,8 +203,7 @@ class Reconciliation:
             except RequestRefused:
                 answer = await self.gateway.retrieve(intent_id)
             news = intent_news(answer.object, at=datetime.now(UTC), response=answer.body)
-            async with self.database.transaction() as tx:
-                await settlement.record(tx, [news], now=datetime.now(UTC), who="reconcile")
+            await self._book([news])
             found.orphans_canceled += news.state == PaymentState.CANCELED
             log.warning("orphan canceled", intent=intent_id, invoice=news.invoice_id)
 
@@ -249,6 +247,12 @@ class Reconciliation:
         row = {"name": CURSOR, "value": until.isoformat()}
         async with self.database.transaction() as tx:
             await upsert(tx, FACTS, [row], key=[FACTS.c.name])
+
+
+async def _record(tx: Tx, news: Sequence[PaymentNews]) -> None:
+    now = datetime.now(UTC)
+    await settlement.record(tx, news, now=now, who="reconcile")
+    await attempts.heard(tx, news, now=now)
 
 
 async def _paged(

@@ -95,7 +95,9 @@ def measured(
             found = loaded(port, count)
         if name in "ab":
             asyncio.run(checked(url, count))
-    assert found["not_200"] == 0, f"{target.name}: {found['not_200']} requests were not answered 200"
+    assert found["not_200"] == 0, (
+        f"{target.name}: {found['not_200']} requests were not answered 200"
+    )
     return found
 
 

@@ -1,11 +1,5 @@
 """The sandbox's objects have the fields and JSON types that Stripe's own mock server has."""
 
-import asyncio
-import os
-import shutil
-import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,59 +10,6 @@ from app.sandbox.server import Sandbox
 pytestmark = pytest.mark.anyio
 
 AUTH = {"Authorization": "Bearer sk_test_123"}
-
-
-async def go_bin() -> str | None:
-    if shutil.which("go") is None:
-        return None
-    asking = await asyncio.create_subprocess_exec(
-        "go", "env", "GOPATH", stdout=asyncio.subprocess.PIPE
-    )
-    out, _ = await asking.communicate()
-    binary = Path(out.decode().strip()) / "bin" / "stripe-mock"
-    return str(binary) if binary.exists() else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-async def mock_url() -> AsyncIterator[str]:
-    if given := os.environ.get("STRIPE_MOCK_URL"):
-        yield given
-        return
-    binary = shutil.which("stripe-mock") or await go_bin()
-    if binary is None:
-        pytest.skip("no stripe-mock on PATH, in GOPATH/bin, nor at STRIPE_MOCK_URL")
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        binary,
-        "-http-port",
-        str(port),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    await answering(url)
-    yield url
-    process.terminate()
-    await process.wait()
-
-
-async def answering(url: str) -> None:
-    async with asyncio.timeout(10), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"{url}/v1/balance", headers=AUTH) as answer:
-                    assert answer.status == 200
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.02)
-
-
 INTENT = "amount=1000&currency=usd"
 SESSION = (
     "mode=payment&success_url=https://example.com&line_items[0][price_data][currency]=usd"
@@ -165,14 +106,14 @@ async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS, ids=lambda part: str(part)[:60])
 async def test_an_object_has_the_fields_and_types_of_stripe_mocks(
-    sandbox, url, mock_url, ids, method, path, body
+    sandbox, url, stripe_mock_url, ids, method, path, body
 ):
     if "search" in path:
         sandbox.clock.advance(3600)
     path, body = path.format(**ids), body.format(**ids)
 
     ours = await asked(url, method, path, body)
-    theirs = await asked(mock_url, method, path, body)
+    theirs = await asked(stripe_mock_url, method, path, body)
 
     assert ours["object"] == theirs["object"]
     same_shape(path, ours, theirs)

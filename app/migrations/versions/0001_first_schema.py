@@ -165,6 +165,7 @@ def upgrade() -> None:
         sa.Column("stripe_customer_id", sa.Text(), nullable=True),
         sa.Column("stripe_payment_method_id", sa.Text(), nullable=True),
         sa.Column("stripe_payment_method_name", sa.Text(), nullable=True),
+        sa.Column("stripe_saved_method_id", sa.Text(), nullable=True),
         sa.Column("date_created", columns.Instant(), nullable=True),
         sa.Column("last_modified", columns.Instant(), nullable=True),
         sa.Column("extra", columns.Json(), nullable=True),
