@@ -209,7 +209,7 @@ def merged(known: Payment, news: PaymentNews) -> Payment:
     if news.state is None:
         return replace(linked, amount=_amount(known, PaymentState.CREATED, news.amount))
     if not _stands(known, news.state, news.at):
-        return linked
+        return _completed(linked, news) if news.state == known.state else linked
     return replace(
         linked,
         state=news.state,
@@ -218,6 +218,18 @@ def merged(known: Payment, news: PaymentNews) -> Payment:
         charge_id=news.charge_id or known.charge_id,
         reason=news.reason,
         event_id=news.event_id or known.event_id,
+    )
+
+
+def _completed(payment: Payment, news: PaymentNews) -> Payment:
+    """The same state told again: what the first report left open, and when it really came about."""
+    ended = payment.state in FINAL
+    return replace(
+        payment,
+        state_at=min(payment.state_at, news.at) if ended else payment.state_at,
+        charge_id=payment.charge_id or news.charge_id,
+        reason=payment.reason or news.reason,
+        event_id=payment.event_id or news.event_id,
     )
 
 
