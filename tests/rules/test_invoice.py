@@ -1,0 +1,100 @@
+"""What an invoice comes to, and what is left to pay."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, strategies as st
+
+from app.rules import money
+from app.rules.invoice import Line, PaymentStatus, balance, totals
+
+UNPAID, PART, PAID = PaymentStatus.UNPAID, PaymentStatus.PART_PAID, PaymentStatus.PAID
+
+
+@pytest.mark.parametrize(
+    ("total", "counted", "paid", "remaining", "status"),
+    [
+        ("120", [], "0", "120", UNPAID),
+        ("120", ["0"], "0", "120", UNPAID),
+        ("120", ["0.01"], "0.01", "119.99", PART),
+        ("120", ["119.99"], "119.99", "0.01", PART),
+        ("120", ["120"], "120", "0", PAID),
+        ("120", ["60", "60"], "120", "0", PAID),
+        ("120", ["120", "120"], "240", "0", PAID),
+        ("5000", ["4999"], "4999", "1", PART),
+        ("12.340", ["12.330"], "12.330", "0.010", PART),
+        ("0", [], "0", "0", UNPAID),
+        ("0", ["5"], "5", "0", PAID),
+        ("-20", [], "0", "0", UNPAID),
+        ("-20", ["5"], "5", "0", PAID),
+        ("9999999999.99", ["9999999999.98"], "9999999999.98", "0.01", PART),
+    ],
+)
+def test_an_invoice_is_paid_once_what_counts_covers_its_total(
+    total: str, counted: list[str], paid: str, remaining: str, status: PaymentStatus
+) -> None:
+    found = balance(Decimal(total), [Decimal(one) for one in counted])
+
+    assert (found.paid, found.remaining, found.status) == (
+        Decimal(paid), Decimal(remaining), status,
+    )  # fmt: skip
+
+
+def line(
+    price: str, quantity: str = "1", discount: str = "0", tax: str = "0", counts: bool = True
+) -> Line:
+    return Line(Decimal(quantity), Decimal(price), Decimal(discount), Decimal(tax), counts)
+
+
+@pytest.mark.parametrize(
+    ("lines", "currency", "net", "tax"),
+    [
+        ([], "usd", "0", "0"),
+        ([line("100", tax="20")], "usd", "100", "20"),
+        ([line("10", "3")], "usd", "30", "0"),
+        ([line("100", discount="100", tax="20")], "usd", "0", "0"),
+        ([line("100", discount="12.5")], "usd", "87.50", "0"),
+        ([line("100", "-1", tax="20")], "usd", "-100", "-20"),
+        # Exact until the document: three thirds of a cent are a cent.
+        ([line("0.333333")] * 3, "usd", "1.00", "0"),
+        ([line("0.005")], "usd", "0.01", "0"),
+        ([line("0.0049")], "usd", "0.00", "0"),
+        # The tax of each rate is rounded once, not of each line.
+        ([line("0.03", tax="19")] * 10, "usd", "0.30", "0.06"),
+        ([line("0.05", tax="10"), line("0.05", tax="5")], "usd", "0.10", "0.01"),
+        ([line("99", counts=False), line("1")], "usd", "1", "0"),
+        ([line("100.4", tax="10")], "jpy", "100", "10"),
+        ([line("100.5")], "jpy", "101", "0"),
+        ([line("12.5", tax="20")], "isk", "13", "3"),
+        ([line("1.2345", tax="5")], "kwd", "1.23", "0.06"),
+    ],
+)
+def test_lines_stay_exact_and_the_document_is_rounded_once(
+    lines: list[Line], currency: str, net: str, tax: str
+) -> None:
+    found = totals(lines, currency)
+
+    assert (found.net, found.tax) == (Decimal(net), Decimal(tax))
+    assert found.gross == Decimal(net) + Decimal(tax)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Line,
+            st.decimals(-100, 100, places=3),
+            st.decimals(0, 10_000, places=4),
+            st.decimals(0, 100, places=2),
+            st.sampled_from([Decimal(0), Decimal("7"), Decimal("19"), Decimal("20.5")]),
+            st.booleans(),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["usd", "jpy", "isk", "kwd"]),
+)
+def test_every_total_is_an_amount_that_stripe_takes(lines: list[Line], currency: str) -> None:
+    found = totals(lines, currency)
+
+    for amount in (found.net, found.tax, found.gross):
+        money.to_minor(amount, currency)
+    assert totals(list(reversed(lines)), currency) == found
