@@ -394,6 +394,26 @@ async def test_a_page_whose_debit_failed_does_not_keep_an_invoice_from_being_cha
     assert one.sandbox.ledger.double_charges() == {}
 
 
+async def test_a_page_paid_at_the_second_try_is_not_taken_for_the_failed_first(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, _ = nodes
+    client = await one.a_client()
+    (row,) = await one.rows(CLIENTS, CLIENTS.c.id == client)
+    invoice = await one.an_invoice(client=client)
+    one.sandbox.add_endpoint(f"{one.url}/stripe/webhook", [SECRET], mode="held")
+    one.sandbox.clock.advance(10)  # Stripe's clock may be ahead of ours
+    session = a_page(one.sandbox, row.stripe_customer_id, invoice, "metadata")
+    one.sandbox.complete_checkout(session, "pm_card_chargeDeclined")
+    one.sandbox.complete_checkout(session, "pm_usBankAccount")
+    await one.sandbox.deliver(copies=2, seed=1)
+
+    report = await one.autopay()
+
+    assert report["charged"] == []
+    assert one.sandbox.ledger.charges() == []
+
+
 def a_page(sandbox: Sandbox, customer: str, invoice: int, by: str) -> str:
     named: dict[str, Any] = (
         {"metadata": {"invoice_id": str(invoice)}} if by == "metadata" else {by: str(invoice)}

@@ -257,7 +257,7 @@ class Charger:
                 await self._booked(row, reference(session.get("payment_intent")))
 
     async def _booked(self, row: Record, intent_id: str | None) -> None:
-        """What the customer has paid counts before the last look, though nobody told us."""
+        """What the customer has paid counts, though nobody told us; then this is no longer due."""
         if intent_id is None or await self._has_settled(intent_id):
             return
         answer = await self._asked(intent_id)
@@ -265,8 +265,12 @@ class Charger:
             intent_news(answer.object, at=_now().replace(microsecond=0), response=answer.body),
             invoice_id=row.invoice_id,
         )
-        async with self.database.transaction() as tx:
-            await settlement.record(tx, [news], now=_now(), who="autopay")
+        await self.database.decided(
+            lambda tx: settlement.record(tx, [news], now=_now(), who="autopay")
+        )
+        # Asked this moment, it weighs more than an event whose time may seem later.
+        if news.state in (PaymentState.SUCCEEDED, PaymentState.PROCESSING):
+            raise NoLongerDue("a Checkout Session for it has been paid")
 
     async def _has_settled(self, intent_id: str) -> bool:
         async with self.database.snapshot() as tx:
