@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.data import schema
@@ -52,14 +51,30 @@ def check_key(settings: Settings) -> None:
         )
 
 
+class Front:
+    """Stripe's deliveries go straight to the webhook, everything else through the application."""
+
+    def __init__(self, receiver: Webhook, app: ASGIApp) -> None:
+        self._receiver = receiver
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_delivery = scope["type"] == "http" and scope["path"] in webhook.PATHS
+        if is_delivery and scope["method"] == "POST":
+            await self._receiver(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 @contextlib.asynccontextmanager
-async def web(settings: Settings) -> AsyncIterator[Starlette]:
+async def web(settings: Settings) -> AsyncIterator[ASGIApp]:
     """The whole web application, ready to be served."""
     async with opened(settings) as (database, installation):
         inbox = Inbox(database, installation)
         try:
-            routes = webhook.routes(Webhook(settings, inbox))
-            yield create_app(settings, database, extra_routes=routes)
+            receiver = Webhook(settings, inbox)
+            app = create_app(settings, database, extra_routes=webhook.routes(receiver))
+            yield Front(receiver, app)
         finally:
             await inbox.close()
 
@@ -137,6 +152,7 @@ def config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvi
         lifespan="on",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing of ours asks who the client is
         server_header=False,
         date_header=False,
         backlog=BACKLOG,

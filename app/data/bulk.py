@@ -1,23 +1,27 @@
-"""Statements for many rows at once, compiled once per engine and always of the same text.
+"""The fast lane: statements of one text each, compiled once, given straight to the driver.
 
-SQLAlchemy writes a new text for every number of values, and works out every parameter of every row
-by its name; on the way of a webhook that costs more than the database does. `any_of` and `Bulk`
-have one text whatever the number, so that PostgreSQL prepares it once, and rows become tuples.
+On the way of a webhook SQLAlchemy's work per statement costs several times what the database's own
+does: it writes a text for every number of values, names every parameter of every row, and crosses
+into a greenlet each time. Here a statement is written with SQLAlchemy, compiled once per engine,
+and from then on the driver of the open transaction runs it with plain tuples. Outside the few
+statements that every event needs, plain SQLAlchemy is right.
 """
 
+import sqlite3
+from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Dialect, Text, bindparam
+from sqlalchemy import BigInteger, Boolean, Dialect, Select, Table, Text, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.data.database import LostRace, Tx
+from app.data.database import LostRace, Tx, is_duplicate
 
 
 class _Listed(TypeDecorator[Any]):
@@ -78,36 +82,179 @@ Row = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
 
 
-class Bulk:
-    """One INSERT or UPDATE, run for many rows. Every row names the same columns."""
+class Query:
+    """A SELECT on the fast lane. Its rows have the selected columns as attributes.
 
-    def __init__(self, statement: Any, names: Sequence[str] | None = None) -> None:
+    Every value of the statement is either written out in it or given to `all` by name.
+    """
+
+    def __init__(self, statement: Select[Any]) -> None:
         self._statement = statement
-        self._names = names
-        self._compiled: dict[str, tuple[str, list[tuple[str, _Convert | None]]]] = {}
+        self._made: dict[str, _Compiled] = {}
+
+    async def all(self, tx: Tx, **given: Any) -> list[Any]:
+        made = self._made.get(tx.dialect.name)
+        if made is None:
+            made = self._made[tx.dialect.name] = _Compiled(self._statement, tx.dialect)
+        found = await _fetched(tx, made.text, made.parameters(given))
+        return [made.row(one) for one in found]
+
+
+class _Compiled:
+    """A statement's text for one engine, with what turns values into it and rows out of it."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self.text = str(compiled)
+        self._order = [(name, _bound(compiled, name, dialect)) for name in compiled.positiontup]
+        columns = list(statement.selected_columns)
+        kinds = (one.type.dialect_impl(dialect) for one in columns)
+        self._converts = [kind.result_processor(dialect, None) for kind in kinds]
+        self._row: Any = namedtuple("Found", [one.key for one in columns])  # type: ignore[misc]
+
+    def parameters(self, given: Mapping[str, Any]) -> list[Any]:
+        return [
+            given[name] if convert is None else convert(given[name])
+            for name, convert in self._order
+        ]
+
+    def row(self, found: Sequence[Any]) -> Any:
+        return self._row._make(
+            value if convert is None else convert(value)
+            for value, convert in zip(found, self._converts, strict=True)
+        )
+
+
+def _bound(compiled: Any, name: str, dialect: Dialect) -> _Convert | None:
+    kind = compiled.binds[name].type.dialect_impl(dialect)
+    convert: _Convert | None = kind.bind_processor(dialect)
+    return convert
+
+
+class Bulk:
+    """One statement for many rows, each of which has the same columns.
+
+    SQLite runs it row by row inside the process; PostgreSQL gets one array a column, once.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._table = table
+        self._columns = [table.c[name] for name in names]
+        self._made: dict[str, tuple[str, list[tuple[str, _Convert | None]]]] = {}
 
     async def run(self, tx: Tx, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        made = self._compiled.get(tx.dialect.name)
+        made = self._made.get(tx.dialect.name)
         if made is None:
-            made = self._compiled[tx.dialect.name] = self._made(tx.dialect)
-        sql, columns = made
-        tuples = [
-            tuple(
-                [row[name] if convert is None else convert(row[name]) for name, convert in columns]
-            )
-            for row in rows
-        ]
+            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
+        text, columns = made
         try:
-            await tx.exec_driver_sql(sql, tuples)
-        except IntegrityError as error:
+            if tx.dialect.name == "sqlite":
+                _sqlite(tx).executemany(text, [_tuple(row, columns) for row in rows])
+            else:
+                await _fetched(tx, text, [_list(rows, *one) for one in columns])
+        except Exception as error:
+            if not is_duplicate(error):
+                raise
             # Whoever inserts here has looked before; so somebody else was quicker since.
             raise LostRace from error
 
-    def _made(self, dialect: Dialect) -> tuple[str, list[tuple[str, _Convert | None]]]:
-        compiled = self._statement.compile(dialect=dialect, column_keys=self._names)
-        names = compiled.positiontup
-        kinds = [compiled.binds[name].type.dialect_impl(dialect) for name in names]
-        converts = [kind.bind_processor(dialect) for kind in kinds]
-        return str(compiled), list(zip(names, converts, strict=True))
+    def _compiled(self, dialect: Dialect) -> tuple[str, list[tuple[str, _Convert | None]]]:
+        text = self._by_row() if dialect.name == "sqlite" else self._by_column(dialect)
+        return text, [
+            (one.name, one.type.dialect_impl(dialect).bind_processor(dialect))
+            for one in self._columns
+        ]
+
+    def _by_row(self) -> str:
+        raise NotImplementedError
+
+    def _by_column(self, dialect: Dialect) -> str:
+        raise NotImplementedError
+
+    def _unnested(self, dialect: Dialect) -> str:
+        kinds = (one.type.dialect_impl(dialect).compile(dialect) for one in self._columns)
+        return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=1))
+
+
+class BulkInsert(Bulk):
+    """Inserts rows whose keys the caller found to be new; LostRace when one is not any more."""
+
+    def _by_row(self) -> str:
+        marks = ", ".join("?" for _ in self._columns)
+        return f"INSERT INTO {self._table.name} ({self._names}) VALUES ({marks})"  # noqa: S608
+
+    def _by_column(self, dialect: Dialect) -> str:
+        return (
+            f"INSERT INTO {self._table.name} ({self._names}) "  # noqa: S608  names of our own
+            f"SELECT * FROM unnest({self._unnested(dialect)})"
+        )
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(f'"{one.name}"' for one in self._columns)
+
+
+class BulkUpdate(Bulk):
+    """Overwrites columns of the rows that a key names; every row gives the key and all columns."""
+
+    def __init__(self, table: Table, key: str, names: Sequence[str]) -> None:
+        super().__init__(table, [*names, key])
+        self._key = key
+        self._set = names
+
+    def _by_row(self) -> str:
+        settings = ", ".join(f'"{name}" = ?' for name in self._set)
+        return f"UPDATE {self._table.name} SET {settings} WHERE {self._key} = ?"  # noqa: S608
+
+    def _by_column(self, dialect: Dialect) -> str:
+        settings = ", ".join(f'"{name}" = given."{name}"' for name in self._set)
+        names = ", ".join(f'"{one.name}"' for one in self._columns)
+        return (
+            f"UPDATE {self._table.name} AS old SET {settings} "  # noqa: S608  names of our own
+            f"FROM unnest({self._unnested(dialect)}) AS given ({names}) "
+            f"WHERE old.{self._key} = given.{self._key}"
+        )
+
+
+def _tuple(row: Row, converts: Sequence[tuple[str, _Convert | None]]) -> tuple[Any, ...]:
+    return tuple([row[name] if made is None else made(row[name]) for name, made in converts])
+
+
+def _list(rows: Sequence[Row], name: str, convert: _Convert | None) -> list[Any]:
+    if convert is None:
+        return [row[name] for row in rows]
+    return [convert(row[name]) for row in rows]
+
+
+# --- the driver of the open transaction --------------------------------------------------------
+
+
+def _driver(tx: Tx) -> Any:
+    connection = tx.sync_connection
+    assert connection is not None, "a transaction is open"
+    return connection.connection.driver_connection
+
+
+def _sqlite(tx: Tx) -> sqlite3.Connection:
+    driver: sqlite3.Connection = _driver(tx)._conn
+    return driver
+
+
+async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a statement. On SQLite the transaction has the database to itself: no waiting."""
+    if tx.dialect.name == "sqlite":
+        return _sqlite(tx).execute(text, parameters).fetchall()
+    driver = _driver(tx)
+    if not driver.is_in_transaction():
+        await tx.exec_driver_sql("SELECT 1")  # SQLAlchemy begins with its first statement
+    prepared = _prepared.setdefault(driver, {})
+    if text not in prepared:
+        prepared[text] = await driver.prepare(text)
+    rows: Sequence[Any] = await prepared[text].fetch(*parameters)
+    return rows
+
+
+# What each PostgreSQL connection has prepared; goes with the connection.
+_prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()

@@ -1,7 +1,9 @@
 """Column types that keep money exact and instants unambiguous, and the base of every table."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
@@ -22,11 +24,13 @@ class Exact(TypeDecorator[Decimal]):
     impl = BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
-        return None if value is None else scaled(value)
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], int | None]:
+        return _scaled_or_none
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value).scaleb(-DECIMALS)
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[int | None], Decimal | None]:
+        return _unscaled_or_none
 
     @property
     def python_type(self) -> type[Decimal]:
@@ -55,22 +59,13 @@ class Instant(TypeDecorator[datetime]):
             return dialect.type_descriptor(String(27))
         return dialect.type_descriptor(DateTime(timezone=True))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        if value is None:
-            return None
-        assert value.tzinfo is not None, "an instant without a time zone is ambiguous"
-        if dialect.name == "sqlite":
-            moment = value if value.tzinfo is UTC else value.astimezone(UTC)
-            return moment.isoformat(timespec="microseconds")[:26] + "Z"
-        return value
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
+        return _sortable if dialect.name == "sqlite" else _aware
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if isinstance(value, str):
-            return datetime.fromisoformat(value)
-        assert isinstance(value, datetime)
-        return value.astimezone(UTC)
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], datetime | None]:
+        return _parsed if dialect.name == "sqlite" else _in_utc
 
     @property
     def python_type(self) -> type[datetime]:
@@ -92,6 +87,44 @@ class Json(TypeDecorator[Any]):
     @property
     def python_type(self) -> type[Any]:
         return object
+
+
+# The same few amounts and moments are written and read many times over; what follows remembers
+# them. Our types hand these functions out themselves, for TypeDecorator's own layers cost more.
+_REMEMBERED = 4096
+
+
+@lru_cache(_REMEMBERED)
+def _scaled_or_none(value: Decimal | None) -> int | None:
+    return None if value is None else scaled(value)
+
+
+@lru_cache(_REMEMBERED)
+def _unscaled_or_none(value: int | None) -> Decimal | None:
+    return None if value is None else Decimal(value).scaleb(-DECIMALS)
+
+
+@lru_cache(_REMEMBERED)
+def _sortable(value: datetime | None) -> str | None:
+    if value is None:
+        return None
+    assert value.tzinfo is not None, "an instant without a time zone is ambiguous"
+    moment = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    assert value is None or value.tzinfo is not None, "an instant without a time zone is ambiguous"
+    return value
+
+
+@lru_cache(_REMEMBERED)
+def _parsed(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC)
 
 
 # SQLite gives row ids of its own only to INTEGER, PostgreSQL needs BIGINT to hold as many.

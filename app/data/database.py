@@ -50,6 +50,7 @@ RACES_MAX = 5
 WAIT_S = 4.0
 READERS = 4
 POSTGRES_CONNECTIONS = 10
+POSTGRES_WRITERS = 3
 _LOCK_POLL_S = 0.002
 # SQLSTATE classes that blame the statement or its values. All others blame the place.
 _OUR_FAULT = ("22", "23", "42")
@@ -62,6 +63,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = normalized(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # How many transactions of one process may write at once without waiting for each other.
+        self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
         if self.is_sqlite:
             self._turns: _Turns | None = _Turns(_file(self.url))
             self._writer = _sqlite_engine(self.url, writes=True)
@@ -175,6 +178,18 @@ def normalized(url: str) -> URL:
             )
 
 
+def is_duplicate(error: BaseException) -> bool:
+    """Whether a unique key was there already, as either driver says it."""
+    return (
+        _sqlstate(error) == "23505"
+        or getattr(error, "sqlite_errorname", "") in _SQLITE_DUPLICATE
+        or getattr(getattr(error, "orig", None), "sqlite_errorname", "") in _SQLITE_DUPLICATE
+    )
+
+
+_SQLITE_DUPLICATE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+
+
 def is_worth_retrying(error: BaseException) -> bool:
     """Whether the transaction lost a race that the database itself broke up."""
     return isinstance(error, LostRace) or _sqlstate(error) in _TRY_AGAIN
@@ -185,20 +200,25 @@ async def _explained() -> AsyncIterator[None]:
     """Turns a failure of the place into DatabaseUnavailable; our own faults pass as they are."""
     try:
         yield
-    except (IntegrityError, DataError, ProgrammingError):
+    except (IntegrityError, DataError, ProgrammingError, sqlite3.IntegrityError):
         raise
-    except DBAPIError as error:
-        if is_worth_retrying(error) or (_sqlstate(error) or "").startswith(_OUR_FAULT):
+    except (PoolTimeout, TimeoutError, OSError, sqlite3.Error) as error:
+        raise DatabaseUnavailable(_reason(error)) from error
+    except Exception as error:
+        if not _is_of_the_place(error):
             raise
-        raise DatabaseUnavailable(_reason(error.orig or error)) from error
-    except (PoolTimeout, TimeoutError, OSError) as error:
-        raise DatabaseUnavailable(_reason(error)) from error
-    except sqlite3.Error as error:
-        raise DatabaseUnavailable(_reason(error)) from error
+        raise DatabaseUnavailable(_reason(getattr(error, "orig", None) or error)) from error
+
+
+def _is_of_the_place(error: Exception) -> bool:
+    """Whether the database, not our statement, is at fault: wrapped, or as asyncpg says it."""
+    if is_worth_retrying(error) or (_sqlstate(error) or "").startswith(_OUR_FAULT):
+        return False
+    return isinstance(error, DBAPIError) or type(error).__module__.startswith("asyncpg")
 
 
 def _sqlstate(error: BaseException) -> str | None:
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
+    return getattr(getattr(error, "orig", error), "sqlstate", None)
 
 
 def _reason(error: BaseException) -> str:
@@ -260,7 +280,7 @@ def _postgres_engine(url: URL) -> AsyncEngine:
         )
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "PostgreSQL needs one more package: pip install 'paydue[postgres]'"
+            "PostgreSQL needs one more package: pip install '.[postgres]'"
         ) from None
 
 

@@ -42,9 +42,7 @@ class InvoicePayment(Row):
     # The API's answer to our own charge. Without one, the object of the event below is shown.
     intent_response: Mapped[str | None] = mapped_column(info=READ_ONLY)
     # The event whose news stands; its raw body is shown as `webhook_payload`.
-    webhook_event_id: Mapped[str | None] = mapped_column(
-        ForeignKey("stripe_event.event_id"), info=HIDDEN
-    )
+    webhook_event_id: Mapped[str | None] = mapped_column(info=HIDDEN)
     webhook_received_date: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     currency_iso: Mapped[str] = mapped_column(default="usd", info=HIDDEN)
     state: Mapped[int] = mapped_column(default=5, info=HIDDEN)

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import insert
-
-from app.data.bulk import Bulk
+from app.data.bulk import BulkInsert
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoices import InvoiceChange
@@ -45,8 +43,8 @@ async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -
     await _INSERT.run(tx, rows)
 
 
-_INSERT = Bulk(
-    insert(CHANGES),
+_INSERT = BulkInsert(
+    CHANGES,
     ["invoice_id", "invoice_line_id", "type_id", "field_id", "field_name", "old_value",
      "new_value", "who", "datetime"],
 )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from sqlalchemy import bindparam, case, func, insert, or_, select, update
 
-from app.data.bulk import Bulk, any_of
+from app.data.bulk import BulkInsert, BulkUpdate, Query, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx, insert_once
@@ -71,9 +71,11 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
     if not news:
         return Recorded()
     intents = sorted({one.intent_id for one in news})
-    invoices = await _locked_invoices(tx, await _invoice_ids(tx, intents, news))
-    known = await _locked_payments(tx, intents)
-    _assert_locked(known.values(), invoices)
+    known = await _payments(tx, intents)
+    invoices = await _locked_invoices(tx, _invoice_ids(known.values(), news))
+    if known:  # what another node wrote between the look and the lock; a new one it would refuse
+        known = await _locked_payments(tx, intents)
+        _assert_locked(known.values(), invoices)
     back = await _reversed(tx, intents, news)
     after = _folded(known, news, back)
     refused = {one.intent_id: "no payment is known for this intent yet" for one in news}
@@ -166,15 +168,11 @@ async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
 # --- reading under locks ---------------------------------------------------------------------
 
 
-async def _invoice_ids(tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]) -> set[int]:
-    booked = await tx.scalars(_BOOKED_INVOICES, {"intents": intents})
-    return {one.invoice_id for one in news if one.invoice_id is not None} | set(booked)
+def _invoice_ids(known: Iterable[Payment], news: Iterable[PaymentNews]) -> set[int]:
+    booked = {one.invoice_id for one in known if one.invoice_id is not None}
+    return booked | {one.invoice_id for one in news if one.invoice_id is not None}
 
 
-# Statements on the way of every event are built once: building costs more than running them.
-_BOOKED_INVOICES = select(PAYMENTS.c.invoice_id).where(
-    any_of(PAYMENTS.c.intent_id, "intents"), PAYMENTS.c.invoice_id.is_not(None)
-)
 _OF_INVOICE = (
     INVOICES.c.id,
     INVOICES.c.client_id,
@@ -194,11 +192,10 @@ _OF_INVOICE = (
 async def _locked_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
     if not ids:
         return {}
-    found = await tx.execute(_LOCK_INVOICES, {"ids": sorted(ids)})
-    return {row.id: row for row in found}
+    return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
 
 
-_LOCK_INVOICES = (
+_LOCK_INVOICES = Query(
     select(*_OF_INVOICE)
     .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)
@@ -206,9 +203,12 @@ _LOCK_INVOICES = (
 )
 
 
+async def _payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
+    return {one.intent_id: _payment(one) for one in await _PAYMENTS.all(tx, intents=intents)}
+
+
 async def _locked_payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
-    found = await tx.execute(_LOCK_PAYMENTS, {"intents": intents})
-    return {row.intent_id: _payment(row) for row in found}
+    return {one.intent_id: _payment(one) for one in await _LOCK_PAYMENTS.all(tx, intents=intents)}
 
 
 _OF_PAYMENT = (
@@ -234,12 +234,9 @@ _OF_PAYMENT = (
 )
 
 
-_LOCK_PAYMENTS = (
-    select(*_OF_PAYMENT)
-    .where(any_of(PAYMENTS.c.intent_id, "intents"))
-    .order_by(PAYMENTS.c.intent_id)
-    .with_for_update()
-)
+_BY_INTENT = select(*_OF_PAYMENT).where(any_of(PAYMENTS.c.intent_id, "intents"))
+_PAYMENTS = Query(_BY_INTENT)
+_LOCK_PAYMENTS = Query(_BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update())
 
 
 def _payment(row: Record) -> Payment:
@@ -277,7 +274,7 @@ async def _reversed(
     tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
 ) -> dict[str, Reversed]:
     """What went back of each intent in all, with this batch's reports written down."""
-    found = await tx.execute(_LOCK_REVERSALS, {"intents": intents})
+    found = await _LOCK_REVERSALS.all(tx, intents=intents)
     known = {
         row.id: (row.intent_id, Reversal(row.id, ReversalKind(row.kind), row.amount, row.status))
         for row in found
@@ -295,7 +292,7 @@ async def _reversed(
     return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
 
 
-_LOCK_REVERSALS = (
+_LOCK_REVERSALS = Query(
     select(REVERSALS)
     .where(any_of(REVERSALS.c.intent_id, "intents"))
     .order_by(REVERSALS.c.id)
@@ -319,7 +316,7 @@ async def _write_reversals(
         if len(await insert_once(tx, REVERSALS, new, key=key, returning=key)) < len(new):
             raise LostRace
     changed = [
-        {"b_id": one.id, "b_amount": one.amount, "b_status": one.status}
+        {"id": one.id, "b_amount": one.amount, "b_status": one.status}
         for key_, (_, one) in after.items()
         if key_ in known and known[key_][1] != one
     ]
@@ -390,7 +387,7 @@ async def _write_payments(
     new = [_columns(after[intent], now) for intent in sorted(after.keys() - known.keys())]
     await _INSERT_PAYMENTS.run(tx, new)
     changed = [
-        {f"b_{name}": value for name, value in _columns(payment, now).items()}
+        _columns(payment, now)
         for intent, payment in sorted(after.items())
         if intent in known and known[intent] != payment
     ]
@@ -435,17 +432,11 @@ STRIPE_METHOD = 1
 STRIPE_MODULE = 1
 
 _WRITTEN = list(_columns(Payment("", PaymentState.CREATED, LONG_AGO, _ZERO, ""), LONG_AGO))
-_INSERT_PAYMENTS = Bulk(insert(PAYMENTS), _WRITTEN)
-_UPDATE_PAYMENTS = Bulk(
-    update(PAYMENTS)
-    .where(PAYMENTS.c.intent_id == bindparam("b_intent_id"))
-    .values(
-        {
-            name: bindparam(f"b_{name}", type_=PAYMENTS.c[name].type)
-            for name in _WRITTEN
-            if name not in {"intent_id", "type", "posted"}
-        }
-    ),
+_INSERT_PAYMENTS = BulkInsert(PAYMENTS, _WRITTEN)
+_UPDATE_PAYMENTS = BulkUpdate(
+    PAYMENTS,
+    "intent_id",
+    [name for name in _WRITTEN if name not in {"intent_id", "type", "posted"}],
 )
 
 
@@ -536,30 +527,29 @@ PAID = balance(Decimal(1), (Decimal(1),)).status
 
 def _owed_columns(invoice: Record, owed: Balance, delta: _Delta, now: datetime) -> dict[str, Any]:
     return {
-        "b_id": invoice.id,
-        "b_amountpaid": owed.paid,
-        "b_amountdue": owed.remaining,
-        "b_paymentstatus": owed.status,
-        "b_payments_pending": invoice.payments_pending + delta.pending,
-        "b_payments_reversed": invoice.payments_reversed + delta.reversed,
-        "b_datepaid": (invoice.datepaid or now) if owed.status == PAID else None,
-        "b_last_modified": now,
+        "id": invoice.id,
+        "amountpaid": owed.paid,
+        "amountdue": owed.remaining,
+        "paymentstatus": owed.status,
+        "payments_pending": invoice.payments_pending + delta.pending,
+        "payments_reversed": invoice.payments_reversed + delta.reversed,
+        "datepaid": (invoice.datepaid or now) if owed.status == PAID else None,
+        "last_modified": now,
     }
 
 
-_OWED = (
-    "amountpaid",
-    "amountdue",
-    "paymentstatus",
-    "payments_pending",
-    "payments_reversed",
-    "datepaid",
-    "last_modified",
-)
-_UPDATE_INVOICES = Bulk(
-    update(INVOICES)
-    .where(INVOICES.c.id == bindparam("b_id"))
-    .values({name: bindparam(f"b_{name}", type_=INVOICES.c[name].type) for name in _OWED})
+_UPDATE_INVOICES = BulkUpdate(
+    INVOICES,
+    "id",
+    [
+        "amountpaid",
+        "amountdue",
+        "paymentstatus",
+        "payments_pending",
+        "payments_reversed",
+        "datepaid",
+        "last_modified",
+    ],
 )
 
 

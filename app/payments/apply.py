@@ -127,7 +127,7 @@ def news_of(event: Mapping[str, Any], *, installation: str) -> Sequence[News] | 
 def _named_by_key(event: Mapping[str, Any], news: News, installation: str) -> News:
     """Our own idempotency key names the invoice too, even where the metadata was lost."""
     request = event.get("request")
-    if isinstance(news, MethodNews) or not isinstance(request, Mapping):
+    if isinstance(news, MethodNews) or not isinstance(request, dict):
         return news
     key = parsed_key(request.get("idempotency_key"))
     if key is None or key.installation != installation or news.invoice_id is not None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, literal_column, or_, select, update
 
-from app.data.bulk import any_of
+from app.data.bulk import Query, any_of
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
 from app.data.database import Record, Tx, insert_once
@@ -21,6 +21,8 @@ from app.rules.payment import PaymentNews, PaymentState
 from app.rules.retry import Decline
 
 ATTEMPTS = table_of(ChargeAttempt)
+# Written out, not bound: the partial indexes on unresolved attempts are chosen only for literals.
+IS_UNRESOLVED = ATTEMPTS.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
 TURNS = table_of(CustomerTurn)
 
 # Longer than one call to Stripe may take, short enough that a crash delays nobody by a minute.
@@ -61,13 +63,13 @@ async def heard(tx: Tx, news: Sequence[PaymentNews], *, now: datetime) -> None:
 async def _unresolved_of(tx: Tx, reports: Sequence[PaymentNews]) -> Sequence[Record]:
     intents = list({one.intent_id for one in reports})
     invoices = list({one.invoice_id for one in reports if one.attempt and one.invoice_id})
-    return (await tx.execute(_UNRESOLVED, {"intents": intents, "invoices": invoices})).all()
+    return await _UNRESOLVED.all(tx, intents=intents, invoices=invoices)
 
 
-_UNRESOLVED = (
+_UNRESOLVED = Query(
     select(ATTEMPTS)
     .where(
-        ATTEMPTS.c.state.in_(UNRESOLVED),
+        IS_UNRESOLVED,
         or_(
             any_of(ATTEMPTS.c.intent_id, "intents"),
             and_(any_of(ATTEMPTS.c.invoice_id, "invoices"), ATTEMPTS.c.intent_id.is_(None)),
@@ -146,7 +148,7 @@ async def leased(
     """Change an attempt and renew our lease on it."""
     found = await tx.execute(
         update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == attempt_id, ATTEMPTS.c.state.in_(UNRESOLVED))
+        .where(ATTEMPTS.c.id == attempt_id, IS_UNRESOLVED)
         .values(lease_token=holder.token, lease_until=now + LEASE, check_at=now + LEASE, **values)
         .returning(*ATTEMPTS.c)
     )
@@ -270,7 +272,7 @@ async def give_back(tx: Tx, holder: Holder, *, now: datetime) -> int:
     """A run that stops lets go of all it holds; answers of how many."""
     found = await tx.execute(
         update(ATTEMPTS)
-        .where(ATTEMPTS.c.lease_token == holder.token, ATTEMPTS.c.state.in_(UNRESOLVED),
+        .where(ATTEMPTS.c.lease_token == holder.token, IS_UNRESOLVED,
                ATTEMPTS.c.lease_until.is_not(None))
         .values(lease_until=None, check_at=now)
     )  # fmt: skip
@@ -280,9 +282,7 @@ async def give_back(tx: Tx, holder: Holder, *, now: datetime) -> int:
 
 async def _set(tx: Tx, attempt_id: int, **values: Any) -> None:
     await tx.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == attempt_id, ATTEMPTS.c.state.in_(UNRESOLVED))
-        .values(**values)
+        update(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id, IS_UNRESOLVED).values(**values)
     )
 
 
@@ -300,7 +300,7 @@ async def to_ask(tx: Tx, *, now: datetime, whenever: bool, after: int = 0) -> Se
         due = or_(due, ATTEMPTS.c.state != AttemptState.PROCESSING)
     found = await tx.execute(
         select(ATTEMPTS.c.id, ATTEMPTS.c.invoice_id)
-        .where(ATTEMPTS.c.state.in_(UNRESOLVED), free, due, ATTEMPTS.c.id > after)
+        .where(IS_UNRESOLVED, free, due, ATTEMPTS.c.id > after)
         .order_by(ATTEMPTS.c.id)
         .limit(_RECOVER_PAGE)
     )

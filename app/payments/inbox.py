@@ -6,6 +6,7 @@ statements for many events, no timer, no added wait when idle.
 
 import asyncio
 import time
+from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -13,9 +14,9 @@ from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
-from app.data.bulk import Bulk, any_of
+from app.data.bulk import BulkInsert, Query, any_of
 from app.data.columns import table_of
 from app.data.database import Database, Record, Tx
 from app.data.stripe_records import EventState, StripeEvent
@@ -33,7 +34,8 @@ BATCH_MAX = 256
 # Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
 WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does.
-ANSWER_S = 4.5
+ANSWER_S = 4.0
+OVERDUE_LOOK_S = 0.25
 # Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
 # more than Stripe's own redelivery.
 RETRY_AFTER = tuple(
@@ -64,36 +66,58 @@ class Inbox:
         self._database = database
         self._installation = installation
         self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
-        self._committing: asyncio.Task[None] | None = None
+        self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._committers: set[asyncio.Task[None]] = set()
 
     async def receive(self, event: Mapping[str, Any], payload: bytes, source: str) -> None:
         """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
         if len(self._waiting) >= WAITING_MAX:
             raise Unavailable("too many events are waiting for the database")
         arrival = understood(event, payload, source, installation=self._installation)
-        durable = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        durable = loop.create_future()
         self._waiting.append((arrival, durable))
-        if self._committing is None or self._committing.done():
-            self._committing = asyncio.create_task(self._commit_waiting())
-        try:
-            async with asyncio.timeout(ANSWER_S):
-                await durable
-        except TimeoutError:
-            raise DatabaseUnavailable("the database did not answer in time") from None
+        self._unanswered.append((loop.time() + ANSWER_S, durable))
+        if len(self._unanswered) == 1:
+            loop.call_later(OVERDUE_LOOK_S, self._answer_overdue, loop)
+        if len(self._committers) < self._database.writers:
+            committer = asyncio.create_task(self._commit_waiting())
+            self._committers.add(committer)
+            committer.add_done_callback(self._committers.discard)
+        await durable
+
+    def _answer_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all who wait: cheaper than one each."""
+        waiting = self._unanswered
+        while waiting and (waiting[0][1].done() or waiting[0][0] <= loop.time()):
+            _, durable = waiting.popleft()
+            if not durable.done():
+                late = DatabaseUnavailable("the database did not answer in time")
+                durable.set_exception(late)
+        if waiting:
+            loop.call_later(OVERDUE_LOOK_S, self._answer_overdue, loop)
 
     async def close(self) -> None:
         """Finish what has been accepted."""
-        if self._committing:
-            await self._committing
+        while self._committers:
+            await asyncio.wait(self._committers)
 
     async def _commit_waiting(self) -> None:
         while self._waiting:
+            await self._gathered()
             batch = [one for one in self._waiting[:BATCH_MAX] if not one[1].done()]
             del self._waiting[:BATCH_MAX]
             failure = await self._committed([arrival for arrival, _ in batch])
             for _, durable in batch:
                 if not durable.done():
                     _resolve(durable, failure)
+
+    async def _gathered(self) -> None:
+        """Let requests that are already here join: while each turn of the loop brings another."""
+        before = 0
+        while before < len(self._waiting) < BATCH_MAX:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
 
     async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
         try:
@@ -149,6 +173,8 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
             await commit(database, [one])
         return
     BATCH.observe(len(batch))
+    for state, count in Counted(outcome.state for outcome in outcomes).items():
+        RECEIVED.labels(state).inc(count)
     for outcome in outcomes:
         outcome.tell()
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
@@ -171,7 +197,6 @@ class _Outcome:
     error: str | None
 
     def tell(self) -> None:
-        RECEIVED.labels(self.state).inc()
         say = log.warning if self.state == EventState.PARKED else log.info
         known = {"intent": self.intent_id, "error": self.error}
         say(
@@ -185,7 +210,7 @@ class _Outcome:
 async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     now = datetime.now(UTC)
     arrivals = {one.event["id"]: one for one in batch}
-    known = set(await tx.scalars(_KNOWN, {"ids": list(arrivals)}))
+    known = {one.event_id for one in await _KNOWN.all(tx, ids=list(arrivals))}
     fresh = [arrivals[event_id] for event_id in sorted(arrivals.keys() - known)]
     await _INSERT.run(tx, [_row(one, now) for one in fresh])
     refused = await _applied(tx, [(one.event["id"], one.news) for one in fresh], now)
@@ -193,7 +218,7 @@ async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
 
 
-_KNOWN = select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "ids"))
+_KNOWN = Query(select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "ids")))
 
 
 def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
@@ -215,8 +240,8 @@ def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
     }
 
 
-_INSERT = Bulk(
-    insert(EVENTS),
+_INSERT = BulkInsert(
+    EVENTS,
     ["event_id", "type", "object_id", "intent_id", "created_at", "received_at", "source",
      "payload", "state", "tries", "next_try_at", "error"],
 )  # fmt: skip

@@ -9,9 +9,10 @@ from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoices import Invoice
 from app.data.stripe_records import ChargeAttempt, EventState, StripeEvent
+from app.payments.attempts import IS_UNRESOLVED
 from app.payments.due import SOMETHING_LEFT
 from app.rules import calendar
-from app.rules.attempt import UNRESOLVED, AttemptState
+from app.rules.attempt import AttemptState
 
 INVOICES = table_of(Invoice)
 ATTEMPTS = table_of(ChargeAttempt)
@@ -24,7 +25,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
     midnight = datetime.combine(today, time(), tzinfo=calendar.zone(timezone)).astimezone(UTC)
     oldest = await tx.scalar(
         select(func.min(ATTEMPTS.c.created_at)).where(
-            ATTEMPTS.c.state.in_([AttemptState.OPEN, AttemptState.UNKNOWN])
+            IS_UNRESOLVED, ATTEMPTS.c.state != AttemptState.PROCESSING
         )
     )
     return {
@@ -55,8 +56,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
 
 async def _attempts(tx: Tx, state: AttemptState) -> int:
     # Every unresolved state is named, so that the small partial index answers.
-    unresolved = ATTEMPTS.c.state.in_(UNRESOLVED)
-    return await _count(tx, select(func.count()).where(unresolved, ATTEMPTS.c.state == state))
+    return await _count(tx, select(func.count()).where(IS_UNRESOLVED, ATTEMPTS.c.state == state))
 
 
 async def _events(tx: Tx, state: EventState) -> int:

@@ -156,18 +156,18 @@ def charge_id(intent: Object) -> str | None:
 def method_name(intent: Object) -> str | None:
     """A person's words for what was charged, such as `visa 4242`, where the object tells."""
     charge = intent.get("latest_charge")
-    if not isinstance(charge, Mapping):
+    if not isinstance(charge, dict):
         charge = ((intent.get("charges") or {}).get("data") or [{}])[0]
     details = charge.get("payment_method_details")
-    if not isinstance(details, Mapping):
+    if not isinstance(details, dict):
         details = (intent.get("last_payment_error") or {}).get("payment_method")
-    return described_method(details) if isinstance(details, Mapping) else None
+    return described_method(details) if isinstance(details, dict) else None
 
 
 def described_method(method: Object) -> str | None:
     kind = method.get("type")
     details = method.get(kind) if isinstance(kind, str) else None
-    if not isinstance(kind, str) or not isinstance(details, Mapping):
+    if not isinstance(kind, str) or not isinstance(details, dict):
         return kind if isinstance(kind, str) else None
     name = details.get("brand") or details.get("bank_name") or kind
     return f"{name} {details.get('last4') or ''}".strip()
@@ -185,7 +185,7 @@ def id_of(thing: Object, field: str) -> str:
 
 def reference(value: Any) -> str | None:
     """The id that a field holds, whether the object is expanded in it or not."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("id")
     usable = isinstance(value, str) and 0 < len(value) <= _ID_MAX and value.isprintable()
     return value if usable else None
@@ -202,7 +202,7 @@ def number(value: Any) -> int | None:
 
 def metadata_number(thing: Object, name: str) -> int | None:
     metadata = thing.get("metadata")
-    return number(metadata.get(name)) if isinstance(metadata, Mapping) else None
+    return number(metadata.get(name)) if isinstance(metadata, dict) else None
 
 
 def amount_of(thing: Object, field: str, currency: str) -> Decimal:

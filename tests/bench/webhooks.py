@@ -28,6 +28,7 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 
 from app.data import schema
+from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Database
 from app.data.invoice_payments import InvoicePayment
@@ -148,10 +149,13 @@ async def prepared(url: str) -> None:
     await schema.upgrade(database)
     total = Decimal(10_000_000)
     rows = [
-        {"id": number, "invoicenumber": f"B-{number}", "total": total, "amountdue": total}
+        {"id": number, "invoicenumber": f"B-{number}", "total": total, "amountdue": total,
+         "client_id": number % 50 + 1}
         for number in range(1, load.INVOICES + 1)
-    ]
+    ]  # fmt: skip
+    clients = [{"id": number, "name": f"Client {number}"} for number in range(1, 51)]
     async with database.transaction() as tx:
+        await tx.execute(insert(table_of(Client)), clients)
         await tx.execute(insert(table_of(Invoice)), rows)
     await database.close()
 

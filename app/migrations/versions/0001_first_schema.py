@@ -389,11 +389,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["invoice_id"], ["invoice.id"], name=op.f("fk_invoice_payment_invoice_id")
         ),
-        sa.ForeignKeyConstraint(
-            ["webhook_event_id"],
-            ["stripe_event.event_id"],
-            name=op.f("fk_invoice_payment_webhook_event_id"),
-        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_payment")),
     )
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
