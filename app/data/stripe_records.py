@@ -18,6 +18,10 @@ class EventState(StrEnum):
     DEAD = "dead"  # tried often enough; a person must look
 
 
+# Part of every question for such events, and written out: SQLite then takes the small index.
+STILL_OPEN = text("state IN ('parked', 'dead')")
+
+
 class StripeEvent(Row):
     __tablename__ = "stripe_event"
 
@@ -43,8 +47,8 @@ class StripeEvent(Row):
             "ix_stripe_event_open",
             "state",
             "next_try_at",
-            sqlite_where=text("state IN ('parked', 'dead')"),
-            postgresql_where=text("state IN ('parked', 'dead')"),
+            sqlite_where=STILL_OPEN,
+            postgresql_where=STILL_OPEN,
         ),
     )
 

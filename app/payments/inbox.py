@@ -19,7 +19,7 @@ from sqlalchemy import bindparam, select, update
 from app.data.bulk import BulkInsert, Query, any_of
 from app.data.columns import table_of
 from app.data.database import Database, Record, Tx
-from app.data.stripe_records import EventState, StripeEvent
+from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import saved_methods, settlement
 from app.ledger.saved_methods import MethodNews
@@ -307,7 +307,7 @@ async def replay_due(database: Database, installation: str, now: datetime) -> Re
     async with database.snapshot() as tx:
         due = await tx.scalars(
             select(EVENTS.c.id)
-            .where(EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
+            .where(STILL_OPEN, EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
             .order_by(EVENTS.c.next_try_at)
             .limit(BATCH_MAX)
         )

@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoices import Invoice
-from app.data.stripe_records import ChargeAttempt, EventState, StripeEvent
+from app.data.stripe_records import STILL_OPEN, ChargeAttempt, EventState, StripeEvent
 from app.payments.attempts import IS_UNRESOLVED
 from app.payments.due import SOMETHING_LEFT
 from app.rules import calendar
@@ -60,7 +60,7 @@ async def _attempts(tx: Tx, state: AttemptState) -> int:
 
 
 async def _events(tx: Tx, state: EventState) -> int:
-    return await _count(tx, select(func.count()).where(EVENTS.c.state == state))
+    return await _count(tx, select(func.count()).where(STILL_OPEN, EVENTS.c.state == state))
 
 
 async def _count(tx: Tx, statement: Any) -> int:
