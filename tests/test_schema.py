@@ -1,0 +1,347 @@
+"""The schema goes up and down on both engines, is the models', and its indexes are used."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, event, func, insert, inspect, select, text
+
+from app.data import schema
+from app.data.clients import Client
+from app.data.columns import table_of
+from app.data.coordination import Fact
+from app.data.database import Database, Tx
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.errors import ConfigurationError
+from app.payments import due, inbox, lookup
+from app.payments.status import status
+
+pytestmark = pytest.mark.anyio
+
+ATTEMPTS = table_of(ChargeAttempt)
+CLIENTS = table_of(Client)
+EVENTS = table_of(StripeEvent)
+FACTS = table_of(Fact)
+INVOICES = table_of(Invoice)
+PAYMENTS = table_of(InvoicePayment)
+NOW = datetime.now(UTC)
+TODAY = date(2026, 3, 2)
+MANY = 4000
+FIVE = 5
+
+
+@pytest.fixture
+async def empty(database: Database) -> Database:
+    """A database without a schema."""
+    await schema.downgrade(database, "base")
+    return database
+
+
+# --- up and down -----------------------------------------------------------------------------
+
+
+async def test_every_revision_can_be_undone_and_made_again_with_data_in_it(
+    database: Database,
+) -> None:
+    revisions = [one.revision for one in _scripts().walk_revisions()]
+
+    for revision in revisions:
+        await _filled(database)
+        below = _scripts().get_revision(revision).down_revision
+        await schema.downgrade(database, below or "base")
+        assert await schema.revision(database) == below
+        await schema.upgrade(database)
+
+    assert await schema.revision(database) == schema.head()
+    await _filled(database)
+
+
+async def test_nothing_is_left_after_the_last_step_down(empty: Database) -> None:
+    async with empty.snapshot() as tx:
+        left = await tx.run_sync(lambda connection: inspect(connection).get_table_names())
+
+    assert set(left) <= {"alembic_version"}
+    assert await schema.revision(empty) is None
+
+
+async def test_the_migrated_schema_is_the_models(database: Database) -> None:
+    async with database.snapshot() as tx:
+        differences = await tx.run_sync(_differences)
+
+    assert differences == []
+
+
+async def test_up_again_changes_nothing(database: Database) -> None:
+    await _filled(database)
+    name = await schema.installation(database)
+
+    await schema.upgrade(database)
+
+    assert await schema.installation(database) == name
+    assert await _count(database, INVOICES) == 1
+
+
+async def test_five_nodes_that_start_at_once_upgrade_once(
+    empty: Database, database_url: str
+) -> None:
+    nodes = [Database(database_url) for _ in range(FIVE)]
+
+    await asyncio.gather(*(schema.upgrade(node) for node in nodes))
+
+    names = {await schema.installation(node) for node in nodes}
+    revisions = {await schema.revision(node) for node in nodes}
+    for node in nodes:
+        await node.close()
+    assert (len(names), revisions) == (1, {schema.head()})
+    assert await _count(empty, FACTS) == 1
+
+
+# --- the schema that is expected -------------------------------------------------------------
+
+
+async def test_an_empty_database_is_refused_with_the_mend(empty: Database) -> None:
+    with pytest.raises(ConfigurationError, match="is empty; run: paydue db upgrade"):
+        await schema.expect_current(empty)
+
+
+async def test_another_versions_schema_is_refused_with_the_mend(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+
+    with pytest.raises(ConfigurationError) as said:
+        await schema.expect_current(database)
+
+    assert f"at schema 0000, this version needs {schema.head()}" in str(said.value)
+    assert "paydue db upgrade" in str(said.value)
+
+
+async def test_the_current_schema_is_taken(database: Database) -> None:
+    await schema.expect_current(database)
+
+    assert len(await schema.installation(database)) == 8
+
+
+async def test_two_installations_have_two_names(database: Database) -> None:
+    before = await schema.installation(database)
+
+    await schema.downgrade(database, "base")
+    await schema.upgrade(database)
+
+    assert await schema.installation(database) != before
+
+
+# --- indexes ---------------------------------------------------------------------------------
+
+Ask = Callable[[Tx], Awaitable[Any]]
+
+
+async def _due(tx: Tx) -> Any:
+    return await due.page(tx, TODAY, None)
+
+
+async def _due_further(tx: Tx) -> Any:
+    return await due.page(tx, TODAY, (TODAY, 17))
+
+
+async def _story(tx: Tx) -> Any:
+    return await lookup.find(tx, "pi_17")
+
+
+async def _charge(tx: Tx) -> Any:
+    return await lookup.find(tx, "ch_17")
+
+
+async def _number(tx: Tx) -> Any:
+    return await lookup.find(tx, "INV-17")
+
+
+async def _status(tx: Tx) -> Any:
+    return await status(tx, now=NOW, timezone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("ask", "table", "index"),
+    [
+        (_due, "FROM invoice", "ix_invoice_autopay_due"),
+        (_due_further, "FROM invoice", "ix_invoice_autopay_due"),
+        (_story, "FROM invoice_payment", "uq_invoice_payment_intent_id"),
+        (_story, "FROM stripe_event", "ix_stripe_event_intent_id"),
+        (_charge, "charge_id =", "ix_invoice_payment_charge_id"),
+        (_number, "invoicenumber =", "ix_invoice_invoicenumber"),
+        (_status, "FROM stripe_event", "ix_stripe_event_open"),
+        (_status, "count(*)", "ix_invoice_autopay_due"),
+        (_status, "datepaid >=", "ix_invoice_datepaid"),
+        (_status, "FROM charge_attempt", "uq_charge_attempt_unresolved|ix_charge_attempt_check"),
+    ],
+)
+async def test_a_query_uses_the_index_that_is_made_for_it(
+    full: Database, ask: Ask, table: str, index: str
+) -> None:
+    plans = await _plans(full, ask)
+
+    asked = [plan for statement, plan in plans if table in statement]
+    assert asked
+    assert any(one in plan for plan in asked for one in index.split("|")), asked
+
+
+async def test_due_parked_events_are_found_by_their_small_index(full: Database) -> None:
+    plans = await _plans_of(full, inbox.replay_due(full, "tests", NOW - timedelta(days=1)))
+
+    ((_, plan),) = plans
+    assert "ix_stripe_event_open" in plan
+
+
+async def test_intents_to_ask_about_are_found_by_their_small_index(full: Database) -> None:
+    async def look(tx: Tx) -> Any:
+        return await tx.execute(
+            select(PAYMENTS.c.intent_id)
+            .where(PAYMENTS.c.check_at <= NOW)
+            .order_by(PAYMENTS.c.check_at)
+            .limit(100)
+        )
+
+    ((_, plan),) = await _plans(full, look)
+
+    assert "ix_invoice_payment_check" in plan
+
+
+# --- what the tests are made of --------------------------------------------------------------
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(schema._config())
+
+
+def _differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, schema.METADATA))
+
+
+async def _count(database: Database, table: Any) -> int:
+    async with database.snapshot() as tx:
+        return int(await tx.scalar(select(func.count()).select_from(table)) or 0)
+
+
+async def _filled(database: Database) -> None:
+    async with database.transaction() as tx:
+        client = await tx.scalar(
+            insert(CLIENTS).values(name="A", inactive=False).returning(CLIENTS.c.id)
+        )
+        invoice = await tx.scalar(
+            insert(INVOICES).values(_invoice(1, client_id=client)).returning(INVOICES.c.id)
+        )
+        await tx.execute(insert(EVENTS).values(_event(1)))
+        await tx.execute(insert(PAYMENTS).values(_payment(1, invoice_id=invoice)))
+
+
+@pytest.fixture
+async def full(database: Database) -> Database:
+    """So many rows, few of them open, that an engine has reason to use an index."""
+    async with database.transaction() as tx:
+        await tx.execute(insert(INVOICES), [_invoice(number) for number in range(MANY)])
+        await tx.execute(insert(EVENTS), [_event(number) for number in range(MANY)])
+        await tx.execute(insert(PAYMENTS), [_payment(number) for number in range(MANY)])
+        await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
+        if not database.is_sqlite:
+            await tx.execute(text("ANALYZE"))
+    return database
+
+
+def _is_rare(number: int) -> bool:
+    return number % 100 == 17
+
+
+def _invoice(number: int, **more: Any) -> dict[str, Any]:
+    owed = Decimal(10) if _is_rare(number) else Decimal(0)
+    return {
+        "invoicenumber": f"INV-{number}",
+        "invoice_date": NOW,
+        "duedate": TODAY - timedelta(days=number % 60),
+        "total": Decimal(10),
+        "amountdue": owed,
+        "amountpaid": 10 - owed,
+        "take_auto_payment": True,
+        "datepaid": None if owed else NOW - timedelta(hours=number),
+        "paymentstatus": 0 if owed else 2,
+        **more,
+    }
+
+
+def _event(number: int) -> dict[str, Any]:
+    return {
+        "event_id": f"evt_{number}",
+        "type": "payment_intent.succeeded",
+        "object_id": f"pi_{number}",
+        "intent_id": f"pi_{number}",
+        "created_at": NOW,
+        "received_at": NOW,
+        "source": "webhook",
+        "payload": b"{}",
+        "state": "parked" if _is_rare(number) else "applied",
+        "tries": 1,
+        "next_try_at": NOW if _is_rare(number) else None,
+    }
+
+
+def _payment(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "date": NOW,
+        "amount": Decimal(number + 1),
+        "intent_id": f"pi_{number}",
+        "charge_id": f"ch_{number}",
+        "state_at": NOW,
+        "check_at": NOW if _is_rare(number) else None,
+        **more,
+    }
+
+
+def _attempt(number: int) -> dict[str, Any]:
+    return {
+        "invoice_id": number + 1,
+        "number": 1,
+        "state": "unknown" if _is_rare(number) else "succeeded",
+        "step": "confirming" if _is_rare(number) else "ended",
+        "business_day": TODAY,
+        "amount_minor": 1000,
+        "currency": "usd",
+        "customer_id": f"cus_{number}",
+        "intent_id": f"pi_{number}",
+        "created_at": NOW,
+    }
+
+
+async def _plans(database: Database, ask: Ask) -> list[tuple[str, str]]:
+    async def asked() -> None:
+        async with database.snapshot() as tx:
+            await ask(tx)
+
+    return await _plans_of(database, asked())
+
+
+async def _plans_of(database: Database, work: Awaitable[Any]) -> list[tuple[str, str]]:
+    """Each SELECT that some work sends, with the engine's plan for it."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        if statement.startswith("SELECT"):
+            sent.append((statement, values))
+
+    engine = database._reader.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    await work
+    event.remove(engine, "before_cursor_execute", note)
+    verb = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    plans = []
+    async with database.snapshot() as tx:
+        for statement, values in sent:
+            rows = await tx.exec_driver_sql(f"{verb} {statement}", values)
+            plans.append((statement, "\n".join(str(row) for row in rows)))
+    return plans
