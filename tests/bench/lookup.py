@@ -1,0 +1,133 @@
+"""Is a payment found as fast among a million as among ten thousand?
+
+    python -m tests.bench.lookup                  both sizes on SQLite; exit 1 when broken
+    python -m tests.bench.lookup --postgres       on PostgreSQL
+
+Measured over HTTP: GET /api/InvoicePayment?intent_id=, and `paydue payment find`'s own lookup.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import aiohttp
+from sqlalchemy import insert, text
+
+from app.api.auth import create_access
+from app.data import schema
+from app.data.columns import table_of
+from app.data.database import Database
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import Invoice
+from app.payments import lookup
+from app.serving import served, web
+from tests import postgres
+from tests.harness import settings_for
+
+SIZES = (10_000, 1_000_000)
+GROWTH_MAX = 1.5
+LOOKUPS = 2_000
+CHUNK = 20_000
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--postgres", action="store_true")
+    options.add_argument("--sizes", type=int, nargs=2, default=SIZES)
+    given = options.parse_args()
+    with contextlib.ExitStack() as stack:
+        if given.postgres:
+            server = stack.enter_context(postgres.running())
+            urls = [server.create(f"bench{size}") for size in given.sizes]
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            urls = [f"sqlite:///{folder}/{size}.db" for size in given.sizes]
+        found = asyncio.run(compared(urls, given.sizes))
+    kept = True
+    for name in ("api", "find"):
+        small, large = (one[name] for one in found)
+        holds = large / small <= GROWTH_MAX
+        kept &= holds
+        print(f"{name}: p99 {small:.2f} ms at {given.sizes[0]:,}, {large:.2f} ms at "
+              f"{given.sizes[1]:,}: {large / small:.2f} times (<= {GROWTH_MAX}) "
+              f"{'kept' if holds else 'BROKEN'}")  # fmt: skip
+    sys.exit(0 if kept else 1)
+
+
+async def compared(urls: list[str], sizes: tuple[int, int]) -> list[dict[str, float]]:
+    """Both sizes measured in turn, several times, so that a slow moment meets both."""
+    for url, size in zip(urls, sizes, strict=True):
+        await filled(url, size)
+    rounds = [[await measured(url, size) for url, size in zip(urls, sizes, strict=True)]
+              for _ in range(3)]  # fmt: skip
+    return [
+        {name: sorted(one[place][name] for one in rounds)[1] for name in ("api", "find")}
+        for place in range(2)
+    ]
+
+
+async def filled(url: str, size: int) -> None:
+    database = Database(url)
+    await schema.upgrade(database)
+    now = datetime.now(UTC)
+    async with database.transaction() as tx:
+        await tx.execute(insert(table_of(Invoice)), [{"id": n} for n in range(1, 1001)])
+    for start in range(0, size, CHUNK):
+        rows = [
+            {"invoice_id": n % 1000 + 1, "date": now, "amount": Decimal(n % 5000), "state_at": now,
+             "intent_id": intent(n), "charge_id": f"ch_{n:024d}"}
+            for n in range(start, start + CHUNK)
+        ]  # fmt: skip
+        async with database.transaction() as tx:
+            await tx.execute(insert(table_of(InvoicePayment)), rows)
+    async with database.transaction() as tx:
+        await tx.execute(text("ANALYZE"))
+    await database.close()
+
+
+async def measured(url: str, size: int) -> dict[str, float]:
+    settings = settings_for(url, "http://127.0.0.1:9")
+    picks = [intent(random.Random(n).randrange(size)) for n in range(LOOKUPS)]
+    database = Database(url)
+    async with web(settings) as app, served(app) as base, aiohttp.ClientSession(base) as http:
+        async with database.transaction() as tx:
+            client_id, secret = await create_access(tx, "bench", ["all"], datetime.now(UTC))
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        async with http.post("/auth/token", data=form) as answer:
+            token = (await answer.json())["access_token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        api = [await asked(http, one) for one in picks]
+    find = []
+    async with database.snapshot() as tx:
+        for one in picks:
+            began = time.perf_counter()
+            assert len(await lookup.find(tx, one)) == 1
+            find.append(time.perf_counter() - began)
+    await database.close()
+    return {"api": p99(api), "find": p99(find)}
+
+
+async def asked(http: aiohttp.ClientSession, intent_id: str) -> float:
+    began = time.perf_counter()
+    async with http.get("/api/InvoicePayment", params={"intent_id": intent_id}) as answer:
+        (found,) = await answer.json()
+        assert found["intent_id"] == intent_id
+    return time.perf_counter() - began
+
+
+def p99(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)] * 1000
+
+
+def intent(number: int) -> str:
+    return f"pi_{number * 7919 % 10**9:024d}"
+
+
+if __name__ == "__main__":
+    main()
