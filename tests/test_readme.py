@@ -1,0 +1,78 @@
+"""README.md says what there is: every setting with its default, and only commands that exist."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic import SecretStr
+
+from app.cli import commands
+from app.cli.main import paydue
+from app.settings import Settings
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+ROW = re.compile(r"^\| `(\w+)` \| (\S+) \| (.+) \|$", re.MULTILINE)
+
+
+def _shown(default: Any) -> str:
+    match default:
+        case bool():
+            return f"`{str(default).lower()}`"
+        case time():
+            return f"`{default:%H:%M}`"
+        case float():
+            return f"`{default:g}`"
+        case SecretStr():
+            return _shown(default.get_secret_value())
+        case "":
+            return "-"
+        case _:
+            return f"`{default}`"
+
+
+def test_every_setting_is_told_with_its_default_and_meaning() -> None:
+    fields = Settings.model_fields.values()
+
+    told = ROW.findall(README)
+
+    assert told == [(one.alias, _shown(one.default), one.description) for one in fields]
+
+
+def _said() -> Iterator[str]:
+    """What README runs: lines of its blocks of commands, and commands within its sentences."""
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            for part in line.split("&&"):
+                yield part.strip()
+    yield from re.findall(r"`((?:\w+=\S+ )?paydue [^`]+)`", README)
+
+
+def _calls() -> list[list[str]]:
+    words = [shlex.split(one, comments=True) for one in _said()]
+    found = [one for one in words if one and one[0].split("/")[-1] == "paydue"]
+    return [one[1:] for one in found]
+
+
+def test_readme_shows_the_commands_that_matter() -> None:
+    shown = {call[0] for call in _calls()}
+
+    assert shown >= {"demo", "serve", "worker", "doctor", "autopay", "payment", "status", "db"}
+
+
+@pytest.mark.parametrize("call", [pytest.param(one, id=" ".join(one)) for one in _calls()])
+def test_every_command_in_readme_exists(call: list[str]) -> None:
+    commands.add_all()
+    command: click.Command = paydue
+    words = list(call)
+
+    while isinstance(command, click.Group):
+        found = command.commands.get(words[0])
+        assert found is not None, words
+        command, words = found, words[1:]
+
+    command.make_context(command.name, words)
