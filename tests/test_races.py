@@ -10,6 +10,7 @@ import pytest
 
 from app.data.columns import table_of
 from app.data.invoices import InvoiceChange
+from app.payments.inbox import Inbox
 from app.rules.payment import PaymentState
 from app.sandbox import checkout
 from app.sandbox.server import Sandbox
@@ -134,6 +135,18 @@ async def test_batches_that_share_invoices_in_opposite_order_do_not_block_each_o
     assert {row.state for row in await one.events()} == {"applied"}
     assert sum([(await one.invoice(each)).amountpaid for each in invoices], Decimal(0)) == 80
     await assert_books_balance(one)
+
+
+async def test_an_event_that_comes_the_moment_a_commit_ends_does_not_wait(paydue: Paydue) -> None:
+    invoice = await paydue.an_invoice("1000")
+    inbox = Inbox(paydue.database, paydue.installation)
+    told = [event(SUCCEEDED, intent(invoice, amount=100)) for _ in range(TEN)]
+
+    async with asyncio.timeout(4):
+        for one in told:  # each as soon as the one before it is durable
+            await inbox.receive(one, orjson.dumps(one), "webhook")
+
+    assert (await paydue.invoice(invoice)).amountpaid == TEN
 
 
 # --- by hand ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -103,14 +103,18 @@ class Inbox:
             await asyncio.wait(self._committers)
 
     async def _commit_waiting(self) -> None:
-        while self._waiting:
-            await self._gathered()
-            batch = [one for one in self._waiting[:BATCH_MAX] if not one[1].done()]
-            del self._waiting[:BATCH_MAX]
-            failure = await self._committed([arrival for arrival, _ in batch])
-            for _, durable in batch:
-                if not durable.done():
-                    _resolve(durable, failure)
+        try:
+            while self._waiting:
+                await self._gathered()
+                batch = [one for one in self._waiting[:BATCH_MAX] if not one[1].done()]
+                del self._waiting[:BATCH_MAX]
+                failure = await self._committed([arrival for arrival, _ in batch])
+                for _, durable in batch:
+                    if not durable.done():
+                        _resolve(durable, failure)
+        finally:
+            # At once: whoever comes before the loop's next turn must not count on this committer.
+            self._committers.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
     async def _gathered(self) -> None:
         """Let requests that are already here join: while each turn of the loop brings another."""
