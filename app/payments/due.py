@@ -6,7 +6,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 
 from app.data.clients import Client
 from app.data.columns import table_of
@@ -90,8 +100,7 @@ async def page_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Ca
 
 async def locked(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice looked at again, under its lock."""
-    statement = _candidates().where(INVOICES.c.id == invoice_id)
-    row = (await tx.execute(statement.with_for_update(of=INVOICES))).one_or_none()
+    row = (await tx.execute(_LOCKED, {"invoice_id": invoice_id})).one_or_none()
     return _candidate(row) if row else None
 
 
@@ -233,10 +242,14 @@ def _candidates() -> Select[Any]:
     )
 
 
+_CANDIDATES = _candidates()
+_LOCKED = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
+
+
 async def _page(
     tx: Tx, after: Position | None, *conditions: ColumnElement[bool]
 ) -> Sequence[Candidate]:
-    statement = _candidates().where(
+    statement = _CANDIDATES.where(
         or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
         INVOICES.c.is_recurring_invoice.is_(False),
         *conditions,

@@ -30,6 +30,7 @@ REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
 
 _RESERVE_S = 0.25
+_RESERVE_MAX = 500
 # A moment missed by more than this is lost: using it late would be a burst.
 _LATE_S = 0.25
 _MICRO = 1_000_000
@@ -53,7 +54,7 @@ class Pace:
     def __init__(self, database: Database, per_second: float) -> None:
         self._database = database
         self._interval_us = max(1, round(_MICRO / per_second))
-        self._batch = max(1, round(per_second * _RESERVE_S))
+        self._batch = min(max(1, round(per_second * _RESERVE_S)), _RESERVE_MAX)
         self._moments: dict[str, deque[float]] = {}
         self._reserving: dict[str, asyncio.Lock] = {}
 
