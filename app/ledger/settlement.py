@@ -316,7 +316,7 @@ async def _write_reversals(
         if len(await insert_once(tx, REVERSALS, new, key=key, returning=key)) < len(new):
             raise LostRace
     changed = [
-        {"id": one.id, "b_amount": one.amount, "b_status": one.status}
+        {"b_id": one.id, "b_amount": one.amount, "b_status": one.status}
         for key_, (_, one) in after.items()
         if key_ in known and known[key_][1] != one
     ]
@@ -512,7 +512,9 @@ async def _settle(
         owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
         if invoice.voided:
             owed = replace(owed, remaining=_ZERO)
-        rows.append(_owed_columns(invoice, owed, delta, now))
+        columns = _owed_columns(invoice, owed, delta, now)
+        if any(columns[name] != getattr(invoice, name) for name in _MOVED):
+            rows.append(columns)
         changes += _changes(invoice, owed)
         if owed.status == PAID:
             paid.add(invoice_id)
@@ -538,19 +540,16 @@ def _owed_columns(invoice: Record, owed: Balance, delta: _Delta, now: datetime) 
     }
 
 
-_UPDATE_INVOICES = BulkUpdate(
-    INVOICES,
-    "id",
-    [
-        "amountpaid",
-        "amountdue",
-        "paymentstatus",
-        "payments_pending",
-        "payments_reversed",
-        "datepaid",
-        "last_modified",
-    ],
+# News that changes none of these leaves the invoice as it is, `last_modified` included.
+_MOVED = (
+    "amountpaid",
+    "amountdue",
+    "paymentstatus",
+    "payments_pending",
+    "payments_reversed",
+    "datepaid",
 )
+_UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*_MOVED, "last_modified"])
 
 
 def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
