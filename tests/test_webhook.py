@@ -892,8 +892,10 @@ MALFORMED: dict[str, dict[str, Any]] = {
         "checkout.session.completed", session(intent(None), amount_total=None)
     ),
     "a method without id": event("payment_method.detached", {"object": "payment_method"}),
+    "NUL in a refund's status, too early": event("refund.created", refund(intent(None), 1, "a\0b")),
     "a key that is a number": {**broken(), "request": {"idempotency_key": 7}},
 }
+# Strange, but what matters is there: a payment is not lost for it.
 ODD: dict[str, dict[str, Any]] = {
     "metadata null": broken(metadata=None),
     "metadata text": broken(metadata="invoice_id=1"),
@@ -933,7 +935,6 @@ ODD: dict[str, dict[str, Any]] = {
             "payment_method_details": {"type": "card", "card": {"brand": ["visa"]}},
         }
     ),
-    "NUL in a refund's status": event("refund.created", refund(intent(None), 1, "a\0b")),
     "a deep object": {**broken(deep=orjson.Fragment(NESTED))},
 }
 
@@ -958,8 +959,7 @@ async def test_a_malformed_event_is_kept_and_never_harms_its_neighbours(
     assert applied == dict.fromkeys(cases, 19)
     assert (await paydue.invoice(invoice)).amountpaid == 19 * len(cases)
     said = {name: kept[bad["id"]].state for name, bad in cases.items()}
-    if cases is MALFORMED:
-        assert said == dict.fromkeys(cases, "parked")
+    assert said == dict.fromkeys(cases, "parked" if cases is MALFORMED else "applied")
 
 
 async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(paydue: Paydue) -> None:

@@ -21,8 +21,10 @@ _STATES = {
     "canceled": PaymentState.CANCELED,
     "succeeded": PaymentState.SUCCEEDED,
 }
-_ID_MAX = 255
+_WORD_MAX = 255
 _BIGINT_MAX = 2**63 - 1
+# As many digits as our keys have room for; more is somebody else's metadata.
+_ATTEMPT_MAX = 10**9 - 1
 
 
 def intent_news(
@@ -48,7 +50,7 @@ def intent_news(
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
-        attempt=metadata_number(intent, "attempt"),
+        attempt=_attempt(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
@@ -60,9 +62,15 @@ def intent_news(
 
 def intent_state(intent: Object) -> PaymentState:
     """An intent that waits for a payment method after an error has failed; one without is new."""
-    state = _STATES.get(str(intent.get("status")), PaymentState.CREATED)
-    waits = intent.get("status") in {"requires_payment_method", "requires_confirmation"}
+    status = word(intent.get("status")) or ""
+    state = _STATES.get(status, PaymentState.CREATED)
+    waits = status in {"requires_payment_method", "requires_confirmation"}
     return PaymentState.FAILED if waits and intent.get("last_payment_error") else state
+
+
+def _attempt(intent: Object) -> int | None:
+    found = metadata_number(intent, "attempt")
+    return found if found and found <= _ATTEMPT_MAX else None
 
 
 def session_news(session: Object, *, at: datetime) -> PaymentNews | None:
@@ -119,7 +127,7 @@ def _reversal_news(
         id=id_of(thing, "id"),
         kind=kind,
         amount=amount_of(thing, amount, currency),
-        status=str(thing.get("status")),
+        status=word(thing.get("status")) or "",
     )
     return PaymentNews(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 
@@ -129,12 +137,12 @@ def decline_of(intent: Object) -> Decline:
     error = intent.get("last_payment_error") or {}
     method = error.get("payment_method") or {}
     return Decline(
-        code=error.get("code"),
-        decline_code=error.get("decline_code"),
-        advice_code=error.get("advice_code"),
-        network_advice_code=error.get("network_advice_code"),
-        network_decline_code=error.get("network_decline_code"),
-        method=method.get("type") or "card",
+        code=word(error.get("code")),
+        decline_code=word(error.get("decline_code")),
+        advice_code=word(error.get("advice_code")),
+        network_advice_code=word(error.get("network_advice_code")),
+        network_decline_code=word(error.get("network_decline_code")),
+        method=word(method.get("type")) or "card",
         message=error.get("message"),
     )
 
@@ -165,12 +173,12 @@ def method_name(intent: Object) -> str | None:
 
 
 def described_method(method: Object) -> str | None:
-    kind = method.get("type")
-    details = method.get(kind) if isinstance(kind, str) else None
-    if not isinstance(kind, str) or not isinstance(details, dict):
-        return kind if isinstance(kind, str) else None
-    name = details.get("brand") or details.get("bank_name") or kind
-    return f"{name} {details.get('last4') or ''}".strip()
+    kind = word(method.get("type"))
+    details = method.get(kind) if kind else None
+    if kind is None or not isinstance(details, dict):
+        return kind
+    name = word(details.get("brand")) or word(details.get("bank_name")) or kind
+    return f"{name} {word(details.get('last4')) or ''}".strip()
 
 
 # --- reading one field -----------------------------------------------------------------------
@@ -185,9 +193,12 @@ def id_of(thing: Object, field: str) -> str:
 
 def reference(value: Any) -> str | None:
     """The id that a field holds, whether the object is expanded in it or not."""
-    if isinstance(value, dict):
-        value = value.get("id")
-    usable = isinstance(value, str) and 0 < len(value) <= _ID_MAX and value.isprintable()
+    return word(value.get("id") if isinstance(value, dict) else value)
+
+
+def word(value: Any) -> str | None:
+    """An id, a code, a name: text that both databases can keep, or None."""
+    usable = isinstance(value, str) and 0 < len(value) <= _WORD_MAX and value.isprintable()
     return value if usable else None
 
 
