@@ -40,6 +40,7 @@ class Scheduled:
 
     run: Callable[[], Awaitable[str]]
     next_after: Callable[[datetime], datetime]
+    waits: bool = False  # for its own time also when it has never run
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,9 @@ class Worker:
         every = timedelta(seconds=self.settings.reconcile_every)
         at, timezone = self.settings.autopay_at, self.settings.timezone
         return {
-            "autopay": Scheduled(self._autopay, lambda now: calendar.next_daily(now, at, timezone)),
+            "autopay": Scheduled(
+                self._autopay, lambda now: calendar.next_daily(now, at, timezone), waits=True
+            ),
             "events": Scheduled(self._parked_events, lambda now: now + SOON),
             "attempts": Scheduled(self._open_attempts, lambda now: now + SOON),
             "reconcile": Scheduled(self._reconcile, lambda now: now + every),
@@ -108,7 +111,10 @@ class Worker:
     async def _announce(self, jobs: Mapping[str, Scheduled]) -> None:
         """Every job has a row; a schedule that was moved earlier in the settings takes effect."""
         now = datetime.now(UTC)
-        rows = [{"name": name, "next_run_at": job.next_after(now)} for name, job in jobs.items()]
+        rows = [
+            {"name": name, "next_run_at": job.next_after(now) if job.waits else now}
+            for name, job in jobs.items()
+        ]
         async with self.database.transaction() as tx:
             await insert_once(tx, JOBS, rows, key=[JOBS.c.name], returning=[JOBS.c.name])
             for row in rows:

@@ -506,7 +506,7 @@ async def everything(paydue: Paydue) -> dict[str, list[Any]]:
     found = {}
     for name, table in tables.items():
         rows = await paydue.rows(table, table.c.id.is_not(None))
-        found[name] = [{**row._mapping, "last_modified": None} for row in rows]
+        found[name] = [dict(row._mapping) for row in rows]
     return found
 
 

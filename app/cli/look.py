@@ -47,7 +47,7 @@ def payment() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def payment_find(text: str, as_json: bool) -> None:
     """Find payments by TEXT: an intent, charge, event, refund, dispute or session id, an invoice's
-    number or id, a client's name or Stripe customer, or an amount such as 120.00.
+    number, id or total such as 120.00, a client's name or Stripe customer.
     """
     settings = settings_and_logs()
 

@@ -248,12 +248,20 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
         return _sqlite(tx).execute(text, parameters).fetchall()
     driver = _driver(tx)
     if not driver.is_in_transaction():
-        await tx.exec_driver_sql("SELECT 1")  # SQLAlchemy begins with its first statement
+        await _begun(tx)
     prepared = _prepared.setdefault(driver, {})
     if text not in prepared:
         prepared[text] = await driver.prepare(text)
     rows: Sequence[Any] = await prepared[text].fetch(*parameters)
     return rows
+
+
+async def _begun(tx: Tx) -> None:
+    """SQLAlchemy sends BEGIN with its first statement; on the fast lane there may be none."""
+    connection = tx.sync_connection
+    assert connection is not None, "a transaction is open"
+    adapted: Any = connection.connection.dbapi_connection
+    await adapted._start_transaction()
 
 
 # What each PostgreSQL connection has prepared; goes with the connection.

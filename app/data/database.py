@@ -214,7 +214,10 @@ def _is_of_the_place(error: Exception) -> bool:
     """Whether the database, not our statement, is at fault: wrapped, or as asyncpg says it."""
     if is_worth_retrying(error) or (_sqlstate(error) or "").startswith(_OUR_FAULT):
         return False
-    return isinstance(error, DBAPIError) or type(error).__module__.startswith("asyncpg")
+    return isinstance(error, DBAPIError) or type(error).__module__.startswith(_DRIVERS)
+
+
+_DRIVERS = ("asyncpg", "sqlalchemy.dialects.postgresql")
 
 
 def _sqlstate(error: BaseException) -> str | None:

@@ -66,7 +66,6 @@ class InvoicePayment(Row):
         Index("ix_invoice_payment_invoice_id", "invoice_id", "id"),
         Index("ix_invoice_payment_client_id", "client_id", "id"),
         Index("ix_invoice_payment_charge_id", "charge_id"),
-        Index("ix_invoice_payment_amount", "amount"),
         # Intents that have not ended, by when Stripe is asked about them next.
         Index(
             "ix_invoice_payment_check",

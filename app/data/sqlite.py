@@ -40,7 +40,10 @@ class OneHopCursor(Cursor):
 
 
 class OneHop(Connection):
-    """A connection for readers."""
+    """A connection for readers. To let go of what was read takes no hop."""
+
+    async def rollback(self) -> None:
+        self._conn.rollback()
 
     def cursor(self) -> Any:
         return OneHopCursor(self, self._conn.cursor())
@@ -55,7 +58,7 @@ class InPlace(OneHop):
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         conn = self._conn
-        if fn in (conn.commit, conn.rollback, conn.close):
+        if fn in (conn.commit, conn.close):
             return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
         if conn.in_transaction:
             return fn(*args, **kwargs)

@@ -28,7 +28,7 @@ class StripeEvent(Row):
     id: Mapped[Id]
     event_id: Mapped[str] = mapped_column(unique=True)
     type: Mapped[str]
-    object_id: Mapped[str | None]
+    object_id: Mapped[str | None]  # NULL where it is the intent itself
     intent_id: Mapped[str | None]
     created_at: Mapped[datetime]
     received_at: Mapped[datetime]
@@ -41,7 +41,12 @@ class StripeEvent(Row):
 
     __table_args__ = (
         Index("ix_stripe_event_intent_id", "intent_id"),
-        Index("ix_stripe_event_object_id", "object_id"),
+        Index(
+            "ix_stripe_event_object_id",
+            "object_id",
+            sqlite_where=text("object_id IS NOT NULL"),
+            postgresql_where=text("object_id IS NOT NULL"),
+        ),
         # Only what still needs somebody: stays small however many events there are.
         Index(
             "ix_stripe_event_open",

@@ -228,11 +228,12 @@ _KNOWN = Query(select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "ids"))
 def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
     event = arrival.event
     parked = arrival.state == EventState.PARKED
+    object_id, intent_id = apply.object_id_of(event), apply.intent_id_of(event)
     return {
         "event_id": event["id"],
         "type": event["type"],
-        "object_id": apply.object_id_of(event),
-        "intent_id": apply.intent_id_of(event),
+        "object_id": object_id if object_id != intent_id else None,
+        "intent_id": intent_id,
         "created_at": datetime.fromtimestamp(event["created"], UTC),
         "received_at": arrival.received_at,
         "source": arrival.source,

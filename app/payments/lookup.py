@@ -59,7 +59,7 @@ class Story:
 
 async def find(tx: Tx, text: str) -> list[Story]:
     """Everything a text may mean: an intent, charge, event, refund or dispute id, an invoice's
-    number or id, a client's name or Stripe customer, an amount."""
+    number, id or total, a client's name or Stripe customer."""
     text = text.strip()
     intents = await _intents_named(tx, text)
     invoices = set() if intents else await _invoices_named(tx, text)
@@ -111,7 +111,6 @@ async def _invoices_named(tx: Tx, text: str) -> set[int]:
     amount = _amount(text)
     if amount is not None:
         found |= await _set(tx, INVOICES.c.id, INVOICES.c.total == amount)
-        found |= await _set(tx, PAYMENTS.c.invoice_id, PAYMENTS.c.amount == amount)
     return found or await _invoices_of_clients(tx, text)
 
 

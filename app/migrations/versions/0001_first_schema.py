@@ -110,7 +110,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("stripe_event", schema=None) as batch_op:
         batch_op.create_index("ix_stripe_event_intent_id", ["intent_id"], unique=False)
-        batch_op.create_index("ix_stripe_event_object_id", ["object_id"], unique=False)
+        batch_op.create_index(
+            "ix_stripe_event_object_id",
+            ["object_id"],
+            unique=False,
+            sqlite_where=sa.text("object_id IS NOT NULL"),
+            postgresql_where=sa.text("object_id IS NOT NULL"),
+        )
         batch_op.create_index(
             "ix_stripe_event_open",
             ["state", "next_try_at"],
@@ -392,7 +398,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_payment")),
     )
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
-        batch_op.create_index("ix_invoice_payment_amount", ["amount"], unique=False)
         batch_op.create_index("ix_invoice_payment_charge_id", ["charge_id"], unique=False)
         batch_op.create_index("ix_invoice_payment_client_id", ["client_id", "id"], unique=False)
         batch_op.create_index("ix_invoice_payment_invoice_id", ["invoice_id", "id"], unique=False)
@@ -434,7 +439,6 @@ def downgrade() -> None:
         batch_op.drop_index("ix_invoice_payment_invoice_id")
         batch_op.drop_index("ix_invoice_payment_client_id")
         batch_op.drop_index("ix_invoice_payment_charge_id")
-        batch_op.drop_index("ix_invoice_payment_amount")
 
     op.drop_table("invoice_payment")
     with op.batch_alter_table("invoice_line", schema=None) as batch_op:
@@ -494,7 +498,11 @@ def downgrade() -> None:
             sqlite_where=sa.text("state IN ('parked', 'dead')"),
             postgresql_where=sa.text("state IN ('parked', 'dead')"),
         )
-        batch_op.drop_index("ix_stripe_event_object_id")
+        batch_op.drop_index(
+            "ix_stripe_event_object_id",
+            sqlite_where=sa.text("object_id IS NOT NULL"),
+            postgresql_where=sa.text("object_id IS NOT NULL"),
+        )
         batch_op.drop_index("ix_stripe_event_intent_id")
 
     op.drop_table("stripe_event")
