@@ -679,7 +679,6 @@ async def test_a_payment_for_an_invoice_that_comes_later_finds_it(paydue: Paydue
     assert await paid(paydue, invoice) == (120, 2)
 
 
-@pytest.mark.xfail(strict=True, reason="a payment that waits for its invoice is not looked for")
 async def test_an_invoice_that_a_waiting_payment_claims_is_not_charged(paydue: Paydue) -> None:
     await paydue.deliver(event("payment_intent.succeeded", intent(4711)))
     await paydue.an_invoice(id=4711)

@@ -66,6 +66,13 @@ class InvoicePayment(Row):
         Index("ix_invoice_payment_invoice_id", "invoice_id", "id"),
         Index("ix_invoice_payment_client_id", "client_id", "id"),
         Index("ix_invoice_payment_charge_id", "charge_id"),
+        # Payments whose invoice did not exist, or was in another currency, when they came.
+        Index(
+            "ix_invoice_payment_claimed",
+            "claimed_invoice_id",
+            sqlite_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+            postgresql_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+        ),
         # Intents that have not ended, by when Stripe is asked about them next.
         Index(
             "ix_invoice_payment_check",

@@ -194,7 +194,8 @@ class Autopay:
             skip = Skip("the client has no payment method, at Stripe neither")
         if skip is None:
             async with self.database.snapshot() as tx:
-                skip = await due.network_forbids(tx, method, _now())
+                skip = await due.already_paid_elsewhere(tx, one.invoice_id)
+                skip = skip or await due.network_forbids(tx, method, _now())
         if skip:
             return skipped(one, skip)
         return Outcome(

@@ -157,6 +157,7 @@ class Charger:
                 return Skip("the invoice is gone")
             method = one.payment_method_id or default_method
             skip = due.why_not(one, self.day, now, self.settings)
+            skip = skip or await due.already_paid_elsewhere(tx, invoice_id)
             skip = skip or await due.network_forbids(tx, method, now)
             if skip:
                 return skip
@@ -348,6 +349,9 @@ class Charger:
         async with self.database.transaction() as tx:
             one = await due.locked(tx, row.invoice_id)
             why = self._unwanted(one, row, now)
+            elsewhere = await due.already_paid_elsewhere(tx, row.invoice_id)
+            if elsewhere:
+                why = elsewhere.reason
             if why:
                 raise NoLongerDue(why)
             return await attempts.held(

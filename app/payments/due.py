@@ -21,17 +21,20 @@ from sqlalchemy import (
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
+from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
 from app.data.stripe_records import ChargeAttempt
 from app.errors import AmountNotAllowed
 from app.payments import attempts
 from app.rules import calendar, money, retry
 from app.rules.attempt import AttemptState
+from app.rules.payment import PaymentState
 from app.settings import Settings
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
+PAYMENTS = table_of(InvoicePayment)
 
 # Ids and a few columns of 200 invoices: memory stays flat however many are due.
 PAGE = 200
@@ -116,6 +119,20 @@ def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings)
         or _not_allowed(one)
         or _after_last_try(one, today)
     )
+
+
+async def already_paid_elsewhere(tx: Tx, invoice_id: int) -> Skip | None:
+    """A payment that names the invoice and is not booked to it yet, for it came before it did."""
+    found = await tx.scalar(
+        select(PAYMENTS.c.intent_id)
+        .where(
+            PAYMENTS.c.invoice_id.is_(None),
+            PAYMENTS.c.claimed_invoice_id == invoice_id,
+            PAYMENTS.c.state.in_([PaymentState.PROCESSING, PaymentState.SUCCEEDED]),
+        )
+        .limit(1)
+    )
+    return Skip(f"the payment {found} names this invoice and waits to be booked") if found else None
 
 
 async def network_forbids(tx: Tx, payment_method_id: str | None, now: datetime) -> Skip | None:

@@ -399,6 +399,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.create_index("ix_invoice_payment_charge_id", ["charge_id"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_payment_claimed",
+            ["claimed_invoice_id"],
+            unique=False,
+            sqlite_where=sa.text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+            postgresql_where=sa.text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+        )
         batch_op.create_index("ix_invoice_payment_client_id", ["client_id", "id"], unique=False)
         batch_op.create_index("ix_invoice_payment_invoice_id", ["invoice_id", "id"], unique=False)
         batch_op.create_index(
@@ -438,6 +445,11 @@ def downgrade() -> None:
         )
         batch_op.drop_index("ix_invoice_payment_invoice_id")
         batch_op.drop_index("ix_invoice_payment_client_id")
+        batch_op.drop_index(
+            "ix_invoice_payment_claimed",
+            sqlite_where=sa.text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+            postgresql_where=sa.text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+        )
         batch_op.drop_index("ix_invoice_payment_charge_id")
 
     op.drop_table("invoice_payment")
