@@ -11,17 +11,16 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import bindparam, case, func, insert, or_, select, update
+from sqlalchemy import case, func, insert, or_, select, update
 
 from app.data.bulk import BulkInsert, BulkUpdate, Query, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
-from app.data.database import LostRace, Record, Tx, insert_once
+from app.data.database import LostRace, Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import StripeReversal
 from app.errors import InvalidField, NotFound, Refused
-from app.ledger import audit
+from app.ledger import audit, reversals
 from app.rules import money
 from app.rules.invoice import Balance, balance
 from app.rules.payment import (
@@ -30,18 +29,13 @@ from app.rules.payment import (
     Payment,
     PaymentNews,
     PaymentState,
-    Reversal,
-    ReversalKind,
     Reversed,
     first_known,
-    later_reversal,
     merged,
-    reversed_of,
 )
 
 PAYMENTS = table_of(InvoicePayment)
 INVOICES = table_of(Invoice)
-REVERSALS = table_of(StripeReversal)
 
 # An intent that has not ended is asked about after so long without news of it.
 CHECK_AFTER = timedelta(minutes=10)
@@ -76,7 +70,7 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
     if known:  # what another node wrote between the look and the lock; a new one it would refuse
         known = await _locked_payments(tx, intents)
         _assert_locked(known.values(), invoices)
-    back = await _reversed(tx, intents, news)
+    back = await reversals.recorded(tx, intents, news)
     after = _folded(known, news, back)
     refused = {one.intent_id: "no payment is known for this intent yet" for one in news}
     for intent, payment in after.items():
@@ -265,68 +259,6 @@ def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, Record]) 
     """A payment that was assigned between our first look and our lock starts us over."""
     if any(one.invoice_id is not None and one.invoice_id not in invoices for one in payments):
         raise LostRace
-
-
-# --- money going back ------------------------------------------------------------------------
-
-
-async def _reversed(
-    tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
-) -> dict[str, Reversed]:
-    """What went back of each intent in all, with this batch's reports written down."""
-    found = await _LOCK_REVERSALS.all(tx, intents=intents)
-    known = {
-        row.id: (row.intent_id, Reversal(row.id, ReversalKind(row.kind), row.amount, row.status))
-        for row in found
-    }
-    after = dict(known)
-    for one in news:
-        if one.reversal:
-            before = after.get(one.reversal.id)
-            seen = later_reversal(before[1], one.reversal) if before else one.reversal
-            after[seen.id] = (one.intent_id, seen)
-    await _write_reversals(tx, known, after)
-    by_intent: dict[str, list[Reversal]] = {}
-    for intent_id, reversal in after.values():
-        by_intent.setdefault(intent_id, []).append(reversal)
-    return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
-
-
-_LOCK_REVERSALS = Query(
-    select(REVERSALS)
-    .where(any_of(REVERSALS.c.intent_id, "intents"))
-    .order_by(REVERSALS.c.id)
-    .with_for_update()
-)
-
-
-async def _write_reversals(
-    tx: Tx,
-    known: Mapping[str, tuple[str, Reversal]],
-    after: Mapping[str, tuple[str, Reversal]],
-) -> None:
-    new = [
-        {"id": one.id, "kind": one.kind, "intent_id": intent_id, "amount": one.amount,
-         "status": one.status}
-        for _, (intent_id, one) in sorted(after.items())
-        if one.id not in known
-    ]  # fmt: skip
-    if new:
-        key = [REVERSALS.c.id]
-        if len(await insert_once(tx, REVERSALS, new, key=key, returning=key)) < len(new):
-            raise LostRace
-    changed = [
-        {"b_id": one.id, "b_amount": one.amount, "b_status": one.status}
-        for key_, (_, one) in after.items()
-        if key_ in known and known[key_][1] != one
-    ]
-    if changed:
-        await tx.execute(
-            update(REVERSALS)
-            .where(REVERSALS.c.id == bindparam("b_id"))
-            .values(amount=bindparam("b_amount"), status=bindparam("b_status")),
-            changed,
-        )
 
 
 # --- payments --------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""Money going back: refunds, disputes and charges' totals, and what they come to per payment."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import bindparam, select, update
+
+from app.data.bulk import Query, any_of
+from app.data.columns import table_of
+from app.data.database import LostRace, Tx, insert_once
+from app.data.stripe_records import StripeReversal
+from app.rules.payment import (
+    PaymentNews,
+    Reversal,
+    ReversalKind,
+    Reversed,
+    later_reversal,
+    reversed_of,
+)
+
+REVERSALS = table_of(StripeReversal)
+
+
+async def recorded(
+    tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
+) -> dict[str, Reversed]:
+    """What went back of each intent in all, with this batch's reports written down."""
+    found = await _LOCK_REVERSALS.all(tx, intents=intents)
+    known = {
+        row.id: (row.intent_id, Reversal(row.id, ReversalKind(row.kind), row.amount, row.status))
+        for row in found
+    }
+    after = dict(known)
+    for one in news:
+        if one.reversal:
+            before = after.get(one.reversal.id)
+            seen = later_reversal(before[1], one.reversal) if before else one.reversal
+            after[seen.id] = (one.intent_id, seen)
+    await _write(tx, known, after)
+    by_intent: dict[str, list[Reversal]] = {}
+    for intent_id, reversal in after.values():
+        by_intent.setdefault(intent_id, []).append(reversal)
+    return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
+
+
+_LOCK_REVERSALS = Query(
+    select(REVERSALS)
+    .where(any_of(REVERSALS.c.intent_id, "intents"))
+    .order_by(REVERSALS.c.id)
+    .with_for_update()
+)
+
+
+async def _write(
+    tx: Tx,
+    known: Mapping[str, tuple[str, Reversal]],
+    after: Mapping[str, tuple[str, Reversal]],
+) -> None:
+    new = [
+        {"id": one.id, "kind": one.kind, "intent_id": intent_id, "amount": one.amount,
+         "status": one.status}
+        for _, (intent_id, one) in sorted(after.items())
+        if one.id not in known
+    ]  # fmt: skip
+    if new:
+        key = [REVERSALS.c.id]
+        if len(await insert_once(tx, REVERSALS, new, key=key, returning=key)) < len(new):
+            raise LostRace
+    changed = [
+        {"b_id": one.id, "b_amount": one.amount, "b_status": one.status}
+        for key_, (_, one) in after.items()
+        if key_ in known and known[key_][1] != one
+    ]
+    if changed:
+        await tx.execute(
+            update(REVERSALS)
+            .where(REVERSALS.c.id == bindparam("b_id"))
+            .values(amount=bindparam("b_amount"), status=bindparam("b_status")),
+            changed,
+        )
