@@ -276,8 +276,9 @@ async def open_checkout(w: World) -> bool:
     """Somebody sends the client a page to pay one invoice; one page an invoice."""
     invoice = w.random.choice(w.invoices)
     row = await w.row(invoice)
-    if row.voided or row.amountdue <= 0 or row.payments_pending or invoice in w.sessions.values():
-        return False
+    is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
+    if not is_open or row.payments_reversed or invoice in w.sessions.values():
+        return False  # to ask again for what was given back would be a second charge, and right
     if await _under_way(w, invoice):
         return False
     minor = money.to_minor(row.amountdue, row.currency_iso)
