@@ -250,9 +250,15 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
     if not driver.is_in_transaction():
         await _begun(tx)
     prepared = _prepared.setdefault(driver, {})
-    if text not in prepared:
-        prepared[text] = await driver.prepare(text)
-    rows: Sequence[Any] = await prepared[text].fetch(*parameters)
+    try:
+        if text not in prepared:
+            prepared[text] = await driver.prepare(text)
+        rows: Sequence[Any] = await prepared[text].fetch(*parameters)
+    except BaseException as error:
+        if getattr(error, "sqlstate", None) is None or driver.is_closed():
+            # No answer of the server's: SQLAlchemy's pool must not lend this connection again.
+            await tx.invalidate()
+        raise
     return rows
 
 

@@ -4,7 +4,17 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, ForeignKey, Index, and_, exists, literal_column, select, text
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    and_,
+    exists,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data import values, wider
@@ -194,9 +204,10 @@ _DATES = {
     "date_created": Invoice.date_created,
 }
 
-# The first condition is word for word that of ix_invoice_autopay_due, so that the index is used.
+# The first two conditions are those of ix_invoice_autopay_due, so that the index is used.
 _AUTOPAY_REQUIRED = and_(
-    text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+    or_(Invoice.take_auto_payment, Invoice.include_in_autopay),
+    Invoice.amountdue > literal_column("0"),
     Invoice.payments_pending == 0,
     Invoice.voided.is_(False),
     exists().where(
