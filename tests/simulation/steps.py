@@ -92,9 +92,13 @@ async def received(w: World, events: list[Any]) -> None:
 
 
 async def duplicate(w: World) -> bool:
-    """A second Event object for a change that has one already."""
-    made = [one for one in w.sandbox.state.events.rows() if one.type != NEVER_MADE]
-    w.sandbox.duplicate_event(w.random.choice(made).id)
+    """A second Event object for a change that has just got one."""
+    just = w.sandbox.clock.stamp() - 60
+    made = w.sandbox.state.events.rows()
+    found = [one for one in made if one.type != NEVER_MADE and one.created >= just]
+    if not found:
+        return False
+    w.sandbox.duplicate_event(w.random.choice(found).id)
     w.collect()
     return True
 
@@ -279,7 +283,7 @@ async def open_checkout(w: World) -> bool:
     is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
     if not is_open or row.payments_reversed or invoice in w.sessions.values():
         return False  # to ask again for what was given back would be a second charge, and right
-    if await _under_way(w, invoice):
+    if await _under_way(w, invoice) or await _paid_before(w, invoice):
         return False
     minor = money.to_minor(row.amountdue, row.currency_iso)
     price = {"currency": row.currency_iso, "unit_amount": str(minor), "product_data": {"name": "x"}}
@@ -306,6 +310,12 @@ async def _under_way(w: World, invoice: int) -> bool:
     return bool(
         await w.rows(ATTEMPTS, ATTEMPTS.c.invoice_id == invoice, ATTEMPTS.c.state.in_(UNRESOLVED))
     )
+
+
+async def _paid_before(w: World, invoice: int) -> bool:
+    """A payment that came before its invoice waits for the worker to attach it."""
+    claimed = PAYMENTS.c.claimed_invoice_id == invoice
+    return bool(await w.rows(PAYMENTS, claimed, PAYMENTS.c.invoice_id.is_(None)))
 
 
 async def complete_checkout(w: World) -> bool:
