@@ -247,6 +247,9 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
     if tx.dialect.name == "sqlite":
         return _sqlite(tx).execute(text, parameters).fetchall()
     driver = _driver(tx)
+    if driver.is_closed():
+        await tx.invalidate()
+        raise ConnectionError("the connection to the database is closed")
     if not driver.is_in_transaction():
         await _begun(tx)
     prepared = _prepared.setdefault(driver, {})
@@ -257,6 +260,8 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
     except BaseException as error:
         if getattr(error, "sqlstate", None) is None or driver.is_closed():
             # No answer of the server's: SQLAlchemy's pool must not lend this connection again.
+            # Not in peace, for that would wait for the same silent server.
+            driver.terminate()
             await tx.invalidate()
         raise
     return rows

@@ -200,7 +200,7 @@ async def _explained() -> AsyncIterator[None]:
     """Turns a failure of the place into DatabaseUnavailable; our own faults pass as they are."""
     try:
         yield
-    except (IntegrityError, DataError, ProgrammingError, sqlite3.IntegrityError):
+    except (IntegrityError, DataError, ProgrammingError, *_SQLITE_OURS):
         raise
     except (PoolTimeout, TimeoutError, OSError, sqlite3.Error) as error:
         raise DatabaseUnavailable(_reason(error)) from error
@@ -208,6 +208,14 @@ async def _explained() -> AsyncIterator[None]:
         if not _is_of_the_place(error):
             raise
         raise DatabaseUnavailable(_reason(getattr(error, "orig", None) or error)) from error
+
+
+_SQLITE_OURS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.InterfaceError,
+)
 
 
 def _is_of_the_place(error: Exception) -> bool:

@@ -36,6 +36,8 @@ WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does.
 ANSWER_S = 4.0
 OVERDUE_LOOK_S = 0.25
+# A commit that hangs is given up, so that the next one can try; its events are delivered again.
+COMMIT_S = 8.0
 # Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
 # more than Stripe's own redelivery.
 RETRY_AFTER = tuple(
@@ -125,7 +127,10 @@ class Inbox:
 
     async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
         try:
-            await commit(self._database, batch)
+            async with asyncio.timeout(COMMIT_S):
+                await commit(self._database, batch)
+        except TimeoutError:
+            return DatabaseUnavailable("the database did not answer in time")
         except Exception as error:  # the waiting requests get it, each its own answer
             if not isinstance(error, Unavailable):
                 log.exception("batch failed", events=[one.event["id"] for one in batch])
