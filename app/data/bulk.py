@@ -145,10 +145,7 @@ class Bulk:
     async def run(self, tx: Tx, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        made = self._made.get(tx.dialect.name)
-        if made is None:
-            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
-        text, columns = made
+        text, columns = self._of(tx)
         try:
             if tx.dialect.name == "sqlite":
                 _sqlite(tx).executemany(text, [_tuple(row, columns) for row in rows])
@@ -159,6 +156,13 @@ class Bulk:
                 raise
             # Whoever inserts here has looked before; so somebody else was quicker since.
             raise LostRace from error
+
+    def _of(self, tx: Tx) -> tuple[str, list[tuple[str, _Convert | None]]]:
+        """The statement's text for the engine of this transaction, and its columns."""
+        made = self._made.get(tx.dialect.name)
+        if made is None:
+            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
+        return made
 
     def _compiled(self, dialect: Dialect) -> tuple[str, list[tuple[str, _Convert | None]]]:
         text = self._by_row() if dialect.name == "sqlite" else self._by_column(dialect)
@@ -194,6 +198,34 @@ class BulkInsert(Bulk):
     @property
     def _names(self) -> str:
         return ", ".join(f'"{one.name}"' for one in self._columns)
+
+
+class BulkInsertOnce(BulkInsert):
+    """Inserts the rows whose key is not there yet, and answers the keys of the new ones.
+
+    Give the rows in the order of their keys, so that two who insert the same never wait in a ring.
+    """
+
+    def __init__(self, table: Table, key: str, names: Sequence[str]) -> None:
+        super().__init__(table, names)
+        self._key = key
+
+    async def new(self, tx: Tx, rows: Sequence[Row]) -> set[Any]:
+        if not rows:
+            return set()
+        text, columns = self._of(tx)
+        if tx.dialect.name == "sqlite":
+            execute = _sqlite(tx).execute
+            return {row[self._key] for row in rows if execute(text, _tuple(row, columns)).rowcount}
+        found = await _fetched(tx, text, [_list(rows, *one) for one in columns])
+        return {key for (key,) in found}
+
+    def _by_row(self) -> str:
+        return f"{super()._by_row()} ON CONFLICT ({self._key}) DO NOTHING"
+
+    def _by_column(self, dialect: Dialect) -> str:
+        once = f"ON CONFLICT ({self._key}) DO NOTHING RETURNING {self._key}"
+        return f"{super()._by_column(dialect)} {once}"
 
 
 class BulkUpdate(Bulk):

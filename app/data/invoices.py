@@ -87,9 +87,11 @@ class Invoice(Row):
             "duedate",
             "id",
             sqlite_where=text(
-                "(take_auto_payment = 1 OR include_in_autopay = 1) AND amountdue > 0"
+                "(take_auto_payment = 1 OR include_in_autopay = 1) AND paymentstatus <> 2"
             ),
-            postgresql_where=text("(take_auto_payment OR include_in_autopay) AND amountdue > 0"),
+            postgresql_where=text(
+                "(take_auto_payment OR include_in_autopay) AND paymentstatus <> 2"
+            ),
         ),
         Index("ix_invoice_duedate", "duedate", "id"),
         Index("ix_invoice_invoice_date", "invoice_date", "id"),
@@ -204,10 +206,15 @@ _DATES = {
     "date_created": Invoice.date_created,
 }
 
+# Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for
+# the partial index ix_invoice_autopay_due is chosen only for a literal; and it is the index's
+# condition rather than the amount, so that a part payment rewrites no index on PostgreSQL.
+SOMETHING_LEFT = and_(Invoice.paymentstatus != literal_column("2"), Invoice.amountdue > 0)
+
 # The first two conditions are those of ix_invoice_autopay_due, so that the index is used.
 _AUTOPAY_REQUIRED = and_(
     or_(Invoice.take_auto_payment, Invoice.include_in_autopay),
-    Invoice.amountdue > literal_column("0"),
+    SOMETHING_LEFT,
     Invoice.payments_pending == 0,
     Invoice.voided.is_(False),
     exists().where(

@@ -12,7 +12,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    literal_column,
     or_,
     select,
     tuple_,
@@ -22,7 +21,7 @@ from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
+from app.data.invoices import SOMETHING_LEFT, Invoice
 from app.data.stripe_records import ChargeAttempt
 from app.errors import AmountNotAllowed
 from app.payments import attempts
@@ -86,9 +85,6 @@ class Skip:
 
 
 Position = tuple[date, int]
-
-# Written out, not bound: the partial index ix_invoice_autopay_due is chosen only for a literal.
-SOMETHING_LEFT = INVOICES.c.amountdue > literal_column("0")
 
 
 async def page(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:

@@ -5,6 +5,7 @@ statements for many events, no timer, no added wait when idle.
 """
 
 import asyncio
+import math
 import time
 from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy import bindparam, select, update
 
-from app.data.bulk import BulkInsert, Query, any_of
+from app.data.bulk import BulkInsertOnce
 from app.data.columns import table_of
 from app.data.database import Database, Record, Tx
 from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
@@ -31,6 +32,8 @@ log = structlog.get_logger("paydue.inbox")
 
 # More in one transaction no longer makes an event cheaper, and holds the writer's turn longer.
 BATCH_MAX = 256
+# Fewer are not worth a transaction of their own while others could join them.
+BATCH_MIN = 12
 # Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
 WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does.
@@ -108,8 +111,9 @@ class Inbox:
         try:
             while self._waiting:
                 await self._gathered()
-                batch = [one for one in self._waiting[:BATCH_MAX] if not one[1].done()]
-                del self._waiting[:BATCH_MAX]
+                share = self._share()
+                batch = [one for one in self._waiting[:share] if not one[1].done()]
+                del self._waiting[:share]
                 failure = await self._committed([arrival for arrival, _ in batch])
                 for _, durable in batch:
                     if not durable.done():
@@ -117,6 +121,11 @@ class Inbox:
         finally:
             # At once: whoever comes before the loop's next turn must not count on this committer.
             self._committers.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    def _share(self) -> int:
+        """How many to take: what one writer prepares, the database applies of another's."""
+        each = math.ceil(len(self._waiting) / self._database.writers)
+        return min(BATCH_MAX, max(BATCH_MIN, each))
 
     async def _gathered(self) -> None:
         """Let requests that are already here join: while each turn of the loop brings another."""
@@ -219,15 +228,11 @@ class _Outcome:
 async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     now = datetime.now(UTC)
     arrivals = {one.event["id"]: one for one in batch}
-    known = {one.event_id for one in await _KNOWN.all(tx, ids=list(arrivals))}
-    fresh = [arrivals[event_id] for event_id in sorted(arrivals.keys() - known)]
-    await _INSERT.run(tx, [_row(one, now) for one in fresh])
+    new = await _INSERT.new(tx, [_row(arrivals[event_id], now) for event_id in sorted(arrivals)])
+    fresh = [arrivals[event_id] for event_id in sorted(new)]
     refused = await _applied(tx, [(one.event["id"], one.news) for one in fresh], now)
     await _mark_parked(tx, refused, now)
     return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
-
-
-_KNOWN = Query(select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "ids")))
 
 
 def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
@@ -250,8 +255,9 @@ def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
     }
 
 
-_INSERT = BulkInsert(
+_INSERT = BulkInsertOnce(
     EVENTS,
+    "event_id",
     ["event_id", "type", "object_id", "intent_id", "created_at", "received_at", "source",
      "payload", "state", "tries", "next_try_at", "error"],
 )  # fmt: skip

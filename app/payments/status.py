@@ -7,10 +7,9 @@ from sqlalchemy import func, or_, select
 
 from app.data.columns import table_of
 from app.data.database import Tx
-from app.data.invoices import Invoice
+from app.data.invoices import SOMETHING_LEFT, Invoice
 from app.data.stripe_records import STILL_OPEN, ChargeAttempt, EventState, StripeEvent
 from app.payments.attempts import IS_UNRESOLVED
-from app.payments.due import SOMETHING_LEFT
 from app.rules import calendar
 from app.rules.attempt import AttemptState
 
