@@ -13,6 +13,7 @@ from app.api import body
 from app.api.answers import answer
 from app.api.auth import Caller
 from app.api.codec import Codec, codec_of
+from app.api.operations import Operation
 from app.api.query import parameters
 from app.api.reading import Listing, Reading, Shown
 from app.api.writing import Writer
@@ -30,8 +31,16 @@ _TRIES = 5
 class AnyCase(Route):
     """A route that HaloPSA's clients find in whatever case they write it, with `/` or without."""
 
-    def __init__(self, path: str, endpoint: Endpoint, method: str, name: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        method: str,
+        name: str | None = None,
+        operation: Operation | None = None,
+    ) -> None:
         super().__init__(path, endpoint, methods=[method], name=name)
+        self.operation = operation
         pattern = self.path_regex.pattern.removesuffix("$") + "/?$"
         self.path_regex = re.compile(pattern, re.IGNORECASE)
 

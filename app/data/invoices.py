@@ -278,10 +278,12 @@ INVOICES = Resource(
         "third_party_id": equals(Invoice.thirdpartyinvoicenumber),
         "invoicenumber": equals(Invoice.invoicenumber),
         "paymentstatuses": one_of(Invoice.paymentstatus),
-        "postedonly": when_set(Invoice.posted.is_(True)),
-        "notpostedonly": when_set(Invoice.posted.is_(False)),
-        "exclude_voided": when_set(Invoice.voided.is_(False)),
-        "stripeautopaymentrequired": when_set(_AUTOPAY_REQUIRED),
+        "postedonly": when_set(Invoice.posted.is_(True), "Only posted ones."),
+        "notpostedonly": when_set(Invoice.posted.is_(False), "Only those not posted yet."),
+        "exclude_voided": when_set(Invoice.voided.is_(False), "Without those that were voided."),
+        "stripeautopaymentrequired": when_set(
+            _AUTOPAY_REQUIRED, "Only those that automatic payment would charge once they are due."
+        ),
         "start_date": since(_DATES),
         "startdate": since(_DATES),
         "end_date": until(_DATES),

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Date, bindparam, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.data import values
+from app.data import shapes, values
 from app.data.columns import Row
 from app.data.database import Record, Tx
+from app.data.shapes import Schema
 from app.errors import InvalidField
 
 Params = Mapping[str, Sequence[str]]
@@ -27,7 +28,28 @@ class Condition(NamedTuple):
     values: Mapping[str, Any]
 
 
-Filter = Callable[[str, Params], Condition | None]
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What OpenAPI says of a query parameter."""
+
+    schema: Schema
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The condition a query parameter puts on a list, and what OpenAPI says of the parameter."""
+
+    condition: Callable[[str, Params], Condition | None]
+    schema: Schema
+    about: str
+    # Parameters that it reads besides its own.
+    beside: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def __call__(self, name: str, params: Params) -> Condition | None:
+        return self.condition(name, params)
+
+
 Attachable = InstrumentedAttribute[Any]
 
 
@@ -92,7 +114,7 @@ def is_set(params: Params, name: str) -> bool:
     return bool(values.flag(name, given(params, name)))
 
 
-def equals(column: Attachable) -> Filter:
+def equals(column: Attachable, about: str = "") -> Filter:
     read = _reader(column)
 
     def condition(name: str, params: Params) -> Condition | None:
@@ -101,14 +123,14 @@ def equals(column: Attachable) -> Filter:
             return None
         return Condition(name, lambda: column == bindparam(name, type_=column.type), {name: wanted})
 
-    return condition
+    return Filter(condition, _shape(column), about or f"Only those whose `{column.key}` is this.")
 
 
 # A longer list is a mistake, and databases bound the number of parameters.
 IDS_MAX = 1000
 
 
-def one_of(column: Attachable) -> Filter:
+def one_of(column: Attachable, about: str = "") -> Filter:
     """Any of several values: comma-separated, repeated, or as a JSON array of plain values."""
     read = _reader(column)
 
@@ -128,14 +150,17 @@ def one_of(column: Attachable) -> Filter:
             {name: wanted},
         )
 
-    return condition
+    schema = {"type": "array", "items": _shape(column), "maxItems": IDS_MAX}
+    return Filter(condition, schema, about or f"Only those whose `{column.key}` is one of these.")
 
 
-def when_set(clause: ColumnElement[bool]) -> Filter:
+def when_set(
+    clause: ColumnElement[bool], about: str = "Only those of which this is true."
+) -> Filter:
     def condition(name: str, params: Params) -> Condition | None:
         return Condition(name, lambda: clause, {}) if is_set(params, name) else None
 
-    return condition
+    return Filter(condition, shapes.FLAG, about)
 
 
 def since(columns: Mapping[str, Attachable]) -> Filter:
@@ -167,7 +192,16 @@ def _dated(columns: Mapping[str, Attachable], *, is_start: bool) -> Filter:
             {name: _bound(column, name, said, is_start)},
         )
 
-    return condition
+    which = "the date that `datesearch` names" if len(columns) > 1 else f"`{next(iter(columns))}`"
+    end = "at or after this" if is_start else "at or before this, a day without a time included"
+    return Filter(condition, shapes.MOMENT, f"Only those with {which} {end}.", _datesearch(columns))
+
+
+def _datesearch(columns: Mapping[str, Attachable]) -> Mapping[str, Parameter]:
+    if len(columns) == 1:
+        return {}
+    schema = {"type": "string", "enum": list(columns), "default": next(iter(columns))}
+    return {"datesearch": Parameter(schema, "Which date `start_date` and `end_date` mean.")}
 
 
 def _bound(column: Attachable, name: str, said: str, is_start: bool) -> date | datetime | None:
@@ -190,7 +224,8 @@ def searched(search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]
         bound: ColumnElement[str] = bindparam(name)
         return Condition(name, lambda: or_(*search(bound)), {name: _pattern(said)})
 
-    return condition
+    schema = shapes.of_reader(values.short)
+    return Filter(condition, schema, "Only those that hold this text, in any case of letters.")
 
 
 def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
@@ -206,3 +241,7 @@ def _pattern(said: str) -> str:
 
 def _reader(column: Attachable) -> values.Reader:
     return values.reader(column.property.columns[0])
+
+
+def _shape(column: Attachable) -> Schema:
+    return shapes.of_reader(_reader(column))

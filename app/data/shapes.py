@@ -1,0 +1,68 @@
+"""What values look like in JSON, as OpenAPI says it: of a column, and of what a reader accepts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Date, Integer
+from sqlalchemy.types import TypeEngine
+
+from app.data import values
+from app.data.columns import Exact, Instant, Json
+
+Schema = Mapping[str, Any]
+"""A JSON Schema of the dialect that OpenAPI 3.1 uses."""
+
+
+def _whole(bits: int) -> Schema:
+    largest = 2 ** (bits - 1) - 1
+    return {"type": "integer", "format": f"int{bits}", "minimum": -largest, "maximum": largest}
+
+
+FLAG: Schema = {"type": "boolean"}
+SMALL: Schema = _whole(32)
+WHOLE: Schema = _whole(64)
+NUMBER: Schema = {"type": "number"}
+TEXT: Schema = {"type": "string"}
+# UTC without a zone: HaloPSA's way, for which OpenAPI's registry of formats has this name.
+MOMENT: Schema = {"type": "string", "format": "date-time-local"}
+ANYTHING: Schema = {}
+
+_OF_READERS: Mapping[values.Reader, Schema] = {
+    values.flag: FLAG,
+    values.small: SMALL,
+    values.whole: WHOLE,
+    values.reference: WHOLE,
+    values.exact: NUMBER,
+    values.plain_number: NUMBER,
+    values.instant: MOMENT,
+    values.day: MOMENT,
+    values.plain_moment: MOMENT,
+    values.text: TEXT,
+    values.short: {**TEXT, "maxLength": values.INDEXED_TEXT_MAX},
+    values.nested: ANYTHING,
+}
+
+
+def of_type(kind: TypeEngine[Any]) -> Schema:
+    """What is shown of a column, or of an expression, of this type."""
+    match kind:
+        case Exact():
+            return NUMBER
+        case Instant() | Date():
+            return MOMENT
+        case Boolean():
+            return FLAG
+        case BigInteger():
+            return WHOLE
+        case Integer():
+            return SMALL
+        case Json():
+            return ANYTHING
+        case _:
+            return TEXT
+
+
+def of_reader(read: values.Reader) -> Schema:
+    """What a reader accepts. One of a module's own counts as text, unless it says `schema`."""
+    known: Schema = getattr(read, "schema", TEXT)
+    return _OF_READERS.get(read, known)
