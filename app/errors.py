@@ -5,6 +5,8 @@ class AppError(Exception):
     """Something a caller or an event can cause. The message is shown to whoever caused it."""
 
     status = 400
+    # When the same request may be right, for those that are wrong only now.
+    retry_after_s: int | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -14,6 +14,8 @@ from starlette.routing import BaseRoute, Route
 from app.api import routes
 from app.api.answers import Answered, answer, http_failure
 from app.api.auth import Doors
+from app.api.idempotency import Idempotent
+from app.api.limits import Limits
 from app.api.metrics import Measured, metrics
 from app.data import schema
 from app.data.database import Database
@@ -35,14 +37,14 @@ def create_app(
     """The application over a database that the caller opened and will close."""
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
-        middleware=[Middleware(Measured), Middleware(Answered)],
+        middleware=[Middleware(Measured), Middleware(Answered), Middleware(Idempotent)],
         exception_handlers={HTTPException: http_failure},
     )
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
-    app.state.doors = Doors(database, clock)
+    app.state.doors = Doors(database, clock, Limits(settings.rate_limit))
     return app
 
 

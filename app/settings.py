@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         alias="PAYDUE_TOKEN_LASTS",
         description="seconds an API access token is good for",
     )
+    rate_limit: int = Field(
+        1000,
+        ge=0,
+        alias="PAYDUE_RATE_LIMIT",
+        description="API requests a minute that one credential may make of each `serve` process, in bursts of as many; 0 is no limit",
+    )
     log_format: str = Field(
         "text",
         pattern="^(text|json)$",

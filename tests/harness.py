@@ -52,7 +52,12 @@ def settings_for(database_url: str, stripe_url: str, **more: Any) -> Settings:
         PAYDUE_STRIPE_API_BASE=stripe_url,
         STRIPE_API_KEY=KEY,
         STRIPE_WEBHOOK_SECRET=SECRET,
-        **{"PAYDUE_STRIPE_PACE": FAST, "PAYDUE_STRIPE_TIMEOUT": 5, **more},
+        **{
+            "PAYDUE_STRIPE_PACE": FAST,
+            "PAYDUE_STRIPE_TIMEOUT": 5,
+            "PAYDUE_RATE_LIMIT": 0,
+            **more,
+        },
     )
 
 

@@ -507,6 +507,23 @@ async def test_access_is_given_once_and_opens_the_api(paydue: Command) -> None:
     assert (await paydue("access", "add", "x", "--scope", "everything")).code == MISUSED
 
 
+async def test_access_is_shown_and_taken_back(paydue: Command) -> None:
+    made = (await paydue("access", "add", "billing", "--json")).json()
+    await paydue("access", "add", "reports", "--scope", "read:invoices")
+
+    by_id = await paydue("access", "revoke", made["client_id"])
+    again = await paydue("access", "revoke", "billing")
+
+    assert by_id.out.startswith("revoked 1;")
+    assert (again.code, "billing" in again.err) == (FAILED, True)
+    listed = (await paydue("access", "list", "--json")).json()
+    assert [(one["name"], one["scopes"], bool(one["revoked_at"])) for one in listed] == [
+        ("billing", "all", True),
+        ("reports", "read:invoices", False),
+    ]
+    assert made["client_secret"] not in (await paydue("access", "list")).out
+
+
 async def test_the_schema_is_brought_up_and_checked(paydue: Command) -> None:
     empty, unusable = await told(paydue("db", "check"), paydue("status"))
     assert (empty.code, "schema empty" in empty.err) == (FAILED, True)

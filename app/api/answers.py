@@ -33,6 +33,7 @@ def refusal(error: AppError) -> Response:
     response = failure(_code(error), error.message, error.status)
     if isinstance(error, Unavailable):
         log.warning("unavailable", reason=error.message)
+    if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, NotAuthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, or_, select, update
 
+from app.api.limits import Limits
 from app.data.access import Access, AccessToken
 from app.data.columns import table_of
 from app.data.database import Database, Tx
-from app.errors import AppError, InvalidField, NotAllowed, NotAuthenticated
+from app.errors import AppError, InvalidField, NotAllowed, NotAuthenticated, NotFound
 
 ACCESS: Table = table_of(Access)
 TOKENS: Table = table_of(AccessToken)
@@ -24,6 +26,8 @@ TOKENS: Table = table_of(AccessToken)
 SCOPES = frozenset({"all", "admin", "read:invoices", "edit:invoices", "read:customers",
                     "edit:customers"})  # fmt: skip
 _EVERYTHING = frozenset({"all", "admin"})
+# Stripe's own words about a payment: they hold people's addresses and parts of card numbers.
+RAW = frozenset({"webhook_payload", "intent_response"})
 # What HaloPSA's own consents are called; here they mean the same.
 _ALIASES = {"all:standard": "all"}
 
@@ -47,6 +51,7 @@ class TokenRefused(AppError):
 class Caller:
     """Whose token it is, and what it opens."""
 
+    access_id: int
     name: str
     scopes: frozenset[str]
 
@@ -55,12 +60,36 @@ class Caller:
         opening = {right, right.replace("read:", "edit:", 1)} | _EVERYTHING
         return not self.scopes.isdisjoint(opening)
 
+    def seen(self, content: Any) -> Any:
+        """An answer without what Stripe said word for word, unless this caller may see all."""
+        return content if self.scopes & _EVERYTHING else _without_raw(content)
+
+
+def _without_raw(content: Any) -> Any:
+    match content:
+        case dict():
+            return {name: _without_raw(one) for name, one in content.items() if name not in RAW}
+        case list() | tuple():
+            return [_without_raw(one) for one in content]
+    return content
+
 
 @dataclass(frozen=True, slots=True)
 class Token:
     value: str
     scope: str
     expires_in: int
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Credentials, without their secret."""
+
+    name: str
+    client_id: str
+    scopes: str
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime) -> tuple[str, str]:
@@ -78,6 +107,30 @@ async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime)
         )
     )  # fmt: skip
     return client_id, secret
+
+
+async def granted(tx: Tx) -> list[Granted]:
+    """All credentials there ever were, the oldest first."""
+    names = (ACCESS.c[one] for one in Granted.__dataclass_fields__)
+    found = await tx.execute(select(*names).order_by(ACCESS.c.id))
+    return [Granted(*row) for row in found]
+
+
+async def revoke_access(tx: Tx, who: str, now: datetime) -> int:
+    """Revoke the credentials of this client_id or name; their tokens go too. Answers how many."""
+    theirs = (
+        await tx.scalars(
+            update(ACCESS)
+            .where(or_(ACCESS.c.client_id == who, ACCESS.c.name == who))
+            .where(ACCESS.c.revoked_at.is_(None))
+            .values(revoked_at=now)
+            .returning(ACCESS.c.id)
+        )
+    ).all()
+    if not theirs:
+        raise NotFound("access", who)
+    await tx.execute(delete(TOKENS).where(TOKENS.c.access_id.in_(theirs)))
+    return len(theirs)
 
 
 async def buy_token(
@@ -126,22 +179,30 @@ async def _sweep(tx: Tx, now: datetime) -> None:
 class Doors:
     """Lets callers in, and remembers good tokens for a moment, so that few requests ask for it."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], limits: Limits) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
         self._known: dict[str, tuple[Caller, datetime]] = {}
 
     async def caller(self, authorization: str, right: str) -> Caller:
-        """Whoever the header's token belongs to, or NotAuthenticated, or NotAllowed."""
-        scheme, _, token = authorization.strip().partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise NotAuthenticated("send Authorization: Bearer with a token from /auth/token")
-        caller = await self._identified(hashed(token.strip()))
+        """Whose request this is; or NotAuthenticated, RateLimited or NotAllowed."""
+        caller = await self.identified(authorization)
+        self.count(caller)
         if not caller.may(right):
             raise NotAllowed(f"this token does not open {right}")
         return caller
 
-    async def _identified(self, token_hash: str) -> Caller:
+    def count(self, caller: Caller) -> None:
+        """One request more, or RateLimited."""
+        self._limits.take(caller.access_id, self._clock())
+
+    async def identified(self, authorization: str) -> Caller:
+        """Whoever the header's token belongs to, or NotAuthenticated."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise NotAuthenticated("send Authorization: Bearer with a token from /auth/token")
+        token_hash = hashed(token.strip())
         now = self._clock()
         known = self._known.get(token_hash)
         if known is not None and now < known[1]:
@@ -157,14 +218,14 @@ class Doors:
         async with self._database.snapshot() as tx:
             found = (
                 await tx.execute(
-                    select(ACCESS.c.name, TOKENS.c.scopes, TOKENS.c.expires_at)
+                    select(ACCESS.c.id, ACCESS.c.name, TOKENS.c.scopes, TOKENS.c.expires_at)
                     .join(ACCESS, ACCESS.c.id == TOKENS.c.access_id)
                     .where(TOKENS.c.token_hash == token_hash, ACCESS.c.revoked_at.is_(None))
                 )
             ).one_or_none()
         if found is None or found.expires_at <= now:
             raise NotAuthenticated("the token is unknown or has expired")
-        return Caller(found.name, frozenset(found.scopes.split())), found.expires_at
+        return Caller(found.id, found.name, frozenset(found.scopes.split())), found.expires_at
 
 
 def hashed(secret: str) -> str:

@@ -13,19 +13,17 @@ from app.api import body
 from app.api.answers import answer
 from app.api.auth import Caller
 from app.api.codec import Codec, codec_of
+from app.api.idempotency import decided
 from app.api.operations import Operation
 from app.api.query import parameters
-from app.api.reading import Listing, Reading, Shown
+from app.api.reading import Listing, Reading
 from app.api.writing import Writer
-from app.data.database import is_worth_retrying
+from app.data.database import Tx
 from app.data.resource import LIST, READ, SAVE, Resource
-from app.errors import NotFound, Unavailable
+from app.errors import NotFound
 from app.settings import Settings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-
-# A lost race is won the next time, unless many nodes want the same rows all the time.
-_TRIES = 5
 
 
 class AnyCase(Route):
@@ -64,11 +62,11 @@ def _list(codec: Codec, reading: Reading) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def listed(request: Request) -> Response:
-        await _caller(request, right)
+        caller = await _caller(request, right)
         params = parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
             listing = await reading.listing(tx, params)
-        return answer(_wrapped(codec.resource, listing))
+        return answer(caller.seen(_wrapped(codec.resource, listing)))
 
     return listed
 
@@ -91,16 +89,14 @@ def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
         raw = await body.read(request, settings.body_max)
         records = codec.load(body.parsed(raw))
 
-        async def attempt() -> list[Shown]:
+        async def work(tx: Tx) -> Response:
             now: datetime = request.app.state.clock()
-            async with request.app.state.database.transaction() as tx:
-                ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
-                found = await reading.by_ids(tx, set(ids), detailed=False)
-                return [found[one] for one in ids]
+            ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
+            found = await reading.by_ids(tx, set(ids), detailed=False)
+            shown = [caller.seen(found[one]) for one in ids]
+            return answer(shown[0] if len(shown) == 1 else shown, codec.resource.saved_status)
 
-        shown = await _won(attempt)
-        one_or_many = shown[0] if len(shown) == 1 else shown
-        return answer(one_or_many, codec.resource.saved_status)
+        return await decided(request, work)
 
     return saved
 
@@ -109,11 +105,11 @@ def _read(codec: Codec, reading: Reading) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def read(request: Request) -> Response:
-        await _caller(request, right)
+        caller = await _caller(request, right)
         record_id = _id(codec.resource, request.path_params["id"])
         params = parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
-            return answer(await reading.one(tx, record_id, params))
+            return answer(caller.seen(await reading.one(tx, record_id, params)))
 
     return read
 
@@ -123,17 +119,6 @@ async def _caller(request: Request, right: str) -> Caller:
         request.headers.get("authorization", ""), right
     )
     return caller
-
-
-async def _won(attempt: Callable[[], Awaitable[list[Shown]]]) -> list[Shown]:
-    """The outcome of a transaction that is run again when it lost a race."""
-    for _ in range(_TRIES):
-        try:
-            return await attempt()
-        except Exception as error:
-            if not is_worth_retrying(error):
-                raise
-    raise Unavailable("others keep changing the same records; try again")
 
 
 def _id(resource: Resource, said: str) -> int:

@@ -1,20 +1,23 @@
 """Commands that set up: access, import, db, doctor."""
 
+import contextlib
 import sys
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import orjson
 
-from app.api.auth import SCOPES, create_access
+from app.api.auth import REMEMBERED, SCOPES, Granted, create_access, granted, revoke_access
 from app.cli import checks
 from app.cli.files import load
 from app.cli.main import FAILED, run, settings_and_logs
-from app.cli.tables import console, table
+from app.cli.tables import console, moment, table
 from app.data import schema
 from app.data.database import Database
 from app.serving import opened
+from app.settings import Settings
 
 
 @click.group()
@@ -37,14 +40,8 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> tuple[str, str]:
-        database = Database(settings.database_url)
-        try:
-            if settings.upgrade_on_start:
-                await schema.upgrade(database)
-            async with database.transaction() as tx:
-                return await create_access(tx, name, list(scopes) or ["all"], datetime.now(UTC))
-        finally:
-            await database.close()
+        async with _database(settings) as database, database.transaction() as tx:
+            return await create_access(tx, name, list(scopes) or ["all"], datetime.now(UTC))
 
     client_id, client_secret = run(work())
     if as_json:
@@ -52,6 +49,55 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
         return
     click.echo(f"client_id      {client_id}\nclient_secret  {client_secret}")
     click.echo("Keep the secret now: it cannot be shown again.", err=True)
+
+
+@access.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def access_list(as_json: bool) -> None:
+    """Show who has access, what it opens, and what was revoked. Secrets are kept as hashes only."""
+    settings = settings_and_logs()
+
+    async def work() -> list[Granted]:
+        async with _database(settings) as database, database.snapshot() as tx:
+            return await granted(tx)
+
+    found = run(work())
+    if as_json:
+        click.echo(orjson.dumps(found))
+        return
+    rows = (
+        (one.name, one.client_id, one.scopes, moment(one.created_at), moment(one.revoked_at))
+        for one in found
+    )
+    columns = ("name", "client_id", "scopes", "created", "revoked")
+    console().print(table(f"access ({len(found)})", columns, rows))
+
+
+@access.command("revoke")
+@click.argument("who", metavar="NAME|CLIENT_ID")
+def access_revoke(who: str) -> None:
+    """Take access back, by client_id or by name (all of that name), with every token it bought."""
+    settings = settings_and_logs()
+
+    async def work() -> int:
+        async with _database(settings) as database, database.transaction() as tx:
+            return await revoke_access(tx, who, datetime.now(UTC))
+
+    revoked = run(work())
+    click.echo(
+        f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s"
+    )
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    database = Database(settings.database_url)
+    try:
+        if settings.upgrade_on_start:
+            await schema.upgrade(database)
+        yield database
+    finally:
+        await database.close()
 
 
 @click.command("import")

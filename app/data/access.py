@@ -1,8 +1,8 @@
-"""Who may use the API: credentials and tokens, kept as hashes only."""
+"""Who may use the API: credentials and tokens, kept as hashes only, and what they were answered."""
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data.columns import Id, Ref, Row
@@ -27,3 +27,20 @@ class AccessToken(Row):
     access_id: Mapped[Ref] = mapped_column(ForeignKey("access.id"), index=True)
     scopes: Mapped[str]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class KeptAnswer(Row):
+    """The answer to a request that carried an Idempotency-Key."""
+
+    __tablename__ = "kept_answer"
+
+    access_id: Mapped[Ref] = mapped_column(
+        ForeignKey("access.id"), primary_key=True, autoincrement=False
+    )
+    key: Mapped[str] = mapped_column(primary_key=True)
+    # Of the request's path, query, body and rights.
+    fingerprint: Mapped[str]
+    status: Mapped[int]
+    content_type: Mapped[str]
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[datetime] = mapped_column(index=True)

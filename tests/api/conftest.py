@@ -62,7 +62,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def api(database: Database, clock: Clock) -> AsyncIterator[Api]:
-    settings = Settings(_env_file=None)
+    settings = Settings(_env_file=None, PAYDUE_RATE_LIMIT=0)  # the clock stands still
     async with served(create_app(settings, database, clock=clock)) as base:
         async with database.transaction() as tx:
             credentials = await create_access(tx, "tests", ["all"], NOW)

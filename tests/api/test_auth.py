@@ -6,8 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.api.auth import REMEMBERED, REMEMBERED_MAX, create_access
+from app.api.auth import (
+    REMEMBERED,
+    REMEMBERED_MAX,
+    create_access,
+    granted,
+    revoke_access,
+)
 from app.data.access import Access, AccessToken
+from app.data.invoice_payments import InvoicePayment
+from app.errors import NotFound
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
 
@@ -187,10 +195,11 @@ async def test_buying_a_token_sweeps_expired_ones_away(api: Api, clock: Clock) -
 
 async def test_what_is_remembered_of_tokens_is_bounded(api: Api, clock: Clock) -> None:
     from app.api.auth import Caller, Doors
+    from app.api.limits import Limits
 
-    doors = Doors(api.database, clock)
+    doors = Doors(api.database, clock, Limits(0))
     doors._known = {
-        str(one): (Caller("x", frozenset()), NOW + timedelta(days=1))
+        str(one): (Caller(one, "x", frozenset()), NOW + timedelta(days=1))
         for one in range(REMEMBERED_MAX)
     }
 
@@ -204,3 +213,51 @@ async def test_the_most_used_client_can_connect(api: Api) -> None:
 
     assert info["auth_url"].endswith("/auth")
     assert (await api.get("/api/lookup", lookupid="11")) != []
+
+
+async def test_stripes_own_words_are_for_those_who_may_see_all(api: Api) -> None:
+    invoice = await api.invoice(100)
+    payment = await api.post("/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 40})
+    async with api.database.transaction() as tx:
+        await tx.execute(update(InvoicePayment).values(intent_response='{"card": "secret"}'))
+    paths = (
+        "/api/InvoicePayment",
+        f"/api/InvoicePayment/{payment['id']}",
+        f"/api/Invoice/{invoice['id']}?includedetails=true",
+        "/api/Invoice?includepayments=true",
+    )
+
+    for scope, is_shown in (("all", True), ("admin", True), ("edit:invoices", False)):
+        await signed_in(api, scope)
+        for path in paths:
+            answer = await api.send("GET", path)
+            assert answer.status == 200
+            assert ("secret" in answer.text) is is_shown, (scope, path)
+    again = await api.post("/api/InvoicePayment", {"id": payment["id"], "reference": "x"})
+    assert "intent_response" not in again
+
+
+@pytest.mark.parametrize("by", ["name", "client_id"])
+async def test_revoked_access_buys_no_token_and_its_tokens_end(
+    api: Api, clock: Clock, by: str
+) -> None:
+    form = await credentials(api, "all")
+    await api.sign_in(form["client_id"], form["client_secret"])
+    await api.get("/api/Invoice")
+
+    async with api.database.transaction() as tx:
+        who = {"name": "another", "client_id": form["client_id"]}[by]
+        assert await revoke_access(tx, who, NOW) == 1
+    clock.now += REMEMBERED
+
+    assert (await api.send("GET", "/api/Invoice")).status == 401
+    assert (await refused(api, **form)).status == 401
+    async with api.database.snapshot() as tx:
+        revoked = {one.name: one.revoked_at for one in await granted(tx)}
+    assert revoked == {"tests": None, "another": NOW}
+
+
+async def test_nobody_is_revoked_by_mistake(api: Api) -> None:
+    with pytest.raises(NotFound, match="nobody"):
+        async with api.database.transaction() as tx:
+            await revoke_access(tx, "nobody", NOW)

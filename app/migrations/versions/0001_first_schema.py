@@ -160,6 +160,25 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "kept_answer",
+        sa.Column(
+            "access_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("content_type", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("kept_at", columns.Instant(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["access_id"], ["access.id"], name=op.f("fk_kept_answer_access_id")
+        ),
+        sa.PrimaryKeyConstraint("access_id", "key", name=op.f("pk_kept_answer")),
+    )
+    with op.batch_alter_table("kept_answer", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_kept_answer_kept_at"), ["kept_at"], unique=False)
+
+    op.create_table(
         "client",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -511,6 +530,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_client_name")
 
     op.drop_table("client")
+    with op.batch_alter_table("kept_answer", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_kept_answer_kept_at"))
+
+    op.drop_table("kept_answer")
     with op.batch_alter_table("access_token", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_access_token_expires_at"))
         batch_op.drop_index(batch_op.f("ix_access_token_access_id"))
