@@ -19,6 +19,7 @@ from app.api.query import parameters
 from app.api.reading import Listing, Reading
 from app.api.writing import Writer
 from app.data.database import Tx
+from app.data.filters import CALLER
 from app.data.resource import LIST, READ, SAVE, Resource
 from app.errors import NotFound
 from app.settings import Settings
@@ -62,29 +63,30 @@ def _list(codec: Codec, reading: Reading) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def listed(request: Request) -> Response:
-        caller = await _caller(request, right)
-        params = parameters(request.scope["query_string"])
+        caller = await caller_of(request, right)
+        params = {**parameters(request.scope["query_string"]), CALLER: (str(caller.access_id),)}
         async with request.app.state.database.snapshot() as tx:
             listing = await reading.listing(tx, params)
-        return answer(caller.seen(_wrapped(codec.resource, listing)))
+        return answer(caller.seen(wrapped(codec.resource, listing)))
 
     return listed
 
 
-def _wrapped(resource: Resource, listing: Listing) -> Any:
+def wrapped(resource: Resource, listing: Listing) -> Any:
     """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
     if resource.envelope is None:
         return listing.records
     page = listing.query.page
     paging = {"page_no": page.number, "page_size": page.size} if page.is_asked_for else {}
-    return {**paging, "record_count": listing.total, resource.envelope: listing.records}
+    counted = {"record_count": listing.total, resource.envelope: listing.records}
+    return {**paging, **listing.beside, **counted}
 
 
 def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def saved(request: Request) -> Response:
-        caller = await _caller(request, right)
+        caller = await caller_of(request, right)
         settings: Settings = request.app.state.settings
         raw = await body.read(request, settings.body_max)
         records = codec.load(body.parsed(raw))
@@ -105,7 +107,7 @@ def _read(codec: Codec, reading: Reading) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def read(request: Request) -> Response:
-        caller = await _caller(request, right)
+        caller = await caller_of(request, right)
         record_id = _id(codec.resource, request.path_params["id"])
         params = parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
@@ -114,7 +116,7 @@ def _read(codec: Codec, reading: Reading) -> Endpoint:
     return read
 
 
-async def _caller(request: Request, right: str) -> Caller:
+async def caller_of(request: Request, right: str) -> Caller:
     caller: Caller = await request.app.state.doors.caller(
         request.headers.get("authorization", ""), right
     )

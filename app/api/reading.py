@@ -1,7 +1,7 @@
 """Reads records with what belongs to them, in a number of statements that no page size changes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -20,6 +20,7 @@ class Listing:
     query: Query
     records: Sequence[Shown]
     total: int
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Reading:
@@ -40,10 +41,12 @@ class Reading:
         query = asked(self._codec, params)
         rows = (await tx.execute(*self._statements.rows(query))).all()
         total = await self._total(tx, query, len(rows))
+        told = self._codec.resource.beside
+        beside = await told(tx, params) if told else {}
         if query.ids_only:
-            return Listing(query, [{"id": row.id} for row in rows], total)
+            return Listing(query, [{"id": row.id} for row in rows], total, beside)
         wanted = [name for name, (one, _) in self._children.items() if is_set(params, one.in_list)]
-        return Listing(query, await self._completed(tx, rows, wanted), total)
+        return Listing(query, await self._completed(tx, rows, wanted), total, beside)
 
     async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
         """Whole records, as a GET of each would show them."""

@@ -6,8 +6,8 @@ from app.api.endpoints import AnyCase, routes
 from app.api.tokens import authinfo, lookup, token
 from app.api.writing import writer
 from app.data.clients import CLIENTS, CURRENCIES
+from app.data.invoice_lists import INVOICES
 from app.data.invoice_payments import INVOICE_PAYMENTS
-from app.data.invoices import INVOICES
 from app.ledger import exchange, invoicing, receiving
 
 ROUTES: Sequence[AnyCase] = (

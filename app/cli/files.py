@@ -11,7 +11,7 @@ from app.api.codec import codec_of
 from app.api.writing import writer
 from app.data.clients import CLIENTS, Currency
 from app.data.database import Database, Tx
-from app.data.invoices import INVOICES
+from app.data.invoice_lists import INVOICES
 from app.errors import InvalidField
 from app.ledger import invoicing
 from app.rules import calendar

@@ -20,6 +20,7 @@ class Client(Row):
 
     id: Mapped[Id]
     name: Mapped[str]
+    toplevel_id: Mapped[Ref | None]
     inactive: Mapped[bool] = mapped_column(default=False)
     email: Mapped[str | None]
     timezone: Mapped[str | None]

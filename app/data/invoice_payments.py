@@ -73,6 +73,13 @@ class InvoicePayment(Row):
             sqlite_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
             postgresql_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
         ),
+        # Where a credit note was used.
+        Index(
+            "ix_invoice_payment_credit_note_id",
+            "credit_note_id",
+            sqlite_where=text("credit_note_id IS NOT NULL"),
+            postgresql_where=text("credit_note_id IS NOT NULL"),
+        ),
         # Intents that have not ended, by when Stripe is asked about them next.
         Index(
             "ix_invoice_payment_check",

@@ -1,40 +1,24 @@
-"""Invoices, their lines, and who changed what."""
+"""Invoices and their templates, their lines, and who changed what."""
 
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    ForeignKey,
-    Index,
-    and_,
-    exists,
-    literal_column,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data import values, wider
-from app.data.clients import Client, Currency
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
 from app.data.database import Record
-from app.data.invoice_payments import INVOICE_PAYMENTS, InvoicePayment
-from app.data.resource import (
-    Child,
-    Resource,
-    contains,
-    equals,
-    one_of,
-    searched,
-    since,
-    until,
-    when_set,
-)
+from app.data.resource import Resource
 from app.errors import InvalidField
 from app.rules.invoice import Line
+
+
+def _unless_null(name: str, *columns: str, unique: bool = False) -> Index:
+    """An index that costs nothing for the many rows that have no such value."""
+    there = text(f"{columns[0]} IS NOT NULL")
+    return Index(name, *columns, unique=unique, sqlite_where=there, postgresql_where=there)
 
 
 class Invoice(Row):
@@ -51,8 +35,29 @@ class Invoice(Row):
     notes_2: Mapped[str | None]
     notes_3: Mapped[str | None]
     internal_note: Mapped[str | None]
+    # What lists are filtered by; 0 and -1 are kept as clients write them and mean none.
+    contract_id: Mapped[Ref | None]
+    ticket_id: Mapped[Ref | None]
+    salesorder_id: Mapped[Ref | None]
+    purchaseorder_id: Mapped[Ref | None]
+    sitenumber: Mapped[Ref | None]
+    uid: Mapped[Ref | None]
+    billingcategory: Mapped[int | None]
+    invoicetype: Mapped[int] = mapped_column(default=0)
+    approval_status: Mapped[int] = mapped_column(default=0)
+    approvalagentid: Mapped[Ref | None]
+    reviewrequired: Mapped[bool] = mapped_column(default=False)
+    xeroid: Mapped[str | None]
+    qboid: Mapped[Ref | None]
+    disabled: Mapped[bool] = mapped_column(default=False)
     is_recurring_invoice: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
     recurring_invoice_id: Mapped[Ref | None]
+    # The day of the template's schedule that this invoice was made for; one invoice a day.
+    made_for: Mapped[date | None] = mapped_column(info=HIDDEN)
+    startdate: Mapped[datetime | None]
+    enddate: Mapped[datetime | None]
+    lastcreated: Mapped[datetime | None]
+    nextcreationdate: Mapped[datetime | None]
     posted: Mapped[bool] = mapped_column(default=False)
     voided: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
     invoice_date: Mapped[datetime | None]
@@ -98,6 +103,12 @@ class Invoice(Row):
         Index("ix_invoice_paymentstatus", "paymentstatus", "id"),
         Index("ix_invoice_total", "total"),
         Index("ix_invoice_datepaid", "datepaid"),
+        # An invoice found by the number another system gave it.
+        _unless_null("ix_invoice_thirdpartyinvoicenumber", "thirdpartyinvoicenumber"),
+        _unless_null("ix_invoice_xeroid", "xeroid"),
+        _unless_null("ix_invoice_qboid", "qboid"),
+        # NULLs differ from each other: what was not made for a day may be made again.
+        _unless_null("uq_invoice_made_for", "recurring_invoice_id", "made_for", unique=True),
         {"sqlite_autoincrement": True},  # an id is never used twice: keys at Stripe carry it
     )
 
@@ -121,7 +132,21 @@ class InvoiceLine(Row):
     discount_perc: Mapped[Decimal] = mapped_column(default=Decimal(0))
     tax_rate: Mapped[Decimal] = mapped_column(default=Decimal(0))
     isinactive: Mapped[bool] = mapped_column(default=False)
+    asset_id: Mapped[Ref | None]
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (_unless_null("ix_invoice_line_asset_id", "asset_id"),)
+
+
+class RecurringNumber(Row):
+    """The numbers of templates. A template's id is below -1 and is never used twice."""
+
+    __tablename__ = "recurring_number"
+
+    id: Mapped[Id]
+    given_at: Mapped[datetime]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
 
 class InvoiceChange(Row):
@@ -180,142 +205,7 @@ INVOICE_LINES = Resource(
     wider=wider.INVOICE_LINE,
 )
 
-_CLIENT_NAME = select(Client.name).where(Client.id == Invoice.client_id).scalar_subquery()
-_SYMBOL = select(Currency.symbol).where(Currency.id == Invoice.currency_code).scalar_subquery()
-_SEARCHED = (
-    Invoice.invoicenumber,
-    Invoice.thirdpartyinvoicenumber,
-    Invoice.reference,
-    Invoice.order_number,
-    Invoice.cust_order_number,
-)
-
-
-def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
-    named = select(Client.id).where(contains(Client.name, said))
-    return [*(contains(column, said) for column in _SEARCHED), Invoice.client_id.in_(named)]
-
-
-_DATES = {
-    "invoice_date": Invoice.invoice_date,
-    "duedate": Invoice.duedate,
-    "last_modified": Invoice.last_modified,
-    "dateposted": Invoice.dateposted,
-    "datesent": Invoice.datesent,
-    "datepaid": Invoice.datepaid,
-    "date_created": Invoice.date_created,
-}
-
 # Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for
 # the partial index ix_invoice_autopay_due is chosen only for a literal; and it is the index's
 # condition rather than the amount, so that a part payment rewrites no index on PostgreSQL.
 SOMETHING_LEFT = and_(Invoice.paymentstatus != literal_column("2"), Invoice.amountdue > 0)
-
-# The first two conditions are those of ix_invoice_autopay_due, so that the index is used.
-_AUTOPAY_REQUIRED = and_(
-    or_(Invoice.take_auto_payment, Invoice.include_in_autopay),
-    SOMETHING_LEFT,
-    Invoice.payments_pending == 0,
-    Invoice.voided.is_(False),
-    exists().where(
-        Client.id == Invoice.client_id,
-        Client.stripe_payment_method_id.is_not(None),
-    ),
-)
-
-_NO_DATE = "1899-12-30T00:00:00"
-_NO_ADDRESS = {"id": 0, "line1": "", "line2": "", "line3": "", "line4": "", "postcode": ""}
-# A client's decoder fails when one of these is missing from a single invoice.
-_SENTINELS: dict[str, Any] = {
-    **dict.fromkeys(
-        """
-        sitenumber uid contract_id paymentterms ticket_id invoicetype emailstatus pdftemplate_id
-        recurring_invoice_id add_contract_assets add_labour add_project add_travel add_mileage
-        add_itemsissued add_prepay add_salesorder qboid billingcategory due_date_int due_date_type
-        kashflow_tenant_id original_client_id creditlinkedtoinvoiceid take_payment_on_duedate
-        credit_total recognised_from_invoice organisation_id client_id
-        """.split(),
-        0,
-    ),
-    **dict.fromkeys(
-        """
-        invoicenumber name contract_ref currency xeroid xero_tenant_id xero_branding_theme_id
-        xero_branding_theme_name createdbyagentname internal_note kashflow_pdf original_client_name
-        xero_status snelstart_id qbo_company_id dbc_id dbc_company_id invoice_display
-        creditlinkedtoinvoiceid_thirdpartynumber
-        """.split(),
-        "",
-    ),
-    **dict.fromkeys(
-        "invoice_date schedule_date last_modified datesent datepaid date_created".split(), _NO_DATE
-    ),
-    **dict.fromkeys("address shipaddress originaddress".split(), _NO_ADDRESS),
-    **dict.fromkeys("hideinvoice requires_approval".split(), False),
-    "assigned_agent_name": "Unassigned",
-    "customfields": [],
-    "datetype": 1,
-    "merge_data": [],
-    "percent": 100,
-    "percentold": 100,
-    "salesorder_id": -2,  # an invoice that came from no sales order
-    "type": 1,
-    "use": "invoice",
-}
-
-INVOICES = Resource(
-    path="Invoice",
-    table=Invoice,
-    envelope="invoices",
-    saved_status=201,
-    only=(Invoice.id > literal_column("0"),),  # templates have negative ids
-    filters={
-        "id": one_of(Invoice.id),
-        "ids": one_of(Invoice.id),
-        "invoice_ids": one_of(Invoice.id),
-        "client_id": equals(Invoice.client_id),
-        "client_ids": one_of(Invoice.client_id),
-        "recurringinvoice_id": equals(Invoice.recurring_invoice_id),
-        "third_party_id": equals(Invoice.thirdpartyinvoicenumber),
-        "invoicenumber": equals(Invoice.invoicenumber),
-        "paymentstatuses": one_of(Invoice.paymentstatus),
-        "postedonly": when_set(Invoice.posted.is_(True), "Only posted ones."),
-        "notpostedonly": when_set(Invoice.posted.is_(False), "Only those not posted yet."),
-        "exclude_voided": when_set(Invoice.voided.is_(False), "Without those that were voided."),
-        "stripeautopaymentrequired": when_set(
-            _AUTOPAY_REQUIRED, "Only those that automatic payment would charge once they are due."
-        ),
-        "start_date": since(_DATES),
-        "startdate": since(_DATES),
-        "end_date": until(_DATES),
-        "enddate": until(_DATES),
-        "invoicedatestart": since({"invoice_date": Invoice.invoice_date}),
-        "invoicedateend": until({"invoice_date": Invoice.invoice_date}),
-        "search": searched(_search),
-    },
-    derived={
-        "client_name": _CLIENT_NAME,
-        "currency": _SYMBOL,
-        "amount_remaining": Invoice.amountdue,
-        "customer_paid_total": Invoice.amountpaid,
-        "invoice_display": Invoice.invoicenumber,
-    },
-    sentinels=_SENTINELS,
-    children={
-        "lines": Child(
-            INVOICE_LINES,
-            InvoiceLine.ihid,
-            order=(InvoiceLine.sequenceid, InvoiceLine.id),
-            in_list="includelines",
-        ),
-        "payments": Child(
-            INVOICE_PAYMENTS,
-            InvoicePayment.invoice_id,
-            order=(InvoicePayment.id,),
-            in_list="includepayments",
-            in_one="includedetails",
-        ),
-    },
-    nested={"lines": INVOICE_LINES, "add_lines": INVOICE_LINES},
-    instructions={"last_change_seq": values.small, "ignore_change_seq": values.flag},
-    wider=wider.INVOICE,
-)

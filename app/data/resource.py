@@ -97,6 +97,8 @@ class Resource:
     sentinels: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, Child] = field(default_factory=dict)
     attached: Attached | None = None
+    # What a list's wrapper says besides, by what was asked for.
+    beside: Callable[[Tx, Params], Awaitable[Mapping[str, Any]]] | None = None
     # Further input: lists of another resource's records, and instructions to the writer.
     nested: Mapping[str, "Resource"] = field(default_factory=dict)
     instructions: Mapping[str, values.Reader] = field(default_factory=dict)
@@ -222,7 +224,7 @@ def searched(search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]
             return None
         values.short(name, said)
         bound: ColumnElement[str] = bindparam(name)
-        return Condition(name, lambda: or_(*search(bound)), {name: _pattern(said)})
+        return Condition(name, lambda: or_(*search(bound)), {name: pattern(said)})
 
     schema = shapes.of_reader(values.short)
     return Filter(condition, schema, "Only those that hold this text, in any case of letters.")
@@ -233,7 +235,8 @@ def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
     return clause
 
 
-def _pattern(said: str) -> str:
+def pattern(said: str) -> str:
+    """What finds a text anywhere, whatever characters it is made of."""
     for special in "\\%_":
         said = said.replace(special, f"\\{special}")
     return f"%{said}%"

@@ -16,6 +16,7 @@ from app.data import (  # noqa: F401  every table is known to the metadata once 
     invoice_payments,
     invoices,
     stripe_records,
+    viewers,
 )
 from app.data.columns import Row
 from app.data.coordination import Fact

@@ -25,26 +25,25 @@ def _known(
 
 INVOICE = _known(
     flags="""
-        bcd_posted contains_calculated_quantity disabled dont_set_original_client_id
+        bcd_posted contains_calculated_quantity dont_set_original_client_id
         dont_sync_to_3rd_party hideinvoice invoice_separately is_down_payment is_recognition
-        minimum_price_active quickbooks_period_closed requires_approval reviewrequired
-        schedule_ignore_delete sync_include_paid twilio_invoice
+        minimum_price_active quickbooks_period_closed requires_approval schedule_ignore_delete
+        sync_include_paid twilio_invoice
     """,
     numbers="""
         add_contract_assets add_itemsissued add_labour add_mileage add_prepay add_project
-        add_salesorder add_travel approval_process_id approval_status approvalagent
-        approvalagentid approvalticketid assigned_agent avalara_details_id billingcategory
-        client_to_invoice_to_id cloned_from_client_id contract_id creditlinkedtoinvoiceid
-        creditlinkedtoinvoiceid_typeid csp_invoice_id datetype daysplus due_date_int
-        due_date_type emailstatus exact_division immediate_prorata_recurring_invoice_id
-        import_details_id intacct_recordno intacctseparatetaxline invoice_auto_increase_period
-        invoice_percent_increase invoice_prorata_periods_ahead invoice_template_id invoiceday
-        invoicetype kashflow_tenant_id kashflowid mailboxid minimum_amount
-        new_approvalprocess_agent_id new_approvalprocess_cab_id original_client_id paymentterms
-        pdftemplate_id percent percentold period period_type purchaseorder_id qbo_term_id qboid
-        recognised_from_invoice runbook_button_id sage_business_cloud_details_id salesorder_id
-        schedule_id sitenumber sqlimport_id supplier_id take_payment_on_duedate
-        ticket_client_to_invoice_to_id ticket_id typeid uid
+        add_salesorder add_travel approval_process_id approvalagent approvalticketid
+        assigned_agent avalara_details_id client_to_invoice_to_id cloned_from_client_id
+        creditlinkedtoinvoiceid creditlinkedtoinvoiceid_typeid csp_invoice_id datetype daysplus
+        due_date_int due_date_type emailstatus exact_division
+        immediate_prorata_recurring_invoice_id import_details_id intacct_recordno
+        intacctseparatetaxline invoice_auto_increase_period invoice_percent_increase
+        invoice_prorata_periods_ahead invoice_template_id invoiceday kashflow_tenant_id
+        kashflowid mailboxid minimum_amount new_approvalprocess_agent_id
+        new_approvalprocess_cab_id original_client_id paymentterms pdftemplate_id percent
+        percentold period period_type qbo_term_id recognised_from_invoice runbook_button_id
+        sage_business_cloud_details_id schedule_id sqlimport_id supplier_id
+        take_payment_on_duedate ticket_client_to_invoice_to_id typeid
     """,
     texts="""
         accountsid address1 address2 address3 address4 address5 approvalemailaddress
@@ -61,11 +60,11 @@ INVOICE = _known(
         qbo_term_name sage_business_cloud_id site_name snelstart_id supplier_name
         suppliers_order_reference taken_by tel_number ticket_note ticket_summary toplevel_name
         xero_branding_theme_id xero_branding_theme_name xero_default_payment_nominalcode
-        xero_line_tax xero_online_invoice_payment_url xero_status xero_tenant_id xeroid
+        xero_line_tax xero_online_invoice_payment_url xero_status xero_tenant_id
     """,
     dates="""
-        approvaldatetime credit_date enddate last_synced period_end_date period_start_date
-        quickbooks_close_period_date schedule_date startdate time
+        approvaldatetime credit_date last_synced period_end_date period_start_date
+        quickbooks_close_period_date schedule_date time
     """,
     others="""
         address customfields exact_payment_conditon originaddress qbo_term shipaddress
@@ -84,8 +83,8 @@ INVOICE_LINE = _known(
         use_qbo_ast use_rpi_increase
     """,
     numbers="""
-        actioncode asset_id auto_increase_period autorenewperiod baseprice billingperiod
-        bundle_id bundle_line_id consumption_cost consumption_line_type consumption_markup
+        actioncode auto_increase_period autorenewperiod baseprice billingperiod bundle_id
+        bundle_line_id consumption_cost consumption_line_type consumption_markup
         consumption_split_original_line_id contract_id createproratanormallines credit_id
         creditlinkedidid csp_invoice_id current_reading dbc_sequence_id ddevnum
         deferred_revenue_olid deferred_revenue_olseq down_payment_complete down_payment_type

@@ -95,9 +95,11 @@ class Draft:
         )
 
     @property
-    def total_moves(self) -> bool:
-        before = self.row.total if self.row else Decimal(0)
-        return bool(self.values.get("total", before) != before)
+    def owes_anew(self) -> bool:
+        """Whether what is owed must be worked out again."""
+        total, kind = (self.row.total, self.row.invoicetype) if self.row else (Decimal(0), 0)
+        given = self.values
+        return bool(given.get("total", total) != total or given.get("invoicetype", kind) != kind)
 
     @property
     def currency_changes(self) -> bool:

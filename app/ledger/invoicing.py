@@ -143,7 +143,7 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     line_ids = await _write_lines(tx, [*new, *changed])
     changes = [change for one in (*new, *changed) for change in _changes(one, line_ids)]
     await audit.write(tx, changes, who=who, now=now)
-    moved = [one.id for one in drafts if one.total_moves]
+    moved = [one.id for one in drafts if one.owes_anew]
     if moved:
         await settlement.resettle(tx, moved, now=now, who=who)
 

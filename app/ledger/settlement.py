@@ -22,7 +22,7 @@ from app.data.invoices import Invoice
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger import audit, reversals
 from app.rules import money
-from app.rules.invoice import Balance, balance
+from app.rules.invoice import Balance, balance, is_owed
 from app.rules.payment import (
     FINAL,
     LONG_AGO,
@@ -172,6 +172,7 @@ _OF_INVOICE = (
     INVOICES.c.client_id,
     INVOICES.c.currency_iso,
     INVOICES.c.voided,
+    INVOICES.c.invoicetype,
     INVOICES.c.is_recurring_invoice,
     INVOICES.c.total,
     INVOICES.c.amountpaid,
@@ -442,7 +443,7 @@ async def _settle(
     for invoice_id, delta in sorted(deltas.items()):
         invoice = invoices[invoice_id]
         owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
-        if invoice.voided:
+        if not is_owed(invoice.invoicetype, voided=invoice.voided):
             owed = replace(owed, remaining=_ZERO)
         columns = _owed_columns(invoice, owed, delta, now)
         if any(columns[name] != getattr(invoice, name) for name in _MOVED):

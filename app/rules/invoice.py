@@ -17,6 +17,23 @@ class PaymentStatus(IntEnum):
     PAID = 2
 
 
+class Kind(IntEnum):
+    """Invoice.invoicetype. Only a plain invoice is owed to us."""
+
+    INVOICE = 0
+    CREDIT_NOTE = 1
+    PURCHASE = 2
+
+
+class Approval(IntEnum):
+    """Invoice.approval_status."""
+
+    NOT_ASKED = 0
+    AWAITING = 1
+    APPROVED = 2
+    REJECTED = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     paid: Decimal
@@ -61,6 +78,11 @@ def balance(total: Decimal, counted: Iterable[Decimal]) -> Balance:
     else:
         status = PaymentStatus.UNPAID
     return Balance(paid, max(total - paid, Decimal(0)), status)
+
+
+def is_owed(kind: int, *, voided: bool) -> bool:
+    """Credit notes and purchases are no claims of ours, and a voided invoice is none any more."""
+    return kind == Kind.INVOICE and not voided
 
 
 def totals(lines: Iterable[Line], currency: str) -> Totals:

@@ -182,6 +182,9 @@ def upgrade() -> None:
         "client",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "toplevel_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
         sa.Column("inactive", sa.Boolean(), nullable=False),
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("timezone", sa.Text(), nullable=True),
@@ -220,12 +223,41 @@ def upgrade() -> None:
         sa.Column("notes_2", sa.Text(), nullable=True),
         sa.Column("notes_3", sa.Text(), nullable=True),
         sa.Column("internal_note", sa.Text(), nullable=True),
+        sa.Column(
+            "contract_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("ticket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "salesorder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column(
+            "purchaseorder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column(
+            "sitenumber", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("uid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("billingcategory", sa.Integer(), nullable=True),
+        sa.Column("invoicetype", sa.Integer(), nullable=False),
+        sa.Column("approval_status", sa.Integer(), nullable=False),
+        sa.Column(
+            "approvalagentid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
+        ),
+        sa.Column("reviewrequired", sa.Boolean(), nullable=False),
+        sa.Column("xeroid", sa.Text(), nullable=True),
+        sa.Column("qboid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("is_recurring_invoice", sa.Boolean(), nullable=False),
         sa.Column(
             "recurring_invoice_id",
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
             nullable=True,
         ),
+        sa.Column("made_for", sa.Date(), nullable=True),
+        sa.Column("startdate", columns.Instant(), nullable=True),
+        sa.Column("enddate", columns.Instant(), nullable=True),
+        sa.Column("lastcreated", columns.Instant(), nullable=True),
+        sa.Column("nextcreationdate", columns.Instant(), nullable=True),
         sa.Column("posted", sa.Boolean(), nullable=False),
         sa.Column("voided", sa.Boolean(), nullable=False),
         sa.Column("invoice_date", columns.Instant(), nullable=True),
@@ -278,6 +310,64 @@ def upgrade() -> None:
         batch_op.create_index("ix_invoice_paymentstatus", ["paymentstatus", "id"], unique=False)
         batch_op.create_index("ix_invoice_total", ["total"], unique=False)
         batch_op.create_index("ix_invoice_datepaid", ["datepaid"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_thirdpartyinvoicenumber",
+            ["thirdpartyinvoicenumber"],
+            unique=False,
+            sqlite_where=sa.text("thirdpartyinvoicenumber IS NOT NULL"),
+            postgresql_where=sa.text("thirdpartyinvoicenumber IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_invoice_xeroid",
+            ["xeroid"],
+            unique=False,
+            sqlite_where=sa.text("xeroid IS NOT NULL"),
+            postgresql_where=sa.text("xeroid IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_invoice_qboid",
+            ["qboid"],
+            unique=False,
+            sqlite_where=sa.text("qboid IS NOT NULL"),
+            postgresql_where=sa.text("qboid IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "uq_invoice_made_for",
+            ["recurring_invoice_id", "made_for"],
+            unique=True,
+            sqlite_where=sa.text("recurring_invoice_id IS NOT NULL"),
+            postgresql_where=sa.text("recurring_invoice_id IS NOT NULL"),
+        )
+
+    op.create_table(
+        "invoice_viewer",
+        sa.Column(
+            "invoice_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column(
+            "access_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=True),
+        sa.Column("seen_at", columns.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("invoice_id", "access_id", name=op.f("pk_invoice_viewer")),
+    )
+    with op.batch_alter_table("invoice_viewer", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_invoice_viewer_seen_at"), ["seen_at"], unique=False)
+
+    op.create_table(
+        "recurring_number",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("given_at", columns.Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recurring_number")),
+        sqlite_autoincrement=True,
+    )
 
     op.create_table(
         "charge_attempt",
@@ -360,6 +450,7 @@ def upgrade() -> None:
         sa.Column("discount_perc", columns.Exact(), nullable=False),
         sa.Column("tax_rate", columns.Exact(), nullable=False),
         sa.Column("isinactive", sa.Boolean(), nullable=False),
+        sa.Column("asset_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("extra", columns.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["ihid"], ["invoice.id"], name=op.f("fk_invoice_line_ihid"), ondelete="CASCADE"
@@ -368,6 +459,13 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("invoice_line", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_invoice_line_ihid"), ["ihid"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_line_asset_id",
+            ["asset_id"],
+            unique=False,
+            sqlite_where=sa.text("asset_id IS NOT NULL"),
+            postgresql_where=sa.text("asset_id IS NOT NULL"),
+        )
 
     op.create_table(
         "invoice_payment",
@@ -422,6 +520,13 @@ def upgrade() -> None:
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.create_index("ix_invoice_payment_charge_id", ["charge_id"], unique=False)
         batch_op.create_index(
+            "ix_invoice_payment_credit_note_id",
+            ["credit_note_id"],
+            unique=False,
+            sqlite_where=sa.text("credit_note_id IS NOT NULL"),
+            postgresql_where=sa.text("credit_note_id IS NOT NULL"),
+        )
+        batch_op.create_index(
             "ix_invoice_payment_claimed",
             ["claimed_invoice_id"],
             unique=False,
@@ -472,6 +577,11 @@ def downgrade() -> None:
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")
         batch_op.drop_index(
+            "ix_invoice_payment_credit_note_id",
+            sqlite_where=sa.text("credit_note_id IS NOT NULL"),
+            postgresql_where=sa.text("credit_note_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
             "ix_invoice_payment_check",
             sqlite_where=sa.text("check_at IS NOT NULL"),
             postgresql_where=sa.text("check_at IS NOT NULL"),
@@ -487,6 +597,11 @@ def downgrade() -> None:
 
     op.drop_table("invoice_payment")
     with op.batch_alter_table("invoice_line", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_invoice_line_asset_id",
+            sqlite_where=sa.text("asset_id IS NOT NULL"),
+            postgresql_where=sa.text("asset_id IS NOT NULL"),
+        )
         batch_op.drop_index(batch_op.f("ix_invoice_line_ihid"))
 
     op.drop_table("invoice_line")
@@ -506,6 +621,26 @@ def downgrade() -> None:
 
     op.drop_table("charge_attempt")
     with op.batch_alter_table("invoice", schema=None) as batch_op:
+        batch_op.drop_index(
+            "uq_invoice_made_for",
+            sqlite_where=sa.text("recurring_invoice_id IS NOT NULL"),
+            postgresql_where=sa.text("recurring_invoice_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_invoice_qboid",
+            sqlite_where=sa.text("qboid IS NOT NULL"),
+            postgresql_where=sa.text("qboid IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_invoice_xeroid",
+            sqlite_where=sa.text("xeroid IS NOT NULL"),
+            postgresql_where=sa.text("xeroid IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_invoice_thirdpartyinvoicenumber",
+            sqlite_where=sa.text("thirdpartyinvoicenumber IS NOT NULL"),
+            postgresql_where=sa.text("thirdpartyinvoicenumber IS NOT NULL"),
+        )
         batch_op.drop_index("ix_invoice_datepaid")
         batch_op.drop_index("ix_invoice_total")
         batch_op.drop_index("ix_invoice_paymentstatus")
@@ -524,6 +659,11 @@ def downgrade() -> None:
         )
 
     op.drop_table("invoice")
+    op.drop_table("recurring_number")
+    with op.batch_alter_table("invoice_viewer", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_invoice_viewer_seen_at"))
+
+    op.drop_table("invoice_viewer")
     with op.batch_alter_table("client", schema=None) as batch_op:
         batch_op.drop_index("ix_client_stripe_payment_method_id")
         batch_op.drop_index("ix_client_stripe_customer_id")
