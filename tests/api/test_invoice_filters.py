@@ -191,9 +191,8 @@ async def test_a_list_of_one_client_says_how_that_client_pays(api: Api) -> None:
 async def test_a_credit_note_says_what_was_used_of_it(api: Api) -> None:
     note = await api.invoice(-30, invoicetype=1)
     invoice = await api.invoice(20)
-    await api.post(
-        "/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 12, "credit_note_id": note["id"]}
-    )  # fmt: skip
+    used = {"invoice_id": invoice["id"], "amount": 12, "credit_note_id": note["id"]}
+    await api.post("/api/InvoicePayment", used)
 
     shown = await api.get(f"/api/Invoice/{note['id']}")
     listed = (await api.get("/api/Invoice", ids=str(note["id"])))["invoices"][0]

@@ -348,7 +348,7 @@ async def test_filters_and_orders_use_their_index(
     with statements(api.database) as seen:
         await api.get(f"/api/{path}?{query}")
 
-    [listing] = [one for one in seen if one.startswith("SELECT") and "access" not in one]
+    [listing] = [one for one in seen if "\nFROM invoice" in one]
     bound = tuple(["2026-01-01"] + ["1"] * 9)[: listing.count("?")]
     async with api.database.snapshot() as tx:
         plan = (await tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {listing}", bound)).all()
