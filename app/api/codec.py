@@ -8,12 +8,14 @@ from sqlalchemy import Column, ColumnElement
 from app.data.columns import table_of
 from app.data.database import Record
 from app.data.resource import Resource
-from app.data.values import Reader, Shower, reader, shower, whole
+from app.data.values import Reader, Shower, nested, reader, shower, whole
 from app.errors import InvalidField
 
 # HaloPSA's clients send one to a few objects; their importers send hundreds. Each object may
 # become a row with lines and audit rows, all under one lock.
 OBJECTS_MAX = 500
+# HaloPSA's longest property name has 47 characters.
+NAME_MAX = 100
 
 
 class Codec:
@@ -40,6 +42,7 @@ class Codec:
         ]
         names = [name for name, _ in self._fields]
         self._has_extra = "extra" in self.table.c
+        self._ours = {*self.table.c.keys(), *resource.derived}
         self.shown: Mapping[str, ColumnElement[Any]] = {
             **{column.name: column for column in shown},
             **{name: one.label(name) for name, one in resource.derived.items()},
@@ -93,7 +96,14 @@ class Codec:
                     record[name] = found
             elif name in self.resource.wider:
                 extra[name] = self.resource.wider[name](at + name, value)
+            elif self.resource.keeps_all and self._may_be_kept(name):
+                extra[name] = nested(at + name, value)
         return {**record, "extra": extra} if extra else record
+
+    def _may_be_kept(self, name: str) -> bool:
+        """HaloPSA's names are plain ASCII; our own columns are not written this way."""
+        is_name = name.isascii() and name.isprintable() and len(name) <= NAME_MAX
+        return is_name and name not in self._ours
 
     def load_list(self, at: str, given: Any) -> list[dict[str, Any]]:
         """The records of a list inside another record."""

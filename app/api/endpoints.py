@@ -1,4 +1,4 @@
-"""List, save and read, written once for every resource."""
+"""List, save, read and delete, written once for every resource."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,10 @@ from app.api.idempotency import decided
 from app.api.operations import Operation
 from app.api.query import parameters
 from app.api.reading import Listing, Reading
-from app.api.writing import Writer
+from app.api.writing import Remover, Writer, remover, writer
 from app.data.database import Tx
 from app.data.filters import CALLER
-from app.data.resource import LIST, READ, SAVE, Resource
+from app.data.resource import LIST, READ, REMOVE, SAVE, Resource
 from app.errors import NotFound
 from app.settings import Settings
 
@@ -44,8 +44,11 @@ class AnyCase(Route):
         self.path_regex = re.compile(pattern, re.IGNORECASE)
 
 
-def routes(resource: Resource, write: Writer) -> list[AnyCase]:
-    """The routes for a resource's verbs."""
+def routes(
+    resource: Resource, write: Writer | None = None, remove: Remover | None = None
+) -> list[AnyCase]:
+    """The routes for a resource's verbs. `write` and `remove` stand where a rule guards them."""
+    write, remove = write or writer(resource), remove or remover(resource)
     codec = codec_of(resource)
     reading = Reading(codec)
     collection, single = f"/api/{resource.path}", f"/api/{resource.path}/{{id}}"
@@ -55,6 +58,9 @@ def routes(resource: Resource, write: Writer) -> list[AnyCase]:
             collection, _save(codec, reading, write), "POST", f"save {resource.path}"
         ),
         READ: lambda: AnyCase(single, _read(codec, reading), "GET", f"read {resource.path}"),
+        REMOVE: lambda: AnyCase(
+            single, _remove(codec, remove), "DELETE", f"delete {resource.path}"
+        ),
     }
     return [available[verb]() for verb in resource.verbs]
 
@@ -114,6 +120,24 @@ def _read(codec: Codec, reading: Reading) -> Endpoint:
             return answer(caller.seen(await reading.one(tx, record_id, params)))
 
     return read
+
+
+def _remove(codec: Codec, remove: Remover) -> Endpoint:
+    right = f"edit:{codec.resource.group}"
+
+    async def removed(request: Request) -> Response:
+        caller = await caller_of(request, right)
+        record_id = _id(codec.resource, request.path_params["id"])
+        home: str = request.app.state.settings.currency
+
+        async def work(tx: Tx) -> Response:
+            now: datetime = request.app.state.clock()
+            await remove(tx, record_id, now=now, who=caller.name, home=home)
+            return answer({"id": record_id})
+
+        return await decided(request, work)
+
+    return removed
 
 
 async def caller_of(request: Request, right: str) -> Caller:

@@ -45,8 +45,13 @@ class Reading:
         beside = await told(tx, params) if told else {}
         if query.ids_only:
             return Listing(query, [{"id": row.id} for row in rows], total, beside)
-        wanted = [name for name, (one, _) in self._children.items() if is_set(params, one.in_list)]
-        return Listing(query, await self._completed(tx, rows, wanted), total, beside)
+        wanted = [
+            name
+            for name, (one, _) in self._children.items()
+            if one.in_list is None or is_set(params, one.in_list)
+        ]
+        records = self._asked_for(await self._completed(tx, rows, wanted), params)
+        return Listing(query, records, total, beside)
 
     async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
         """Whole records, as a GET of each would show them."""
@@ -64,7 +69,16 @@ class Reading:
         found = await self.by_ids(tx, [record_id], detailed=detailed)
         if record_id not in found:
             raise NotFound(self._codec.resource.path, record_id)
-        return found[record_id]
+        return self._asked_for([found[record_id]], params)[0]
+
+    def _asked_for(self, records: list[Shown], params: Params) -> list[Shown]:
+        """The records without the fields that a parameter would have to ask for."""
+        on_request = self._codec.resource.on_request.items()
+        hidden = [name for name, parameter in on_request if not is_set(params, parameter)]
+        for record in records if hidden else ():
+            for name in hidden:
+                record.pop(name, None)
+        return records
 
     async def _total(self, tx: Tx, query: Query, found: int) -> int:
         """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""

@@ -1,4 +1,4 @@
-"""Creates and changes records of resources that no rule of the ledger guards."""
+"""Creates, changes and deletes records of resources that no rule of the ledger guards."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -10,11 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from app.data import batches
 from app.data.batches import Given
 from app.data.columns import table_of
-from app.data.database import Record, Tx
+from app.data.database import Record, Tx, is_worth_retrying
 from app.data.resource import Resource
 from app.errors import InvalidField, Refused
 
 Prepare = Callable[[Mapping[int, Record], Sequence[Given], datetime], Sequence[Given]]
+Finish = Callable[[Tx, Mapping[int, Given]], Awaitable[None]]
 
 
 class Writer(Protocol):
@@ -28,15 +29,42 @@ class Writer(Protocol):
     ) -> Awaitable[list[int]]: ...
 
 
-def writer(resource: Resource, prepare: Prepare | None = None) -> Writer:
-    """What writes a resource's records; `prepare` adds what follows from what is there already."""
+class Remover(Protocol):
+    """Deletes a record, or refuses with what hangs on it."""
+
+    def __call__(
+        self, tx: Tx, record_id: int, *, now: datetime, who: str, home: str
+    ) -> Awaitable[None]: ...
+
+
+def writer(
+    resource: Resource, prepare: Prepare | None = None, finish: Finish | None = None
+) -> Writer:
+    """What writes a resource's records.
+
+    `prepare` adds what follows from what is there already; `finish` writes what stands in other
+    tables, once every record has its id.
+    """
 
     async def write(
         tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
     ) -> list[int]:
-        return await _save(tx, resource, prepare, records, now)
+        ids = await _save(tx, resource, prepare, records, now)
+        if finish is not None:
+            await finish(tx, dict(zip(ids, records, strict=True)))
+        return ids
 
     return write
+
+
+def remover(resource: Resource) -> Remover:
+    """What deletes a resource's records that nothing else names."""
+
+    async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+        table = table_of(resource.table)
+        await batches.remove(tx, table, resource.path, record_id, resource.held_by)
+
+    return remove
 
 
 async def _save(
@@ -50,14 +78,22 @@ async def _save(
     known = await batches.locked(tx, table, resource.path, records)
     if prepare is not None:
         records = prepare(known, records, now)
+    records = [_columns(table, record) for record in records]
     await batches.refer(tx, table, records)
     new = [_created(table, record, now) for record in records if "id" not in record]
     try:
         ids = iter(await batches.inserted(tx, table, new))
         await batches.change(tx, table, _changes(table, known, records, now))
-    except IntegrityError:
+    except IntegrityError as error:
+        if is_worth_retrying(error):
+            raise
         raise Refused(f"another {resource.path} has the same key") from None
     return [record["id"] if "id" in record else next(ids) for record in records]
+
+
+def _columns(table: Table, record: Given) -> Given:
+    """What the table keeps; the rest is `finish`'s."""
+    return {name: value for name, value in record.items() if name in table.c}
 
 
 def _created(table: Table, record: Given, now: datetime) -> dict[str, Any]:

@@ -1,13 +1,16 @@
-"""Many rows of one table at once: locked, inserted, changed, each in one statement."""
+"""Many rows of one table at once: locked, inserted, changed, each in one statement.
+
+And one row taken away, when nothing hangs on it.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy import Column, Table, Text, bindparam, delete, insert, select, update
 
 from app.data.database import Record, Tx
-from app.errors import InvalidField, NotFound
+from app.errors import InvalidField, NotFound, Refused
 
 Given = Mapping[str, Any]
 """What a caller said about one record: column values by name, with `id` when it exists."""
@@ -57,6 +60,31 @@ async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]])
             for row_id, values in changes.items()
         ],
     )
+
+
+async def remove(tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()) -> None:
+    """Delete one row, or Refused while another names it: by a foreign key, or in `held_by`."""
+    await locked(tx, table, what, [{"id": row_id}])
+    for column in _holders(table, held_by):
+        wanted = str(row_id) if isinstance(column.type, Text) else row_id
+        key = next(iter(column.table.primary_key))
+        holder = await tx.scalar(select(key).where(column == wanted).limit(1))
+        if holder is not None:
+            named = f"{column.table.name.replace('_', ' ')} {holder}"
+            raise Refused(f"{what} {row_id} cannot be deleted: {named} has it as {column.name}")
+    await tx.execute(delete(table).where(table.c.id == row_id))
+
+
+def _holders(table: Table, held_by: Sequence[str]) -> list[Column[Any]]:
+    """Columns that name a row of this table, but for those of rows that go with it."""
+    referring = [
+        key.parent
+        for other in table.metadata.sorted_tables
+        for key in other.foreign_keys
+        if key.column.table is table and key.ondelete != "CASCADE"
+    ]
+    named = (one.split(".") for one in held_by)
+    return [*referring, *(table.metadata.tables[name].c[column] for name, column in named)]
 
 
 async def refer(tx: Tx, table: Table, records: Iterable[Given]) -> None:

@@ -70,7 +70,8 @@ _PLANS_OF_READERS = {
 _LOCK_POLL_S = 0.002
 # SQLSTATE classes that blame the statement or its values. All others blame the place.
 _OUR_FAULT = ("22", "23", "42")
-_TRY_AGAIN = frozenset({"40001", "40P01"})
+# 23503: a record that was there when we looked is deleted; looking again says which.
+_TRY_AGAIN = frozenset({"40001", "40P01", "23503"})
 
 
 class Database:

@@ -135,7 +135,10 @@ class InvoiceLine(Row):
     asset_id: Mapped[Ref | None]
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
 
-    __table_args__ = (_unless_null("ix_invoice_line_asset_id", "asset_id"),)
+    __table_args__ = (
+        _unless_null("ix_invoice_line_asset_id", "asset_id"),
+        _unless_null("ix_invoice_line_tax_code", "tax_code"),  # whether a tax rate is in use
+    )
 
 
 class RecurringNumber(Row):
@@ -155,6 +158,8 @@ class InvoiceChange(Row):
     id: Mapped[Id]
     invoice_id: Mapped[Ref | None]
     invoice_line_id: Mapped[Ref | None]
+    invoice_detail_quantity_id: Mapped[Ref | None]
+    invoice_detail_prorata_id: Mapped[Ref | None]
     type_id: Mapped[int] = mapped_column(default=0)
     field_id: Mapped[int] = mapped_column(default=0)
     field_name: Mapped[str | None]
@@ -162,8 +167,17 @@ class InvoiceChange(Row):
     new_value: Mapped[str | None]
     who: Mapped[str | None]
     datetime: Mapped[datetime | None]
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
 
-    __table_args__ = (Index("ix_invoice_change_invoice_id", "invoice_id", "id"),)
+    __table_args__ = (
+        Index("ix_invoice_change_invoice_id", "invoice_id", "id"),
+        Index(
+            "ix_invoice_change_invoice_line_id",
+            "invoice_line_id",
+            sqlite_where=text("invoice_line_id IS NOT NULL"),
+            postgresql_where=text("invoice_line_id IS NOT NULL"),
+        ),
+    )
 
 
 def _percent(name: str, value: Any) -> Decimal | None:

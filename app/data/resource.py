@@ -17,7 +17,8 @@ from app.errors import InvalidField
 Params = Mapping[str, Sequence[str]]
 """Query parameters: names in lower case and without `[]`, each with all its values."""
 
-LIST, SAVE, READ = "list", "save", "read"
+LIST, SAVE, READ, REMOVE = "list", "save", "read", "remove"
+ALL_VERBS = (LIST, SAVE, READ, REMOVE)
 
 
 class Condition(NamedTuple):
@@ -61,8 +62,8 @@ class Child:
     parent: Attachable
     order: tuple[Attachable, ...]
     # The parameter that adds them to a list, and the one that adds them to a single record.
-    in_list: str
-    in_one: str | None = None  # None: always there
+    in_list: str | None = None  # None: always there
+    in_one: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,15 @@ class Resource:
     # Further input: lists of another resource's records, and instructions to the writer.
     nested: Mapping[str, "Resource"] = field(default_factory=dict)
     instructions: Mapping[str, values.Reader] = field(default_factory=dict)
-    # Names of HaloPSA's wider schema that are kept and given back.
+    # Names of HaloPSA's wider schema that are kept and given back; where nobody published the
+    # schema, every name is.
     wider: Mapping[str, values.Reader] = field(default_factory=dict)
+    keeps_all: bool = False
+    # Fields that a GET shows only when the parameter named here is set.
+    on_request: Mapping[str, str] = field(default_factory=dict)
+    # Columns, as "table.column", that hold this record's id without a foreign key: what they
+    # name cannot be deleted.
+    held_by: tuple[str, ...] = ()
 
 
 def given(params: Params, name: str) -> str | None:
@@ -163,6 +171,16 @@ def when_set(
         return Condition(name, lambda: clause, {}) if is_set(params, name) else None
 
     return Filter(condition, shapes.FLAG, about)
+
+
+def unless(clause: ColumnElement[bool]) -> Filter:
+    """The clause, when the parameter says no: `includeinactive=false`."""
+
+    def condition(name: str, params: Params) -> Condition | None:
+        said = values.flag(name, given(params, name))
+        return Condition(name, lambda: clause, {}) if said is False else None
+
+    return condition
 
 
 def since(columns: Mapping[str, Attachable]) -> Filter:

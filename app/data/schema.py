@@ -11,11 +11,15 @@ from sqlalchemy import Connection, insert, select, text
 
 from app.data import (  # noqa: F401  every table is known to the metadata once imported
     access,
+    catalogue,
     clients,
     coordination,
+    expenses,
     invoice_payments,
     invoices,
+    lookups,
     stripe_records,
+    taxes,
     viewers,
 )
 from app.data.columns import Row

@@ -122,6 +122,13 @@ def exact(name: str, value: Any) -> Decimal | None:
     return given
 
 
+def percentage(name: str, value: Any) -> Decimal | None:
+    found = exact(name, value)
+    if found is not None and not 0 <= found <= 100:
+        raise InvalidField(name, f"{found} is not a percentage from 0 to 100")
+    return found
+
+
 def _decimal(name: str, value: Any) -> Decimal:
     match value:
         case bool():

@@ -10,8 +10,8 @@ from app.data import values
 from app.data.values import Reader
 
 
-def _known(
-    *, flags: str = "", numbers: str, texts: str, dates: str, others: str = ""
+def known(
+    *, flags: str = "", numbers: str = "", texts: str = "", dates: str = "", others: str = ""
 ) -> Mapping[str, Reader]:
     kinds = (
         (flags, values.flag),
@@ -23,7 +23,7 @@ def _known(
     return {name: read for names, read in kinds for name in names.split()}
 
 
-INVOICE = _known(
+INVOICE = known(
     flags="""
         bcd_posted contains_calculated_quantity dont_set_original_client_id
         dont_sync_to_3rd_party hideinvoice invoice_separately is_down_payment is_recognition
@@ -72,7 +72,7 @@ INVOICE = _known(
     """,
 )
 
-INVOICE_LINE = _known(
+INVOICE_LINE = known(
     flags="""
         autorenew calculate_price_from_assets calculate_price_from_users exclude_auto_increase
         hide_grouped_items_price hide_on_pdf hideitems includegrouppriceandqty isActive
@@ -118,7 +118,7 @@ INVOICE_LINE = _known(
     """,
 )
 
-INVOICE_PAYMENT = _known(
+INVOICE_PAYMENT = known(
     numbers="""
         qbo_id sqlimport_id
     """,

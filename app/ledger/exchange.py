@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from app.data import batches
 from app.data.batches import Given
-from app.data.database import Record
+from app.data.clients import Currency
+from app.data.columns import table_of
+from app.data.database import Record, Tx
 from app.data.values import moment, number
 from app.errors import Refused
 
@@ -15,6 +18,15 @@ def with_history(
 ) -> list[dict[str, Any]]:
     """The records, with what a changed rate leaves behind."""
     return [_dated(known.get(record.get("id", 0)), record, now) for record in records]
+
+
+async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+    """Delete a currency that nothing is in, and that is not ours."""
+    table = table_of(Currency)
+    known = await batches.locked(tx, table, "Currency", [{"id": record_id}])
+    if known[record_id].code == home:
+        raise Refused(f"Currency {record_id} cannot be deleted: PAYDUE_CURRENCY is {home}")
+    await batches.remove(tx, table, "Currency", record_id)
 
 
 def _dated(row: Record | None, record: Given, now: datetime) -> dict[str, Any]:

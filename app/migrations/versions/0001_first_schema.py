@@ -3,8 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.data import columns, schema
-from app.data.currencies import seeds
+from app.data import columns, currencies, lookups, schema
 
 revision = "0001"
 down_revision = None
@@ -34,6 +33,7 @@ def upgrade() -> None:
         sa.Column("conversion_rate", columns.Exact(), nullable=False),
         sa.Column("last_updated", columns.Instant(), nullable=True),
         sa.Column("history", columns.Json(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_currency")),
         sa.UniqueConstraint("code", name=op.f("uq_currency_code")),
     )
@@ -59,6 +59,16 @@ def upgrade() -> None:
         sa.Column(
             "invoice_line_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
+        sa.Column(
+            "invoice_detail_quantity_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column(
+            "invoice_detail_prorata_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
         sa.Column("type_id", sa.Integer(), nullable=False),
         sa.Column("field_id", sa.Integer(), nullable=False),
         sa.Column("field_name", sa.Text(), nullable=True),
@@ -66,10 +76,18 @@ def upgrade() -> None:
         sa.Column("new_value", sa.Text(), nullable=True),
         sa.Column("who", sa.Text(), nullable=True),
         sa.Column("datetime", columns.Instant(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_change")),
     )
     with op.batch_alter_table("invoice_change", schema=None) as batch_op:
         batch_op.create_index("ix_invoice_change_invoice_id", ["invoice_id", "id"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_change_invoice_line_id",
+            ["invoice_line_id"],
+            unique=False,
+            sqlite_where=sa.text("invoice_line_id IS NOT NULL"),
+            postgresql_where=sa.text("invoice_line_id IS NOT NULL"),
+        )
 
     op.create_table(
         "job",
@@ -205,6 +223,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("client", schema=None) as batch_op:
         batch_op.create_index("ix_client_name", ["name"], unique=False)
+        batch_op.create_index("ix_client_toplevel_id", ["toplevel_id"], unique=False)
         batch_op.create_index("ix_client_stripe_customer_id", ["stripe_customer_id"], unique=False)
         batch_op.create_index(
             "ix_client_stripe_payment_method_id", ["stripe_payment_method_id"], unique=False
@@ -466,6 +485,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("asset_id IS NOT NULL"),
             postgresql_where=sa.text("asset_id IS NOT NULL"),
         )
+        batch_op.create_index(
+            "ix_invoice_line_tax_code",
+            ["tax_code"],
+            unique=False,
+            sqlite_where=sa.text("tax_code IS NOT NULL"),
+            postgresql_where=sa.text("tax_code IS NOT NULL"),
+        )
 
     op.create_table(
         "invoice_payment",
@@ -544,7 +570,202 @@ def upgrade() -> None:
         )
         batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
 
+    catalogue()
     seed()
+
+
+def catalogue() -> None:
+    op.create_table(
+        "budget_type",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("defaultrate", columns.Exact(), nullable=True),
+        sa.Column("chargerate", sa.Integer(), nullable=True),
+        sa.Column("ticket_id", sa.Integer(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_type")),
+    )
+    op.create_table(
+        "cost_centre",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("chargeable", sa.Boolean(), nullable=False),
+        sa.Column("addr1", sa.Text(), nullable=True),
+        sa.Column("addr2", sa.Text(), nullable=True),
+        sa.Column("addr3", sa.Text(), nullable=True),
+        sa.Column("addr4", sa.Text(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_cost_centre")),
+    )
+    op.create_table(
+        "lookup",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("lookupid", sa.Integer(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_lookup")),
+    )
+    with op.batch_alter_table("lookup", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_lookup_lookupid"), ["lookupid"], unique=False)
+
+    op.create_table(
+        "tax",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=True),
+        sa.Column("value", columns.Exact(), nullable=False),
+        sa.Column("is_composite", sa.Boolean(), nullable=False),
+        sa.Column("category_code", sa.Text(), nullable=True),
+        sa.Column("xero_tenant_id", sa.Text(), nullable=True),
+        sa.Column("kashflow_tenant_id", sa.Integer(), nullable=True),
+        sa.Column("qbo_company_id", sa.Text(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tax")),
+    )
+    op.create_table(
+        "composite_tax",
+        sa.Column("tax_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "linked_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.ForeignKeyConstraint(["linked_id"], ["tax.id"], name=op.f("fk_composite_tax_linked_id")),
+        sa.ForeignKeyConstraint(
+            ["tax_id"], ["tax.id"], name=op.f("fk_composite_tax_tax_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("tax_id", "linked_id", name=op.f("pk_composite_tax")),
+    )
+    with op.batch_alter_table("composite_tax", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_composite_tax_linked_id"), ["linked_id"], unique=False)
+
+    op.create_table(
+        "tax_rule",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("taxid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(["taxid"], ["tax.id"], name=op.f("fk_tax_rule_taxid")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_rule")),
+    )
+    with op.batch_alter_table("tax_rule", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tax_rule_taxid"), ["taxid"], unique=False)
+
+    op.create_table(
+        "charge_rate",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("area", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "contract_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column(
+            "charge_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("org", sa.Integer(), nullable=False),
+        sa.Column("startdate", columns.Instant(), nullable=True),
+        sa.Column("expirydate", columns.Instant(), nullable=True),
+        sa.Column("rate", columns.Exact(), nullable=False),
+        sa.Column("rateoverride", columns.Exact(), nullable=True),
+        sa.Column("mileage_rate", columns.Exact(), nullable=True),
+        sa.Column("minimum", columns.Exact(), nullable=True),
+        sa.Column("increment", columns.Exact(), nullable=True),
+        sa.Column("oohmultiplier", columns.Exact(), nullable=True),
+        sa.Column("holidaymultiplier", columns.Exact(), nullable=True),
+        sa.Column("weekendmultiplier", columns.Exact(), nullable=True),
+        sa.Column("contractmultiplier", columns.Exact(), nullable=True),
+        sa.Column("use_for_travel", sa.Boolean(), nullable=False),
+        sa.Column("use_for_mileage", sa.Boolean(), nullable=False),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(["area"], ["client.id"], name=op.f("fk_charge_rate_area")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_charge_rate")),
+    )
+    with op.batch_alter_table("charge_rate", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_charge_rate_area"), ["area"], unique=False)
+
+    op.create_table(
+        "site",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("inactive", sa.Boolean(), nullable=False),
+        sa.Column("phonenumber", sa.Text(), nullable=True),
+        sa.Column("date_created", columns.Instant(), nullable=True),
+        sa.Column("last_modified", columns.Instant(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_site_client_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
+    )
+    with op.batch_alter_table("site", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_site_client_id"), ["client_id"], unique=False)
+
+    op.create_table(
+        "tax_rule_condition",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "tax_rule_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column("value", sa.Text(), nullable=True),
+        sa.Column("value_type", sa.Integer(), nullable=True),
+        sa.Column("value_bool", sa.Boolean(), nullable=True),
+        sa.Column("value_display", sa.Text(), nullable=True),
+        sa.Column("value_lookup", columns.Json(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["tax_rule_id"],
+            ["tax_rule.id"],
+            name=op.f("fk_tax_rule_condition_tax_rule_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_rule_condition")),
+    )
+    with op.batch_alter_table("tax_rule_condition", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_tax_rule_condition_tax_rule_id"), ["tax_rule_id"], unique=False
+        )
+
+    op.create_table(
+        "expense",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("agent_id", sa.Integer(), nullable=True),
+        sa.Column("fault_id", sa.Integer(), nullable=True),
+        sa.Column("actionnumber", sa.Integer(), nullable=True),
+        sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("lookup_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("date_added", columns.Instant(), nullable=True),
+        sa.Column("date_reimbursed", columns.Instant(), nullable=True),
+        sa.Column("date_invoiced", columns.Instant(), nullable=True),
+        sa.Column("invoiceable", sa.Boolean(), nullable=False),
+        sa.Column("ihid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column(
+            "client_to_invoice_to_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("reviewed", sa.Boolean(), nullable=False),
+        sa.Column("reviewed_agent_id", sa.Integer(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_expense_client_id")),
+        sa.ForeignKeyConstraint(
+            ["client_to_invoice_to_id"],
+            ["client.id"],
+            name=op.f("fk_expense_client_to_invoice_to_id"),
+        ),
+        sa.ForeignKeyConstraint(["ihid"], ["invoice.id"], name=op.f("fk_expense_ihid")),
+        sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_expense_site_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_expense")),
+    )
+    with op.batch_alter_table("expense", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_expense_client_id"), ["client_id"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_expense_client_to_invoice_to_id"),
+            ["client_to_invoice_to_id"],
+            unique=False,
+        )
+        batch_op.create_index(batch_op.f("ix_expense_ihid"), ["ihid"], unique=False)
+        batch_op.create_index(batch_op.f("ix_expense_site_id"), ["site_id"], unique=False)
 
 
 def compress_quickly(table: str, column: str) -> None:
@@ -567,13 +788,16 @@ def seed() -> None:
         currency,
         [
             {"code": s.code, "symbol": s.symbol, "name": s.name, "conversion_rate": million}
-            for s in seeds()
+            for s in currencies.seeds()
         ],
     )
+    lookup = sa.table("lookup", sa.column("lookupid"), sa.column("name"))
+    op.bulk_insert(lookup, lookups.seeds())
     schema.name_installation(op.get_bind())
 
 
 def downgrade() -> None:
+    drop_catalogue()
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")
         batch_op.drop_index(
@@ -597,6 +821,7 @@ def downgrade() -> None:
 
     op.drop_table("invoice_payment")
     with op.batch_alter_table("invoice_line", schema=None) as batch_op:
+        batch_op.drop_index("ix_invoice_line_tax_code")
         batch_op.drop_index(
             "ix_invoice_line_asset_id",
             sqlite_where=sa.text("asset_id IS NOT NULL"),
@@ -667,6 +892,7 @@ def downgrade() -> None:
     with op.batch_alter_table("client", schema=None) as batch_op:
         batch_op.drop_index("ix_client_stripe_payment_method_id")
         batch_op.drop_index("ix_client_stripe_customer_id")
+        batch_op.drop_index("ix_client_toplevel_id")
         batch_op.drop_index("ix_client_name")
 
     op.drop_table("client")
@@ -700,6 +926,7 @@ def downgrade() -> None:
     op.drop_table("pace")
     op.drop_table("job")
     with op.batch_alter_table("invoice_change", schema=None) as batch_op:
+        batch_op.drop_index("ix_invoice_change_invoice_line_id")
         batch_op.drop_index("ix_invoice_change_invoice_id")
 
     op.drop_table("invoice_change")
@@ -707,3 +934,40 @@ def downgrade() -> None:
     op.drop_table("customer_turn")
     op.drop_table("currency")
     op.drop_table("access")
+
+
+def drop_catalogue() -> None:
+    with op.batch_alter_table("expense", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_expense_site_id"))
+        batch_op.drop_index(batch_op.f("ix_expense_ihid"))
+        batch_op.drop_index(batch_op.f("ix_expense_client_to_invoice_to_id"))
+        batch_op.drop_index(batch_op.f("ix_expense_client_id"))
+
+    op.drop_table("expense")
+    with op.batch_alter_table("tax_rule_condition", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_tax_rule_condition_tax_rule_id"))
+
+    op.drop_table("tax_rule_condition")
+    with op.batch_alter_table("site", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_site_client_id"))
+
+    op.drop_table("site")
+    with op.batch_alter_table("charge_rate", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_charge_rate_area"))
+
+    op.drop_table("charge_rate")
+    with op.batch_alter_table("tax_rule", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_tax_rule_taxid"))
+
+    op.drop_table("tax_rule")
+    with op.batch_alter_table("composite_tax", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_composite_tax_linked_id"))
+
+    op.drop_table("composite_tax")
+    op.drop_table("tax")
+    with op.batch_alter_table("lookup", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_lookup_lookupid"))
+
+    op.drop_table("lookup")
+    op.drop_table("cost_centre")
+    op.drop_table("budget_type")
