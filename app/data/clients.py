@@ -94,8 +94,8 @@ CLIENTS = Resource(
     envelope="clients",
     filters={
         "inactive": equals(Client.inactive),
-        "includeinactive": unless(Client.inactive.is_(False)),
-        "includeactive": unless(Client.inactive.is_(True)),
+        "includeinactive": unless(Client.inactive.is_(False), "When false, without the inactive ones."),
+        "includeactive": unless(Client.inactive.is_(True), "When false, without the active ones."),
         "toplevel_id": equals(Client.toplevel_id),
         "stripe_customer_id": equals(Client.stripe_customer_id),
         "search": searched(
@@ -116,8 +116,8 @@ SITES = Resource(
     filters={
         "client_id": equals(Site.client_id),
         "inactive": equals(Site.inactive),
-        "includeinactive": unless(Site.inactive.is_(False)),
-        "includeactive": unless(Site.inactive.is_(True)),
+        "includeinactive": unless(Site.inactive.is_(False), "When false, without the inactive ones."),
+        "includeactive": unless(Site.inactive.is_(True), "When false, without the active ones."),
         "search": searched(
             lambda said: [contains(column, said) for column in (Site.name, Site.phonenumber)]
         ),

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, and_, bindparam, exists, or_, select
 from sqlalchemy.orm import Mapped, aliased, mapped_column
 
-from app.data import values
+from app.data import shapes, values
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row, table_of
 from app.data.database import Tx
 from app.data.resource import (
@@ -15,6 +15,7 @@ from app.data.resource import (
     Attached,
     Child,
     Condition,
+    Filter,
     Params,
     Resource,
     equals,
@@ -107,7 +108,7 @@ def _rate(tax_id: int, name: str, code: str | None, value: Decimal) -> dict[str,
     return {name: one for name, one in shown.items() if one is not None}
 
 
-def _related(name: str, params: Params) -> Condition | None:
+def _related_rates(name: str, params: Params) -> Condition | None:
     """The rates that a composite is made of, and the composites that a rate is part of."""
     wanted = values.reference(name, given(params, name))
     if wanted is None:
@@ -129,7 +130,11 @@ TAXES = Resource(
         "kashflowtenantid": equals(Tax.kashflow_tenant_id),
         "qbocompanyid": equals(Tax.qbo_company_id),
         "xerotenantid": equals(Tax.xero_tenant_id),
-        "related_to": _related,
+        "related_to": Filter(
+            _related_rates,
+            shapes.of_reader(values.reference),
+            "Only the rates that this composite rate is made of, and composites it is part of.",
+        ),
     },
     readers={"value": values.percentage},
     attached=Attached(Tax.id, _linked_rates),
