@@ -86,6 +86,8 @@ def _code(name: str, value: Any) -> str | None:
     return None if said is None else money.currency_code(said, name)
 
 
+_WITHOUT = "When false, without the {} ones."
+
 CLIENTS = Resource(
     path="Client",
     table=Client,
@@ -94,8 +96,10 @@ CLIENTS = Resource(
     envelope="clients",
     filters={
         "inactive": equals(Client.inactive),
-        "includeinactive": unless(Client.inactive.is_(False), "When false, without the inactive ones."),
-        "includeactive": unless(Client.inactive.is_(True), "When false, without the active ones."),
+        "includeinactive": unless(
+            Client.inactive.is_(False), "When false, without the inactive ones."
+        ),
+        "includeactive": unless(Client.inactive.is_(True), _WITHOUT.format("active")),
         "toplevel_id": equals(Client.toplevel_id),
         "stripe_customer_id": equals(Client.stripe_customer_id),
         "search": searched(
@@ -116,8 +120,10 @@ SITES = Resource(
     filters={
         "client_id": equals(Site.client_id),
         "inactive": equals(Site.inactive),
-        "includeinactive": unless(Site.inactive.is_(False), "When false, without the inactive ones."),
-        "includeactive": unless(Site.inactive.is_(True), "When false, without the active ones."),
+        "includeinactive": unless(
+            Site.inactive.is_(False), "When false, without the inactive ones."
+        ),
+        "includeactive": unless(Site.inactive.is_(True), _WITHOUT.format("active")),
         "search": searched(
             lambda said: [contains(column, said) for column in (Site.name, Site.phonenumber)]
         ),

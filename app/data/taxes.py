@@ -109,7 +109,7 @@ def _rate(tax_id: int, name: str, code: str | None, value: Decimal) -> dict[str,
 
 
 def _related_rates(name: str, params: Params) -> Condition | None:
-    """The rates that a composite is made of, and the composites that a rate is part of."""
+    """A rate, the rates that it is made of, and the composites that it is part of."""
     wanted = values.reference(name, given(params, name))
     if wanted is None:
         return None
@@ -119,7 +119,7 @@ def _related_rates(name: str, params: Params) -> Condition | None:
         and_(link.tax_id == asked, link.linked_id == Tax.id),
         and_(link.linked_id == asked, link.tax_id == Tax.id),
     )
-    return Condition(name, lambda: exists().where(either), {name: wanted})
+    return Condition(name, lambda: or_(Tax.id == asked, exists().where(either)), {name: wanted})
 
 
 TAXES = Resource(
@@ -133,7 +133,7 @@ TAXES = Resource(
         "related_to": Filter(
             _related_rates,
             shapes.of_reader(values.reference),
-            "Only the rates that this composite rate is made of, and composites it is part of.",
+            "Only this rate, the rates it is made of, and the composite rates it is part of.",
         ),
     },
     readers={"value": values.percentage},
@@ -152,7 +152,11 @@ TAXES = Resource(
             sageintacttaxcode thirdparty_tax_rates xerotaxrate
         """,
     ),
-    on_request={"linked_rates": "includedetails", "thirdparty_tax_rates": "includeqbotaxrates"},
+    on_request={
+        "linked_rates": "includedetails",
+        "thirdparty_tax_rates": "includeqbotaxrates",
+        "qbotaxrate": "includeqbotaxrates",
+    },
     held_by=("invoice_line.tax_code",),
 )
 

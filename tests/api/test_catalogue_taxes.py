@@ -80,13 +80,17 @@ async def test_rates_are_found_by_the_company_they_belong_to(
 
 
 async def test_rates_of_third_parties_are_shown_when_asked_for(api: Api) -> None:
-    rates = [{"id": "7", "name": "NON"}]
-    made = await api.post("/api/Tax", {"name": "a", "thirdparty_tax_rates": rates})
+    theirs = {
+        "thirdparty_tax_rates": [{"id": "7", "name": "NON"}],
+        "qbotaxrate": {"id": "7", "name": "NON"},
+    }
+    made = await api.post("/api/Tax", {"name": "a", **theirs})
 
     path = f"/api/Tax/{made['id']}"
 
-    assert "thirdparty_tax_rates" not in await api.get(path, includedetails="true")
-    assert (await api.get(path, includeqbotaxrates="true"))["thirdparty_tax_rates"] == rates
+    plain = await api.get(path, includedetails="true")
+    assert plain.keys().isdisjoint(theirs)
+    assert await api.get(path, includeqbotaxrates="true") == {**plain, **theirs}
 
 
 @pytest.mark.parametrize(
@@ -154,8 +158,8 @@ async def test_related_rates_are_parts_and_composites(api: Api) -> None:
     both = (await _composite(api, first, second))["id"]
     other = (await _composite(api, second, third))["id"]
 
-    assert await _ids(api, "/api/Tax", related_to=both) == [first, second]
-    assert await _ids(api, "/api/Tax", related_to=second) == [both, other]
+    assert await _ids(api, "/api/Tax", related_to=both) == [first, second, both]
+    assert await _ids(api, "/api/Tax", related_to=second) == [second, both, other]
     assert await _ids(api, "/api/Tax", related_to=4711) == []
 
 
