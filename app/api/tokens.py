@@ -1,4 +1,4 @@
-"""POST /auth/token, and the two questions HaloPSA's most used client asks around it."""
+"""POST /auth/token, and the question HaloPSA's most used client asks before it."""
 
 from datetime import datetime
 from urllib.parse import parse_qsl
@@ -14,9 +14,6 @@ from app.data import values
 # Five short fields; nobody is known yet, so nobody may send more.
 _FORM_MAX = 16 * 1024
 _FIELDS_MAX = 20
-
-# `Connect-HaloAPI` refuses to connect when lookup 11 is empty; nobody documents what it holds.
-_LOOKUPS = [{"id": 1, "lookupid": 11, "name": "Default"}]
 
 
 async def token(request: Request) -> Response:
@@ -60,9 +57,3 @@ async def _form(request: Request) -> dict[str, str]:
 async def authinfo(request: Request) -> Response:
     """Where tokens are bought. Anonymous: it is asked before there is a token."""
     return answer({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
-
-
-async def lookup(request: Request) -> Response:
-    await request.app.state.doors.caller(request.headers.get("authorization", ""), "read:invoices")
-    wanted = request.query_params.get("lookupid")
-    return answer([one for one in _LOOKUPS if str(one["lookupid"]) == wanted])

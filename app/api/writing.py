@@ -57,6 +57,15 @@ def writer(
     return write
 
 
+def dated(name: str) -> Prepare:
+    """New records that do not say this date get the moment they are written."""
+
+    def prepare(_: Mapping[int, Record], records: Sequence[Given], now: datetime) -> list[Given]:
+        return [record if "id" in record else {name: now, **record} for record in records]
+
+    return prepare
+
+
 def remover(resource: Resource) -> Remover:
     """What deletes a resource's records that nothing else names."""
 

@@ -136,8 +136,10 @@ async def _play(stage: Stage) -> str:
     screen = stage.screen
     raw = fixture("demo.json").read_bytes()
     await _people_of(stage, orjson.loads(raw))
-    clients, invoices = await load(stage.database, stage.settings, raw)
-    screen.print(f"[bold]1[/bold] Imported {clients} clients and {invoices} invoices")
+    loaded = await load(stage.database, stage.settings, raw)
+    screen.print(
+        f"[bold]1[/bold] Imported {loaded['clients']} clients and {loaded['invoices']} invoices"
+    )
 
     report = await _charge(stage)
     screen.print()

@@ -1,6 +1,7 @@
-"""Reads clients and invoices from a file, through the same door as the API."""
+"""Reads clients, invoices and the small resources from a file, through the API's own door."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import select
 
 from app.api import body
 from app.api.codec import codec_of
-from app.api.writing import writer
+from app.api.writers import WRITERS
 from app.data.clients import CLIENTS, Currency
 from app.data.database import Database, Tx
 from app.data.invoice_lists import INVOICES
@@ -19,32 +20,56 @@ from app.settings import Settings
 
 WHO = "import"
 
+Objects = Sequence[Mapping[str, Any]]
 
-async def load(database: Database, settings: Settings, raw: bytes) -> tuple[int, int]:
-    """Import a file in one transaction. Answers how many clients and invoices there were."""
-    content = body.parsed(raw)
-    clients = content.get("clients") if isinstance(content, Mapping) else None
-    if not isinstance(clients, list) or not all(isinstance(one, Mapping) for one in clients):
-        raise InvalidField("clients", "the file must be an object with a list of clients")
+
+async def load(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
+    """Import a file in one transaction. Answers how many records of each kind there were."""
+    content = _content(body.parsed(raw))
     now = datetime.now(UTC)
+    loaded: Counter[str] = Counter()
     async with database.transaction() as tx:
-        currency_ids = await _currency_ids(tx)
-        client_ids = await writer(CLIENTS)(
-            tx,
-            codec_of(CLIENTS).load([_client(one, currency_ids) for one in clients]),
-            now=now,
-            who=WHO,
-            home=settings.currency,
-        )
-        invoices = [
-            _invoice(invoice, client_id, currency_ids, settings, now)
-            for client_id, client in zip(client_ids, clients, strict=True)
-            for invoice in client.get("invoices", [])
-        ]
-        if invoices:
-            loaded = codec_of(INVOICES).load(invoices)
-            await invoicing.save(tx, loaded, now=now, who=WHO, home=settings.currency)
-    return len(clients), len(invoices)
+        for resource, write in WRITERS.items():
+            name = "clients" if resource is CLIENTS else resource.path
+            objects = content.get(name, [])
+            loaded[name] = len(objects)
+            if resource is CLIENTS:
+                loaded["invoices"] = await _load_clients(tx, objects, settings, now)
+            elif objects:
+                records = codec_of(resource).load(objects)
+                await write(tx, records, now=now, who=WHO, home=settings.currency)
+    return loaded
+
+
+def _content(said: Any) -> Mapping[str, Objects]:
+    """The lists of a file: `clients`, and others under the paths the API has them at."""
+    names = {"clients", *(one.path for one in WRITERS)}
+    content = said if isinstance(said, Mapping) else {}
+    lists = {name: objects for name, objects in content.items() if name in names}
+    if not lists:
+        raise InvalidField("clients", "the file must be an object with a list of clients")
+    for name, objects in lists.items():
+        if not isinstance(objects, list) or not all(isinstance(one, Mapping) for one in objects):
+            raise InvalidField(name, "is not a list of objects")
+    return lists
+
+
+async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datetime) -> int:
+    """Write clients with their invoices; answers how many invoices there were."""
+    if not clients:
+        return 0
+    currency_ids = await _currency_ids(tx)
+    loaded = codec_of(CLIENTS).load([_client(one, currency_ids) for one in clients])
+    home = settings.currency
+    client_ids = await WRITERS[CLIENTS](tx, loaded, now=now, who=WHO, home=home)
+    invoices = [
+        _invoice(invoice, client_id, currency_ids, settings, now)
+        for client_id, client in zip(client_ids, clients, strict=True)
+        for invoice in client.get("invoices", [])
+    ]
+    if invoices:
+        await invoicing.save(tx, codec_of(INVOICES).load(invoices), now=now, who=WHO, home=home)
+    return len(invoices)
 
 
 async def _currency_ids(tx: Tx) -> dict[str, int]:

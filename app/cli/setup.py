@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,20 +104,23 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_file(file: Path) -> None:
-    """Import clients and their invoices from a JSON FILE; all of it, or nothing.
+    """Import clients, their invoices and the catalogue from a JSON FILE; all of it, or nothing.
 
     The shape is that of fixtures/demo.json: {"clients": [{"name": ..., "invoices": [...]}]}, with
-    HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today.
+    HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today. Lists of
+    Currency, Tax, TaxRule, CostCentres, BudgetType, lookup, Site, ChargeRate and Expense may stand
+    beside it, as the API takes them; a record with an id changes the one that has it.
     """
     settings = settings_and_logs()
     raw = file.read_bytes()
 
-    async def work() -> tuple[int, int]:
+    async def work() -> Counter[str]:
         async with opened(settings) as (database, _):
             return await load(database, settings, raw)
 
-    clients, invoices = run(work())
-    click.echo(f"imported {clients} clients and {invoices} invoices")
+    loaded = run(work())
+    said = f"imported {loaded.pop('clients')} clients and {loaded.pop('invoices')} invoices"
+    click.echo(", ".join([said, *(f"{count} {name}" for name, count in loaded.items() if count)]))
 
 
 @click.group()

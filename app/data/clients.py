@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data import values
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
-from app.data.resource import ALL_VERBS, Resource, contains, equals, searched, unless
+from app.data.filters import left_out
+from app.data.resource import ALL_VERBS, Resource, contains, equals, searched
 from app.data.wider import known
 from app.errors import InvalidField
 from app.rules import money
@@ -96,10 +97,8 @@ CLIENTS = Resource(
     envelope="clients",
     filters={
         "inactive": equals(Client.inactive),
-        "includeinactive": unless(
-            Client.inactive.is_(False), "When false, without the inactive ones."
-        ),
-        "includeactive": unless(Client.inactive.is_(True), _WITHOUT.format("active")),
+        "includeinactive": left_out(Client.inactive.is_(True), _WITHOUT.format("inactive")),
+        "includeactive": left_out(Client.inactive.is_(False), _WITHOUT.format("active")),
         "toplevel_id": equals(Client.toplevel_id),
         "stripe_customer_id": equals(Client.stripe_customer_id),
         "search": searched(
@@ -120,10 +119,8 @@ SITES = Resource(
     filters={
         "client_id": equals(Site.client_id),
         "inactive": equals(Site.inactive),
-        "includeinactive": unless(
-            Site.inactive.is_(False), "When false, without the inactive ones."
-        ),
-        "includeactive": unless(Site.inactive.is_(True), _WITHOUT.format("active")),
+        "includeinactive": left_out(Site.inactive.is_(True), _WITHOUT.format("inactive")),
+        "includeactive": left_out(Site.inactive.is_(False), _WITHOUT.format("active")),
         "search": searched(
             lambda said: [contains(column, said) for column in (Site.name, Site.phonenumber)]
         ),

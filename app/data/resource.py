@@ -173,16 +173,6 @@ def when_set(
     return Filter(condition, shapes.FLAG, about)
 
 
-def unless(clause: ColumnElement[bool], about: str) -> Filter:
-    """The clause, when the parameter says no: `includeinactive=false`."""
-
-    def condition(name: str, params: Params) -> Condition | None:
-        said = values.flag(name, given(params, name))
-        return Condition(name, lambda: clause, {}) if said is False else None
-
-    return Filter(condition, shapes.FLAG, about)
-
-
 def since(columns: Mapping[str, Attachable]) -> Filter:
     """At or after a date, of the column `datesearch` names (the first when it names none)."""
     return _dated(columns, is_start=True)

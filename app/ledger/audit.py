@@ -1,19 +1,59 @@
 """Who changed what on an invoice: one InvoiceChange a field, written in one statement a batch."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
+from sqlalchemy import select
+
+from app.data import batches
+from app.data.batches import Given
 from app.data.bulk import BulkInsert
 from app.data.columns import table_of
 from app.data.database import Tx
-from app.data.invoices import InvoiceChange
+from app.data.invoices import Invoice, InvoiceChange
 from app.data.values import moment, plain
+from app.errors import InvalidField, Refused
 
 CHANGES = table_of(InvoiceChange)
+INVOICES = table_of(Invoice)
 # HaloPSA keeps nvarchar(4000); longer values are cut there too.
 VALUE_MAX = 4000
+
+
+async def save(
+    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+) -> list[int]:
+    """Write down changes that a caller tells of; what is written down stays as it is."""
+    for record in records:
+        if "id" in record:
+            raise Refused("id: what was written down about an invoice cannot be changed")
+        if record.get("invoice_id") is None:
+            raise InvalidField("invoice_id", "is required")
+    await _assert_invoices(tx, {record["invoice_id"] for record in records})
+    return await batches.inserted(tx, CHANGES, [_told(record, now, who) for record in records])
+
+
+async def _assert_invoices(tx: Tx, ids: Collection[int]) -> None:
+    found = await tx.scalars(select(INVOICES.c.id).where(INVOICES.c.id.in_(ids)))
+    missing = set(ids).difference(found)
+    if missing:
+        raise InvalidField("invoice_id", f"{min(missing)} does not exist")
+
+
+def _told(record: Given, now: datetime, who: str) -> dict[str, Any]:
+    values = {one.name: record.get(one.name) for one in CHANGES.c if not one.primary_key}
+    return {
+        **values,
+        "type_id": record.get("type_id") or 0,
+        "field_id": record.get("field_id") or 0,
+        "old_value": _shown(record.get("old_value")),
+        "new_value": _shown(record.get("new_value")),
+        "who": record.get("who") or who,
+        "datetime": record.get("datetime") or now,
+    }
 
 
 @dataclass(frozen=True, slots=True)

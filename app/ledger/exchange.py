@@ -37,5 +37,11 @@ def _dated(row: Record | None, record: Given, now: datetime) -> dict[str, Any]:
         return dict(record)
     if row is None:
         return {**record, "last_updated": now}
-    closed = {"cid": row.id, "enddate": moment(now), "rate": number(row.conversion_rate)}
-    return {**record, "last_updated": now, "history": [*(row.history or []), closed]}
+    history = row.history or []
+    closed = {
+        "id": len(history) + 1,
+        "cid": row.id,
+        "enddate": moment(now),
+        "rate": number(row.conversion_rate),
+    }
+    return {**record, "last_updated": now, "history": [*history, closed]}

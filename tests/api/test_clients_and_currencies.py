@@ -91,8 +91,8 @@ async def test_a_changed_rate_leaves_the_old_one_in_the_history(api: Api, clock:
     assert changed["conversion_rate"] == Decimal("1.2")
     assert changed["last_updated"] == "2026-11-22T10:00:00"
     assert changed["history"] == [
-        {"cid": 2, "enddate": "2026-11-22T09:30:00", "rate": 1},
-        {"cid": 2, "enddate": "2026-11-22T10:00:00", "rate": Decimal("1.1")},
+        {"id": 1, "cid": 2, "enddate": "2026-11-22T09:30:00", "rate": 1},
+        {"id": 2, "cid": 2, "enddate": "2026-11-22T10:00:00", "rate": Decimal("1.1")},
     ]
 
 
