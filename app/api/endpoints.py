@@ -114,7 +114,7 @@ def _read(codec: Codec, reading: Reading) -> Endpoint:
 
     async def read(request: Request) -> Response:
         caller = await caller_of(request, right)
-        record_id = _id(codec.resource, request.path_params["id"])
+        record_id = id_of(codec.resource, request.path_params["id"])
         params = parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
             return answer(caller.seen(await reading.one(tx, record_id, params)))
@@ -127,7 +127,7 @@ def _remove(codec: Codec, remove: Remover) -> Endpoint:
 
     async def removed(request: Request) -> Response:
         caller = await caller_of(request, right)
-        record_id = _id(codec.resource, request.path_params["id"])
+        record_id = id_of(codec.resource, request.path_params["id"])
         home: str = request.app.state.settings.currency
 
         async def work(tx: Tx) -> Response:
@@ -147,7 +147,7 @@ async def caller_of(request: Request, right: str) -> Caller:
     return caller
 
 
-def _id(resource: Resource, said: str) -> int:
+def id_of(resource: Resource, said: str) -> int:
     """Ids are whole numbers of 64 bits; anything else is a record that does not exist."""
     if not re.fullmatch(r"-?[0-9]{1,19}", said) or abs(int(said)) >= 2**63:
         raise NotFound(resource.path, said)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.api import actions
 from app.api.endpoints import AnyCase, routes
 from app.api.tokens import authinfo, token
 from app.api.writers import WRITERS
@@ -9,16 +10,25 @@ from app.data.catalogue import BUDGET_TYPES, CHARGE_RATES, COST_CENTRES
 from app.data.clients import CLIENTS, CURRENCIES, SITES
 from app.data.expenses import EXPENSES
 from app.data.invoice_changes import INVOICE_CHANGES
-from app.data.invoice_lists import INVOICES
+from app.data.invoice_lists import INVOICES, RECURRING_INVOICES
 from app.data.invoice_payments import INVOICE_PAYMENTS
 from app.data.lookups import LOOKUPS
 from app.data.taxes import TAX_RULES, TAXES
-from app.ledger import audit, exchange, invoicing, receiving
+from app.ledger import audit, exchange, invoicing, receiving, removal
 
 ROUTES: Sequence[AnyCase] = (
-    *routes(INVOICES, invoicing.save),
-    *routes(INVOICE_PAYMENTS, receiving.save),
+    AnyCase("/api/Invoice/lines", actions.list_with_lines, "GET"),
+    AnyCase("/api/Invoice/updatelines", actions.update_invoice_lines, "POST"),
+    AnyCase("/api/Invoice/View", actions.view_invoices, "POST"),
+    AnyCase("/api/Invoice/{id}/void", actions.void_invoice, "POST"),
+    *routes(INVOICES, invoicing.save, removal.delete_invoice),
+    *routes(INVOICE_PAYMENTS, receiving.save, removal.delete_payment),
     *routes(INVOICE_CHANGES, audit.save),
+    AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_lines, "POST"),
+    AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_line_by_query, "GET"),
+    AnyCase("/api/RecurringInvoice/process", actions.process_templates, "POST"),
+    AnyCase("/api/RecurringInvoice/Lines", actions.add_template_lines, "POST"),
+    *routes(RECURRING_INVOICES, invoicing.save_templates, removal.delete_template),
     *routes(CLIENTS),
     *routes(SITES),
     *routes(CURRENCIES, WRITERS[CURRENCIES], exchange.remove),

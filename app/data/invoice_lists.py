@@ -24,6 +24,7 @@ from app.data.invoice_payments import INVOICE_PAYMENTS, InvoicePayment
 from app.data.invoices import INVOICE_LINES, SOMETHING_LEFT, Invoice, InvoiceLine
 from app.data.kept import KeptText
 from app.data.resource import (
+    ALL_VERBS,
     Child,
     Params,
     Resource,
@@ -271,6 +272,7 @@ _SENTINELS: dict[str, Any] = {
 INVOICES = Resource(
     path="Invoice",
     table=Invoice,
+    verbs=ALL_VERBS,
     envelope="invoices",
     saved_status=201,
     only=(Invoice.id > literal_column("0"),),  # templates have negative ids

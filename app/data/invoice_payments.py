@@ -13,7 +13,7 @@ from app.data import wider
 from app.data.clients import Client
 from app.data.columns import HIDDEN, READ_ONLY, BigId, Id, Json, Ref, Row
 from app.data.database import Tx
-from app.data.resource import Attached, Resource, contains, equals, one_of, searched
+from app.data.resource import ALL_VERBS, Attached, Resource, contains, equals, one_of, searched
 from app.data.stripe_records import StripeEvent
 
 
@@ -129,6 +129,7 @@ def _object_of(payload: bytes) -> str:
 INVOICE_PAYMENTS = Resource(
     path="InvoicePayment",
     table=InvoicePayment,
+    verbs=ALL_VERBS,
     filters={
         "intent_id": equals(InvoicePayment.intent_id),
         "invoice_id": equals(InvoicePayment.invoice_id),

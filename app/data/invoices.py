@@ -216,6 +216,11 @@ INVOICE_LINES = Resource(
     table=InvoiceLine,
     computed=_amounts,
     readers={"discount_perc": _percent, "tax_rate": _percent},
+    instructions={
+        "ihid": values.whole,
+        "last_change_seq": values.small,
+        "ignore_change_seq": values.flag,
+    },
     wider=wider.INVOICE_LINE,
 )
 

@@ -17,9 +17,9 @@ from app.data.batches import Given
 from app.data.columns import table_of
 from app.data.database import Record
 from app.data.invoices import Invoice, InvoiceLine, line_of
-from app.errors import InvalidField, Refused
+from app.errors import InvalidField, NotFound, Refused
 from app.rules import money
-from app.rules.invoice import Line, totals
+from app.rules.invoice import Kind, Line, totals
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
@@ -28,9 +28,12 @@ LINES = table_of(InvoiceLine)
 _LINE_MAX = Decimal(money.MINOR_MAX)
 # Put in by other means than copying what was given.
 _HEADER_ASIDE = frozenset({"id", "currency_code", "currency_iso", "extra"})
-_LINE_ASIDE = frozenset({"id", "ihid", "extra"})
+_LINE_ASIDE = frozenset({"id", "ihid", "extra", "last_change_seq", "ignore_change_seq"})
 # What `currency_code` and the properties in it tell already.
 _NOT_TOLD = frozenset({"extra", "currency_iso"})
+
+CHANGED_LINES = "changed_lines"
+"""In a record of ours, lines by id that change while the others stay."""
 
 Difference = tuple[str, object, object]
 """A field's name, its old and its new value."""
@@ -61,6 +64,7 @@ class DraftLine:
 
     values: dict[str, Any]
     row: Record | None = None
+    id: int = 0
 
     @property
     def rule(self) -> Line:
@@ -84,6 +88,10 @@ class Draft:
     id: int = 0
 
     @property
+    def is_template(self) -> bool:
+        return bool(self.row.id < 0 if self.row else self.values["is_recurring_invoice"])
+
+    @property
     def differences(self) -> list[Difference]:
         return _differences(self.row, self.values) if self.row else []
 
@@ -95,18 +103,34 @@ class Draft:
         )
 
     @property
+    def totals_before_and_after(self) -> tuple[Decimal, Decimal]:
+        before = self.row.total if self.row else Decimal(0)
+        return before, self.values.get("total", before)
+
+    @property
+    def total_moves(self) -> bool:
+        before, after = self.totals_before_and_after
+        return before != after
+
+    @property
     def owes_anew(self) -> bool:
         """Whether what is owed must be worked out again."""
-        total, kind = (self.row.total, self.row.invoicetype) if self.row else (Decimal(0), 0)
-        given = self.values
-        return bool(given.get("total", total) != total or given.get("invoicetype", kind) != kind)
+        kind = self.row.invoicetype if self.row else Kind.INVOICE
+        return self.total_moves or self.values.get("invoicetype", kind) != kind
 
     @property
     def currency_changes(self) -> bool:
         return self.row is not None and self.currency != self.row.currency_iso
 
 
-def draft(record: Given, row: Record | None, currencies: Currencies, now: datetime) -> Draft:
+def draft(
+    record: Given,
+    row: Record | None,
+    currencies: Currencies,
+    now: datetime,
+    *,
+    is_template: bool = False,
+) -> Draft:
     """The header with what was given; its lines are still as they are."""
     values = {
         name: value
@@ -124,23 +148,24 @@ def draft(record: Given, row: Record | None, currencies: Currencies, now: dateti
         "invoice_date": values.get("invoice_date") or now.replace(microsecond=0),
         "date_created": now,
         "last_modified": now,
+        "is_recurring_invoice": is_template,
     }
     return Draft({**_defaults(INVOICES), **values, **dated}, None, values["currency_iso"])
 
 
 def needs_lines(one: Draft, record: Given) -> bool:
     """Whether what is asked for cannot be worked out without the lines that are there."""
-    asks = record.get("lines") is not None or bool(record.get("add_lines"))
+    asks = record.get("lines") is not None or any(map(record.get, ("add_lines", CHANGED_LINES)))
     return one.row is not None and (asks or one.currency_changes)
 
 
 def put_lines(one: Draft, record: Given, existing: Sequence[Record]) -> None:
-    """`lines` is the whole list; `add_lines` adds to it. The totals follow."""
+    """`lines` is the whole list; `add_lines` adds to it, changed ones change. Totals follow."""
     if one.row is not None and not needs_lines(one, record):
         return
     whole, added = record.get("lines"), record.get("add_lines") or ()
     if whole is None:
-        lines = [DraftLine(_values(row), row) for row in existing]
+        lines = _changed_lines(record.get(CHANGED_LINES, ()), existing)
     else:
         by_id = {row.id: row for row in existing}
         lines = [_given_line(one, by_id, position, each) for position, each in enumerate(whole)]
@@ -149,6 +174,28 @@ def put_lines(one: Draft, record: Given, existing: Sequence[Record]) -> None:
     lines += [_new_line(each, last + number) for number, each in enumerate(added, start=1)]
     one.lines = lines
     one.values |= _totals(lines, one.currency)
+    if one.is_template:  # HaloPSA shows a template's total as due; nobody pays templates
+        one.values["amountdue"] = one.values["total"]
+
+
+def _changed_lines(changed: Sequence[Given], existing: Sequence[Record]) -> list[DraftLine]:
+    """All lines that are there; those that are named, with what was given."""
+    given = {each["id"]: each for each in changed}
+    for line_id in given.keys() - {row.id for row in existing}:
+        raise NotFound("InvoiceDetail", line_id)
+    return [
+        DraftLine(_line_after(row, given[row.id]), row)
+        if row.id in given
+        else DraftLine(_values(row), row)
+        for row in existing
+    ]
+
+
+def _line_after(row: Record, given: Given) -> dict[str, Any]:
+    values = {**_values(row), **_line_values(given)}
+    if "extra" in given:
+        values["extra"] = batches.with_extra(row.extra, given["extra"])
+    return values
 
 
 def _given_line(one: Draft, by_id: dict[int, Record], position: int, given: Given) -> DraftLine:
@@ -164,10 +211,7 @@ def _given_line(one: Draft, by_id: dict[int, Record], position: int, given: Give
             f"lines[{position}].id",
             f"{given['id']} is not a line of invoice {one.id}, or is given twice",
         )
-    values = {**_values(row), "sequenceid": position, **_line_values(given)}
-    if "extra" in given:
-        values["extra"] = batches.with_extra(row.extra, given["extra"])
-    return DraftLine(values, row)
+    return DraftLine(_line_after(row, {"sequenceid": position, **given}), row)
 
 
 def _new_line(given: Given, position: int) -> DraftLine:

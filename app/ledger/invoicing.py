@@ -17,6 +17,7 @@ from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import RecurringNumber
 from app.data.stripe_records import ChargeAttempt
 from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
@@ -30,10 +31,16 @@ from app.ledger.drafting import (
     needs_lines,
     put_lines,
 )
+from app.ledger.standing import standings
 from app.rules.attempt import UNRESOLVED
+from app.rules.invoice import why_not_edit
 
+NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
+
+# Templates' ids go down from here: -1 is HaloPSA's word for no template.
+LAST_UNUSED = -1
 
 
 async def save(
@@ -44,25 +51,51 @@ async def save(
     Only given fields change; `lines` is the whole list, `add_lines` adds to it. `home` is the
     currency of an invoice when neither it nor its client names one.
     """
-    known = await _locked(tx, records)
+    return [one.id for one in await saved(tx, records, now=now, who=who, home=home)]
+
+
+async def save_templates(
+    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+) -> list[int]:
+    """The same for recurring invoices; their ids are negative."""
+    drafts = await saved(tx, records, now=now, who=who, home=home, templates=True)
+    return [one.id for one in drafts]
+
+
+async def saved(
+    tx: Tx,
+    records: Sequence[Given],
+    *,
+    now: datetime,
+    who: str,
+    home: str,
+    templates: bool = False,
+) -> list[Draft]:
+    """What the records became, written, each with its id and those of its lines."""
+    known = await _locked(tx, records, templates=templates)
     currencies = await _currencies(tx, records, home)
-    drafts = [draft(record, known.get(record.get("id", 0)), currencies, now) for record in records]
+    drafts = [
+        draft(record, known.get(record.get("id", 0)), currencies, now, is_template=templates)
+        for record in records
+    ]
     await _refuse_other_currency(tx, drafts)
     existing = await _existing_lines(tx, records, drafts)
     for record, one in zip(records, drafts, strict=True):
         put_lines(one, record, existing.get(one.id, ()))
+    await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
-    return [one.id for one in drafts]
+    return drafts
 
 
 # --- reading under locks ---------------------------------------------------------------------
 
 
-async def _locked(tx: Tx, records: Sequence[Given]) -> Mapping[int, Record]:
+async def _locked(tx: Tx, records: Sequence[Given], *, templates: bool) -> Mapping[int, Record]:
+    what = "RecurringInvoice" if templates else "Invoice"
     for record in records:
-        if record.get("id", 1) < 0:  # a template's id
-            raise NotFound("Invoice", record["id"])
-    known = await batches.locked(tx, INVOICES, "Invoice", records)
+        if "id" in record and (record["id"] < 0) != templates:
+            raise NotFound(what, record["id"])
+    known = await batches.locked(tx, INVOICES, what, records)
     for record in records:
         seen = record.get("last_change_seq")
         if seen is None or "id" not in record or record.get("ignore_change_seq"):
@@ -115,6 +148,18 @@ async def _refuse_other_currency(tx: Tx, drafts: Iterable[Draft]) -> None:
         raise Refused(f"currency_code: invoice {found} has payments in its currency")
 
 
+async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
+    """Totals that may not move any more stay."""
+    moved = {one.id: one for one in drafts if one.row is not None and one.total_moves}
+    if not moved:
+        return
+    for invoice_id, standing in (await standings(tx, moved)).items():
+        before, after = moved[invoice_id].totals_before_and_after
+        why = why_not_edit(standing, total_before=before, total_after=after)
+        if why is not None:
+            raise Refused(f"lines: the total of invoice {invoice_id} stays {before}: {why}")
+
+
 async def _existing_lines(
     tx: Tx, records: Sequence[Given], drafts: Sequence[Draft]
 ) -> Mapping[int, list[Record]]:
@@ -135,17 +180,32 @@ async def _existing_lines(
 async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) -> None:
     new = [one for one in drafts if one.row is None]
     changed = [one for one in drafts if one.row is not None and one.is_changed]
-    ids = await batches.inserted(tx, INVOICES, [one.values for one in new])
-    for one, invoice_id in zip(new, ids, strict=True):
-        one.id = invoice_id
-    await _number(tx, new)
+    await _insert(tx, new, now=now, who=who)
     await batches.change(tx, INVOICES, _header_changes(changed, now))
-    line_ids = await _write_lines(tx, [*new, *changed])
-    changes = [change for one in (*new, *changed) for change in _changes(one, line_ids)]
+    await _write_lines(tx, [*new, *changed])
+    changes = [change for one in (*new, *changed) for change in _changes(one)]
     await audit.write(tx, changes, who=who, now=now)
-    moved = [one.id for one in drafts if one.owes_anew]
+    moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
         await settlement.resettle(tx, moved, now=now, who=who)
+    await settlement.attach_waiting(
+        tx, [one.id for one in new if not one.is_template], now=now, who=who
+    )
+
+
+async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> None:
+    templates = [one for one in new if one.is_template]
+    numbers = await batches.inserted(tx, NUMBERS, [{"given_at": now}] * len(templates))
+    for one, number in zip(templates, numbers, strict=True):
+        one.id = LAST_UNUSED - number
+        named = {"id": one.id, "invoicenumber": one.values["invoicenumber"] or "0"}
+        one.values |= named
+    await batches.inserted(tx, INVOICES, [one.values for one in templates])
+    plain = [one for one in new if not one.is_template]
+    ids = await batches.inserted(tx, INVOICES, [one.values for one in plain])
+    for one, invoice_id in zip(plain, ids, strict=True):
+        one.id = invoice_id
+    await _number(tx, plain)
 
 
 async def _number(tx: Tx, new: Iterable[Draft]) -> None:
@@ -170,8 +230,8 @@ def _header_changes(changed: Sequence[Draft], now: datetime) -> dict[int, dict[s
     return changes
 
 
-async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> Mapping[int, int]:
-    """Write lines that are new, changed or gone; answers new lines' ids by `id()` of the line."""
+async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
+    """Write lines that are new, changed or gone, and give the new ones their ids."""
     removed = [row.id for one in drafts for row in one.removed]
     if removed:
         await tx.execute(delete(LINES).where(LINES.c.id.in_(removed)))
@@ -180,10 +240,11 @@ async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> Mapping[int, int]:
     await batches.change(tx, LINES, changed)
     new = [(one, line) for one, line in lines if line.row is None]
     ids = await batches.inserted(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
-    return {id(line): line_id for (_, line), line_id in zip(new, ids, strict=True)}
+    for (_, line), line_id in zip(new, ids, strict=True):
+        line.id = line_id
 
 
-def _changes(one: Draft, line_ids: Mapping[int, int]) -> list[audit.Change]:
+def _changes(one: Draft) -> list[audit.Change]:
     if one.row is None:
         return [audit.Change(one.id, "created", None, one.id)]
     changes = [audit.Change(one.id, *difference) for difference in one.differences]
@@ -192,7 +253,7 @@ def _changes(one: Draft, line_ids: Mapping[int, int]) -> list[audit.Change]:
     for line in one.lines or ():
         if line.row is None:
             added = _described(SimpleNamespace(**line.values))
-            changes.append(audit.Change(one.id, "lines", None, added, line_ids[id(line)]))
+            changes.append(audit.Change(one.id, "lines", None, added, line.id))
         else:
             line_id = line.row.id
             changes += [audit.Change(one.id, *each, line_id) for each in line.differences]

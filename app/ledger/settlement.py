@@ -25,6 +25,7 @@ from app.rules import money
 from app.rules.invoice import Balance, balance, is_owed
 from app.rules.payment import (
     FINAL,
+    FOR_NONE,
     LONG_AGO,
     Payment,
     PaymentNews,
@@ -113,12 +114,41 @@ async def assign(
         if invoice.currency_iso != payment.currency_iso:
             raise Refused(_other_currency(payment.currency_iso, invoice))
         client_id = invoice.client_id
+    # What it claims goes too, or its next report would put it back where it was.
     await tx.execute(
         update(PAYMENTS)
         .where(PAYMENTS.c.id == payment_id)
-        .values(invoice_id=invoice_id, client_id=client_id)
+        .values(
+            invoice_id=invoice_id, client_id=client_id, claimed_invoice_id=invoice_id or FOR_NONE
+        )
     )
+    await _tell_assigned(tx, payment, invoice_id, now=now, who=who)
     await resettle(tx, list(invoices), now=now, who=who)
+
+
+async def _tell_assigned(
+    tx: Tx, payment: Record, invoice_id: int | None, *, now: datetime, who: str
+) -> None:
+    changes = [
+        audit.Change(one, "payments", payment.invoice_id, invoice_id)
+        for one in (payment.invoice_id, invoice_id)
+        if one is not None
+    ]
+    await audit.write(tx, changes, who=who, now=now)
+
+
+async def attach_waiting(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
+    """Book the payments that named these invoices before they existed."""
+    if not invoice_ids:
+        return
+    rows = await _WAITING.all(tx, ids=sorted(invoice_ids))
+    if not rows:
+        return
+    invoices = await _locked_invoices(tx, invoice_ids)
+    known = {row.intent_id: _payment(row) for row in rows}
+    after = {intent: _attached(one, invoices)[0] for intent, one in known.items()}
+    await _write_payments(tx, known, after, now)
+    await _settle(tx, invoices, _deltas(known, after), now=now, who=who)
 
 
 async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
@@ -148,6 +178,10 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
 
 # Payment.is_reversed, in SQL.
 _IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
+
+
+async def lock_invoices(tx: Tx, invoice_ids: Collection[int]) -> None:
+    await _locked_invoices(tx, invoice_ids)
 
 
 async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
@@ -234,6 +268,14 @@ _PAYMENTS = Query(_BY_INTENT)
 _LOCK_PAYMENTS = Query(_BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update())
 
 
+_WAITING = Query(
+    select(*_OF_PAYMENT)
+    .where(PAYMENTS.c.invoice_id.is_(None), any_of(PAYMENTS.c.claimed_invoice_id, "ids"))
+    .order_by(PAYMENTS.c.intent_id)
+    .with_for_update()
+)
+
+
 def _payment(row: Record) -> Payment:
     return Payment(
         intent_id=row.intent_id,
@@ -284,9 +326,9 @@ def _folded(
 
 def _attached(payment: Payment, invoices: Mapping[int, Record]) -> tuple[Payment, str | None]:
     """The payment with the invoice it claims, or the reason why it stays without one."""
-    if payment.invoice_id is not None or payment.claimed_invoice_id is None:
+    if payment.invoice_id is not None or payment.claimed_invoice_id in (None, FOR_NONE):
         return payment, None
-    invoice = invoices.get(payment.claimed_invoice_id)
+    invoice = invoices.get(payment.claimed_invoice_id or FOR_NONE)
     if invoice is None or invoice.is_recurring_invoice:
         return payment, f"invoice {payment.claimed_invoice_id} does not exist"
     if invoice.currency_iso != payment.currency:

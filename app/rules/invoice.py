@@ -95,3 +95,67 @@ def totals(lines: Iterable[Line], currency: str) -> Totals:
             tax_of_rate[line.tax_percent] = tax_of_rate.get(line.tax_percent, Decimal(0)) + line.tax
     tax = sum((money.rounded(amount, currency) for amount in tax_of_rate.values()), Decimal(0))
     return Totals(money.rounded(net, currency), tax)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What hangs on an invoice or a template besides its lines."""
+
+    posted: bool = False
+    voided: bool = False
+    paid: Decimal = Decimal(0)
+    pending: int = 0
+    # Records of payments, counted or not, and of those that wait to be booked to it.
+    payments: int = 0
+    attempts: int = 0
+    attempts_open: int = 0
+    # Payments that a credit note made on other invoices, and invoices that a template made.
+    credits_used: int = 0
+    made: int = 0
+
+
+def why_not_void(one: Standing) -> str | None:
+    """Why voiding would lose money: what was paid, or what may be being paid now."""
+    if one.paid > 0:
+        return "money was paid on it; give it back first, or raise a credit note"
+    if one.credits_used:
+        return "other invoices were paid with it"
+    return _in_motion(one)
+
+
+def why_not_delete(one: Standing) -> str | None:
+    """Only what left no trace with anybody else can go; the rest is voided, or disabled."""
+    if one.payments:
+        return "payments hang on it; void it instead"
+    if one.attempts:
+        return "charge attempts hang on it; void it instead"
+    if one.credits_used:
+        return "other invoices were paid with it"
+    if one.made:
+        return "invoices were made from it; set disabled instead"
+    if one.posted:
+        return "it was posted; void it instead"
+    return None
+
+
+def _in_motion(one: Standing) -> str | None:
+    if one.pending:
+        return "a payment of it is processing; wait for its end"
+    if one.attempts_open:
+        return "a charge of it is under way; wait for its end"
+    return None
+
+
+def why_not_edit(one: Standing, *, total_before: Decimal, total_after: Decimal) -> str | None:
+    """Amounts of a voided invoice stand still, and so do those that money is moving for.
+
+    A paid one may be corrected: never below what was paid, since that would owe the client money
+    that no record tells of.
+    """
+    if total_before == total_after:
+        return None
+    if one.voided:
+        return "it is voided"
+    if total_after < min(one.paid, total_before):
+        return f"{one.paid} was paid on it; raise a credit note instead"
+    return _in_motion(one)

@@ -143,6 +143,17 @@ class Payment:
         return PaymentStatus.SUCCEEDED
 
 
+def why_not_delete(state: PaymentState, *, is_stripes: bool) -> str | None:
+    """A payment at Stripe is a fact there; only one that ended without money may go."""
+    if not is_stripes:
+        return None
+    if state == PaymentState.SUCCEEDED:
+        return "Stripe took money for it; refund it there"
+    if state != PaymentState.CANCELED:
+        return "it has not ended at Stripe; cancel it there"
+    return None
+
+
 # A refund that failed gives the money back to us, and it can fail after it had succeeded.
 _CAME_BACK = 2
 _REFUND_RANK = {
@@ -169,6 +180,10 @@ _DISPUTE_RANK = {
 }
 _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
 _DISPUTE_OPEN = frozenset({"needs_response", "under_review"})
+
+
+# In the place of the invoice a payment claims: somebody said that it is for none.
+FOR_NONE = 0
 
 
 # When nothing is known of an intent's state, any report of it is later than this.
@@ -199,7 +214,7 @@ def merged(known: Payment, news: PaymentNews) -> Payment:
     """What is known after one more report, whatever order reports arrive in."""
     linked = replace(
         known,
-        claimed_invoice_id=known.claimed_invoice_id or news.invoice_id,
+        claimed_invoice_id=_claimed(known.claimed_invoice_id, news.invoice_id),
         attempt=known.attempt or news.attempt,
         customer_id=known.customer_id or news.customer_id,
         intent_at=known.intent_at or news.intent_at,
@@ -219,6 +234,11 @@ def merged(known: Payment, news: PaymentNews) -> Payment:
         reason=news.reason,
         event_id=news.event_id or known.event_id,
     )
+
+
+def _claimed(known: int | None, seen: int | None) -> int | None:
+    """The first claim stands, and so does a person's word that there is none."""
+    return seen if known is None else known
 
 
 def _completed(payment: Payment, news: PaymentNews) -> Payment:

@@ -1,0 +1,203 @@
+"""What clients do with invoices besides list, save and read: plain functions, one an endpoint."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.api import body
+from app.api.answers import answer
+from app.api.auth import Caller
+from app.api.codec import codec_of
+from app.api.endpoints import caller_of, id_of, wrapped
+from app.api.idempotency import decided
+from app.api.query import parameters
+from app.api.reading import Reading
+from app.data import values, viewers
+from app.data.database import Tx
+from app.data.filters import CALLER
+from app.data.invoice_lists import INVOICES
+from app.data.invoices import INVOICE_LINES
+from app.data.resource import is_set
+from app.errors import InvalidField, NotFound
+from app.ledger import lines, recurring, removal
+
+READ, EDIT = "read:invoices", "edit:invoices"
+# One run of a person's; the worker has its own way for thousands.
+PROCESSED_MAX = 100
+
+_INVOICES = Reading(codec_of(INVOICES))
+_LINES = Reading(codec_of(INVOICE_LINES))
+
+
+# --- lines -------------------------------------------------------------------------------------
+
+
+async def update_invoice_lines(request: Request) -> Response:
+    return await _lines_written(request, await _given_lines(request), lines.change)
+
+
+async def update_template_lines(request: Request) -> Response:
+    given = await _given_lines(request)
+    return await _lines_written(request, given, lines.change, templates=True)
+
+
+async def update_template_line_by_query(request: Request) -> Response:
+    """A published client for Python sends its change of a line as a GET with parameters."""
+    params = parameters(request.scope["query_string"])
+    given = codec_of(INVOICE_LINES).load_one({name: one[-1] for name, one in params.items()}, "")
+    return await _lines_written(request, [given], lines.change, templates=True)
+
+
+async def add_template_lines(request: Request) -> Response:
+    given = await _given_lines(request)
+    return await _lines_written(request, given, lines.add, templates=True)
+
+
+async def list_with_lines(request: Request) -> Response:
+    """The list of invoices, each with its lines."""
+    caller = await caller_of(request, READ)
+    params = {
+        **parameters(request.scope["query_string"]),
+        "includelines": ("true",),
+        CALLER: (str(caller.access_id),),
+    }
+    async with request.app.state.database.snapshot() as tx:
+        listing = await _INVOICES.listing(tx, params)
+    return answer(caller.seen(wrapped(INVOICES, listing)))
+
+
+async def _given_lines(request: Request) -> list[dict[str, Any]]:
+    await caller_of(request, EDIT)
+    return codec_of(INVOICE_LINES).load(await _parsed(request))
+
+
+async def _lines_written(
+    request: Request,
+    given: Sequence[Mapping[str, Any]],
+    write: Callable[..., Awaitable[list[int]]],
+    *,
+    templates: bool = False,
+) -> Response:
+    caller = await caller_of(request, EDIT)
+
+    async def work(tx: Tx) -> Response:
+        ids = await write(tx, given, templates=templates, **_circumstances(request, caller))
+        found = await _LINES.by_ids(tx, set(ids), detailed=False)
+        return _one_or_many([found[one] for one in ids])
+
+    return await decided(request, work)
+
+
+# --- void and process ---------------------------------------------------------------------------
+
+
+async def void_invoice(request: Request) -> Response:
+    caller = await caller_of(request, EDIT)
+    invoice_id = id_of(INVOICES, request.path_params["id"])
+
+    async def work(tx: Tx) -> Response:
+        await removal.void(tx, invoice_id, now=_now(request), who=caller.name)
+        found = await _INVOICES.by_ids(tx, [invoice_id], detailed=False)
+        return answer(caller.seen(found[invoice_id]))
+
+    return await decided(request, work)
+
+
+async def process_templates(request: Request) -> Response:
+    """The invoices that these templates make now; `force_creation` makes further ones."""
+    caller = await caller_of(request, EDIT)
+    ids = _ids(await _parsed(request))
+    force = is_set(parameters(request.scope["query_string"]), "force_creation")
+
+    async def work(tx: Tx) -> Response:
+        made = await recurring.process(tx, ids, force=force, **_circumstances(request, caller))
+        found = await _INVOICES.by_ids(tx, set(made), detailed=False)
+        return _one_or_many([caller.seen(found[one]) for one in made])
+
+    return await decided(request, work)
+
+
+def _ids(given: Any) -> list[int]:
+    said = given if isinstance(given, list) else [given]
+    if len(said) == 1 and isinstance(said[0], list):
+        said = said[0]
+    if not 0 < len(said) <= PROCESSED_MAX:
+        raise InvalidField("body", f"holds not 1 to {PROCESSED_MAX} ids")
+    found = [values.whole(f"[{place}]", one) for place, one in enumerate(said)]
+    if None in found:
+        raise InvalidField(f"[{found.index(None)}]", "is no id")
+    return found
+
+
+# --- who looks at what -------------------------------------------------------------------------
+
+
+async def view_invoices(request: Request) -> Response:
+    """Presence: who else has these invoices open; whoever says nothing for a minute has left."""
+    caller = await caller_of(request, READ)
+    asked = _viewed(await _parsed(request))
+
+    async def work(tx: Tx) -> Response:
+        found = await _INVOICES.by_ids(tx, asked.keys(), detailed=False)
+        for one in asked:
+            if one not in found:
+                raise NotFound("Invoice", one)
+        here = await viewers.seen(
+            tx, asked, access_id=caller.access_id, name=caller.name, now=_now(request)
+        )
+        shown = [
+            {
+                "id": one,
+                "changeseq": found[one]["change_seq"],
+                "current_action_type": action or "",
+                "viewers": [
+                    {"id": row.access_id, "name": row.name} for row in here if row.invoice_id == one
+                ],
+            }
+            for one, action in asked.items()
+        ]
+        return _one_or_many(shown)
+
+    return await decided(request, work)
+
+
+def _viewed(given: Any) -> dict[int, str | None]:
+    """What is looked at, each with what is being done to it."""
+    objects = given if isinstance(given, list) else [given]
+    if not 0 < len(objects) <= PROCESSED_MAX:
+        raise InvalidField("body", f"holds not 1 to {PROCESSED_MAX} objects")
+    asked: dict[int, str | None] = {}
+    for one in objects:
+        if not isinstance(one, dict):
+            raise InvalidField("body", "holds something that is no object")
+        invoice_id = values.whole("id", one.get("id"))
+        if invoice_id is None:
+            raise InvalidField("id", "is required")
+        action = one.get("current_action_type")
+        asked[invoice_id] = values.short("current_action_type", action)
+    return asked
+
+
+# --- what they share ---------------------------------------------------------------------------
+
+
+async def _parsed(request: Request) -> Any:
+    return body.parsed(await body.read(request, request.app.state.settings.body_max))
+
+
+def _circumstances(request: Request, caller: Caller) -> dict[str, Any]:
+    home = request.app.state.settings.currency
+    return {"now": _now(request), "who": caller.name, "home": home}
+
+
+def _now(request: Request) -> datetime:
+    now: datetime = request.app.state.clock()
+    return now
+
+
+def _one_or_many(shown: Sequence[Any]) -> Response:
+    """HaloPSA answers one object to a list of one."""
+    return answer(shown[0] if len(shown) == 1 else shown)

@@ -1,0 +1,46 @@
+"""When a template makes its next invoice, and when that one falls due."""
+
+from calendar import monthrange
+from datetime import date, datetime, timedelta
+
+# HaloPSA's codes of `period`, in months; 0 is once, 1 is a week.
+_WEEKLY = 1
+_MONTHS = {2: 1, 3: 12, 4: 3, 5: 6, 6: 60, 7: 36, 8: 24, 9: 48}
+
+
+def after(start: datetime, period: int) -> datetime | None:
+    """The same moment a period later, the last day of a shorter month; None for once."""
+    if period == _WEEKLY:
+        return start + timedelta(weeks=1)
+    months = _MONTHS.get(period)
+    if months is None:
+        return None
+    day = _months_later(start.date(), months)
+    return start.replace(year=day.year, month=day.month, day=day.day)
+
+
+def due(invoiced: date, kind: int, days: int) -> date:
+    """The due day by HaloPSA's `due_date_type` and `due_date_int`."""
+    match kind:
+        case 1:
+            return _last_of_month(invoiced) + timedelta(days=days)
+        case 2:
+            return _day_of_month(_months_later(invoiced.replace(day=1), 1), days)
+        case 3:
+            return _day_of_month(invoiced, days)
+        case _:
+            return invoiced + timedelta(days=days)
+
+
+def _months_later(day: date, months: int) -> date:
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _last_of_month(day: date) -> date:
+    return day.replace(day=monthrange(day.year, day.month)[1])
+
+
+def _day_of_month(day: date, number: int) -> date:
+    last = monthrange(day.year, day.month)[1]
+    return day.replace(day=min(max(number, 1), last))
