@@ -157,7 +157,7 @@ async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
         before, after = moved[invoice_id].totals_before_and_after
         why = why_not_edit(standing, total_before=before, total_after=after)
         if why is not None:
-            raise Refused(f"lines: the total of invoice {invoice_id} stays {before}: {why}")
+            raise Refused(f"lines: the total of invoice {invoice_id} stays {plain(before)}: {why}")
 
 
 async def _existing_lines(

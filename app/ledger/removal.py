@@ -8,6 +8,7 @@ from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice, InvoiceLine
+from app.data.values import plain
 from app.errors import NotFound, Refused
 from app.ledger import audit, settlement
 from app.ledger.standing import standings
@@ -69,7 +70,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     _assert_none(why, f"payment {record_id} cannot be deleted")
     await tx.execute(delete(PAYMENTS).where(by_id))
     if invoice_id is not None:
-        change = audit.Change(invoice_id, "payments", f"{record_id}: {row.amount:f}", None)
+        change = audit.Change(invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None)
         await audit.write(tx, [change], who=who, now=now)
         await settlement.resettle(tx, [invoice_id], now=now, who=who)
 

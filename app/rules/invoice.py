@@ -157,5 +157,5 @@ def why_not_edit(one: Standing, *, total_before: Decimal, total_after: Decimal) 
     if one.voided:
         return "it is voided"
     if total_after < min(one.paid, total_before):
-        return f"{one.paid} was paid on it; raise a credit note instead"
+        return f"{one.paid.normalize():f} was paid on it; raise a credit note instead"
     return _in_motion(one)
