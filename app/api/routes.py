@@ -12,6 +12,7 @@ from app.data.expenses import EXPENSES
 from app.data.invoice_changes import INVOICE_CHANGES
 from app.data.invoice_lists import INVOICES, RECURRING_INVOICES
 from app.data.invoice_payments import INVOICE_PAYMENTS
+from app.data.invoice_proratas import INVOICE_PRORATAS
 from app.data.lookups import LOOKUPS
 from app.data.taxes import TAX_RULES, TAXES
 from app.ledger import audit, exchange, invoicing, receiving, removal
@@ -24,6 +25,7 @@ ROUTES: Sequence[AnyCase] = (
     *routes(INVOICES, invoicing.save, removal.delete_invoice),
     *routes(INVOICE_PAYMENTS, receiving.save, removal.delete_payment),
     *routes(INVOICE_CHANGES, audit.save),
+    *routes(INVOICE_PRORATAS),
     AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_lines, "POST"),
     AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_line_by_query, "GET"),
     AnyCase("/api/RecurringInvoice/process", actions.process_templates, "POST"),

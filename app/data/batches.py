@@ -63,8 +63,16 @@ async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]])
 
 
 async def remove(tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()) -> None:
-    """Delete one row, or Refused while another names it: by a foreign key, or in `held_by`."""
+    """Delete one row, or Refused while another names it."""
     await locked(tx, table, what, [{"id": row_id}])
+    await assert_free(tx, table, what, row_id, held_by)
+    await tx.execute(delete(table).where(table.c.id == row_id))
+
+
+async def assert_free(
+    tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()
+) -> None:
+    """Refused while another row names this one: by a foreign key, or in a column of `held_by`."""
     for column in _holders(table, held_by):
         wanted = str(row_id) if isinstance(column.type, Text) else row_id
         key = next(iter(column.table.primary_key))
@@ -72,7 +80,6 @@ async def remove(tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence
         if holder is not None:
             named = f"{column.table.name.replace('_', ' ')} {holder}"
             raise Refused(f"{what} {row_id} cannot be deleted: {named} has it as {column.name}")
-    await tx.execute(delete(table).where(table.c.id == row_id))
 
 
 def _holders(table: Table, held_by: Sequence[str]) -> list[Column[Any]]:

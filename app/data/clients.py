@@ -129,6 +129,7 @@ SITES = Resource(
         "client_name": select(Client.name).where(Client.id == Site.client_id).scalar_subquery()
     },
     keeps_all=True,
+    held_by=("invoice.sitenumber",),
 )
 
 CURRENCIES = Resource(

@@ -16,6 +16,7 @@ from app.data import (  # noqa: F401  every table is known to the metadata once 
     coordination,
     expenses,
     invoice_payments,
+    invoice_proratas,
     invoices,
     lookups,
     stripe_records,

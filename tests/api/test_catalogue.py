@@ -1,5 +1,6 @@
 """The small resources: written, read, changed in part, filtered, deleted, refused."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -440,3 +441,46 @@ async def test_a_change_that_cannot_be_meant_is_refused_by_name(
     assert answer.status == 400
     assert answer.json["Message"].startswith(f"{named}:")
     assert await api.get("/api/InvoiceChange") == before
+
+
+# --- what is deleted while others use it -----------------------------------------------------
+
+
+async def test_a_client_is_either_deleted_or_invoiced(api: Api) -> None:
+    for _ in range(5):
+        client = await api.client()
+        body = [{"client_id": client, "lines": [{"unit_price": 1}]}]
+
+        deleted, *created = await asyncio.gather(
+            api.send("DELETE", f"/api/Client/{client}"),
+            *(api.send("POST", "/api/Invoice", json=body) for _ in range(8)),
+        )
+
+        outcomes = {one.status for one in created}
+        assert outcomes <= {201, 400}
+        assert deleted.status == (400 if 201 in outcomes else 200), deleted.text
+
+
+async def test_a_rate_is_either_deleted_or_part_of_a_composite(api: Api) -> None:
+    for _ in range(5):
+        rate = (await api.post("/api/Tax", {"name": "a", "value": 1}))["id"]
+        body = [{"name": "both", "linked_rates": [{"id": rate}]}]
+
+        deleted, *created = await asyncio.gather(
+            api.send("DELETE", f"/api/Tax/{rate}"),
+            *(api.send("POST", "/api/Tax", json=body) for _ in range(5)),
+        )
+
+        outcomes = {one.status for one in created}
+        assert outcomes <= {200, 400}
+        assert deleted.status == (400 if 200 in outcomes else 200), deleted.text
+
+
+async def test_ten_who_delete_the_same_record_delete_it_once(api: Api) -> None:
+    made = (await api.post("/api/CostCentres", {"name": "a"}))["id"]
+
+    answers = await asyncio.gather(
+        *(api.send("DELETE", f"/api/CostCentres/{made}") for _ in range(10))
+    )
+
+    assert sorted(one.status for one in answers) == [200, *[404] * 9]

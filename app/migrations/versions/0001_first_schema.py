@@ -767,6 +767,43 @@ def catalogue() -> None:
         batch_op.create_index(batch_op.f("ix_expense_ihid"), ["ihid"], unique=False)
         batch_op.create_index(batch_op.f("ix_expense_site_id"), ["site_id"], unique=False)
 
+    op.create_table(
+        "invoice_prorata",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column(
+            "invoicedetailid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column(
+            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
+        ),
+        sa.Column(
+            "recurring_invoice_id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            nullable=True,
+        ),
+        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("date", columns.Instant(), nullable=True),
+        sa.Column("quantity", columns.Exact(), nullable=True),
+        sa.Column("unitprice", columns.Exact(), nullable=True),
+        sa.Column("unitcost", columns.Exact(), nullable=True),
+        sa.Column("shortdescription", sa.Text(), nullable=True),
+        sa.Column("longdescription", sa.Text(), nullable=True),
+        sa.Column("prorata_next_invoice", sa.Boolean(), nullable=True),
+        sa.Column("extra", columns.Json(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["invoicedetailid"],
+            ["invoice_line.id"],
+            name=op.f("fk_invoice_prorata_invoicedetailid"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_prorata")),
+    )
+    with op.batch_alter_table("invoice_prorata", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_invoice_prorata_invoicedetailid"), ["invoicedetailid"], unique=False
+        )
+
 
 def compress_quickly(table: str, column: str) -> None:
     """PostgreSQL compresses what is longer than 2 kB; its own default takes ten times lz4's time."""
@@ -937,6 +974,10 @@ def downgrade() -> None:
 
 
 def drop_catalogue() -> None:
+    with op.batch_alter_table("invoice_prorata", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_invoice_prorata_invoicedetailid"))
+
+    op.drop_table("invoice_prorata")
     with op.batch_alter_table("expense", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_expense_site_id"))
         batch_op.drop_index(batch_op.f("ix_expense_ihid"))
