@@ -21,12 +21,13 @@ from app.data.invoices import RecurringNumber
 from app.data.stripe_records import ChargeAttempt
 from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, settlement
+from app.ledger import audit, prorating, settlement
 from app.ledger.drafting import (
     INVOICES,
     LINES,
     Currencies,
     Draft,
+    DraftLine,
     draft,
     needs_lines,
     put_lines,
@@ -242,6 +243,17 @@ async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
     ids = await batches.inserted(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
     for (_, line), line_id in zip(new, ids, strict=True):
         line.id = line_id
+    await prorating.keep(tx, [_prorated(one, line) for one, line in lines])
+
+
+def _prorated(one: Draft, line: DraftLine) -> prorating.Line:
+    return prorating.Line(
+        id=line.row.id if line.row else line.id,
+        invoice_id=one.id,
+        client_id=one.values.get("client_id", one.row.client_id if one.row else None),
+        before=(line.row.extra if line.row else None) or {},
+        after=line.values.get("extra") or {},
+    )
 
 
 def _changes(one: Draft) -> list[audit.Change]:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select, update
 
+from app.data import batches
 from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx
 from app.data.invoice_payments import InvoicePayment
@@ -49,6 +50,7 @@ async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, ho
 async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> None:
     row, standing = await _locked(tx, what, invoice_id)
     _assert_none(why_not_delete(standing), f"{what} {invoice_id} cannot be deleted")
+    await batches.assert_free(tx, INVOICES, what, invoice_id)
     await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
     await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))
     change = audit.Change(invoice_id, "deleted", row.invoicenumber, None)

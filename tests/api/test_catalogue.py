@@ -484,3 +484,69 @@ async def test_ten_who_delete_the_same_record_delete_it_once(api: Api) -> None:
     )
 
     assert sorted(one.status for one in answers) == [200, *[404] * 9]
+
+
+async def test_an_invoice_with_an_expense_cannot_be_deleted(api: Api) -> None:
+    invoice = (await api.invoice(1))["id"]
+    expense = (await api.post("/api/Expense", {"ihid": invoice}))["id"]
+
+    answer = await api.send("DELETE", f"/api/Invoice/{invoice}")
+
+    assert answer.status == 400
+    assert f"expense {expense}" in answer.json["Message"]
+    assert (await api.get(f"/api/Invoice/{invoice}"))["total"] == 1
+
+
+# --- pro rata rows ---------------------------------------------------------------------------
+
+
+async def test_pro_rata_rows_of_lines_are_listed(api: Api) -> None:
+    client = await api.client(name="Ada")
+    row = {
+        "date": "2026-03-16T00:00:00", "quantity": 2, "unitprice": 9.99, "unitcost": 1,
+        "shortdescription": "Licences", "longdescription": "2 of 12", "site_id": 3,
+        "prorata_next_invoice": True, "user_id": 4, "isinvoiced": False, "_warning": "w",
+    }  # fmt: skip
+    made = await api.invoice(1, 2, client_id=client)
+    line = made["lines"][0]["id"]
+    assert await api.get("/api/InvoiceDetailProRata") == []
+
+    await api.post("/api/Invoice/updatelines", {"id": line, "prorata_data": [row, {"quantity": 1}]})
+
+    found = await api.get("/api/InvoiceDetailProRata")
+    whose = {
+        "invoicedetailid": line, "invoice_id": made["id"], "client_id": client,
+        "client_name": "Ada",
+    }  # fmt: skip
+    first, second = ({name: _plain(one) for name, one in each.items()} for each in found)
+    assert first == {**row, **whose, "id": first["id"]}
+    assert second == {**whose, "quantity": 1, "id": second["id"]}
+
+
+async def test_pro_rata_rows_follow_their_line(api: Api) -> None:
+    line = {"unit_price": 1, "prorata_data": [{"quantity": 1}, {"quantity": 2}]}
+    made = await api.post("/api/Invoice", {"lines": [line, {"unit_price": 2}]})
+    first, second = (one["id"] for one in made["lines"])
+
+    async def listed() -> list[int]:
+        return [int(one["quantity"]) for one in await api.get("/api/InvoiceDetailProRata")]
+
+    assert await listed() == [1, 2]
+    await api.post("/api/Invoice/updatelines", {"id": first, "qty_order": 5})
+    assert await listed() == [1, 2]
+    await api.post("/api/Invoice/updatelines", {"id": first, "prorata_data": [{"quantity": 3}]})
+    assert await listed() == [3]
+    await api.post("/api/Invoice", {"id": made["id"], "lines": [{"id": second}]})
+    assert await listed() == []
+
+
+async def test_a_pro_rata_row_that_cannot_be_meant_is_refused_by_name(api: Api) -> None:
+    for wrong in ({"date": "soon"}, {"quantity": "many"}):
+        line = {"unit_price": 1, "prorata_data": [wrong]}
+        answer = await api.send("POST", "/api/Invoice", json={"lines": [line]})
+
+        assert answer.status == 400
+        assert answer.json["Message"].startswith(f"prorata_data.{next(iter(wrong))}:")
+    line = {"unit_price": 1, "prorata_data": 3}
+    answer = await api.send("POST", "/api/Invoice", json={"lines": [line]})
+    assert answer.json["Message"] == "prorata_data: is not an array of objects"
