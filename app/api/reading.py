@@ -1,7 +1,8 @@
 """Reads records with what belongs to them, in a number of statements that no page size changes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -9,7 +10,7 @@ from sqlalchemy import bindparam, select
 from app.api.codec import Codec, codec_of
 from app.api.query import Query, Statements, asked
 from app.data.database import Record, Tx
-from app.data.resource import Child, Params, is_set
+from app.data.resource import Child, Params, Resource, is_set
 from app.errors import NotFound
 
 Shown = dict[str, Any]
@@ -50,7 +51,11 @@ class Reading:
             for name, (one, _) in self._children.items()
             if one.in_list is None or is_set(params, one.in_list)
         ]
-        records = self._asked_for(await self._completed(tx, rows, wanted), params)
+        records = await self._completed(tx, rows, wanted)
+        for name in wanted:
+            child = self._children[name][0].resource
+            _asked_for(child, chain.from_iterable(one[name] for one in records), params)
+        _asked_for(self._codec.resource, records, params)
         return Listing(query, records, total, beside)
 
     async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
@@ -69,16 +74,8 @@ class Reading:
         found = await self.by_ids(tx, [record_id], detailed=detailed)
         if record_id not in found:
             raise NotFound(self._codec.resource.path, record_id)
-        return self._asked_for([found[record_id]], params)[0]
-
-    def _asked_for(self, records: list[Shown], params: Params) -> list[Shown]:
-        """The records without the fields that a parameter would have to ask for."""
-        on_request = self._codec.resource.on_request.items()
-        hidden = [name for name, parameter in on_request if not is_set(params, parameter)]
-        for record in records if hidden else ():
-            for name in hidden:
-                record.pop(name, None)
-        return records
+        _asked_for(self._codec.resource, [found[record_id]], params)
+        return found[record_id]
 
     async def _total(self, tx: Tx, query: Query, found: int) -> int:
         """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""
@@ -108,6 +105,15 @@ class Reading:
         for row, record in zip(rows, records, strict=True):
             for name, value in found.get(getattr(row, key), {}).items():
                 record.setdefault(name, value)
+
+
+def _asked_for(resource: Resource, records: Iterable[Shown], params: Params) -> None:
+    """Leaves out of the records what a parameter would have to ask for."""
+    on_request = resource.on_request.items()
+    hidden = [name for name, parameter in on_request if not is_set(params, parameter)]
+    for record in records if hidden else ():
+        for name in hidden:
+            record.pop(name, None)
 
 
 def _children(child: Child) -> Any:

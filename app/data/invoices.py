@@ -222,6 +222,8 @@ INVOICE_LINES = Resource(
         "ignore_change_seq": values.flag,
     },
     wider=wider.INVOICE_LINE,
+    # In lists; a single invoice shows all of its lines.
+    on_request={"linked_item": "include_linked_item_details"},
 )
 
 # Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for

@@ -26,9 +26,9 @@ def known(
 INVOICE = known(
     flags="""
         bcd_posted contains_calculated_quantity dont_set_original_client_id
-        dont_sync_to_3rd_party hideinvoice invoice_separately is_down_payment is_recognition
-        minimum_price_active quickbooks_period_closed requires_approval schedule_ignore_delete
-        sync_include_paid twilio_invoice
+        dont_sync_to_3rd_party hideinvoice invoice_separately is_down_payment is_invoice_screen
+        is_recognition minimum_price_active quickbooks_period_closed requires_approval
+        schedule_ignore_delete sync_include_paid twilio_invoice
     """,
     numbers="""
         add_contract_assets add_itemsissued add_labour add_mileage add_prepay add_project
@@ -39,9 +39,10 @@ INVOICE = known(
         immediate_prorata_recurring_invoice_id import_details_id intacct_recordno
         intacctseparatetaxline invoice_auto_increase_period invoice_percent_increase
         invoice_prorata_periods_ahead invoice_template_id invoiceday kashflow_tenant_id
-        kashflowid mailboxid minimum_amount new_approvalprocess_agent_id
-        new_approvalprocess_cab_id original_client_id paymentterms pdftemplate_id percent
-        percentold period period_type qbo_term_id recognised_from_invoice runbook_button_id
+        kashflowid mailboxid minimum_amount most_recent_invoice_id most_recent_invoice_type
+        new_approvalprocess_agent_id new_approvalprocess_cab_id note_count organisation_id
+        original_client_id paymentterms pdf_attachment_id pdftemplate_id percent percentold
+        period period_type qbo_term_id recognised_from_invoice runbook_button_id
         sage_business_cloud_details_id schedule_id sqlimport_id supplier_id
         take_payment_on_duedate ticket_client_to_invoice_to_id typeid
     """,
@@ -55,20 +56,21 @@ INVOICE = known(
         intacct_class intacct_class_name intacct_project intacct_project_name
         intacct_save_location intacct_tax_solution intacct_tax_solution_name invoice_match_id
         invoice_type_code kashflow_pdf minimum_line_description name new_approvalprocess_email
-        originaddress1 originaddress2 originaddress3 originaddress4 originaddress5
-        original_client_name payment_ref pdftemplate_name periodname qbo_company_id
-        qbo_term_name sage_business_cloud_id site_name snelstart_id supplier_name
+        nextcreationperiod originaddress1 originaddress2 originaddress3 originaddress4
+        originaddress5 original_client_name payment_ref pdftemplate_name periodname printhtml
+        qbo_company_id qbo_term_name sage_business_cloud_id site_name snelstart_id supplier_name
         suppliers_order_reference taken_by tel_number ticket_note ticket_summary toplevel_name
         xero_branding_theme_id xero_branding_theme_name xero_default_payment_nominalcode
         xero_line_tax xero_online_invoice_payment_url xero_status xero_tenant_id
     """,
     dates="""
-        approvaldatetime credit_date last_synced period_end_date period_start_date
-        quickbooks_close_period_date schedule_date time
+        approvaldatetime credit_date last_reminder_sent last_synced pdf_attachment_date_created
+        period_end_date period_start_date quickbooks_close_period_date schedule_date time
     """,
     others="""
-        address customfields exact_payment_conditon originaddress qbo_term shipaddress
-        xero_branding_theme
+        address client custombuttons customfields exact_payment_conditon external_links
+        extratabs merge_data new_approvalprocess_cab new_approvalprocess_users originaddress
+        qbo_term schedule shipaddress site xero_branding_theme
     """,
 )
 
@@ -95,18 +97,18 @@ INVOICE_LINE = known(
         original_client_id original_order_id original_order_seq override_ast_total
         override_tax_code percent_increase percent_invoiced period_type prepay_id
         pro_rata_line_id prorata_quantity prorata_unit_price purchase_cost purchaseorder_id
-        purchaseorder_line_id quantity_custom recognized_from_invoice_line_id
-        recurring_invoice_id recurring_invoice_line_id recurring_invoice_price_type
-        recurring_invoice_quantity_type salesorder_line salesorder_line_id site supplier
-        surcharge_id ticket_id
+        purchaseorder_line_id quantity_custom recognised_percentage recognised_quantity
+        recognized_from_invoice_line_id recurring_invoice_id recurring_invoice_line_id
+        recurring_invoice_price_type recurring_invoice_quantity_type salesorder_line
+        salesorder_line_id site supplier surcharge_id ticket_id
     """,
     texts="""
-        asset_inventory_number bundle_name comment_1 comment_2 consumption_split_id dbc_id
-        entity_type intacct_department_id intacct_location_id intacct_warehouse_id invoice_class
-        item_external_reference item_internal_reference item_tax_name myob_location productcode
-        productnumber prorata_longdescription prorata_shortdescription supplier_name tax_name
-        xero_category_1_lookup xero_category_1_lookup_name xero_category_2_lookup
-        xero_category_2_lookup_name xero_lineid xero_tax_code
+        asset_inventory_number bundle_name client_name comment_1 comment_2 consumption_split_id
+        dbc_id entity_type intacct_department_id intacct_location_id intacct_warehouse_id
+        invoice_class item_external_reference item_internal_reference item_tax_name
+        myob_location productcode productnumber prorata_longdescription prorata_shortdescription
+        supplier_name tax_name xero_category_1_lookup xero_category_1_lookup_name
+        xero_category_2_lookup xero_category_2_lookup_name xero_lineid xero_tax_code
     """,
     dates="""
         auto_increase_last_date createproratadate enddate last_reading_date lineactiondate
@@ -114,7 +116,7 @@ INVOICE_LINE = known(
     """,
     others="""
         customfields linked_item meter_tiers prorata_data quantity_assets quantity_licences
-        quantity_subscriptions quantity_users
+        quantity_subscriptions quantity_users taxRuleResult
     """,
 )
 
