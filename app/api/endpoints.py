@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.api import body
+from app.api import body, operations
 from app.api.answers import answer
 from app.api.auth import Caller
 from app.api.codec import Codec, codec_of
@@ -35,8 +35,8 @@ class AnyCase(Route):
         path: str,
         endpoint: Endpoint,
         method: str,
-        name: str | None = None,
         operation: Operation | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(path, endpoint, methods=[method], name=name)
         self.operation = operation
@@ -53,15 +53,23 @@ def routes(
     reading = Reading(codec)
     collection, single = f"/api/{resource.path}", f"/api/{resource.path}/{{id}}"
     available = {
-        LIST: lambda: AnyCase(collection, _list(codec, reading), "GET", f"list {resource.path}"),
+        LIST: lambda: AnyCase(
+            collection, _list(codec, reading), "GET", operations.listed(resource),
+            f"list {resource.path}",
+        ),
         SAVE: lambda: AnyCase(
-            collection, _save(codec, reading, write), "POST", f"save {resource.path}"
+            collection, _save(codec, reading, write), "POST", operations.saved(resource),
+            f"save {resource.path}",
         ),
-        READ: lambda: AnyCase(single, _read(codec, reading), "GET", f"read {resource.path}"),
+        READ: lambda: AnyCase(
+            single, _read(codec, reading), "GET", operations.read(resource),
+            f"read {resource.path}",
+        ),
         REMOVE: lambda: AnyCase(
-            single, _remove(codec, remove), "DELETE", f"delete {resource.path}"
+            single, _remove(codec, remove), "DELETE", operations.removed(resource),
+            f"delete {resource.path}",
         ),
-    }
+    }  # fmt: skip
     return [available[verb]() for verb in resource.verbs]
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from app.api import actions
+from app.api import actions, invoice_operations as say
+from app.api.documentation import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.api.endpoints import AnyCase, routes
-from app.api.tokens import authinfo, token
+from app.api.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.api.writers import WRITERS
 from app.data.catalogue import BUDGET_TYPES, CHARGE_RATES, COST_CENTRES
 from app.data.clients import CLIENTS, CURRENCIES, SITES
@@ -18,18 +19,30 @@ from app.data.taxes import TAX_RULES, TAXES
 from app.ledger import audit, exchange, invoicing, receiving, removal
 
 ROUTES: Sequence[AnyCase] = (
-    AnyCase("/api/Invoice/lines", actions.list_with_lines, "GET"),
-    AnyCase("/api/Invoice/updatelines", actions.update_invoice_lines, "POST"),
-    AnyCase("/api/Invoice/View", actions.view_invoices, "POST"),
-    AnyCase("/api/Invoice/{id}/void", actions.void_invoice, "POST"),
+    AnyCase("/api/Invoice/lines", actions.list_with_lines, "GET", say.LINES_LISTED),
+    AnyCase("/api/Invoice/updatelines", actions.update_invoice_lines, "POST", say.LINES_UPDATED),
+    AnyCase("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
+    AnyCase("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
     *routes(INVOICES, invoicing.save, removal.delete_invoice),
     *routes(INVOICE_PAYMENTS, receiving.save, removal.delete_payment),
     *routes(INVOICE_CHANGES, audit.save),
     *routes(INVOICE_PRORATAS),
-    AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_lines, "POST"),
-    AnyCase("/api/RecurringInvoice/updatelines", actions.update_template_line_by_query, "GET"),
-    AnyCase("/api/RecurringInvoice/process", actions.process_templates, "POST"),
-    AnyCase("/api/RecurringInvoice/Lines", actions.add_template_lines, "POST"),
+    AnyCase(
+        "/api/RecurringInvoice/updatelines",
+        actions.update_template_lines,
+        "POST",
+        say.TEMPLATE_LINES_UPDATED,
+    ),
+    AnyCase(
+        "/api/RecurringInvoice/updatelines",
+        actions.update_template_line_by_query,
+        "GET",
+        say.TEMPLATE_LINE_BY_QUERY,
+    ),
+    AnyCase("/api/RecurringInvoice/process", actions.process_templates, "POST", say.PROCESSED),
+    AnyCase(
+        "/api/RecurringInvoice/Lines", actions.add_template_lines, "POST", say.TEMPLATE_LINES_ADDED
+    ),
     *routes(RECURRING_INVOICES, invoicing.save_templates, removal.delete_template),
     *routes(CLIENTS),
     *routes(SITES),
@@ -41,6 +54,9 @@ ROUTES: Sequence[AnyCase] = (
     *routes(CHARGE_RATES),
     *routes(EXPENSES, WRITERS[EXPENSES]),
     *routes(LOOKUPS),
-    AnyCase("/auth/token", token, "POST"),
-    AnyCase("/api/authinfo", authinfo, "GET"),
+    AnyCase("/auth/token", token, "POST", TOKEN),
+    AnyCase("/api/authinfo", authinfo, "GET", AUTHINFO),
+    AnyCase("/api/openapi.json", openapi_json, "GET", OPENAPI_JSON),
+    AnyCase("/api/docs", page, "GET", PAGE),
+    AnyCase("/api/docs/{file}", page_file, "GET"),
 )

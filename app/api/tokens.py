@@ -9,7 +9,8 @@ from starlette.responses import Response
 from app.api import body
 from app.api.answers import answer
 from app.api.auth import TokenRefused, buy_token
-from app.data import values
+from app.api.operations import Operation
+from app.data import shapes, values
 
 # Five short fields; nobody is known yet, so nobody may send more.
 _FORM_MAX = 16 * 1024
@@ -57,3 +58,68 @@ async def _form(request: Request) -> dict[str, str]:
 async def authinfo(request: Request) -> Response:
     """Where tokens are bought. Anonymous: it is asked before there is a token."""
     return answer({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
+
+
+_TAG = "Access"
+_EMPTY = {"type": "null", "description": "Always null: clients ask again with their credentials."}
+
+TOKEN = Operation(
+    summary="Buy a token",
+    about="Client credentials for a bearer token. Send it as `Authorization: Bearer TOKEN`.",
+    tag=_TAG,
+    right=None,
+    takes={
+        "type": "object",
+        "required": ["grant_type", "client_id", "client_secret"],
+        "properties": {
+            "grant_type": {"const": "client_credentials"},
+            "client_id": {**shapes.TEXT, "description": "As `paydue access add` printed it."},
+            "client_secret": {**shapes.TEXT, "description": "As it was printed, once."},
+            "scope": {
+                **shapes.TEXT,
+                "description": "Scopes, separated by blanks; those you do not own are left out.",
+                "default": "all",
+            },
+            "tenant": {**shapes.TEXT, "description": "Accepted; there is one."},
+        },
+    },
+    takes_form=True,
+    example={"grant_type": "client_credentials", "client_id": "ID", "client_secret": "SECRET"},
+    gives={
+        "type": "object",
+        "required": ["scope", "token_type", "access_token", "expires_in"],
+        "properties": {
+            "scope": {**shapes.TEXT, "description": "What the token opens."},
+            "token_type": {"const": "Bearer"},
+            "access_token": {**shapes.TEXT, "description": "The token."},
+            "expires_in": {**shapes.SMALL, "description": "Seconds it is good for."},
+            "refresh_token": _EMPTY,
+            "id_token": _EMPTY,
+        },
+    },
+    answer_example={
+        "scope": "all",
+        "token_type": "Bearer",
+        "access_token": "TOKEN",
+        "expires_in": 3600,
+        "refresh_token": None,
+        "id_token": None,
+    },
+    refusals=(400, 401, 413),
+)
+
+AUTHINFO = Operation(
+    summary="Where tokens are bought",
+    tag=_TAG,
+    right=None,
+    gives={
+        "type": "object",
+        "required": ["auth_url", "tenant_id"],
+        "properties": {
+            "auth_url": {**shapes.TEXT, "description": "Add `/token` to it."},
+            "tenant_id": {**shapes.TEXT, "description": "Always empty: there is one."},
+        },
+    },
+    answer_example={"auth_url": "https://paydue.example/auth", "tenant_id": ""},
+    refusals=(),
+)

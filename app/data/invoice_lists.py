@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from app.data import filters, values, wider
+from app.data import filters, shapes, values, wider
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
@@ -286,7 +286,13 @@ INVOICES = Resource(
         "credit_used": _CREDIT_USED,
     },
     computed=_credit,
+    further={"credit_total": shapes.NUMBER, "credit_outstanding": shapes.NUMBER},
     beside=_stripe_of_client,
+    brings={
+        "stripe_customer_id": shapes.TEXT,
+        "stripe_payment_method_id": shapes.TEXT,
+        "stripe_payment_method_name": shapes.TEXT,
+    },
     sentinels=_SENTINELS,
     children={
         "lines": Child(

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import ColumnElement, ForeignKey, Index, Text, column, select, table, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data import wider
+from app.data import shapes, wider
 from app.data.clients import Client
 from app.data.columns import HIDDEN, READ_ONLY, BigId, Id, Json, Ref, Row
 from app.data.database import Tx
@@ -139,5 +139,6 @@ INVOICE_PAYMENTS = Resource(
     },
     derived={"client_name": _CLIENT_NAME, "invoice_invoicenumber": _INVOICENUMBER},
     attached=Attached(InvoicePayment.webhook_event_id, _told_by_events),
+    further={"webhook_payload": shapes.TEXT},
     wider=wider.INVOICE_PAYMENT,
 )

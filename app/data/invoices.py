@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data import values, wider
+from app.data import shapes, values, wider
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
 from app.data.database import Record
 from app.data.resource import Resource
@@ -215,6 +215,9 @@ INVOICE_LINES = Resource(
     path="InvoiceDetail",
     table=InvoiceLine,
     computed=_amounts,
+    further=dict.fromkeys(
+        ("net_amount", "total_price", "tax_amount", "total_tax", "net_total"), shapes.NUMBER
+    ),
     readers={"discount_perc": _percent, "tax_rate": _percent},
     instructions={
         "ihid": values.whole,

@@ -91,6 +91,8 @@ class Resource:
     # Read-only fields that the same SELECT brings, and those computed from a row.
     derived: Mapping[str, ColumnElement[Any] | Attachable] = field(default_factory=dict)
     computed: Callable[[Record], Mapping[str, Any]] | None = None
+    # For OpenAPI: what `computed` and `attached` bring, and instructions of more than one value.
+    further: Mapping[str, Schema] = field(default_factory=dict)
     # Columns that are read or shown otherwise than their type says.
     readers: Mapping[str, values.Reader] = field(default_factory=dict)
     showers: Mapping[str, values.Shower] = field(default_factory=dict)
@@ -100,6 +102,7 @@ class Resource:
     attached: Attached | None = None
     # What a list's wrapper says besides, by what was asked for.
     beside: Callable[[Tx, Params], Awaitable[Mapping[str, Any]]] | None = None
+    brings: Mapping[str, Schema] = field(default_factory=dict)  # its names, for OpenAPI
     # Further input: lists of another resource's records, and instructions to the writer.
     nested: Mapping[str, "Resource"] = field(default_factory=dict)
     instructions: Mapping[str, values.Reader] = field(default_factory=dict)

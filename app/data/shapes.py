@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Date, Integer
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
 from sqlalchemy.types import TypeEngine
 
 from app.data import values
@@ -41,6 +41,11 @@ _OF_READERS: Mapping[values.Reader, Schema] = {
     values.short: {**TEXT, "maxLength": values.INDEXED_TEXT_MAX},
     values.nested: ANYTHING,
 }
+
+
+def of_column(column: Column[Any]) -> Schema:
+    """What a column takes and shows. A resource may read it more strictly, but as the same type."""
+    return of_reader(values.reader(column))
 
 
 def of_type(kind: TypeEngine[Any]) -> Schema:

@@ -138,6 +138,7 @@ TAXES = Resource(
     },
     readers={"value": values.percentage},
     attached=Attached(Tax.id, _linked_rates),
+    further={"linked_rates": {"type": "array", "items": {"$ref": "#/components/schemas/Tax"}}},
     instructions={"linked_rates": _linked_ids},
     wider=known(
         flags="onseparateline qbo_is_sales_tax",
