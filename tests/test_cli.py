@@ -222,6 +222,36 @@ async def test_a_file_is_imported_whole(billed: Billed) -> None:
     assert billed.imported.out == f"imported {len(content)} clients and {invoices} invoices\n"
 
 
+async def test_the_catalogue_is_imported_beside_the_clients_or_not_at_all(
+    paydue: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "catalogue.json"
+    lists = {
+        "Tax": [{"name": "VAT", "value": 19}, {"name": "VAT reduced", "value": 7}],
+        "TaxRule": [{"name": "all", "taxid": 1, "tax_conditions": [{"value": "DE"}]}],
+        "ChargeRate": [{"rate": 80, "charge_id": 1}],
+    }
+
+    async def said(content: object) -> Said:
+        file.write_bytes(orjson.dumps(content))
+        return await paydue("import", str(file))
+
+    done = await said(lists)
+    again = await said({"clients": [{"name": "A"}], "Tax": [{"id": 2, "value": 8}]})
+    wrong = await said({"Tax": [{"name": "C"}], "ChargeRate": [{"area": 4711}]})
+    misspelt = await said({"taxes": []})
+    shapeless = await said({"Tax": {"name": "D"}})
+
+    assert (done.code, done.out) == (
+        DONE,
+        "imported 0 clients and 0 invoices, 2 Tax, 1 TaxRule, 1 ChargeRate\n",
+    )
+    assert again.out == "imported 1 clients and 0 invoices, 1 Tax\n"
+    assert (wrong.code, "area: 4711 does not exist" in wrong.err) == (FAILED, True)
+    assert (misspelt.code, "clients" in misspelt.err) == (FAILED, True)
+    assert (shapeless.code, "Tax: is not a list" in shapeless.err) == (FAILED, True)
+
+
 async def test_a_runs_report_has_its_published_shape(billed: Billed) -> None:
     report = billed.report
 
