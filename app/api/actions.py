@@ -1,5 +1,6 @@
 """What clients do with invoices besides list, save and read: plain functions, one an endpoint."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from app.data.filters import CALLER
 from app.data.invoice_lists import INVOICES
 from app.data.invoices import INVOICE_LINES
 from app.data.resource import is_set
+from app.documents import invoice_pdf, papers
 from app.errors import InvalidField, NotFound
 from app.ledger import lines, recurring, removal
 
@@ -179,6 +181,20 @@ def _viewed(given: Any) -> dict[int, str | None]:
         action = one.get("current_action_type")
         asked[invoice_id] = values.short("current_action_type", action)
     return asked
+
+
+# --- the document --------------------------------------------------------------------------------
+
+
+async def print_invoice(request: Request) -> Response:
+    """The invoice as application/pdf."""
+    await caller_of(request, READ)
+    invoice_id = id_of(INVOICES, request.path_params["id"])
+    async with request.app.state.database.snapshot() as tx:
+        document = await papers.document(tx, invoice_id)
+    content = await asyncio.to_thread(invoice_pdf.printed, document)
+    named = f'inline; filename="invoice-{invoice_id}.pdf"'
+    return Response(content, media_type="application/pdf", headers={"Content-Disposition": named})
 
 
 # --- what they share ---------------------------------------------------------------------------

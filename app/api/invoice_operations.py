@@ -81,6 +81,17 @@ VOIDED = Operation(
     resources=(INVOICES,),
 )
 
+PRINTED = Operation(
+    summary="Make the document of an invoice",
+    about="The answer is application/pdf.",
+    tag=INVOICES.path,
+    right=_READ,
+    gives={},
+    gives_type="application/pdf",
+    refusals=(404,),
+    resources=(INVOICES,),
+)
+
 PROCESSED = Operation(
     summary="Make the invoices of templates",
     about="Takes the templates' ids; answers the invoices that they made.",

@@ -22,6 +22,7 @@ ROUTES: Sequence[AnyCase] = (
     AnyCase("/api/Invoice/lines", actions.list_with_lines, "GET", say.LINES_LISTED),
     AnyCase("/api/Invoice/updatelines", actions.update_invoice_lines, "POST", say.LINES_UPDATED),
     AnyCase("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
+    AnyCase("/api/Invoice/PDF/{id}", actions.print_invoice, "POST", say.PRINTED),
     AnyCase("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
     *routes(INVOICES, invoicing.save, removal.delete_invoice),
     *routes(INVOICE_PAYMENTS, receiving.save, removal.delete_payment),

@@ -87,6 +87,10 @@ class Draft:
     removed: list[Record] = field(default_factory=list)
     id: int = 0
 
+    def now(self, name: str) -> Any:
+        """A field as it will be."""
+        return self.values.get(name, getattr(self.row, name, None))
+
     @property
     def is_template(self) -> bool:
         return bool(self.row.id < 0 if self.row else self.values["is_recurring_invoice"])

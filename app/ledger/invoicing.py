@@ -21,7 +21,7 @@ from app.data.invoices import RecurringNumber
 from app.data.stripe_records import ChargeAttempt
 from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, prorating, settlement
+from app.ledger import audit, prorating, rates, settlement
 from app.ledger.drafting import (
     INVOICES,
     LINES,
@@ -81,8 +81,9 @@ async def saved(
     ]
     await _refuse_other_currency(tx, drafts)
     existing = await _existing_lines(tx, records, drafts)
+    known_rates = await rates.needed(tx, records)
     for record, one in zip(records, drafts, strict=True):
-        put_lines(one, record, existing.get(one.id, ()))
+        put_lines(one, rates.taxed(record, one, known_rates), existing.get(one.id, ()))
     await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
     return drafts

@@ -1,0 +1,64 @@
+"""An invoice as a PDF: who owes what for what. Plain; its looks are another matter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.rules import money
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
+
+_WIDTHS = (90, 20, 30, 20, 30)
+_HEADS = ("Description", "Quantity", "Price", "Tax %", "Net")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What is printed. Amounts are exact; `currency` is the ISO code they are in."""
+
+    title: str
+    number: str
+    client: str
+    currency: str
+    dates: Mapping[str, str]
+    lines: Sequence[Sequence[str]]
+    amounts: Mapping[str, Any]
+
+
+def printed(document: Document) -> bytes:
+    from fpdf import FPDF  # it brings an imaging library along; few processes ever print
+
+    pdf = FPDF()
+    pdf.set_title(_latin(f"{document.title} {document.number}"))
+    pdf.add_page()
+    pdf.set_font("helvetica", size=16, style="B")
+    _row(pdf, f"{document.title} {document.number}", 10)
+    pdf.set_font("helvetica", size=10)
+    _row(pdf, document.client)
+    for name, value in document.dates.items():
+        _row(pdf, f"{name}: {value}")
+    pdf.ln(4)
+    _table(pdf, document.lines)
+    pdf.ln(4)
+    for name, amount in document.amounts.items():
+        shown = money.text(amount, document.currency)
+        _row(pdf, f"{name}: {shown} {document.currency.upper()}")
+    return bytes(pdf.output())
+
+
+def _table(pdf: "FPDF", lines: Sequence[Sequence[str]]) -> None:
+    with pdf.table(col_widths=_WIDTHS, text_align=("LEFT", *["RIGHT"] * 4)) as table:
+        for cells in (_HEADS, *lines):
+            row = table.row()
+            for cell in cells:
+                row.cell(_latin(cell))
+
+
+def _row(pdf: "FPDF", said: str, height: int = 6) -> None:
+    pdf.multi_cell(0, height, _latin(said), new_x="LMARGIN", new_y="NEXT")
+
+
+def _latin(said: str) -> str:
+    """The fonts every PDF reader has know Latin-1; another letter is shown as a question mark."""
+    return said.encode("latin-1", "replace").decode("latin-1")
