@@ -74,6 +74,8 @@ class Reading:
         found = await self.by_ids(tx, [record_id], detailed=detailed)
         if record_id not in found:
             raise NotFound(self._codec.resource.path, record_id)
+        if detailed and self._codec.resource.details:
+            await self._codec.resource.details(tx, found[record_id])
         _asked_for(self._codec.resource, [found[record_id]], params)
         return found[record_id]
 

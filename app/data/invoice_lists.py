@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from app.data import filters, shapes, values, wider
+from app.data import filters, invoice_details, shapes, values, wider
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
@@ -286,7 +286,15 @@ INVOICES = Resource(
         "credit_used": _CREDIT_USED,
     },
     computed=_credit,
-    further={"credit_total": shapes.NUMBER, "credit_outstanding": shapes.NUMBER},
+    further={
+        **dict.fromkeys(
+            ("credit_total", "credit_outstanding", "composite_tax_total", "conversion_rate"),
+            shapes.NUMBER,
+        ),
+        "currency_code_name": shapes.TEXT,
+        "invoice_totals": {"type": "object"},
+    },
+    details=invoice_details.add,
     beside=_stripe_of_client,
     brings={
         "stripe_customer_id": shapes.TEXT,

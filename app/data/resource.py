@@ -100,6 +100,8 @@ class Resource:
     sentinels: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, Child] = field(default_factory=dict)
     attached: Attached | None = None
+    # What a single record shows besides, when its details are asked for.
+    details: Callable[[Tx, dict[str, Any]], Awaitable[None]] | None = None
     # What a list's wrapper says besides, by what was asked for.
     beside: Callable[[Tx, Params], Awaitable[Mapping[str, Any]]] | None = None
     brings: Mapping[str, Schema] = field(default_factory=dict)  # its names, for OpenAPI
