@@ -14,7 +14,7 @@ from app.data.columns import table_of
 from app.data.coordination import Job
 from app.data.database import Database, insert_once
 from app.errors import Unavailable
-from app.payments import inbox
+from app.payments import replaying
 from app.payments.autopay import Autopay, Stop
 from app.payments.gateway import Gateway, NoAnswer, NotAuthorized, RateLimited
 from app.payments.reconcile import Reconciliation
@@ -92,7 +92,7 @@ class Worker:
             report.close()
 
     async def _parked_events(self) -> str:
-        done = await inbox.replay_due(self.database, self.installation, datetime.now(UTC))
+        done = await replaying.replay_due(self.database, self.installation, datetime.now(UTC))
         return f"{done.applied} applied, {done.parked} parked, {done.dead} dead"
 
     async def _open_attempts(self) -> str:

@@ -22,12 +22,12 @@ from app.data.database import Database
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
 from app.data.stripe_records import ChargeAttempt, StripeEvent
-from app.payments import inbox as inbox_module
+from app.payments import replaying
 from app.payments.autopay import Autopay, Stop
 from app.payments.gateway import Gateway
-from app.payments.inbox import Replayed
 from app.payments.pace import Pace
 from app.payments.reconcile import Found, Reconciliation
+from app.payments.replaying import Replayed
 from app.payments.report import Report
 from app.sandbox.server import Sandbox
 from app.serving import opened, served, web
@@ -190,7 +190,7 @@ class Paydue:
     async def replay(self, *, later: timedelta = timedelta(days=1)) -> Replayed:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await inbox_module.replay_due(self.database, self.installation, now)
+        return await replaying.replay_due(self.database, self.installation, now)
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""

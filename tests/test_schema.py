@@ -21,7 +21,7 @@ from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
 from app.data.stripe_records import ChargeAttempt, StripeEvent
 from app.errors import ConfigurationError
-from app.payments import due, inbox, lookup
+from app.payments import due, lookup, replaying
 from app.payments.status import status
 
 pytestmark = pytest.mark.anyio
@@ -193,7 +193,7 @@ async def test_a_query_uses_the_index_that_is_made_for_it(
 
 
 async def test_due_parked_events_are_found_by_their_small_index(full: Database) -> None:
-    plans = await _plans_of(full, inbox.replay_due(full, "tests", NOW - timedelta(days=1)))
+    plans = await _plans_of(full, replaying.replay_due(full, "tests", NOW - timedelta(days=1)))
 
     ((_, plan),) = plans
     assert "ix_stripe_event_open" in plan

@@ -144,7 +144,7 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "refunds_since": lambda gateway: through(gateway.refunds_since(YESTERDAY)),
     "disputes_since": lambda gateway: through(gateway.disputes_since(YESTERDAY)),
     "default_method": lambda gateway: gateway.default_method("cus_1"),
-    "open_sessions": lambda gateway: gateway.open_sessions("cus_1"),
+    "sessions": lambda gateway: gateway.sessions("cus_1"),
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
     "account": lambda gateway: gateway.account(),
@@ -159,7 +159,7 @@ async def test_stripes_published_api_accepts_the_request(name, gateway, relay):
     assert relay.passed
 
 
-LISTS = ["intents", "refunds_since", "disputes_since", "open_sessions", "events"]
+LISTS = ["intents", "refunds_since", "disputes_since", "sessions", "events"]
 
 
 @pytest.mark.parametrize("name", LISTS)

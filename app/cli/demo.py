@@ -31,8 +31,8 @@ from app.data.invoices import Invoice
 from app.errors import AppError, ConfigurationError
 from app.logs import configure
 from app.payments.autopay import Autopay
-from app.payments.charging import Kind, Outcome
 from app.payments.gateway import Gateway
+from app.payments.outcomes import Kind, Outcome
 from app.payments.pace import Pace
 from app.payments.report import Report
 from app.rules import money

@@ -2,12 +2,12 @@
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import click
 import orjson
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 
 from app.cli.main import FAILED, run, settings_and_logs
 from app.cli.tables import amount, console, moment, table
@@ -15,10 +15,10 @@ from app.data import schema
 from app.data.columns import table_of
 from app.data.database import Database, Record
 from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_records import EventState, StripeEvent
+from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
 from app.errors import NotFound
 from app.ledger import settlement
-from app.payments import inbox, lookup
+from app.payments import lookup, replaying
 from app.payments.lookup import Story
 from app.payments.status import status as status_of
 from app.settings import Settings
@@ -132,7 +132,7 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
     async def work() -> list[dict[str, object]]:
         wanted = select(EVENTS).order_by(EVENTS.c.id.desc()).limit(limit)
         if state:
-            wanted = wanted.where(EVENTS.c.state == state)
+            wanted = wanted.where(_in_state([state]))
         async with _database(settings) as database, database.snapshot() as tx:
             return [_event(row) for row in await tx.execute(wanted)]
 
@@ -143,6 +143,13 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
         columns = ("type", "state", "id", "intent_id", "error")
         rows = ((moment(one["received_at"]), *(one[name] for name in columns)) for one in found)
         console().print(table(f"events ({len(found)})", ("received", *columns), rows))
+
+
+def _in_state(states: Sequence[str]) -> ColumnElement[bool]:
+    """The few that wait are found by an index of their own, once that is said."""
+    waiting = {EventState.PARKED, EventState.DEAD}.issuperset(states)
+    among = EVENTS.c.state.in_(states)
+    return and_(STILL_OPEN, among) if waiting else among
 
 
 def _event(row: Record) -> dict[str, object]:
@@ -188,13 +195,13 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
     if not event_ids and not states:
         raise click.UsageError("name events, or give --dead or --parked")
 
-    async def work() -> inbox.Replayed:
+    async def work() -> replaying.Replayed:
         async with _database(settings) as database:
             installation = await schema.installation(database)
             async with database.snapshot() as tx:
-                wanted = EVENTS.c.event_id.in_(event_ids) | EVENTS.c.state.in_(states)
+                wanted = EVENTS.c.event_id.in_(event_ids) | _in_state(states)
                 ids = list(await tx.scalars(select(EVENTS.c.id).where(wanted)))
-            return await inbox.replay(database, installation, ids, datetime.now(UTC))
+            return await replaying.replay(database, installation, ids, datetime.now(UTC))
 
     done = run(work())
     click.echo(f"{done.applied} applied, {done.parked} parked, {done.dead} dead")

@@ -20,8 +20,8 @@ from app.cli.main import FAILED, on_signals, run, settings_and_logs
 from app.cli.tables import amount, console, table
 from app.errors import ConfigurationError
 from app.payments.autopay import Autopay, Stop
-from app.payments.charging import Kind, Outcome
 from app.payments.gateway import Gateway
+from app.payments.outcomes import Kind, Outcome
 from app.payments.pace import Pace
 from app.payments.reconcile import Reconciliation
 from app.payments.report import Report

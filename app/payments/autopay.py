@@ -14,9 +14,10 @@ import structlog
 from app.data.database import Database
 from app.payments import attempts, due
 from app.payments.attempts import Holder
-from app.payments.charging import Charger, Kind, Outcome, skipped
+from app.payments.charging import Charger
 from app.payments.due import Candidate, Position, Skip
 from app.payments.gateway import Gateway, NoAnswer, RateLimited, RequestRefused
+from app.payments.outcomes import Kind, Outcome, skipped
 from app.payments.report import Report
 from app.rules import calendar
 from app.settings import Settings

@@ -10,22 +10,20 @@ answers. A PaymentIntent succeeds at most once, so the same one may be confirmed
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import select
 
 from app.data.columns import table_of
 from app.data.database import Database, Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.ledger import settlement
-from app.payments import attempts, due
+from app.payments import attempts, checkout, due
 from app.payments.attempts import Holder, LeaseLost
+from app.payments.checkout import NoLongerDue
 from app.payments.due import Candidate, Skip
 from app.payments.gateway import (
     Answer,
@@ -37,7 +35,10 @@ from app.payments.gateway import (
     RateLimited,
     RequestRefused,
     SavedFailure,
+    asked,
+    patiently,
 )
+from app.payments.outcomes import Kind, Outcome, outcome, skipped
 from app.payments.stripe_objects import (
     charge_id,
     decline_of,
@@ -45,12 +46,10 @@ from app.payments.stripe_objects import (
     intent_news,
     intent_state,
     metadata_number,
-    number,
-    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, Step
-from app.rules.payment import FINAL, PaymentNews, PaymentState
+from app.rules.payment import PaymentNews, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
 
@@ -61,37 +60,7 @@ T = TypeVar("T")
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
-# A Checkout Session lives a day, a bank debit from it two weeks; Stripe keeps events so long.
-SESSIONS_SINCE = timedelta(days=30)
-# A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
-_LIMITED_TRIES = 5
-_LIMITED_WAIT_S = 0.5
-_TURN_POLL_S = 0.2
-
-
-class Kind(StrEnum):
-    CHARGED = "charged"
-    PENDING = "pending"
-    DECLINED = "declined"
-    UNKNOWN = "unknown"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one invoice in one run."""
-
-    kind: Kind
-    invoice_id: int
-    amount: Decimal
-    currency: str
-    intent_id: str | None = None
-    reason: str | None = None
-    next_try: date | None = None
-
-
-class NoLongerDue(Exception):
-    """The last look found that this charge is not wanted any more."""
+_TURN_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,10 +178,10 @@ class Charger:
     async def _through(self, row: Record, *, replay: bool) -> Outcome:
         try:
             if replay and row.step != Step.CLAIMED:
-                intent = await self._asked(row.intent_id)
+                intent = await asked(self.gateway, row.intent_id)
                 if self._has_ended(row, intent.object):
                     return await self._recorded(row, intent)
-            await self._no_other_way_to_pay(row)
+            await checkout.ruled_out(self.database, self.gateway, row)
             if row.step == Step.CLAIMED:
                 row = await self._prepared(row, replay=replay)
             await self.gateway.confirm_slot()
@@ -221,12 +190,6 @@ class Charger:
             return await self._withdrawn(row, str(error))
         except RequestRefused as error:
             return await self._refused(row, error)
-
-    async def _asked(self, intent_id: str) -> Answer:
-        try:
-            return await self.gateway.retrieve(intent_id)
-        except RequestRefused as error:
-            raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error
 
     def _has_ended(self, row: Record, intent: Mapping[str, Any]) -> bool:
         """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
@@ -240,53 +203,6 @@ class Charger:
                 failed = failed_charge_id(intent)
                 return made_here or (failed is not None and failed != row.charge_before)
         return False
-
-    async def _no_other_way_to_pay(self, row: Record) -> None:
-        """Expire open Checkout Sessions for this invoice; book those paid without our knowledge.
-
-        A session that is complete is no longer open, and its event may still be on the way.
-        """
-        since = _now() - SESSIONS_SINCE
-        sessions = await _patiently(lambda: self.gateway.open_sessions(row.customer_id, since))
-        for session in sessions:
-            named = metadata_number(session, "invoice_id")
-            if row.invoice_id not in (named, number(session.get("client_reference_id"))):
-                continue
-            if session["status"] == "open":
-                await self._expired(session["id"])
-            elif session["status"] == "complete":
-                await self._booked(row, reference(session.get("payment_intent")))
-
-    async def _booked(self, row: Record, intent_id: str | None) -> None:
-        """What the customer has paid counts, though nobody told us; then this is no longer due."""
-        if intent_id is None or await self._has_settled(intent_id):
-            return
-        answer = await self._asked(intent_id)
-        news = replace(
-            intent_news(answer.object, at=_now().replace(microsecond=0), response=answer.body),
-            invoice_id=row.invoice_id,
-        )
-        await self.database.decided(
-            lambda tx: settlement.record(tx, [news], now=_now(), who="autopay")
-        )
-        # Asked this moment, it weighs more than an event whose time may seem later.
-        if news.state in (PaymentState.SUCCEEDED, PaymentState.PROCESSING):
-            raise NoLongerDue("a Checkout Session for it has been paid")
-
-    async def _has_settled(self, intent_id: str) -> bool:
-        async with self.database.snapshot() as tx:
-            known = await tx.scalar(
-                select(PAYMENTS.c.state).where(
-                    PAYMENTS.c.intent_id == intent_id, PAYMENTS.c.invoice_id.is_not(None)
-                )
-            )
-        return known in FINAL
-
-    async def _expired(self, session_id: str) -> None:
-        try:
-            await _patiently(lambda: self.gateway.expire(session_id))
-        except RequestRefused as error:
-            raise NoLongerDue("a Checkout Session for it is being paid") from error
 
     # --- prepared ----------------------------------------------------------------------------
 
@@ -311,7 +227,7 @@ class Charger:
 
     async def _create(self, row: Record) -> Answer:
         key = keys.create_key(self.installation, row.invoice_id, row.number, row.creates)
-        return await _patiently(lambda: self.gateway.create(row.create_params, key))
+        return await patiently(lambda: self.gateway.create(row.create_params, key))
 
     async def _found_or_made(self, row: Record) -> Record:
         """Adopt the intent that an unknown create made after all, or make one under the next key.
@@ -330,7 +246,7 @@ class Charger:
     async def _cancel_earlier(self, row: Record) -> None:
         """The declined intent of an earlier amount or customer must not be payable any more."""
         try:
-            await _patiently(lambda: self.gateway.cancel(row.replaces_intent_id))
+            await patiently(lambda: self.gateway.cancel(row.replaces_intent_id))
         except RequestRefused as error:
             earlier = await self.gateway.retrieve(row.replaces_intent_id)
             if intent_state(earlier.object) == PaymentState.CANCELED:
@@ -372,14 +288,14 @@ class Charger:
         """Send the confirm, and book what Stripe says. Without an answer, ask the intent once."""
         key = keys.confirm_key(self.installation, row.invoice_id, row.number)
         try:
-            answer = await _patiently(
+            answer = await patiently(
                 lambda: self.gateway.confirm(row.intent_id, row.confirm_params, key)
             )
         except Declined as declined:
             return await self._recorded(row, Answer(declined.intent, declined.body))
         except (NoAnswer, KeyReused) as error:
             log.warning("no answer", invoice=row.invoice_id, intent=row.intent_id, why=str(error))
-            answer = await self._asked(row.intent_id)
+            answer = await asked(self.gateway, row.intent_id)
             if not self._has_ended(row, answer.object):
                 raise NoAnswer(str(error)) from error
         return await self._recorded(row, answer)
@@ -447,7 +363,7 @@ class Charger:
         async with self.database.snapshot() as tx:
             row = await attempts.read(tx, row.id)
         if row.intent_id is not None:
-            answer = await self._asked(row.intent_id)
+            answer = await asked(self.gateway, row.intent_id)
             if self._has_ended(row, answer.object):
                 return await self._recorded(row, answer)
         decline = Decline(code=error.code, message=error.message)
@@ -465,9 +381,9 @@ class Charger:
         news = []
         if row.intent_id is not None:
             try:
-                answer = await _patiently(lambda: self.gateway.cancel(row.intent_id))
+                answer = await patiently(lambda: self.gateway.cancel(row.intent_id))
             except RequestRefused:
-                return await self._recorded(row, await self._asked(row.intent_id))
+                return await self._recorded(row, await asked(self.gateway, row.intent_id))
             news = [intent_news(answer.object, at=_now(), response=answer.body)]
 
         async def book(tx: Tx) -> None:
@@ -517,31 +433,6 @@ async def _ended(tx: Tx, row: Record, news: PaymentNews, now: datetime) -> Kind:
             return Kind.SKIPPED
 
 
-def outcome(
-    kind: Kind,
-    row: Record,
-    *,
-    intent_id: str | None = None,
-    reason: str | None = None,
-    next_try: date | None = None,
-) -> Outcome:
-    amount = money.from_minor(row.amount_minor, row.currency)
-    return Outcome(kind, row.invoice_id, amount, row.currency, intent_id, reason, next_try)
-
-
-def skipped(one: Candidate, skip: Skip) -> Outcome:
-    waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
-    return Outcome(
-        Kind.UNKNOWN if waits else Kind.SKIPPED,
-        one.invoice_id,
-        one.amount,
-        one.currency,
-        one.last.intent_id if one.last else None,
-        skip.reason,
-        skip.next_try,
-    )
-
-
 def _create_params(one: Candidate, amount_minor: int, count: int) -> dict[str, Any]:
     """What the create sends, byte for byte, now and at every replay."""
     shown = one.invoicenumber or str(one.invoice_id)
@@ -562,16 +453,6 @@ def _is_of(intent: Mapping[str, Any], row: Record) -> bool:
 
 def _is_unknown(row: Record) -> bool:
     return bool(row.state == AttemptState.UNKNOWN or row.step == Step.CONFIRMING)
-
-
-async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Wait out a limiter's refusal. It came before the call began, so the same call is right."""
-    for tried in range(_LIMITED_TRIES):
-        try:
-            return await call()
-        except RateLimited:
-            await asyncio.sleep(_LIMITED_WAIT_S * 2**tried)
-    return await call()
 
 
 def _now() -> datetime:

@@ -4,11 +4,12 @@ Its errors are sorted here by the one question that matters: what do we know now
 retries are off; a repeated call is a decision of the caller, under the same key.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -23,6 +24,11 @@ API_VERSION = "2026-10-28.endive"
 PAGE = 100
 # One pool of connections for all calls; Stripe closes idle ones after a minute.
 _CONNECTIONS_MAX = 200
+# A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
+_LIMITED_TRIES = 5
+_LIMITED_WAIT_S = 0.5
+
+T = TypeVar("T")
 
 stripe.enable_telemetry = False
 
@@ -170,7 +176,7 @@ class Gateway:
         settings = found.get("invoice_settings") or {}
         return reference(settings.get("default_payment_method"))
 
-    async def open_sessions(
+    async def sessions(
         self, customer_id: str, since: datetime | None = None
     ) -> list[Mapping[str, Any]]:
         """Checkout Sessions through which this customer could still pay, or has paid."""
@@ -254,3 +260,21 @@ def _decline(error: stripe.CardError) -> Exception:
 def _said(error: stripe.StripeError) -> str:
     message = (error.user_message or str(error) or type(error).__name__).splitlines()[0]
     return f"{message} (HTTP {error.http_status})" if error.http_status else message
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Wait out a limiter's refusal. It came before the call began, so the same call is right."""
+    for tried in range(_LIMITED_TRIES):
+        try:
+            return await call()
+        except RateLimited:
+            await asyncio.sleep(_LIMITED_WAIT_S * 2**tried)
+    return await call()
+
+
+async def asked(gateway: Gateway, intent_id: str) -> Answer:
+    """What the intent itself says; that Stripe does not show it is no answer."""
+    try:
+        return await gateway.retrieve(intent_id)
+    except RequestRefused as error:
+        raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error

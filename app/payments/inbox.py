@@ -9,18 +9,18 @@ import math
 import time
 from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter, Histogram
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, update
 
 from app.data.bulk import BulkInsertOnce
 from app.data.columns import table_of
-from app.data.database import Database, Record, Tx
-from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
+from app.data.database import Database, Tx
+from app.data.stripe_records import EventState, StripeEvent
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import saved_methods, settlement
 from app.ledger.saved_methods import MethodNews
@@ -230,7 +230,7 @@ async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     arrivals = {one.event["id"]: one for one in batch}
     new = await _INSERT.new(tx, [_row(arrivals[event_id], now) for event_id in sorted(arrivals)])
     fresh = [arrivals[event_id] for event_id in sorted(new)]
-    refused = await _applied(tx, [(one.event["id"], one.news) for one in fresh], now)
+    refused = await applied(tx, [(one.event["id"], one.news) for one in fresh], now)
     await _mark_parked(tx, refused, now)
     return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
 
@@ -274,7 +274,7 @@ def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
     )
 
 
-async def _applied(
+async def applied(
     tx: Tx, told: Sequence[tuple[str, Sequence[apply.News]]], now: datetime
 ) -> dict[str, str]:
     """Apply news by event; answers the events that a rule refused, with the reason."""
@@ -305,99 +305,3 @@ async def _mark_parked(tx: Tx, refused: Mapping[str, str], now: datetime) -> Non
             ),
             [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
         )
-
-
-# --- parked events again ---------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Replayed:
-    applied: int = 0
-    parked: int = 0
-    dead: int = 0
-    reasons: dict[str, str] = field(default_factory=dict)
-
-
-async def replay_due(database: Database, installation: str, now: datetime) -> Replayed:
-    """Try the parked events whose time has come."""
-    async with database.snapshot() as tx:
-        due = await tx.scalars(
-            select(EVENTS.c.id)
-            .where(STILL_OPEN, EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
-            .order_by(EVENTS.c.next_try_at)
-            .limit(BATCH_MAX)
-        )
-        ids = list(due)
-    return await replay(database, installation, ids, now)
-
-
-async def replay(
-    database: Database, installation: str, ids: Sequence[int], now: datetime
-) -> Replayed:
-    """Try stored events again, each in its own transaction; what was applied stays applied."""
-    done = Replayed()
-    for row_id in ids:
-        await _replay_one(database, installation, row_id, now, done)
-    return done
-
-
-async def _replay_one(
-    database: Database, installation: str, row_id: int, now: datetime, done: Replayed
-) -> None:
-
-    async def again(tx: Tx) -> EventState:
-        return await _note(tx, row_id, await _tried_again(tx, installation, row_id, now), now)
-
-    try:
-        state = await database.decided(again)
-    except Unavailable:
-        raise
-    except Exception as error:
-        log.exception("event failed again", row=row_id)
-        async with database.transaction() as tx:
-            state = await _note(tx, row_id, repr(error), now)
-    match state:
-        case EventState.APPLIED | EventState.IGNORED:
-            done.applied += 1
-        case EventState.PARKED:
-            done.parked += 1
-        case EventState.DEAD:
-            done.dead += 1
-
-
-async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
-    row = await _locked(tx, row_id)
-    arrival = understood(
-        apply.parsed(row.payload), row.payload, row.source, installation=installation
-    )
-    if arrival.error:
-        return arrival.error
-    return (await _applied(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
-
-
-async def _locked(tx: Tx, row_id: int) -> Record:
-    found = await tx.execute(select(EVENTS).where(EVENTS.c.id == row_id).with_for_update())
-    return found.one()
-
-
-async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventState:
-    row = await _locked(tx, row_id)
-    if why is None:
-        ignored = row.type not in apply.HANDLERS
-        state = EventState.IGNORED if ignored else EventState.APPLIED
-    else:
-        state = EventState.PARKED if row.tries < len(RETRY_AFTER) else EventState.DEAD
-    wait = RETRY_AFTER[row.tries] if state == EventState.PARKED else None
-    await tx.execute(
-        update(EVENTS)
-        .where(EVENTS.c.id == row_id)
-        .values(
-            state=state,
-            error=why,
-            tries=row.tries + (why is not None),
-            next_try_at=now + wait if wait else None,
-        )
-    )
-    if state == EventState.DEAD:
-        log.error("event dead", event_id=row.event_id, type=row.type, error=why)
-    return state

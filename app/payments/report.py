@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import IO, Any
 
-from app.payments.charging import Kind, Outcome
+from app.payments.outcomes import Kind, Outcome
 from app.rules import money
 
 # So much stays in memory; the rest of a long list waits in a temporary file.

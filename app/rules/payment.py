@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 
 class PaymentState(IntEnum):
-    """Where a PaymentIntent is. Two events of one second are ordered by these numbers."""
+    """Where a PaymentIntent is."""
 
     CREATED = 0
     REQUIRES_ACTION = 1
@@ -258,11 +258,22 @@ def _stands(known: Payment, seen: PaymentState, at: datetime) -> bool:
 
     An end (succeeded, canceled) beats everything else, and success beats a cancellation. `failed`
     is no end, for the same intent may be tried again. Between two that are no end, the later at
-    Stripe stands, then the higher state.
+    Stripe stands; of one second's, `_OF_ONE_SECOND` tells.
     """
     if known.state in FINAL or seen in FINAL:
         return seen > known.state
-    return (at, seen) > (known.state_at, known.state)
+    ranks = _OF_ONE_SECOND
+    return (at, ranks[seen]) > (known.state_at, ranks[known.state])
+
+
+# A bank debit that starts after a failed card is of the same second, one that fails is not; and to
+# wait for a debit that has ended costs a look at Stripe, not to wait for one may charge twice.
+_OF_ONE_SECOND = {
+    PaymentState.CREATED: 0,
+    PaymentState.REQUIRES_ACTION: 1,
+    PaymentState.FAILED: 2,
+    PaymentState.PROCESSING: 3,
+}
 
 
 def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decimal:

@@ -32,8 +32,8 @@ from app.data.database import Database
 from app.data.invoices import Invoice
 from app.logs import configure
 from app.payments.autopay import Autopay
-from app.payments.charging import Kind
 from app.payments.gateway import Gateway
+from app.payments.outcomes import Kind
 from app.payments.pace import Pace
 from app.settings import Settings
 from tests import postgres

@@ -17,7 +17,7 @@ from app.data.coordination import CustomerTurn
 from app.data.database import Database
 from app.data.stripe_records import ChargeAttempt
 from app.main import create_app
-from app.payments import inbox as inbox_module, webhook
+from app.payments import replaying, webhook
 from app.payments.autopay import Autopay, Stop
 from app.payments.gateway import Gateway
 from app.payments.inbox import Inbox
@@ -170,7 +170,7 @@ async def let_leases_expire(database: Database) -> None:
 async def replay(home: House) -> None:
     for _ in range(2):
         later = datetime.now(UTC) + timedelta(days=1)
-        await inbox_module.replay_due(home.database, home.installation, later)
+        await replaying.replay_due(home.database, home.installation, later)
 
 
 async def _report(home: House, day: Any) -> dict[str, Any]:

@@ -68,6 +68,13 @@ def test_failed_is_no_end() -> None:
     assert known([news(FAILED, 1), news(PROCESSING, 2)]).is_pending
 
 
+def test_a_debit_that_starts_in_the_second_of_a_failure_is_waited_for() -> None:
+    reports = [news(FAILED, 1), news(PROCESSING, 1)]
+
+    assert known(reports).is_pending
+    assert known(reversed(reports)).is_pending
+
+
 @given(
     st.lists(
         st.builds(

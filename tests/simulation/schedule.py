@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from app.payments import inbox
+from app.payments import replaying
 from tests.simulation import judge, steps
 from tests.simulation.world import Place, World, world
 
@@ -70,7 +70,9 @@ async def _rest(w: World) -> None:
         await steps.received(w, told)
         await w.reconciliation().run()
         await w.autopay().recover()
-        await inbox.replay_due(w.database, w.installation, datetime.now(UTC) + timedelta(days=5))
+        await replaying.replay_due(
+            w.database, w.installation, datetime.now(UTC) + timedelta(days=5)
+        )
         w.collect()
         await judge.check_books(w)
         if not w.waiting and not w.sandbox.clock._timers and not await w.look(_OPEN_SQL):

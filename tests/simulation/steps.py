@@ -11,7 +11,7 @@ from app.data.invoice_payments import InvoicePayment
 from app.data.stripe_records import ChargeAttempt
 from app.errors import Refused
 from app.ledger import invoicing, settlement
-from app.payments import inbox
+from app.payments import inbox, replaying
 from app.payments.gateway import NoAnswer, RateLimited, RequestRefused
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
@@ -61,7 +61,7 @@ async def reconcile(w: World) -> bool:
 
 async def replay(w: World) -> bool:
     at = datetime.now(UTC) + timedelta(minutes=w.random.choice((1, 15, 3000)))
-    done = await inbox.replay_due(w.database, w.installation, at)
+    done = await replaying.replay_due(w.database, w.installation, at)
     return bool(done.applied or done.parked)
 
 
