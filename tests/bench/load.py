@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
         if len(body) < length:
             return
         self.latencies.append(time.perf_counter() - self.sent)
-        self.bad += not head.startswith(b"HTTP/1.1 200")
+        self.bad += not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201"))
         self.received = b""
         self.next()
 
@@ -106,13 +106,17 @@ async def run(port: int, todo: list[bytes], connections: int) -> dict[str, float
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("--port", type=int, required=True)
-    options.add_argument("--count", type=int, required=True)
+    options.add_argument("--count", type=int)
     options.add_argument("--connections", type=int, default=32)
     options.add_argument("--run", default="a")
     options.add_argument("--secret", default=SECRET)
-    options.add_argument("--template", type=Path, required=True)
+    options.add_argument("--template", type=Path)
+    options.add_argument("--stdin", action="store_true", help="a JSON list of requests comes in")
     given = options.parse_args()
-    todo = requests(given.template.read_bytes(), given.count, given.run, given.secret)
+    if given.stdin:
+        todo = [one.encode("latin-1") for one in reversed(json.load(sys.stdin))]
+    else:
+        todo = requests(given.template.read_bytes(), given.count, given.run, given.secret)
     json.dump(uvloop.run(run(given.port, todo, given.connections)), sys.stdout)
 
 
