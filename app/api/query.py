@@ -4,7 +4,7 @@ A statement is built once for each combination of filters and order, and then ru
 values: building and fingerprinting one costs more than most lists take in the database.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -49,7 +49,18 @@ class Query:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        return (tuple(one.key for one in self.conditions), self.order, self.ids_only)
+        keys = tuple(one.key for one in self.conditions)
+        return (keys, self.order, self.ids_only, self.page.is_asked_for)
+
+    def list(self, path: str) -> Hashable:
+        """What tells this list from others, whatever page of it."""
+        said = ((one.key, *map(_hashable, one.values.values())) for one in self.conditions)
+        return (path, *said)
+
+    @property
+    def is_walk(self) -> bool:
+        """Page by page in the order of the ids."""
+        return self.page.is_asked_for and not self.order
 
     @property
     def values(self) -> dict[str, Any]:
@@ -89,12 +100,14 @@ class Statements:
         self._rows: dict[tuple[object, ...], Select[Any]] = {}
         self._counts: dict[tuple[object, ...], Select[Any]] = {}
 
-    def rows(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
-        statement = self._rows.get(query.shape)
+    def rows(self, query: Query, after: int | None) -> tuple[Select[Any], Mapping[str, Any]]:
+        """The page's rows; those behind an id where the place of the page is known."""
+        shape = (*query.shape, after is None)
+        statement = self._rows.get(shape)
         if statement is None:
-            statement = _kept(self._rows, query.shape, self._build(query))
-        page = query.page
-        return statement, {**query.values, "_limit": page.size, "_offset": page.offset}
+            statement = _kept(self._rows, shape, self._build(query, after is not None))
+        place = {"_offset": query.page.offset} if after is None else {"_after": after}
+        return statement, {**query.values, "_limit": query.page.size, **place}
 
     def count(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
         shape = query.shape[:1]
@@ -104,15 +117,22 @@ class Statements:
             statement = _kept(self._counts, shape, counted.where(*self._where(query)))
         return statement, query.values
 
-    def _build(self, query: Query) -> Select[Any]:
-        columns = [self._codec.table.c.id] if query.ids_only else self._codec.selected
-        return (
-            select(*columns)
-            .where(*self._where(query))
-            .order_by(*self._order_by(query))
-            .limit(bindparam("_limit", type_=Integer()))
-            .offset(bindparam("_offset", type_=Integer()))
-        )
+    def _build(self, query: Query, has_place: bool) -> Select[Any]:
+        row_id = self._codec.table.c.id
+        order = self._order_by(query)
+        found = select(row_id).where(*self._where(query)).order_by(*order)
+        if has_place:
+            found = found.where(row_id > bindparam("_after", type_=row_id.type))
+        else:
+            found = found.offset(bindparam("_offset", type_=Integer()))
+        found = found.limit(bindparam("_limit", type_=Integer()))
+        if query.ids_only:
+            return found
+        if not query.page.is_asked_for:
+            return found.with_only_columns(*self._codec.selected)
+        # What is skipped and sorted is narrow, often an index alone; whole rows are read for one
+        # page only.
+        return select(*self._codec.selected).where(row_id.in_(found)).order_by(*order)
 
     def _where(self, query: Query) -> list[ColumnElement[bool]]:
         return [*self._codec.resource.only, *(one.clause() for one in query.conditions)]
@@ -124,6 +144,10 @@ class Statements:
         order.setdefault("id", descending)
         shown = self._codec.shown
         return [shown[name].desc() if down else shown[name].asc() for name, down in order.items()]
+
+
+def _hashable(value: Any) -> Hashable:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _kept(

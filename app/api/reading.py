@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 
 from app.api.codec import Codec, codec_of
 from app.api.query import Query, Statements, asked
+from app.api.walks import walks
 from app.data.database import Record, Tx
 from app.data.resource import Child, Params, Resource, is_set
 from app.errors import NotFound
@@ -40,7 +41,7 @@ class Reading:
 
     async def listing(self, tx: Tx, params: Params) -> Listing:
         query = asked(self._codec, params)
-        rows = (await tx.execute(*self._statements.rows(query))).all()
+        rows = await self._page(tx, query)
         total = await self._total(tx, query, len(rows))
         told = self._codec.resource.beside
         beside = await told(tx, params) if told else {}
@@ -79,13 +80,25 @@ class Reading:
         _asked_for(self._codec.resource, [found[record_id]], params)
         return found[record_id]
 
+    async def _page(self, tx: Tx, query: Query) -> Sequence[Record]:
+        walk = (query.list(self._codec.resource.path), query.page.size)
+        after = walks(tx).place(walk, query.page.number) if query.is_walk else None
+        rows: Sequence[Record] = (await tx.execute(*self._statements.rows(query, after))).all()
+        if query.is_walk and rows:
+            before = rows[0].id - 1 if after is None else after
+            walks(tx).seen(walk, query.page.number, before, rows[-1].id)
+        return rows
+
     async def _total(self, tx: Tx, query: Query, found: int) -> int:
         """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""
         if found == 0 or found < query.page.size:
             return query.page.offset + found if found else 0
-        statement, values = self._statements.count(query)
-        total = await tx.scalar(statement, values)
-        return max(int(total or 0), query.page.offset + found)
+        which = query.list(self._codec.resource.path)
+        total = walks(tx).total(which)
+        if total is None:
+            total = int(await tx.scalar(*self._statements.count(query)) or 0)
+            walks(tx).counted(which, total)
+        return max(total, query.page.offset + found)
 
     async def _completed(
         self, tx: Tx, rows: Sequence[Record], wanted: Sequence[str]
