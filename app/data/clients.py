@@ -12,6 +12,7 @@ from app.data import values
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
 from app.data.filters import left_out
 from app.data.resource import ALL_VERBS, Resource, contains, equals, searched
+from app.data.search import SearchIndex
 from app.data.wider import known
 from app.errors import InvalidField
 from app.rules import money
@@ -55,6 +56,9 @@ class Site(Row):
     date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+
+CLIENT_SEARCH = SearchIndex("client", ["name"])
 
 
 class Currency(Row):

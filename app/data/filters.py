@@ -17,8 +17,8 @@ from app.data.resource import (
     Params,
     contains,
     given,
-    pattern,
 )
+from app.data.search import pattern
 from app.errors import InvalidField
 
 Clause = ColumnElement[bool]

@@ -100,7 +100,7 @@ class Invoice(Row):
         ),
         Index("ix_invoice_duedate", "duedate", "id"),
         Index("ix_invoice_invoice_date", "invoice_date", "id"),
-        Index("ix_invoice_paymentstatus", "paymentstatus", "id"),
+        Index("ix_invoice_paymentstatus", "paymentstatus", "invoice_date", "id"),
         Index("ix_invoice_total", "total"),
         Index("ix_invoice_datepaid", "datepaid"),
         # An invoice found by the number another system gave it.

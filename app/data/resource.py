@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.data import shapes, values
 from app.data.columns import Row
 from app.data.database import Record, Tx
+from app.data.search import TRIGRAM, pattern, values_for
 from app.data.shapes import Schema
 from app.errors import InvalidField
 
@@ -228,14 +229,20 @@ def _bound(column: Attachable, name: str, said: str, is_start: bool) -> date | d
     return datetime.combine(found.date(), time.max, UTC)
 
 
-def searched(search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]]]) -> Filter:
-    """Free text, found anywhere in what `search` looks at."""
+def searched(
+    search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]]],
+    by_index: Callable[[str], ColumnElement[bool]] | None = None,
+) -> Filter:
+    """Free text, found anywhere in what `search` looks at; `by_index` finds the same faster."""
 
     def condition(name: str, params: Params) -> Condition | None:
         said = given(params, name)
         if said is None:
             return None
         values.short(name, said)
+        if by_index and len(said) >= TRIGRAM:
+            indexed = by_index
+            return Condition(f"{name} indexed", lambda: indexed(name), values_for(name, said))
         bound: ColumnElement[str] = bindparam(name)
         return Condition(name, lambda: or_(*search(bound)), {name: pattern(said)})
 
@@ -246,13 +253,6 @@ def searched(search: Callable[[ColumnElement[str]], Sequence[ColumnElement[bool]
 def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
     clause: ColumnElement[bool] = column.ilike(pattern, escape="\\")
     return clause
-
-
-def pattern(said: str) -> str:
-    """What finds a text anywhere, whatever characters it is made of."""
-    for special in "\\%_":
-        said = said.replace(special, f"\\{special}")
-    return f"%{said}%"
 
 
 def _reader(column: Attachable) -> values.Reader:

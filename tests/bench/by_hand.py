@@ -22,8 +22,8 @@ from starlette.routing import Route
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import normalized
-from app.data.invoice_payments import InvoicePayment
 from app.data.invoice_lists import INVOICES as DECLARED
+from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice, InvoiceChange, InvoiceLine
 
 URL = normalized(os.environ["PAYDUE_DATABASE_URL"])

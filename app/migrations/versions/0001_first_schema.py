@@ -4,11 +4,27 @@ import sqlalchemy as sa
 from alembic import op
 
 from app.data import columns, currencies, lookups, schema
+from app.data.search import SearchIndex
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+
+SEARCHES = (
+    SearchIndex("client", ["name"]),
+    SearchIndex(
+        "invoice",
+        [
+            "invoicenumber",
+            "thirdpartyinvoicenumber",
+            "reference",
+            "order_number",
+            "cust_order_number",
+        ],
+    ),
+)
 
 
 def upgrade() -> None:
@@ -326,7 +342,9 @@ def upgrade() -> None:
         batch_op.create_index("ix_invoice_duedate", ["duedate", "id"], unique=False)
         batch_op.create_index("ix_invoice_invoice_date", ["invoice_date", "id"], unique=False)
         batch_op.create_index("ix_invoice_invoicenumber", ["invoicenumber"], unique=False)
-        batch_op.create_index("ix_invoice_paymentstatus", ["paymentstatus", "id"], unique=False)
+        batch_op.create_index(
+            "ix_invoice_paymentstatus", ["paymentstatus", "invoice_date", "id"], unique=False
+        )
         batch_op.create_index("ix_invoice_total", ["total"], unique=False)
         batch_op.create_index("ix_invoice_datepaid", ["datepaid"], unique=False)
         batch_op.create_index(
@@ -571,6 +589,8 @@ def upgrade() -> None:
         batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
 
     catalogue()
+    for index in SEARCHES:
+        index.create(op.get_bind())
     seed()
 
 
@@ -834,6 +854,8 @@ def seed() -> None:
 
 
 def downgrade() -> None:
+    for index in SEARCHES:
+        index.drop(op.get_bind())
     drop_catalogue()
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")

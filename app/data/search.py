@@ -1,0 +1,132 @@
+"""Free text found anywhere in some columns of a table, by an index of trigrams on either engine.
+
+SQLite: an FTS5 table beside the table, kept up to date by triggers that only changes of these very
+columns set off. PostgreSQL: a GIN index of pg_trgm over the columns' joined text; where the
+extension may not be made, the same question is answered without an index. A text of one or two
+characters holds no trigram and is looked for row by row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, bindparam, text
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.sql.visitors import InternalTraversal
+
+TRIGRAM = 3
+
+
+@dataclass(frozen=True)
+class SearchIndex:
+    """Which columns of which table are searched."""
+
+    table: str
+    columns: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}_search"
+
+    @property
+    def joined(self) -> str:
+        """PostgreSQL's text of a row; a line break keeps one column's end from another's start."""
+        parts = (f"coalesce({self.table}.{column}, '')" for column in self.columns)
+        return "(" + " || E'\\n' || ".join(parts) + ")"
+
+    def holds(self, name: str) -> ColumnElement[bool]:
+        """The row's text holds what is given by this name."""
+        return _Holds(self, bindparam(f"{name}_pattern"), bindparam(f"{name}_phrase"))
+
+    def create(self, connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            self._create_fts(connection)
+        elif _may_have_trigrams(connection):
+            connection.execute(
+                text(f"CREATE INDEX ix_{self.name} ON {self.table} USING gin "
+                     f"({self.joined} gin_trgm_ops)")
+            )  # fmt: skip
+
+    def drop(self, connection: Connection) -> None:
+        """Its index goes with the table; a table of FTS5 does not."""
+        if connection.dialect.name == "sqlite":
+            connection.execute(text(f"DROP TABLE {self.name}"))
+
+    def _create_fts(self, connection: Connection) -> None:
+        names = ", ".join(self.columns)
+        old, new = (", ".join(f"{row}.{one}" for one in self.columns) for row in ("old", "new"))
+        gone = (
+            f"INSERT INTO {self.name} ({self.name}, rowid, {names}) "  # noqa: S608  names of ours
+            f"VALUES ('delete', old.id, {old});"
+        )
+        come = f"INSERT INTO {self.name} (rowid, {names}) VALUES (new.id, {new});"  # noqa: S608
+        connection.execute(
+            text(f"CREATE VIRTUAL TABLE {self.name} USING fts5({names}, content='{self.table}', "
+                 "content_rowid='id', tokenize='trigram')")
+        )  # fmt: skip
+        for when, work in (
+            ("INSERT", come),
+            ("DELETE", gone),
+            (f"UPDATE OF {names}", gone + come),
+        ):
+            named = f"{self.name}_{when.split()[0].lower()}"
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER {named} AFTER {when} ON {self.table} BEGIN {work} END"
+            )
+
+
+def values_for(name: str, said: str) -> dict[str, str]:
+    """What `holds` wants to know: the text as a pattern, and as a phrase of trigrams."""
+    quoted = said.replace('"', '""')
+    return {f"{name}_pattern": pattern(said), f"{name}_phrase": f'"{quoted}"'}
+
+
+def pattern(said: str) -> str:
+    """What finds a text anywhere, whatever characters it is made of."""
+    for special in "\\%_":
+        said = said.replace(special, f"\\{special}")
+    return f"%{said}%"
+
+
+def _may_have_trigrams(connection: Connection) -> bool:
+    """Whoever owns the database may make this extension, where it is installed at all."""
+    known = text(
+        "SELECT has_database_privilege(current_database(), 'CREATE') "
+        "AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')"
+    )
+    if not connection.scalar(known):
+        return False
+    connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
+    return True
+
+
+class _Holds(ColumnElement[bool]):
+    inherit_cache = True
+    _is_implicitly_boolean = True  # otherwise SQLite is asked whether it `= 1`
+    _traverse_internals = [  # noqa: RUF012  as SQLAlchemy reads it
+        ("index_name", InternalTraversal.dp_string),
+        ("pattern", InternalTraversal.dp_clauseelement),
+        ("phrase", InternalTraversal.dp_clauseelement),
+    ]
+
+    def __init__(
+        self, index: SearchIndex, pattern: BindParameter[Any], phrase: BindParameter[Any]
+    ) -> None:
+        self.index = index
+        self.index_name = index.name
+        self.pattern = pattern
+        self.phrase = phrase
+        self.type = Boolean()
+
+
+@compiles(_Holds, "postgresql")
+def _by_pattern(element: _Holds, compiler: Any, **kw: Any) -> str:
+    return f"{element.index.joined} ILIKE {compiler.process(element.pattern, **kw)}"
+
+
+@compiles(_Holds, "sqlite")
+def _by_phrase(element: _Holds, compiler: Any, **kw: Any) -> str:
+    name, phrase = element.index_name, compiler.process(element.phrase, **kw)
+    table = element.index.table
+    return f"{table}.id IN (SELECT rowid FROM {name} WHERE {name} MATCH {phrase})"  # noqa: S608
