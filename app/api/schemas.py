@@ -38,9 +38,11 @@ def within(resource: Resource) -> Iterator[Resource]:
 def _properties(resource: Resource) -> Iterator[tuple[str, Schema]]:
     """The first that is said of a property counts."""
     yield from _lists(resource)
+    shown = codec_of(resource).shown
     for name, read in resource.instructions.items():
-        told = resource.further.get(name)
-        yield name, told or {**shapes.of_reader(read), "writeOnly": True}
+        schema = resource.further.get(name) or shapes.of_reader(read)
+        is_shown = name in shown or name in resource.further
+        yield name, schema if is_shown else {**schema, "writeOnly": True}
     for column in codec_of(resource).table.c:
         if not column.info.get("hidden"):
             yield column.name, _of_column(column)
