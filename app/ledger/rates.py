@@ -37,7 +37,9 @@ async def needed(tx: Tx, records: Sequence[Given]) -> Rates:
     wanted.discard(None)
     if not wanted:
         return Rates({}, rules)
-    found = await tx.execute(select(TAXES.c.id, TAXES.c.value).where(TAXES.c.id.in_(wanted)))
+    asked = select(TAXES.c.id, TAXES.c.value).where(TAXES.c.id.in_(wanted)).order_by(TAXES.c.id)
+    # Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
+    found = await tx.execute(asked.with_for_update(read=True, key_share=True))
     return Rates({row.id: row.value for row in found}, rules)
 
 

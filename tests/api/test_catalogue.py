@@ -476,6 +476,21 @@ async def test_a_rate_is_either_deleted_or_part_of_a_composite(api: Api) -> None
         assert deleted.status == (400 if 200 in outcomes else 200), deleted.text
 
 
+async def test_a_rate_that_is_deleted_taxes_no_line(api: Api) -> None:
+    for _ in range(5):
+        rate = (await api.post("/api/Tax", {"name": "a", "value": 10}))["id"]
+        body = [{"lines": [{"unit_price": 1, "tax_code": str(rate)}]}]
+
+        deleted, *created = await asyncio.gather(
+            api.send("DELETE", f"/api/Tax/{rate}"),
+            *(api.send("POST", "/api/Invoice", json=body) for _ in range(5)),
+        )
+
+        taxed = [one.json["tax_total"] for one in created if one.json["tax_total"]]
+        assert {one.status for one in created} == {201}
+        assert deleted.status == (400 if taxed else 200), deleted.text
+
+
 async def test_ten_who_delete_the_same_record_delete_it_once(api: Api) -> None:
     made = (await api.post("/api/CostCentres", {"name": "a"}))["id"]
 
