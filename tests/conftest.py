@@ -26,6 +26,11 @@ TEMPLATE = "paydue_template"
 _numbers = itertools.count(1)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for servers, disks and timers about as long as they compute."""
+    return max(4, os.cpu_count() or 1)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
@@ -73,7 +78,7 @@ def postgres_server() -> Iterator[Server]:
     elif postgres.binaries() is None:
         _absent("no PostgreSQL: no binaries here, and PAYDUE_TEST_POSTGRES_URL is not set")
     else:
-        with postgres.running() as own:
+        with postgres.running(*postgres.IN_MEMORY) as own:
             asyncio.run(_migrate(own.create(TEMPLATE + _worker())))
             yield own
 
