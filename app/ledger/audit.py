@@ -58,7 +58,7 @@ def _told(record: Given, now: datetime, who: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    invoice_id: int
+    invoice_id: int | None  # None for a payment of no invoice
     field_name: str
     old: object
     new: object

@@ -72,7 +72,7 @@ class DraftLine:
 
     @property
     def differences(self) -> list[Difference]:
-        return _differences(self.row, self.values) if self.row else []
+        return differences(self.row, self.values) if self.row else []
 
 
 @dataclass(slots=True)
@@ -97,7 +97,7 @@ class Draft:
 
     @property
     def differences(self) -> list[Difference]:
-        return _differences(self.row, self.values) if self.row else []
+        return differences(self.row, self.values) if self.row else []
 
     @property
     def is_changed(self) -> bool:
@@ -252,7 +252,7 @@ def _totals(lines: Sequence[DraftLine], currency: str) -> dict[str, Decimal]:
     return {"total": found.gross, "tax_total": found.tax, "revenue": found.net}
 
 
-def _differences(row: Any, values: Mapping[str, Any]) -> list[Difference]:
+def differences(row: Any, values: Mapping[str, Any]) -> list[Difference]:
     """What changes of each column; of `extra`, each property."""
     found = [
         (name, getattr(row, name), value)

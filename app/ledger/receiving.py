@@ -14,7 +14,8 @@ from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
 from app.errors import InvalidField, Refused
-from app.ledger import settlement
+from app.ledger import audit, settlement
+from app.ledger.drafting import differences
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
@@ -33,7 +34,9 @@ async def save(
     for record in records:
         if "invoice_id" in record and _is_moved(known, record):
             await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
-    await batches.change(tx, PAYMENTS, _annotations(known, records))
+    annotations = _annotations(known, records)
+    await batches.change(tx, PAYMENTS, annotations)
+    await audit.write(tx, _told(known, annotations), who=who, now=now)
     entered = iter(await _enter(tx, records, now, who))
     return [record["id"] if "id" in record else next(entered) for record in records]
 
@@ -92,6 +95,17 @@ def _annotations(
         if values:
             changes[row.id] = values
     return changes
+
+
+def _told(
+    known: Mapping[int, Record], annotations: Mapping[int, Mapping[str, Any]]
+) -> list[audit.Change]:
+    """What changes of each payment, told with the invoice it is for."""
+    return [
+        audit.Change(known[one].invoice_id, f"payments[{one}].{name}", old, new)
+        for one, values in annotations.items()
+        for name, old, new in differences(known[one], values)
+    ]
 
 
 def _assert_facts(row: Record, record: Given) -> None:

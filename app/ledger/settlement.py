@@ -19,6 +19,7 @@ from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
+from app.data.values import plain
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger import audit, reversals
 from app.rules import money
@@ -91,6 +92,11 @@ async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) ->
     invoices = await _locked_invoices(tx, named)
     rows = [_entered(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
+    entered = [
+        audit.Change(entry.invoice_id, "payments", None, f"{one}: {plain(entry.amount)}")
+        for entry, one in zip(entries, ids, strict=True)
+    ]
+    await audit.write(tx, entered, who=who, now=now)
     await resettle(tx, named, now=now, who=who)
     return [cast(int, one) for one in ids]
 

@@ -12,6 +12,7 @@ from app.data.invoice_payments import InvoicePayment
 from app.data.stripe_records import StripeEvent
 from tests.api.client import Api
 from tests.api.conftest import NOW
+from tests.api.test_invoices import changes
 from tests.api.test_lists import statements
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +117,10 @@ async def test_a_payment_can_be_annotated_but_its_facts_stay(api: Api) -> None:
     assert noted == {**paid, "reference": "found it", "qbo_id": 3}
     assert answer.status == 400
     assert answer.json["Message"].startswith("amount")
+    told = [one[:3] for one in await changes(api, invoice["id"])]
+    assert ("payments", None, f"{paid['id']}: 1") in told
+    assert (f"payments[{paid['id']}].reference", None, "found it") in told
+    assert (f"payments[{paid['id']}].qbo_id", None, "3") in told
 
 
 async def test_a_payment_without_an_invoice_can_be_assigned(api: Api) -> None:
