@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, select
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
 
 from app.api.codec import Codec
 from app.data.resource import Condition, Params, given, is_set
@@ -124,7 +124,7 @@ class Statements:
         if has_place:
             found = found.where(row_id > bindparam("_after", type_=row_id.type))
         else:
-            found = found.offset(bindparam("_offset", type_=Integer()))
+            found = found.offset(bindparam("_offset", type_=BigInteger()))
         found = found.limit(bindparam("_limit", type_=Integer()))
         if query.ids_only:
             return found

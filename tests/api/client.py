@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from app.data.database import Database
 
@@ -40,10 +41,10 @@ class Api:
         assert answer.status == 200, answer.text
         self.headers = {"Authorization": f"Bearer {answer.json['access_token']}"}
 
-    async def send(self, method: str, path: str, **options: Any) -> Answer:
+    async def send(self, method: str, path: str | URL, **options: Any) -> Answer:
         options.setdefault("headers", self.headers)
         async with self.session.request(method, path, **options) as response:
-            return Answer(response.status, await response.text(), response.headers)
+            return Answer(response.status, await response.text(errors="replace"), response.headers)
 
     async def get(self, path: str, **params: Any) -> Any:
         answer = await self.send("GET", path, params=params)
