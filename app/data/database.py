@@ -89,7 +89,9 @@ class Database:
         else:
             self._turns = None
             self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _PLANS_OF_WRITERS)
-            self._reader = _postgres_engine(self.url, POSTGRES_READERS, _PLANS_OF_READERS)
+            self._reader = _postgres_engine(
+                self.url, POSTGRES_READERS, _PLANS_OF_READERS, isolation_level="REPEATABLE READ"
+            )
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -110,7 +112,7 @@ class Database:
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
-        """Reading only."""
+        """Reading only: every statement sees the same moment, so no record is seen by halves."""
         async with _explained(), self._reader.connect() as tx:
             yield tx
 
@@ -292,7 +294,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
     return engine
 
 
-def _postgres_engine(url: URL, size: int, options: Mapping[str, str]) -> AsyncEngine:
+def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
     try:
         return create_async_engine(
             url,
@@ -305,6 +307,7 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str]) -> AsyncEn
                 "command_timeout": WAIT_S,
                 "server_settings": dict(options),
             },
+            **more,
         )
     except ModuleNotFoundError:
         raise ConfigurationError(

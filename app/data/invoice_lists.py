@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from app.data import filters, invoice_details, shapes, values, wider
-from app.data.clients import CLIENT_SEARCH, Client, Currency
+from app.data.clients import CLIENT_SEARCH, Client, Currency, Site
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import INVOICE_PAYMENTS, InvoicePayment
@@ -41,6 +41,7 @@ from app.data.search import SearchIndex
 from app.rules.invoice import Approval, Kind
 
 _CLIENT_NAME = select(Client.name).where(Client.id == Invoice.client_id).scalar_subquery()
+_SITE_NAME = select(Site.name).where(Site.id == Invoice.sitenumber).scalar_subquery()
 _SYMBOL = select(Currency.symbol).where(Currency.id == Invoice.currency_code).scalar_subquery()
 _SEARCHED = (
     Invoice.invoicenumber,
@@ -292,6 +293,7 @@ INVOICES = Resource(
     filters=FILTERS,
     derived={
         "client_name": _CLIENT_NAME,
+        "site_name": _SITE_NAME,
         "currency": _SYMBOL,
         "amount_remaining": Invoice.amountdue,
         "customer_paid_total": Invoice.amountpaid,
@@ -339,6 +341,17 @@ RECURRING_INVOICES = replace(
     INVOICES,
     path="RecurringInvoice",
     only=(Invoice.id < literal_column("0"),),
+    # Clients take `invoices` of a single record for the record itself, so only who asks has them.
+    children={
+        **INVOICES.children,
+        "invoices": Child(
+            INVOICES,
+            Invoice.recurring_invoice_id,
+            order=(Invoice.id,),
+            in_list="includedetails",
+            in_one="includedetails",
+        ),
+    },
     filters={
         **FILTERS,
         # A template's own id: lists of either kind then understand the same words.
