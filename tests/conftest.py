@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import os
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +22,10 @@ from app.data.database import Database
 from app.sandbox.server import Sandbox
 from tests import postgres, stripe_mock
 from tests.harness import Paydue, settings_for
+from tests.service import Service, running
+
+# Its modules hold the assertions of the tests that go through the published tables.
+pytest.register_assert_rewrite("tests.published")
 
 TEMPLATE = "paydue_template"
 _numbers = itertools.count(1)
@@ -76,7 +81,7 @@ def postgres_server() -> Iterator[Server]:
         asyncio.run(_migrate(server.create(TEMPLATE + _worker())))
         yield server
     elif postgres.binaries() is None:
-        _absent("no PostgreSQL: no binaries here, and PAYDUE_TEST_POSTGRES_URL is not set")
+        absent("no PostgreSQL: no binaries here, and PAYDUE_TEST_POSTGRES_URL is not set")
     else:
         with postgres.running(*postgres.IN_MEMORY) as own:
             asyncio.run(_migrate(own.create(TEMPLATE + _worker())))
@@ -87,7 +92,7 @@ def postgres_server() -> Iterator[Server]:
 def stripe_mock_url() -> Iterator[str]:
     with stripe_mock.running() as url:
         if url is None:
-            _absent(stripe_mock.MISSING)
+            absent(stripe_mock.MISSING)
         yield url
 
 
@@ -101,6 +106,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return asyncio.run(copied(server))
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def module_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database that the tests of a module share, migrated and empty at first."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        return f"sqlite:///{shutil.copy(template, tmp_path_factory.mktemp('module'))}"
+    server: Server = request.getfixturevalue("postgres_server")
+    return asyncio.run(copied(server))
+
+
+@pytest.fixture(scope="module")
+async def service(module_url: str) -> AsyncIterator[Service]:
+    async with running(module_url) as one:
+        yield one
+
+
 async def copied(server: Server) -> str:
     name = f"test{_worker()}_{os.getpid()}_{next(_numbers)}"
     admin = await asyncpg.connect(server.url("postgres"))
@@ -110,7 +131,7 @@ async def copied(server: Server) -> str:
     return server.url(name)
 
 
-def _absent(what: str) -> NoReturn:
+def absent(what: str) -> NoReturn:
     """In CI everything is there. Not by assert: it would print the environment, keys and all."""
     if "CI" in os.environ:
         pytest.fail(what)
@@ -151,3 +172,16 @@ async def paydue(database_url: str, sandbox: Sandbox, stripe_url: str) -> AsyncI
     """A served Paydue on loopback, with its worker's parts at hand, that talks to the sandbox."""
     async with Paydue.running(settings_for(database_url, stripe_url), sandbox) as house:
         yield house
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many rows of the published tables were shown to be true."""
+    rows: Counter[tuple[str, str]] = Counter()
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            if name == "published_rows":
+                engine, what, number = value
+                rows[engine, what] += number
+    told = [f"{number} {what} on {engine}" for (engine, what), number in sorted(rows.items())]
+    if told:
+        terminalreporter.write_line(f"published tables: {'; '.join(told)}")

@@ -1,0 +1,1 @@
+"""The published tables of HaloPSA's invoice API, and for each of their rows a check."""

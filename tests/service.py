@@ -1,0 +1,99 @@
+"""A served Paydue that all tests of a module share: each looks only at records of its own."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import orjson
+from sqlalchemy import select
+
+from app.api.auth import create_access
+from app.data import schema
+from app.data.access import Access
+from app.data.database import Database
+from app.main import create_app
+from app.payments import webhook
+from app.payments.inbox import Inbox
+from app.payments.webhook import Webhook
+from app.serving import served
+from app.settings import Settings
+from tests.api.client import Api
+from tests.harness import SECRET, signed
+
+NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+
+
+class Clock:
+    """The time of the service under test."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@dataclass(frozen=True)
+class Service:
+    url: str
+    database: Database
+    clock: Clock
+    api: Api
+    credentials: tuple[str, str]
+
+    async def later(self, **span: float) -> None:
+        """So much time passes; whoever uses the API buys a new token meanwhile."""
+        self.clock.advance(**span)
+        await self.api.sign_in(*self.credentials)
+
+    async def deliver(self, event: dict[str, Any]) -> None:
+        """An event as Stripe delivers it."""
+        body = orjson.dumps(event)
+        headers = {"Stripe-Signature": signed(body)}
+        answer = await self.api.send("POST", "/stripe/webhook", data=body, headers=headers)
+        assert answer.status == 200, answer.text
+
+    async def caller_id(self) -> int:
+        """The number of the credentials that `api` uses."""
+        mine = select(Access.id).where(Access.client_id == self.credentials[0])
+        async with self.database.snapshot() as tx:
+            found = await tx.scalar(mine)
+        assert found is not None
+        return found
+
+    async def access(self, *scopes: str) -> tuple[str, str]:
+        """Credentials of somebody else."""
+        async with self.database.transaction() as tx:
+            return await create_access(tx, "another", scopes, self.clock())
+
+    @contextlib.asynccontextmanager
+    async def signed_in(self, *scopes: str) -> AsyncIterator[Api]:
+        """Another client of the API, with these rights only."""
+        async with aiohttp.ClientSession(self.url) as session:
+            api = Api(session, self.database)
+            await api.sign_in(*await self.access(*scopes))
+            yield api
+
+
+@contextlib.asynccontextmanager
+async def running(database_url: str) -> AsyncIterator[Service]:
+    database, clock = Database(database_url), Clock()
+    # A clock that stands still never fills anybody's quota again.
+    settings = Settings(_env_file=None, STRIPE_WEBHOOK_SECRET=SECRET, PAYDUE_RATE_LIMIT=0)
+    inbox = Inbox(database, await schema.installation(database))
+    routes = webhook.routes(Webhook(settings, inbox))
+    async with served(create_app(settings, database, extra_routes=routes, clock=clock)) as url:
+        async with database.transaction() as tx:
+            credentials = await create_access(tx, "tests", ["all"], clock())
+        async with aiohttp.ClientSession(url) as session:
+            api = Api(session, database)
+            await api.sign_in(*credentials)
+            yield Service(url, database, clock, api, credentials)
+    await inbox.close()
+    await database.close()
