@@ -36,7 +36,9 @@ class Scene:
         match self.path.split("/")[2]:
             case "TaxRule":
                 tax = await self.api.post("/api/Tax", _LEAST["Tax"])
-                return {"name": "At home", "taxid": tax["id"]}
+                # A rule that holds for everything would tax what other checks write.
+                never = {"value_type": 3, "value": "an item that nobody sells"}
+                return {"name": "At home", "taxid": tax["id"], "tax_conditions": [never]}
             case "InvoiceChange":
                 return {"invoice_id": (await self.api.invoice(1))["id"]}
             case "InvoicePayment":
@@ -52,12 +54,17 @@ class Scene:
         self.made.append(record["id"])
         return record
 
+    @property
+    def counts_up(self) -> bool:
+        return self.path != "/api/RecurringInvoice"
+
     def path_of(self, record: Mapping[str, Any]) -> str:
         return f"{self.path}/{record['id']}"
 
     async def records(self, **params: Any) -> list[dict[str, Any]]:
         """What the list shows of the records made here."""
-        shown = await self.api.get(self.path, **{"count": "1000", **params})
+        newest = {} if "order" in params else {"order": "id", "orderdesc": str(self.counts_up)}
+        shown = await self.api.get(self.path, **{"count": "1000", **newest, **params})
         whole = shown if isinstance(shown, list) else shown["invoices"]
         return [one for one in whole if one["id"] in self.made]
 

@@ -52,7 +52,7 @@ async def tax(service: Service) -> list[str]:
 
 async def tax_rule(service: Service) -> list[str]:
     rate = await service.api.post("/api/Tax", {"name": "VAT 20", "value": 20})
-    conditions = [{"value": "GB", "value_type": 1, "value_bool": True, "value_display": "Britain",
+    conditions = [{"value": "GB", "value_type": 9, "value_bool": True, "value_display": "Britain",
                    "value_lookup": [{"id": "1", "name": "x"}]}]  # fmt: skip
     values = kept("TaxRule", {"id", "tax_name", "tax_conditions"}, taxid=rate["id"])
     names = await _kept(service, "/api/TaxRule", values)
