@@ -100,6 +100,12 @@ _TOLD = _lines("""
     tax_amount: The line's tax.
     total_tax: The line's tax.
     net_total: The line's price with tax.
+    total_costprice: What the line costs you.
+    total_discount: What the discount takes off.
+    total_net_total: The line's price with tax.
+    conversion_rate_internal: The invoice's conversion rate.
+    line_totals: The line's sums, each in its currency and converted. With `includedetails`.
+    invoice_totals: The invoice's sums by kind, each in its currency and converted. With `includedetails`.
 
     invoice_id: The invoice's `id`.
     invoice_invoicenumber: The invoice's number.

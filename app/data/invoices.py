@@ -215,9 +215,18 @@ INVOICE_LINES = Resource(
     path="InvoiceDetail",
     table=InvoiceLine,
     computed=_amounts,
-    further=dict.fromkeys(
-        ("net_amount", "total_price", "tax_amount", "total_tax", "net_total"), shapes.NUMBER
-    ),
+    further={
+        **dict.fromkeys(
+            """
+            net_amount total_price tax_amount total_tax net_total total_costprice total_discount
+            total_net_total conversion_rate_internal unit_price_converted unitprice_converted
+            cost_converted net_amount_converted tax_converted total_tax_converted
+            total_price_converted total_cost_converted discount_converted total_discount_converted
+            """.split(),
+            shapes.NUMBER,
+        ),
+        "line_totals": {"type": "object"},
+    },
     readers={"discount_perc": _percent, "tax_rate": _percent},
     instructions={
         "ihid": values.whole,
