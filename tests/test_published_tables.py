@@ -23,9 +23,6 @@ pytestmark = pytest.mark.anyio
 Told = Callable[[str, int], None]
 PropertyCheck = Callable[[Service], Awaitable[list[str]]]
 
-# Rows that do not hold yet, each with its reason. The test fails when one begins to hold.
-NOT_YET: dict[str, str] = {}
-
 PROPERTIES: dict[str, Sequence[PropertyCheck]] = {
     "Costcentres": [small_properties.cost_centre],
     "Currency": [small_properties.currency],
