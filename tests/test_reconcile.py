@@ -119,6 +119,7 @@ async def test_a_bank_debit_that_failed_is_found_and_frees_its_invoice(paydue: P
     paydue.sandbox.clock.advance(3600)
     await paydue.sandbox.settle()
     forget_events(paydue)
+    await let_time_come(paydue, state_at=datetime.now(UTC) - timedelta(hours=1))
     await paydue.reconcile()
 
     row = await paydue.invoice(invoice)

@@ -120,10 +120,10 @@ class Statements:
     def _build(self, query: Query, has_place: bool) -> Select[Any]:
         row_id = self._codec.table.c.id
         order = self._order_by(query)
-        found = select(row_id).where(*self._where(query)).order_by(*order)
-        if has_place:
-            found = found.where(row_id > bindparam("_after", type_=row_id.type))
-        else:
+        # Of two bounds for one column SQLite goes by the first.
+        place = [row_id > bindparam("_after", type_=row_id.type)] if has_place else []
+        found = select(row_id).where(*place, *self._where(query)).order_by(*order)
+        if not has_place:
             found = found.offset(bindparam("_offset", type_=BigInteger()))
         found = found.limit(bindparam("_limit", type_=Integer()))
         if query.ids_only:
