@@ -16,11 +16,13 @@ from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 
 TRIGRAM = 3
+# Numbers differ at their ends and begin alike: by its end a text is found among few candidates.
+_TAIL = 6
 
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """Which columns of which table are searched."""
+    """Which columns of which table are searched; `values_for` says what a statement then needs."""
 
     table: str
     columns: Sequence[str]
@@ -31,13 +33,14 @@ class SearchIndex:
 
     @property
     def joined(self) -> str:
-        """PostgreSQL's text of a row; a line break keeps one column's end from another's start."""
+        """A row's text; a line break keeps one column's end from another's start."""
         parts = (f"coalesce({self.table}.{column}, '')" for column in self.columns)
-        return "(" + " || E'\\n' || ".join(parts) + ")"
+        return "(" + " || '\n' || ".join(parts) + ")"
 
     def holds(self, name: str) -> ColumnElement[bool]:
         """The row's text holds what is given by this name."""
-        return _Holds(self, bindparam(f"{name}_pattern"), bindparam(f"{name}_phrase"))
+        wanted = ("pattern", "phrase", "check")
+        return _Holds(self, *(bindparam(f"{name}_{one}") for one in wanted))
 
     def create(self, connection: Connection) -> None:
         if connection.dialect.name == "sqlite":
@@ -77,9 +80,18 @@ class SearchIndex:
 
 
 def values_for(name: str, said: str) -> dict[str, str]:
-    """What `holds` wants to know: the text as a pattern, and as a phrase of trigrams."""
-    quoted = said.replace('"', '""')
-    return {f"{name}_pattern": pattern(said), f"{name}_phrase": f'"{quoted}"'}
+    """What `holds` wants to know: the text as a pattern, its end as a phrase of trigrams.
+
+    SQLite compares other letters than A to Z only in its trigrams without regard to case; a text
+    with such letters is looked for as a whole there, and not checked again.
+    """
+    tail = said[-_TAIL:] if said.isascii() else said
+    quoted = tail.replace('"', '""')
+    return {
+        f"{name}_pattern": pattern(said),
+        f"{name}_phrase": f'"{quoted}"',
+        f"{name}_check": pattern(said) if said.isascii() else "%",
+    }
 
 
 def pattern(said: str) -> str:
@@ -108,15 +120,13 @@ class _Holds(ColumnElement[bool]):
         ("index_name", InternalTraversal.dp_string),
         ("pattern", InternalTraversal.dp_clauseelement),
         ("phrase", InternalTraversal.dp_clauseelement),
+        ("check", InternalTraversal.dp_clauseelement),
     ]
 
-    def __init__(
-        self, index: SearchIndex, pattern: BindParameter[Any], phrase: BindParameter[Any]
-    ) -> None:
+    def __init__(self, index: SearchIndex, *values: BindParameter[Any]) -> None:
         self.index = index
         self.index_name = index.name
-        self.pattern = pattern
-        self.phrase = phrase
+        self.pattern, self.phrase, self.check = values
         self.type = Boolean()
 
 
@@ -127,6 +137,10 @@ def _by_pattern(element: _Holds, compiler: Any, **kw: Any) -> str:
 
 @compiles(_Holds, "sqlite")
 def _by_phrase(element: _Holds, compiler: Any, **kw: Any) -> str:
-    name, phrase = element.index_name, compiler.process(element.phrase, **kw)
-    table = element.index.table
-    return f"{table}.id IN (SELECT rowid FROM {name} WHERE {name} MATCH {phrase})"  # noqa: S608
+    index, name = element.index, element.index_name
+    phrase = compiler.process(element.phrase, **kw)
+    check = compiler.process(element.check, **kw)
+    return (
+        f"({index.table}.id IN (SELECT rowid FROM {name} "  # noqa: S608  names of ours
+        f"WHERE {name} MATCH {phrase}) AND {index.joined} LIKE {check} ESCAPE '\\')"
+    )
