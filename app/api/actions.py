@@ -38,24 +38,22 @@ _LINES = Reading(codec_of(INVOICE_LINES))
 
 
 async def update_invoice_lines(request: Request) -> Response:
-    return await _lines_written(request, await _given_lines(request), lines.change)
+    return await _lines_written(request, lines.change)
 
 
 async def update_template_lines(request: Request) -> Response:
-    given = await _given_lines(request)
-    return await _lines_written(request, given, lines.change, templates=True)
+    return await _lines_written(request, lines.change, templates=True)
 
 
 async def update_template_line_by_query(request: Request) -> Response:
     """A published client for Python sends its change of a line as a GET with parameters."""
     params = parameters(request.scope["query_string"])
-    given = codec_of(INVOICE_LINES).load_one({name: one[-1] for name, one in params.items()}, "")
-    return await _lines_written(request, [given], lines.change, templates=True)
+    line = {name: one[-1] for name, one in params.items()}
+    return await _lines_written(request, lines.change, templates=True, line=line)
 
 
 async def add_template_lines(request: Request) -> Response:
-    given = await _given_lines(request)
-    return await _lines_written(request, given, lines.add, templates=True)
+    return await _lines_written(request, lines.add, templates=True)
 
 
 async def list_with_lines(request: Request) -> Response:
@@ -71,19 +69,16 @@ async def list_with_lines(request: Request) -> Response:
     return answer(caller.seen(wrapped(INVOICES, listing)))
 
 
-async def _given_lines(request: Request) -> list[dict[str, Any]]:
-    await caller_of(request, EDIT)
-    return codec_of(INVOICE_LINES).load(await _parsed(request))
-
-
 async def _lines_written(
     request: Request,
-    given: Sequence[Mapping[str, Any]],
     write: Callable[..., Awaitable[list[int]]],
     *,
     templates: bool = False,
+    line: Mapping[str, Any] | None = None,
 ) -> Response:
+    """The lines of the body, or the one given, as they are after `write`."""
     caller = await caller_of(request, EDIT)
+    given = codec_of(INVOICE_LINES).load(await _parsed(request) if line is None else line)
 
     async def work(tx: Tx) -> Response:
         ids = await write(tx, given, templates=templates, **_circumstances(request, caller))
