@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -99,10 +100,16 @@ class Postgres:
 IN_MEMORY = ("fsync=off", "full_page_writes=off")
 
 
+# Below the ports that systems give to outgoing connections, or one of those takes it meanwhile.
+_PORTS = range(10_000, 30_000)
+
+
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager

@@ -415,8 +415,8 @@ ARRIVALS = [
     ("failed 3, processing 2", PaymentState.FAILED),
     ("processing 2, failed 3, processing 4", PaymentState.PROCESSING),
     ("processing 4, processing 2, failed 3", PaymentState.PROCESSING),
-    ("failed 2, processing 2", PaymentState.FAILED),
-    ("processing 2, failed 2", PaymentState.FAILED),
+    ("failed 2, processing 2", PaymentState.PROCESSING),
+    ("processing 2, failed 2", PaymentState.PROCESSING),
     ("action 2, created 2", PaymentState.REQUIRES_ACTION),
 ]
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -79,15 +80,10 @@ async def _zygote(errors: Path) -> AsyncIterator[Zygote]:
             sys.executable, "-m", "tests.crash.zygote",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=file,
             limit=_LINE_MAX, cwd=Path(__file__).parents[2], env=dict(os.environ),
+            start_new_session=True,
         )  # fmt: skip
-        assert process.stdin is not None
         try:
             yield Zygote(process, errors)
-        finally:
-            process.stdin.close()
-            try:
-                async with asyncio.timeout(LIFE_S):
-                    await process.wait()
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+        finally:  # whatever life a failed test has left goes with it
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()

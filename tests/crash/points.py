@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.data.bulk import Bulk
+from app.data.bulk import Bulk, BulkInsertOnce
 from app.data.database import Database, Tx
 
 BEFORE, AFTER = "before", "after"
@@ -51,6 +51,16 @@ class Commits:
             await run(self, tx, rows)
 
         Bulk.run = seen
+        new = BulkInsertOnce.new
+
+        async def seen_once(
+            self: BulkInsertOnce, tx: Tx, rows: Sequence[Mapping[str, Any]]
+        ) -> set[Any]:
+            connection = tx.sync_connection
+            connection.info.setdefault("written", []).append((self._table.name, rows))
+            return await new(self, tx, rows)
+
+        BulkInsertOnce.new = seen_once
 
         @event.listens_for(engine, "commit")
         def committing(connection: Any) -> None:
