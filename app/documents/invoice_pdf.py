@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.rules import money
@@ -9,6 +10,7 @@ from app.rules import money
 if TYPE_CHECKING:
     from fpdf import FPDF
 
+_FONT = Path(__file__).parent / "fonts/DejaVuSans.ttf"
 _WIDTHS = (90, 20, 30, 20, 30)
 _HEADS = ("Description", "Quantity", "Price", "Tax %", "Net")
 
@@ -30,11 +32,13 @@ def printed(document: Document) -> bytes:
     from fpdf import FPDF  # it brings an imaging library along; few processes ever print
 
     pdf = FPDF()
-    pdf.set_title(_latin(f"{document.title} {document.number}"))
+    pdf.set_title(f"{document.title} {document.number}")
     pdf.add_page()
-    pdf.set_font("helvetica", size=16, style="B")
+    # Only the letters that are used go into the document; the fonts of every reader know Latin-1.
+    pdf.add_font("DejaVu", fname=_FONT)
+    pdf.set_font("DejaVu", size=16)
     _row(pdf, f"{document.title} {document.number}", 10)
-    pdf.set_font("helvetica", size=10)
+    pdf.set_font("DejaVu", size=10)
     _row(pdf, document.client)
     for name, value in document.dates.items():
         _row(pdf, f"{name}: {value}")
@@ -48,17 +52,16 @@ def printed(document: Document) -> bytes:
 
 
 def _table(pdf: "FPDF", lines: Sequence[Sequence[str]]) -> None:
-    with pdf.table(col_widths=_WIDTHS, text_align=("LEFT", *["RIGHT"] * 4)) as table:
+    from fpdf.fonts import FontFace
+
+    aligned = ("LEFT", *["RIGHT"] * 4)
+    heads = FontFace(fill_color=230)
+    with pdf.table(col_widths=_WIDTHS, text_align=aligned, headings_style=heads) as table:
         for cells in (_HEADS, *lines):
             row = table.row()
             for cell in cells:
-                row.cell(_latin(cell))
+                row.cell(cell)
 
 
 def _row(pdf: "FPDF", said: str, height: int = 6) -> None:
-    pdf.multi_cell(0, height, _latin(said), new_x="LMARGIN", new_y="NEXT")
-
-
-def _latin(said: str) -> str:
-    """The fonts every PDF reader has know Latin-1; another letter is shown as a question mark."""
-    return said.encode("latin-1", "replace").decode("latin-1")
+    pdf.multi_cell(0, height, said, new_x="LMARGIN", new_y="NEXT")
