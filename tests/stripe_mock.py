@@ -46,7 +46,9 @@ def _command(port: int) -> Sequence[str] | None:
     """What starts one on this port of loopback, in the foreground."""
     binary = _binary()
     if binary:
-        return [binary, "-http-addr", f"127.0.0.1:{port}"]
+        # It opens its port for TLS in any case; left alone, 12112, that only one process gets.
+        unused = f"127.0.0.1:{free_port()}"
+        return [binary, "-http-addr", f"127.0.0.1:{port}", "-https-addr", unused]
     if _docker_answers():
         return ["docker", "run", "--rm", "-p", f"127.0.0.1:{port}:12111", IMAGE]
     return None
