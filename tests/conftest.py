@@ -5,6 +5,7 @@ an error; elsewhere those tests are skipped with the reason.
 """
 
 import asyncio
+import gc
 import itertools
 import os
 import shutil
@@ -34,6 +35,12 @@ _numbers = itertools.count(1)
 def pytest_xdist_auto_num_workers() -> int:
     """Tests wait for servers, disks and timers about as long as they compute."""
     return max(4, os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of collected tests are no garbage; looked through every time, they cost minutes."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

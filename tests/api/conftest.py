@@ -1,22 +1,18 @@
 """The API over real HTTP, with a clock that tests move."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
-import uvicorn
 from sqlalchemy import make_url
 
 from app.api.auth import create_access
 from app.data.database import Database
 from app.main import create_app
+from app.serving import served
 from app.settings import Settings
-from tests import postgres
 from tests.api.client import Api
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
@@ -70,17 +66,3 @@ async def api(database: Database, clock: Clock) -> AsyncIterator[Api]:
             client = Api(session, database)
             await client.sign_in(*credentials)
             yield client
-
-
-@asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    port = postgres.free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_level="warning", access_log=False, lifespan="off")
-    )
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110  uvicorn has no event to wait for
-        await asyncio.sleep(0.005)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await task
