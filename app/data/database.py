@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
     DataError,
     DBAPIError,
+    DisconnectionError,
     IntegrityError,
     ProgrammingError,
     TimeoutError as PoolTimeout,
@@ -296,7 +297,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
 
 def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
     try:
-        return create_async_engine(
+        engine = create_async_engine(
             url,
             pool_size=size,
             max_overflow=0,
@@ -313,6 +314,14 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: An
         raise ConfigurationError(
             "PostgreSQL needs one more package: pip install '.[postgres]'"
         ) from None
+    event.listen(engine.sync_engine, "checkout", _alive)
+    return engine
+
+
+def _alive(connection: Any, *_: Any) -> None:
+    """A connection that the server has closed meanwhile is not lent; a new one takes its place."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
 
 
 class _Turns:
