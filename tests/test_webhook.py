@@ -483,6 +483,20 @@ async def test_a_refund_before_its_payment_waits_and_then_counts(paydue: Paydue)
     assert await paid(paydue, invoice) == (100, 1)
 
 
+async def test_an_event_that_comes_again_is_not_applied_again(paydue: Paydue) -> None:
+    """Whatever became of it stands; one that was given up stays so."""
+    early = event("refund.created", refund(intent(4711), 2000))
+    await paydue.deliver(early)
+    for age in range(1, 11):
+        await paydue.replay(later=timedelta(days=2 * age))
+    (dead,) = await paydue.events()
+
+    assert await paydue.deliver(early) == [200]
+
+    assert dead.state == "dead"
+    assert await paydue.events() == [dead]
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 async def test_a_refund_that_fails_after_it_had_succeeded_is_ours_again(
     paydue: Paydue, backwards: bool

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from app.data.database import Database
 from app.errors import Unavailable
 from app.sandbox.server import Sandbox
 from tests.harness import Paydue, settings_for
@@ -70,6 +72,23 @@ async def test_outages_during_autopay_charge_nobody_twice(
     assert sandbox.ledger.double_charges() == {}
     assert len(sandbox.ledger.charges()) == 60
     assert await books.agree(own_url)
+
+
+async def test_no_connection_from_before_an_outage_is_lent(
+    own_postgres: Postgres, own_url: str
+) -> None:
+    database = Database(own_url)
+    for opened in (database.transaction, database.snapshot):
+        async with opened() as tx:
+            await tx.execute(text("SELECT 1"))
+
+    await asyncio.to_thread(own_postgres.stop)
+    await asyncio.to_thread(own_postgres.start)
+
+    for opened in (database.transaction, database.snapshot):
+        async with opened() as tx:
+            assert await tx.scalar(text("SELECT 1")) == 1
+    await database.close()
 
 
 def _let_asyncpg_complain() -> None:
