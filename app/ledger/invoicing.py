@@ -21,7 +21,7 @@ from app.data.invoices import RecurringNumber
 from app.data.stripe_records import ChargeAttempt
 from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, prorating, rates, settlement
+from app.ledger import audit, owing, prorating, rates, settlement
 from app.ledger.drafting import (
     INVOICES,
     LINES,
@@ -189,7 +189,7 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     await audit.write(tx, changes, who=who, now=now)
     moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
-        await settlement.resettle(tx, moved, now=now, who=who)
+        await owing.resettle(tx, moved, now=now, who=who)
     await settlement.attach_waiting(
         tx, [one.id for one in new if not one.is_template], now=now, who=who
     )

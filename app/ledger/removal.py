@@ -11,7 +11,7 @@ from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice, InvoiceLine
 from app.data.values import plain
 from app.errors import NotFound, Refused
-from app.ledger import audit, settlement
+from app.ledger import audit, owing
 from app.ledger.standing import standings
 from app.rules.invoice import Standing, why_not_delete, why_not_void
 from app.rules.payment import PaymentState, why_not_delete as why_not_delete_payment
@@ -35,7 +35,7 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
     )
     change = audit.Change(invoice_id, "voided", old=False, new=True)
     await audit.write(tx, [change], who=who, now=now)
-    await settlement.resettle(tx, [invoice_id], now=now, who=who)
+    await owing.resettle(tx, [invoice_id], now=now, who=who)
 
 
 async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
@@ -62,7 +62,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     if invoice_id is not None:
-        await settlement.lock_invoices(tx, [invoice_id])
+        await owing.locked(tx, [invoice_id])
     row = (await tx.execute(select(PAYMENTS).where(by_id).with_for_update())).one_or_none()
     if row is None:
         raise NotFound("InvoicePayment", record_id)
@@ -74,7 +74,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     if invoice_id is not None:
         change = audit.Change(invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None)
         await audit.write(tx, [change], who=who, now=now)
-        await settlement.resettle(tx, [invoice_id], now=now, who=who)
+        await owing.resettle(tx, [invoice_id], now=now, who=who)
 
 
 async def _locked(tx: Tx, what: str, invoice_id: int) -> tuple[Record, Standing]:

@@ -1,29 +1,27 @@
-"""The only writer of what has been paid: payments, and what each invoice still owes.
+"""The only writer of payments; what they leave owing is written by `owing` in the same breath.
 
 Every way to pay ends here, keyed by the PaymentIntent's id, so that a webhook and our own charge
 cannot disagree, whichever comes first. Locks are taken in one order: invoices by id, payments by
 intent, money going back by id. The caller holds the transaction.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from app.data.bulk import BulkInsert, BulkUpdate, Query, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import LostRace, Record, Tx
 from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
 from app.data.values import plain
 from app.errors import InvalidField, NotFound, Refused
-from app.ledger import audit, reversals
+from app.ledger import audit, owing, reversals
 from app.rules import money
-from app.rules.invoice import Balance, balance, is_owed
 from app.rules.payment import (
     FINAL,
     FOR_NONE,
@@ -37,19 +35,10 @@ from app.rules.payment import (
 )
 
 PAYMENTS = table_of(InvoicePayment)
-INVOICES = table_of(Invoice)
 
 # An intent that has not ended is asked about after so long without news of it.
 CHECK_AFTER = timedelta(minutes=10)
 _ZERO = Decimal(0)
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a batch came to. Refusals are keyed by intent: the news was kept, and waits."""
-
-    refused: dict[str, str] = field(default_factory=dict)
-    paid_invoice_ids: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +51,16 @@ class Entry:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str) -> Recorded:
-    """Book a batch of reports on payments. The same batch may come again, in any order."""
+async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str) -> dict[str, str]:
+    """Book a batch of reports on payments. The same batch may come again, in any order.
+
+    Answers what was refused, by intent, with the reason: that news was kept, and waits.
+    """
     if not news:
-        return Recorded()
+        return {}
     intents = sorted({one.intent_id for one in news})
     known = await _payments(tx, intents)
-    invoices = await _locked_invoices(tx, _invoice_ids(known.values(), news))
+    invoices = await owing.locked(tx, _invoice_ids(known.values(), news))
     if known:  # what another node wrote between the look and the lock; a new one it would refuse
         known = await _locked_payments(tx, intents)
         _assert_locked(known.values(), invoices)
@@ -82,14 +74,14 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    paid = await _settle(tx, invoices, _deltas(known, after), now=now, who=who)
-    return Recorded(refused, paid)
+    await owing.settle(tx, invoices, owing.moved_by(known, after), now=now, who=who)
+    return refused
 
 
 async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) -> list[int]:
     """Book payments entered by hand; answers their ids in the order given."""
     named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
-    invoices = await _locked_invoices(tx, named)
+    invoices = await owing.locked(tx, named)
     rows = [_entered(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
     entered = [
@@ -97,7 +89,7 @@ async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) ->
         for entry, one in zip(entries, ids, strict=True)
     ]
     await audit.write(tx, entered, who=who, now=now)
-    await resettle(tx, named, now=now, who=who)
+    await owing.resettle(tx, named, now=now, who=who)
     return [cast(int, one) for one in ids]
 
 
@@ -106,7 +98,7 @@ async def assign(
 ) -> None:
     """Say which invoice a payment is for, or that it is for none."""
     found = await tx.scalar(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id == payment_id))
-    invoices = await _locked_invoices(tx, {one for one in (found, invoice_id) if one is not None})
+    invoices = await owing.locked(tx, {one for one in (found, invoice_id) if one is not None})
     payment = (
         await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == payment_id).with_for_update())
     ).one_or_none()
@@ -129,7 +121,7 @@ async def assign(
         )
     )
     await _tell_assigned(tx, payment, invoice_id, now=now, who=who)
-    await resettle(tx, list(invoices), now=now, who=who)
+    await owing.resettle(tx, list(invoices), now=now, who=who)
 
 
 async def _tell_assigned(
@@ -150,44 +142,11 @@ async def attach_waiting(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, w
     rows = await _WAITING.all(tx, ids=sorted(invoice_ids))
     if not rows:
         return
-    invoices = await _locked_invoices(tx, invoice_ids)
+    invoices = await owing.locked(tx, invoice_ids)
     known = {row.intent_id: _payment(row) for row in rows}
     after = {intent: _attached(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
-    await _settle(tx, invoices, _deltas(known, after), now=now, who=who)
-
-
-async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
-    """Work out anew what invoices owe, from all their payments. The caller has locked them."""
-    invoices = await _locked_invoices(tx, invoice_ids)
-    sums = await tx.execute(
-        select(
-            PAYMENTS.c.invoice_id,
-            func.sum(PAYMENTS.c.counted).label("paid"),
-            func.sum(_as_int(PAYMENTS.c.state == PaymentState.PROCESSING)).label("pending"),
-            func.sum(_as_int(_IS_REVERSED)).label("reversed"),
-        )
-        .where(PAYMENTS.c.invoice_id.in_(invoices))
-        .group_by(PAYMENTS.c.invoice_id)
-    )
-    found = {row.invoice_id: row for row in sums}
-    deltas = {}
-    for invoice_id, invoice in invoices.items():
-        row = found.get(invoice_id)
-        deltas[invoice_id] = _Delta(
-            paid=(row.paid if row else _ZERO) - invoice.amountpaid,
-            pending=(row.pending if row else 0) - invoice.payments_pending,
-            reversed=(row.reversed if row else 0) - invoice.payments_reversed,
-        )
-    await _settle(tx, invoices, deltas, now=now, who=who)
-
-
-# Payment.is_reversed, in SQL.
-_IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
-
-
-async def lock_invoices(tx: Tx, invoice_ids: Collection[int]) -> None:
-    await _locked_invoices(tx, invoice_ids)
+    await owing.settle(tx, invoices, owing.moved_by(known, after), now=now, who=who)
 
 
 async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
@@ -205,37 +164,6 @@ async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
 def _invoice_ids(known: Iterable[Payment], news: Iterable[PaymentNews]) -> set[int]:
     booked = {one.invoice_id for one in known if one.invoice_id is not None}
     return booked | {one.invoice_id for one in news if one.invoice_id is not None}
-
-
-_OF_INVOICE = (
-    INVOICES.c.id,
-    INVOICES.c.client_id,
-    INVOICES.c.currency_iso,
-    INVOICES.c.voided,
-    INVOICES.c.invoicetype,
-    INVOICES.c.is_recurring_invoice,
-    INVOICES.c.total,
-    INVOICES.c.amountpaid,
-    INVOICES.c.amountdue,
-    INVOICES.c.paymentstatus,
-    INVOICES.c.payments_pending,
-    INVOICES.c.payments_reversed,
-    INVOICES.c.datepaid,
-)
-
-
-async def _locked_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
-    if not ids:
-        return {}
-    return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
-
-
-_LOCK_INVOICES = Query(
-    select(*_OF_INVOICE)
-    .where(any_of(INVOICES.c.id, "ids"))
-    .order_by(INVOICES.c.id)
-    .with_for_update()
-)
 
 
 async def _payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
@@ -451,99 +379,3 @@ def _must_exist(invoices: Mapping[int, Record], invoice_id: int) -> Record:
     if invoice is None or invoice.is_recurring_invoice:
         raise NotFound("Invoice", invoice_id)
     return invoice
-
-
-# --- what invoices owe -----------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Delta:
-    paid: Decimal = _ZERO
-    pending: int = 0
-    reversed: int = 0
-
-    def add(self, payment: Payment, sign: int) -> None:
-        self.paid += sign * payment.counted
-        self.pending += sign * payment.is_pending
-        self.reversed += sign * payment.is_reversed
-
-
-def _deltas(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, _Delta]:
-    """How each invoice's sums move: the old payment taken out, the new one put in."""
-    deltas: dict[int, _Delta] = {}
-    for payments, sign in ((known, -1), (after, 1)):
-        for payment in payments.values():
-            if payment.invoice_id is not None:
-                deltas.setdefault(payment.invoice_id, _Delta()).add(payment, sign)
-    return deltas
-
-
-async def _settle(
-    tx: Tx,
-    invoices: Mapping[int, Record],
-    deltas: Mapping[int, _Delta],
-    *,
-    now: datetime,
-    who: str,
-) -> frozenset[int]:
-    """Write what each invoice owes now, with its audit rows; answers the invoices that are paid."""
-    rows, changes, paid = [], [], set()
-    for invoice_id, delta in sorted(deltas.items()):
-        invoice = invoices[invoice_id]
-        owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
-        if not is_owed(invoice.invoicetype, voided=invoice.voided):
-            owed = replace(owed, remaining=_ZERO)
-        columns = _owed_columns(invoice, owed, delta, now)
-        if any(columns[name] != getattr(invoice, name) for name in _MOVED):
-            rows.append(columns)
-        changes += _changes(invoice, owed)
-        if owed.status == PAID:
-            paid.add(invoice_id)
-    if rows:
-        await _UPDATE_INVOICES.run(tx, rows)
-        await audit.write(tx, changes, who=who, now=now)
-    return frozenset(paid)
-
-
-PAID = balance(Decimal(1), (Decimal(1),)).status
-
-
-def _owed_columns(invoice: Record, owed: Balance, delta: _Delta, now: datetime) -> dict[str, Any]:
-    return {
-        "id": invoice.id,
-        "amountpaid": owed.paid,
-        "amountdue": owed.remaining,
-        "paymentstatus": owed.status,
-        "payments_pending": invoice.payments_pending + delta.pending,
-        "payments_reversed": invoice.payments_reversed + delta.reversed,
-        "datepaid": (invoice.datepaid or now) if owed.status == PAID else None,
-        "last_modified": now,
-    }
-
-
-# News that changes none of these leaves the invoice as it is, `last_modified` included.
-_MOVED = (
-    "amountpaid",
-    "amountdue",
-    "paymentstatus",
-    "payments_pending",
-    "payments_reversed",
-    "datepaid",
-)
-_UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*_MOVED, "last_modified"])
-
-
-def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
-    before_and_after = (
-        ("amountpaid", invoice.amountpaid, owed.paid),
-        ("paymentstatus", invoice.paymentstatus, owed.status.value),
-    )
-    return [
-        audit.Change(invoice.id, name, old, new)
-        for name, old, new in before_and_after
-        if old != new
-    ]
-
-
-def _as_int(condition: Any) -> Any:
-    return case((condition, 1), else_=0)

@@ -281,16 +281,16 @@ async def applied(
     """Apply news by event; answers the events that a rule refused, with the reason."""
     payments = [one for _, news in told for one in news if isinstance(one, PaymentNews)]
     methods = [one for _, news in told for one in news if isinstance(one, MethodNews)]
-    recorded = await settlement.record(tx, payments, now=now, who="stripe")
+    refused = await settlement.record(tx, payments, now=now, who="stripe")
     await attempts.heard(tx, payments, now=now)
     await saved_methods.record(tx, methods, now=now)
-    if not recorded.refused:
+    if not refused:
         return {}
     return {
-        event_id: recorded.refused[one.intent_id]
+        event_id: refused[one.intent_id]
         for event_id, news in told
         for one in news
-        if isinstance(one, PaymentNews) and one.intent_id in recorded.refused
+        if isinstance(one, PaymentNews) and one.intent_id in refused
     }
 
 

@@ -357,3 +357,17 @@ async def test_filters_and_orders_use_their_index(
     # Only the fifty rows of a page are sorted: what they are chosen from comes in order.
     chosen = [row for row in plan if row[1] or "pageinate" not in query]
     assert not any("TEMP B-TREE" in row[-1] for row in chosen if "order" in query)
+
+
+async def test_a_walk_skips_nothing_when_what_it_has_seen_goes(api: Api) -> None:
+    made = [(await api.invoice(1))["id"] for _ in range(6)]
+    first = await api.get("/api/Invoice", pageinate="true", page_size=2, page_no=1)
+    await api.send("DELETE", f"/api/Invoice/{made[0]}")
+
+    rest = [
+        await api.get("/api/Invoice", pageinate="true", page_size=2, page_no=number)
+        for number in (2, 3)
+    ]
+
+    seen = [one["id"] for page in (first, *rest) for one in page["invoices"]]
+    assert seen == made
