@@ -54,7 +54,7 @@ READERS = 4
 POSTGRES_CONNECTIONS = 6
 POSTGRES_READERS = 6
 # How many transactions of webhooks are under way at once.
-POSTGRES_WRITERS = 3
+POSTGRES_WRITERS = 2
 # A writer finds its rows by keys. One plan for all values saves a third of the server's work; that
 # it never reads a whole table keeps the plan right when a small table has grown.
 _PLANS_OF_WRITERS = {

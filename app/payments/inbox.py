@@ -33,7 +33,7 @@ log = structlog.get_logger("paydue.inbox")
 # More in one transaction no longer makes an event cheaper, and holds the writer's turn longer.
 BATCH_MAX = 256
 # Fewer are not worth a transaction of their own while others could join them.
-BATCH_MIN = 12
+BATCH_MIN = 16
 # Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
 WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does; two of them are for a
