@@ -4,12 +4,13 @@ An attempt is changed only by whoever holds its lease, except that what Stripe i
 final ends it at any time, from any side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, literal_column, or_, select, update
 
 from app.data.bulk import Query, any_of
 from app.data.columns import table_of
@@ -131,15 +132,17 @@ async def opened(
 
 async def taken_over(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime) -> Record | None:
     """An unresolved attempt under our lease, or None while another holds it or it has ended."""
-    row = (
-        await tx.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update())
-    ).one_or_none()
-    if row is None or row.state not in UNRESOLVED:
+    found = await _LOCKED.all(tx, id=attempt_id)
+    if not found or found[0].state not in UNRESOLVED:
         return None
+    row = found[0]
     held = row.lease_until is not None and row.lease_until > now
     if held and row.lease_token != holder.token:
         return None
     return await leased(tx, attempt_id, holder, now=now)
+
+
+_LOCKED = Query(select(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("id")).with_for_update())
 
 
 async def leased(
@@ -157,9 +160,7 @@ async def leased(
 
 async def held(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **values: Any) -> Record:
     """Change an attempt that is still ours and renew the lease, or LeaseLost."""
-    row = (
-        await tx.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id).with_for_update())
-    ).one()
+    (row,) = await _LOCKED.all(tx, id=attempt_id)
     if row.lease_token != holder.token or row.state not in UNRESOLVED:
         raise LeaseLost
     return await leased(tx, attempt_id, holder, now=now, **values)
@@ -308,20 +309,24 @@ async def to_ask(tx: Tx, *, now: datetime, whenever: bool, after: int = 0) -> Se
 
 
 async def declines_before(
-    tx: Tx, payment_method_id: str | None, *, now: datetime
-) -> tuple[int, int]:
-    """How often this payment method was declined in 24 hours and in 30 days, over all invoices."""
-    if payment_method_id is None:
-        return 0, 0
-    rows = await tx.scalars(
-        select(ATTEMPTS.c.finished_at).where(
-            ATTEMPTS.c.payment_method_id == payment_method_id,
-            ATTEMPTS.c.finished_at > now - timedelta(days=30),
-            ATTEMPTS.c.state == AttemptState.DECLINED,
-        )
+    tx: Tx, payment_method_ids: Iterable[str], *, now: datetime
+) -> dict[str, tuple[int, int]]:
+    """How often each payment method was declined in 24 hours and in 30 days, over all invoices."""
+    asked = sorted(set(payment_method_ids))
+    rows = await _DECLINES.all(tx, methods=asked, since=now - timedelta(days=30))
+    yesterday = now - timedelta(days=1)
+    month = Counter(row.payment_method_id for row in rows)
+    today = Counter(row.payment_method_id for row in rows if row.finished_at > yesterday)
+    return {method: (today[method], month[method]) for method in asked}
+
+
+_DECLINES = Query(
+    select(ATTEMPTS.c.payment_method_id, ATTEMPTS.c.finished_at).where(
+        any_of(ATTEMPTS.c.payment_method_id, "methods"),
+        ATTEMPTS.c.finished_at > bindparam("since"),
+        ATTEMPTS.c.state == literal_column(f"'{AttemptState.DECLINED}'"),
     )
-    finished = list(rows)
-    return sum(at > now - timedelta(days=1) for at in finished), len(finished)
+)
 
 
 async def tries_of(tx: Tx, invoice_id: int, payment_method_id: str | None) -> int:

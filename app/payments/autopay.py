@@ -14,9 +14,9 @@ import structlog
 from app.data.database import Database
 from app.payments import attempts, due
 from app.payments.attempts import Holder
-from app.payments.charging import Charger
+from app.payments.charging import Charger, method_of
 from app.payments.due import Candidate, Position, Skip
-from app.payments.gateway import Gateway, NoAnswer, RateLimited, RequestRefused
+from app.payments.gateway import Gateway
 from app.payments.outcomes import Kind, Outcome, skipped
 from app.payments.report import Report
 from app.rules import calendar
@@ -79,8 +79,8 @@ class Autopay:
         report = Report(day or self._today(), dry_run=True)
         with _closed_on_failure(report):
             async for page in self._pages(due.page, self._latest(day)):
-                for one in page:
-                    report.add(await self._foreseen(one, day))
+                for foreseen in await self._foreseen(page, day):
+                    report.add(foreseen)
             async for one in self._settled(report.day):
                 report.add(skipped(one, self._passed_over(one, day)))
         return report
@@ -183,25 +183,25 @@ class Autopay:
                 wanted[one.customer_id].append(one)
         return list(wanted.values())
 
-    async def _foreseen(self, one: Candidate, day: date | None) -> Outcome:
-        skip = due.why_not(one, day, _now(), self.settings)
-        method = one.payment_method_id
-        if skip is None and method is None and one.customer_id:
-            try:
-                method = await self.gateway.default_method(one.customer_id)
-            except (NoAnswer, RateLimited, RequestRefused) as error:
-                skip = Skip(f"the customer's default payment method is not known: {error}")
-        if skip is None and method is None:
-            skip = Skip("the client has no payment method, at Stripe neither")
-        if skip is None:
-            async with self.database.snapshot() as tx:
-                skip = await due.already_paid_elsewhere(tx, one.invoice_id)
-                skip = skip or await due.network_forbids(tx, method, _now())
-        if skip:
-            return skipped(one, skip)
-        return Outcome(
-            Kind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
-        )
+    async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
+        """What a run would do with a page of invoices, each in its place."""
+        skips: dict[int, Skip] = {}
+        methods: dict[int, str] = {}
+        for one in page:
+            skip = due.why_not(one, day, _now(), self.settings)
+            found = skip or await method_of(self.gateway, one)
+            if isinstance(found, Skip):
+                skips[one.invoice_id] = found
+            else:
+                methods[one.invoice_id] = found
+        async with self.database.snapshot() as tx:
+            elsewhere = await due.paid_elsewhere(tx, list(methods))
+            forbidden = await due.networks_forbid(tx, methods.values(), _now())
+        for invoice_id, method in methods.items():
+            skip = elsewhere.get(invoice_id) or forbidden.get(method)
+            if skip:
+                skips[invoice_id] = skip
+        return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
 
     async def _pages(
         self,
@@ -246,6 +246,14 @@ class Autopay:
 
     def _latest(self, day: date | None) -> date:
         return day or calendar.latest_day(_now())
+
+
+def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:
+    if skip:
+        return skipped(one, skip)
+    return Outcome(
+        Kind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
+    )
 
 
 def _log(one: Outcome) -> None:

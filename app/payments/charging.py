@@ -100,14 +100,9 @@ class Charger:
     # --- claimed -----------------------------------------------------------------------------
 
     async def _claimed(self, candidate: Candidate) -> Record | Skip:
-        method = candidate.payment_method_id
-        try:
-            if method is None and candidate.customer_id is not None:
-                method = await self.gateway.default_method(candidate.customer_id)
-        except (NoAnswer, RateLimited, RequestRefused) as error:
-            return Skip(f"the customer's default payment method is not known: {error}")
-        if method is None:
-            return Skip("the client has no payment method, at Stripe neither")
+        method = await method_of(self.gateway, candidate)
+        if isinstance(method, Skip):
+            return method
         deadline = _now() + attempts.LEASE
         while True:
             claimed = await self._claim(candidate.invoice_id, method)
@@ -126,8 +121,8 @@ class Charger:
                 return Skip("the invoice is gone")
             method = one.payment_method_id or default_method
             skip = due.why_not(one, self.day, now, self.settings)
-            skip = skip or await due.already_paid_elsewhere(tx, invoice_id)
-            skip = skip or await due.network_forbids(tx, method, now)
+            skip = skip or (await due.paid_elsewhere(tx, [invoice_id])).get(invoice_id)
+            skip = skip or (await due.networks_forbid(tx, [method], now)).get(method)
             if skip:
                 return skip
             assert one.customer_id is not None, "why_not passes over clients without a customer"
@@ -265,9 +260,9 @@ class Charger:
         async with self.database.transaction() as tx:
             one = await due.locked(tx, row.invoice_id)
             why = self._unwanted(one, row, now)
-            elsewhere = await due.already_paid_elsewhere(tx, row.invoice_id)
+            elsewhere = await due.paid_elsewhere(tx, [row.invoice_id])
             if elsewhere:
-                why = elsewhere.reason
+                why = elsewhere[row.invoice_id].reason
             if why:
                 raise NoLongerDue(why)
             return await attempts.held(
@@ -406,6 +401,17 @@ class Charger:
             await attempts.turn_given_back(tx, row.customer_id, self.holder, now=now)
         log.warning("attempt left open", invoice=row.invoice_id, intent=row.intent_id, why=reason)
         return outcome(Kind.UNKNOWN, row, intent_id=row.intent_id, reason=reason)
+
+
+async def method_of(gateway: Gateway, one: Candidate) -> str | Skip:
+    """The payment method to charge: the client's own, else the Stripe customer's default."""
+    method = one.payment_method_id
+    try:
+        if method is None and one.customer_id is not None:
+            method = await gateway.default_method(one.customer_id)
+    except (NoAnswer, RateLimited, RequestRefused) as error:
+        return Skip(f"the customer's default payment method is not known: {error}")
+    return method or Skip("the client has no payment method, at Stripe neither")
 
 
 _NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")

@@ -1,6 +1,6 @@
 """Which invoices autopay takes, and why it passes over the others. The only copy of that rule."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from app.data.bulk import Query, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
@@ -99,8 +100,8 @@ async def page_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Ca
 
 async def locked(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice looked at again, under its lock."""
-    row = (await tx.execute(_LOCKED, {"invoice_id": invoice_id})).one_or_none()
-    return _candidate(row) if row else None
+    found = await _LOCKED.all(tx, invoice_id=invoice_id)
+    return _candidate(found[0]) if found else None
 
 
 def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
@@ -117,25 +118,36 @@ def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings)
     )
 
 
-async def already_paid_elsewhere(tx: Tx, invoice_id: int) -> Skip | None:
-    """A payment that names the invoice and is not booked to it yet, for it came before it did."""
-    found = await tx.scalar(
-        select(PAYMENTS.c.intent_id)
-        .where(
-            PAYMENTS.c.invoice_id.is_(None),
-            PAYMENTS.c.claimed_invoice_id == invoice_id,
-            PAYMENTS.c.state.in_([PaymentState.PROCESSING, PaymentState.SUCCEEDED]),
+async def paid_elsewhere(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
+    """Those that a payment names which is not booked to them yet, for it came before they did."""
+    return {
+        row.claimed_invoice_id: Skip(
+            f"the payment {row.intent_id} names this invoice and waits to be booked"
         )
-        .limit(1)
+        for row in await _WAITING.all(tx, ids=invoice_ids, states=_MONEY_MOVED)
+    }
+
+
+_MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
+_WAITING = Query(
+    select(PAYMENTS.c.claimed_invoice_id, PAYMENTS.c.intent_id).where(
+        PAYMENTS.c.invoice_id.is_(None),
+        any_of(PAYMENTS.c.claimed_invoice_id, "ids"),
+        any_of(PAYMENTS.c.state, "states"),
     )
-    return Skip(f"the payment {found} names this invoice and waits to be booked") if found else None
+)
 
 
-async def network_forbids(tx: Tx, payment_method_id: str | None, now: datetime) -> Skip | None:
-    """The card networks' own limits on re-trying one card, over all its invoices."""
-    today, month = await attempts.declines_before(tx, payment_method_id, now=now)
-    reason = retry.network_limit(declines_today=today, declines_month=month)
-    return Skip(reason) if reason else None
+async def networks_forbid(
+    tx: Tx, payment_method_ids: Iterable[str], now: datetime
+) -> dict[str, Skip]:
+    """The cards that the networks' own limits on re-trying forbid, over all their invoices."""
+    counts = await attempts.declines_before(tx, payment_method_ids, now=now)
+    reasons = {
+        method: retry.network_limit(declines_today=today, declines_month=month)
+        for method, (today, month) in counts.items()
+    }
+    return {method: Skip(reason) for method, reason in reasons.items() if reason}
 
 
 def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
@@ -256,7 +268,9 @@ def _candidates() -> Select[Any]:
 
 
 _CANDIDATES = _candidates()
-_LOCKED = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
+_LOCKED = Query(
+    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
+)
 
 
 async def _page(

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -53,7 +53,9 @@ ROOT = Path(__file__).parents[2]
 SIZES = (10_000, 1_000_000)
 RATIO_MIN = 0.6
 GROWTH_MAX = 2.0
-REQUESTS = 300
+REQUESTS = 400
+ROUNDS = 3
+OURS, BY_HAND = "paydue", "by hand"
 # By hand, a search of a long table takes a second.
 BY_HAND_MAX = 60
 CONNECTIONS = 4
@@ -111,11 +113,8 @@ CASES = (
         "by intent_id", lambda size, n: f"/api/InvoicePayment?intent_id={intent(spread(size, n))}"
     ),
     Case(
-        "page 10,000",
-        lambda size, n: (
-            f"/api/Invoice?pageinate=true&page_size={max(1, size // 10_000)}"
-            f"&page_no={10_000 - n % 3}"
-        ),
+        "the last page",  # of a million invoices the 10,000th
+        lambda size, n: f"/api/Invoice?pageinate=true&page_size=100&page_no={size // 100 - n % 3}",
     ),
     Case("create, 5 lines", lambda size, n: "/api/Invoice", created),
 )
@@ -134,34 +133,52 @@ def main() -> None:
         else:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             urls = [f"sqlite:///{folder}/{size}.db" for size in given.sizes]
-        found = [
-            at_size(url, size, given.requests) for url, size in zip(urls, given.sizes, strict=True)
+        places = [
+            stack.enter_context(opened(url, size))
+            for url, size in zip(urls, given.sizes, strict=True)
         ]
-    sys.exit(0 if report(found, given.sizes) else 1)
+        measure(places, given.requests)
+    sys.exit(0 if report(places) else 1)
 
 
-Measured = dict[str, dict[str, dict[str, float]]]
-"""By case, then by server: what the load saw."""
+@dataclass
+class Place:
+    """A filled database, served twice, and by case and server what the load saw."""
+
+    size: int
+    token: str
+    ports: dict[str, int]
+    found: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+
+    def ask(self, case: Case, name: str, requests: int) -> None:
+        """One round; the better of the rounds counts."""
+        few = requests if name == OURS else min(requests, BY_HAND_MAX)
+        seen = asked(case, self.size, self.ports[name], self.token, few)
+        best = self.found.get((case.name, name))
+        if best is None or seen["per_second"] > best["per_second"]:
+            self.found[case.name, name] = seen
 
 
-def at_size(url: str, size: int, requests: int) -> Measured:
+@contextlib.contextmanager
+def opened(url: str, size: int) -> Iterator[Place]:
     print(f"  filling {size:,} invoices", file=sys.stderr)
     client_id, secret = asyncio.run(filled(url, size))
-    found: Measured = {case.name: {} for case in CASES}
     with served("app", url, "") as port:
         token = bought(port, client_id, secret)
         with served("by_hand", url, token) as reference:
-            ports = {"paydue": port, "by hand": reference}
-            for one in CASES:
-                assert_same(one, size, ports, token)
-                for name in [*ports, *ports]:  # twice in turn: the better of two rounds counts
-                    few = requests if name == "paydue" else min(requests, BY_HAND_MAX)
-                    seen = asked(one, size, ports[name], token, few)
-                    best = found[one.name].get(name)
-                    if best is None or seen["per_second"] > best["per_second"]:
-                        found[one.name][name] = seen
-                print(f"  {size:>9,} {one.name}", file=sys.stderr)
-    return found
+            yield Place(size, token, {OURS: port, BY_HAND: reference})
+
+
+def measure(places: list[Place], requests: int) -> None:
+    """Both sizes and both servers in turn, so that a slow moment meets all of them."""
+    for one in CASES:
+        for place in places:
+            assert_same(one, place.size, place.ports, place.token)
+        for _ in range(ROUNDS):
+            for place in places:
+                for name in place.ports:
+                    place.ask(one, name, requests)
+        print(f"  {one.name}", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -250,19 +267,20 @@ def request(case: Case, size: int, turn: int, token: str) -> bytes:
     ).encode() + body
 
 
-def report(found: list[Measured], sizes: tuple[int, int]) -> bool:
+def report(places: list[Place]) -> bool:
     kept = True
-    for each in CASES:
-        small, large = (one[each.name]["paydue"]["p99_ms"] for one in found)
+    for one in CASES:
+        small, large = (place.found[one.name, OURS]["p99_ms"] for place in places)
         growth = large / small
-        print(f"{each.name}: p99 {small:.1f} ms, then {large:.1f} ms: {growth:.2f} times "
+        print(f"{one.name}: p99 {small:.1f} ms, then {large:.1f} ms: {growth:.2f} times "
               f"(<= {GROWTH_MAX}) {word(growth <= GROWTH_MAX)}")  # fmt: skip
         kept &= growth <= GROWTH_MAX
-        for size, one in zip(sizes, found, strict=True):
-            ours, theirs = (one[each.name][name]["per_second"] for name in ("paydue", "by hand"))
-            print(f"  at {size:>9,}: {ours:6.0f}/s, by hand {theirs:6.0f}/s: {ours / theirs:.2f} "
-                  f"(>= {RATIO_MIN}) {word(ours / theirs >= RATIO_MIN)}")  # fmt: skip
-            kept &= ours / theirs >= RATIO_MIN
+        for place in places:
+            ours, theirs = (place.found[one.name, who]["per_second"] for who in (OURS, BY_HAND))
+            ratio = ours / theirs
+            print(f"  at {place.size:>9,}: {ours:6.0f}/s, by hand {theirs:6.0f}/s: {ratio:.2f} "
+                  f"(>= {RATIO_MIN}) {word(ratio >= RATIO_MIN)}")  # fmt: skip
+            kept &= ratio >= RATIO_MIN
     return kept
 
 

@@ -73,16 +73,17 @@ def pace() -> bool:
 
 def memory() -> bool:
     """A dry run meets every due invoice as a run does, and keeps a report of all of them."""
-    with sandbox(latency=0, pace=None) as url:
-        few, many = (
-            child(url, invoices=count, pace=10_000, concurrency=32, dry=True)
-            for count in (1_000, 50_000)
-        )
+    few, many = (due_invoices(count) for count in (1_000, 50_000))
     growth = many["peak_mib"] - few["peak_mib"]
     kept = growth <= FLAT_MIB
     print(f"memory: {few['peak_mib']:.0f} MiB for 1,000 due invoices, {many['peak_mib']:.0f} MiB "
           f"for 50,000 (at most {FLAT_MIB} MiB more) {word(kept)}")  # fmt: skip
     return kept
+
+
+def due_invoices(count: int) -> dict[str, float]:
+    with sandbox(latency=0, pace=None) as url:
+        return child(url, invoices=count, pace=10_000, concurrency=32, dry=True)
 
 
 def cpu() -> bool:
