@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Dialect, Select, Table, Text, bindparam
+from sqlalchemy import BigInteger, Boolean, Dialect, Select, Table, Text, UpdateBase, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
@@ -82,32 +82,41 @@ Row = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
 
 
-class Query:
-    """A SELECT on the fast lane. Its rows have the selected columns as attributes.
+_Statement = Select[Any] | UpdateBase
 
-    Every value of the statement is either written out in it or given to `all` by name.
+
+class Query:
+    """A statement on the fast lane. Its rows have the columns it answers as attributes.
+
+    Every value of the statement is either written out in it or given to `all` by name. One that
+    each engine spells its own way is given as a function of the dialect's name.
     """
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: _Statement | Callable[[str], _Statement]) -> None:
         self._statement = statement
         self._made: dict[str, _Compiled] = {}
 
     async def all(self, tx: Tx, **given: Any) -> list[Any]:
         made = self._made.get(tx.dialect.name)
         if made is None:
-            made = self._made[tx.dialect.name] = _Compiled(self._statement, tx.dialect)
+            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
         found = await _fetched(tx, made.text, made.parameters(given))
         return [made.row(one) for one in found]
+
+    def _compiled(self, dialect: Dialect) -> "_Compiled":
+        given = self._statement
+        statement = given if isinstance(given, Select | UpdateBase) else given(dialect.name)
+        return _Compiled(statement, dialect)
 
 
 class _Compiled:
     """A statement's text for one engine, with what turns values into it and rows out of it."""
 
-    def __init__(self, statement: Select[Any], dialect: Dialect) -> None:
+    def __init__(self, statement: _Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._order = [(name, _bound(compiled, name, dialect)) for name in compiled.positiontup]
-        columns = list(statement.selected_columns)
+        columns: list[Any] = list(statement.exported_columns)
         kinds = (one.type.dialect_impl(dialect) for one in columns)
         self._converts = [kind.result_processor(dialect, None) for kind in kinds]
         self._row: Any = namedtuple("Found", [one.key for one in columns])  # type: ignore[misc]
@@ -148,7 +157,7 @@ class Bulk:
         text, columns = self._of(tx)
         try:
             if tx.dialect.name == "sqlite":
-                _sqlite(tx).executemany(text, [_tuple(row, columns) for row in rows])
+                _ran_for_each(tx, text, [_tuple(row, columns) for row in rows])
             else:
                 await _fetched(tx, text, [_list(rows, *one) for one in columns])
         except Exception as error:
@@ -215,8 +224,8 @@ class BulkInsertOnce(BulkInsert):
             return set()
         text, columns = self._of(tx)
         if tx.dialect.name == "sqlite":
-            execute = _sqlite(tx).execute
-            return {row[self._key] for row in rows if execute(text, _tuple(row, columns)).rowcount}
+            counts = _ran_for_each(tx, text, [_tuple(row, columns) for row in rows])
+            return {row[self._key] for row, count in zip(rows, counts, strict=True) if count}
         found = await _fetched(tx, text, [_list(rows, *one) for one in columns])
         return {key for (key,) in found}
 
@@ -272,6 +281,12 @@ def _driver(tx: Tx) -> Any:
 def _sqlite(tx: Tx) -> sqlite3.Connection:
     driver: sqlite3.Connection = _driver(tx)._conn
     return driver
+
+
+def _ran_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+    """Runs a statement on SQLite once for each row; answers how many rows each run touched."""
+    execute = _sqlite(tx).execute
+    return [execute(text, row).rowcount for row in rows]
 
 
 async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:

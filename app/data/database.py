@@ -160,20 +160,25 @@ def _insert_once(
     returning: tuple[ColumnElement[Any], ...],
 ) -> Any:
     """Built once for each use: building costs more than running it."""
-    made = (sqlite if dialect == "sqlite" else postgresql).insert(table)
-    return made.on_conflict_do_nothing(index_elements=key).returning(*returning)
+    return (
+        insert_of(dialect)(table).on_conflict_do_nothing(index_elements=key).returning(*returning)
+    )
 
 
 async def upsert(
     tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Iterable[ColumnElement[Any]]
 ) -> None:
     """Insert the rows, or overwrite all given columns of those whose key is there."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table)
+    statement = insert_of(tx.dialect.name)(table)
     keys = list(key)
     names = {column.key for column in keys}
     given = {name: statement.excluded[name] for name in rows[0] if name not in names}
     await tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=given), list(rows))
+
+
+def insert_of(dialect: str) -> Callable[[Table], Any]:
+    """An engine's own INSERT: the two spell ON CONFLICT alike, but SQLAlchemy has one of each."""
+    return sqlite.insert if dialect == "sqlite" else postgresql.insert
 
 
 async def insert_many(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import BindParameter, and_, bindparam, literal_column, or_, select, update
 
 from app.data.bulk import Query, any_of
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
-from app.data.database import Record, Tx, insert_once
+from app.data.database import Record, Tx, insert_of
 from app.data.stripe_records import ChargeAttempt
 from app.rules.attempt import UNRESOLVED, AttemptState, Step
 from app.rules.payment import PaymentNews, PaymentState
@@ -95,12 +96,12 @@ async def _follow(tx: Tx, row: Record, news: PaymentNews, now: datetime) -> None
             await end(tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe")
         case _ if row.step == Step.CONFIRMING:
             # Only the intent itself tells which try a failure belongs to: ask it, soon.
-            await _set(tx, row.id, check_at=now)
+            await _changed(tx, row.id, check_at=now)
 
 
 async def adopt(tx: Tx, attempt_id: int, intent_id: str, *, now: datetime) -> None:
     """The intent of a create that got no answer has turned up."""
-    await _set(tx, attempt_id, intent_id=intent_id, step=Step.PREPARED, check_at=now)
+    await _changed(tx, attempt_id, intent_id=intent_id, step=Step.PREPARED, check_at=now)
 
 
 # --- claiming --------------------------------------------------------------------------------
@@ -120,14 +121,20 @@ async def opened(
         "check_at": now + LEASE,
         **values,
     }
-    found = await insert_once(
-        tx,
-        ATTEMPTS,
-        [row],
-        key=[ATTEMPTS.c.invoice_id, ATTEMPTS.c.number],
-        returning=list(ATTEMPTS.c),
-    )
+    found = await _opening(*row).all(tx, **_given(row))
     return found[0] if found else None
+
+
+@cache
+def _opening(*names: str) -> Query:
+    return Query(
+        lambda dialect: (
+            insert_of(dialect)(ATTEMPTS)
+            .values(_to(names))
+            .on_conflict_do_nothing(index_elements=[ATTEMPTS.c.invoice_id, ATTEMPTS.c.number])
+            .returning(*ATTEMPTS.c)
+        )
+    )
 
 
 async def taken_over(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime) -> Record | None:
@@ -149,13 +156,11 @@ async def leased(
     tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **values: Any
 ) -> Record:
     """Change an attempt and renew our lease on it."""
-    found = await tx.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == attempt_id, IS_UNRESOLVED)
-        .values(lease_token=holder.token, lease_until=now + LEASE, check_at=now + LEASE, **values)
-        .returning(*ATTEMPTS.c)
+    until = now + LEASE
+    (row,) = await _changed(
+        tx, attempt_id, lease_token=holder.token, lease_until=until, check_at=until, **values
     )
-    return found.one()
+    return row
 
 
 async def held(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **values: Any) -> Record:
@@ -168,23 +173,33 @@ async def held(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **valu
 
 async def turn_taken(tx: Tx, customer_id: str, holder: Holder, *, now: datetime) -> bool:
     """One mutation at a time per customer: whether the turn is ours until the lease ends."""
-    row = {"customer_id": customer_id, "token": holder.token, "until": now + LEASE}
-    key = [TURNS.c.customer_id]
-    if await insert_once(tx, TURNS, [row], key=key, returning=key):
-        return True
-    found = (await tx.execute(select(TURNS).where(key[0] == customer_id).with_for_update())).one()
-    if found.token != holder.token and found.until > now:
-        return False
-    await tx.execute(update(TURNS).where(key[0] == customer_id).values(row))
-    return True
+    wanted = {"customer_id": customer_id, "token": holder.token, "until": now + LEASE}
+    return bool(await _TAKE_TURN.all(tx, now=now, **_given(wanted)))
+
+
+def _taking_turn(dialect: str) -> Any:
+    wanted = insert_of(dialect)(TURNS).values(_to(["customer_id", "token", "until"]))
+    ours = {"token": wanted.excluded.token, "until": wanted.excluded.until}
+    return wanted.on_conflict_do_update(
+        index_elements=[TURNS.c.customer_id],
+        set_=ours,
+        where=or_(TURNS.c.token == ours["token"], TURNS.c.until <= bindparam("now")),
+    ).returning(TURNS.c.customer_id)
+
+
+_TAKE_TURN = Query(_taking_turn)
 
 
 async def turn_given_back(tx: Tx, customer_id: str, holder: Holder, *, now: datetime) -> None:
-    await tx.execute(
-        update(TURNS)
-        .where(TURNS.c.customer_id == customer_id, TURNS.c.token == holder.token)
-        .values(until=now)
-    )
+    await _GIVE_TURN_BACK.all(tx, b_customer=customer_id, b_token=holder.token, b_now=now)
+
+
+_GIVE_TURN_BACK = Query(
+    update(TURNS)
+    .where(TURNS.c.customer_id == bindparam("b_customer"), TURNS.c.token == bindparam("b_token"))
+    .values(until=bindparam("b_now"))
+    .returning(TURNS.c.customer_id)
+)
 
 
 # --- ending ----------------------------------------------------------------------------------
@@ -200,7 +215,7 @@ async def end(
     charge_id: str | None = None,
 ) -> None:
     """The attempt is over, if it was not already."""
-    await _set(
+    await _changed(
         tx,
         attempt_id,
         state=state,
@@ -223,7 +238,7 @@ async def end_declined(
     next_try_on: date | None,
     charge_id: str | None,
 ) -> None:
-    await _set(
+    await _changed(
         tx,
         attempt_id,
         state=AttemptState.DECLINED,
@@ -242,7 +257,7 @@ async def end_declined(
 
 async def wait_for_debit(tx: Tx, attempt_id: int, *, now: datetime, charge_id: str | None) -> None:
     """A bank debit is under way; Stripe tells how it ends, and is asked now and then."""
-    await _set(
+    await _changed(
         tx,
         attempt_id,
         state=AttemptState.PROCESSING,
@@ -258,7 +273,7 @@ async def leave(tx: Tx, row: Record, *, now: datetime, reason: str, unknown: boo
     """Give the lease back without an end. Unknown is not failed: Stripe is asked again."""
     wait = ASK_AGAIN[min(row.checks, len(ASK_AGAIN) - 1)]
     state = AttemptState.UNKNOWN if unknown else AttemptState.OPEN
-    await _set(
+    await _changed(
         tx,
         row.id,
         state=row.state if row.state == AttemptState.PROCESSING else state,
@@ -281,10 +296,29 @@ async def give_back(tx: Tx, holder: Holder, *, now: datetime) -> int:
     return found.rowcount
 
 
-async def _set(tx: Tx, attempt_id: int, **values: Any) -> None:
-    await tx.execute(
-        update(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id, IS_UNRESOLVED).values(**values)
+async def _changed(tx: Tx, attempt_id: int, **values: Any) -> list[Record]:
+    """Changes an attempt that has not ended, and answers it; no row when it has."""
+    return await _changing(*values).all(tx, b_attempt=attempt_id, **_given(values))
+
+
+@cache
+def _changing(*names: str) -> Query:
+    """A handful of different ones, by the columns they change."""
+    return Query(
+        update(ATTEMPTS)
+        .where(ATTEMPTS.c.id == bindparam("b_attempt"), IS_UNRESOLVED)
+        .values(_to(names))
+        .returning(*ATTEMPTS.c)
     )
+
+
+def _to(names: Iterable[str]) -> dict[str, BindParameter[Any]]:
+    """A column may not be bound under its own name."""
+    return {name: bindparam(f"to_{name}") for name in names}
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"to_{name}": value for name, value in values.items()}
 
 
 # --- asking ----------------------------------------------------------------------------------

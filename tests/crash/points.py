@@ -4,14 +4,14 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Mapping, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.data.bulk import Bulk, BulkInsertOnce
+from app.data import bulk
 from app.data.database import Database, Tx
 
 BEFORE, AFTER = "before", "after"
@@ -38,29 +38,9 @@ class Commits:
 
         @event.listens_for(engine, "before_cursor_execute")
         def written(connection: Any, _: Any, statement: str, values: Any, *__: Any) -> None:
-            found = _WRITTEN.match(statement)
-            if found:
-                connection.info.setdefault("written", []).append((found[1], values))
+            _note(connection, statement, values)
 
-        run = Bulk.run
-
-        async def seen(self: Bulk, tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-            if rows:  # the fast lane, which SQLAlchemy's events do not see
-                connection = tx.sync_connection
-                connection.info.setdefault("written", []).append((self._table.name, rows))
-            await run(self, tx, rows)
-
-        Bulk.run = seen
-        new = BulkInsertOnce.new
-
-        async def seen_once(
-            self: BulkInsertOnce, tx: Tx, rows: Sequence[Mapping[str, Any]]
-        ) -> set[Any]:
-            connection = tx.sync_connection
-            connection.info.setdefault("written", []).append((self._table.name, rows))
-            return await new(self, tx, rows)
-
-        BulkInsertOnce.new = seen_once
+        self._watch_fast_lane()
 
         @event.listens_for(engine, "commit")
         def committing(connection: Any) -> None:
@@ -72,6 +52,20 @@ class Commits:
             self._pass(connection.info.pop("point", None), AFTER)
 
         engine.dialect.do_commit = commit
+
+    def _watch_fast_lane(self) -> None:
+        """SQLAlchemy's events do not see what goes straight to the driver."""
+        fetched, ran_for_each = bulk._fetched, bulk._ran_for_each
+
+        async def seen(tx: Tx, text: str, values: Sequence[Any]) -> Sequence[Any]:
+            _note(tx.sync_connection, text, values)
+            return await fetched(tx, text, values)
+
+        def seen_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+            _note(tx.sync_connection, text, rows)
+            return ran_for_each(tx, text, rows)
+
+        bulk._fetched, bulk._ran_for_each = seen, seen_for_each
 
     def _named(self, written: list[tuple[str, Any]]) -> str | None:
         if not written:
@@ -89,6 +83,12 @@ class Commits:
         self.seen.append(f"{side} {point}")
         if self.die_at and is_point(self.die_at, f"{side} {point}"):
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _note(connection: Any, statement: str, values: Any) -> None:
+    found = _WRITTEN.match(statement)
+    if found:
+        connection.info.setdefault("written", []).append((found[1], values))
 
 
 def is_point(wanted: str, passed: str) -> bool:
