@@ -31,10 +31,12 @@ def binaries() -> Path | None:
 class Postgres:
     """One server on a free loopback port. `kill`, `stop` and `start` as often as a test likes."""
 
-    def __init__(self, bin_folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, bin_folder: Path, options: Sequence[str] = (), folder: Path | None = None
+    ) -> None:
         self._bin = bin_folder
         self._options = [word for option in options for word in ("-c", option)]
-        self._home = Path(tempfile.mkdtemp(prefix="paydue-pg-"))
+        self._home = Path(tempfile.mkdtemp(prefix="paydue-pg-", dir=folder))
         self._data = self._home / "data"
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
@@ -95,11 +97,6 @@ class Postgres:
         return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else list(command)
 
 
-# A killed process loses nothing that it gave to the system; only a power cut would. Tests that make
-# a database each save half their time.
-IN_MEMORY = ("fsync=off", "full_page_writes=off")
-
-
 # Below the ports that systems give to outgoing connections, or one of those takes it meanwhile.
 _PORTS = range(10_000, 30_000)
 
@@ -112,11 +109,25 @@ def free_port() -> int:
             return port
 
 
+# Linux's file system in memory, and how much of it has to be free.
+_MEMORY = Path("/dev/shm")
+_MEMORY_MIN = 2 * 1024**3
+
+
 @contextlib.contextmanager
-def running(*options: str) -> Iterator[Postgres]:
-    folder = binaries()
-    assert folder is not None, "no PostgreSQL binaries on this machine"
-    server = Postgres(folder, options)
+def in_memory() -> Iterator[Postgres]:
+    """One for tests that make a database each and cut no power: the disk is half of their time."""
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free >= _MEMORY_MIN
+    options = ("fsync=off", "full_page_writes=off", "max_wal_size=64MB")
+    with running(*options, folder=_MEMORY if roomy else None) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(*options: str, folder: Path | None = None) -> Iterator[Postgres]:
+    programs = binaries()
+    assert programs is not None, "no PostgreSQL binaries on this machine"
+    server = Postgres(programs, options, folder)
     try:
         server.start()
         yield server

@@ -15,16 +15,17 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import Phase, given, settings, strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, make_url, select
 
 from app.sandbox.server import Sandbox
 from tests.harness import EVENTS, SECRET, Paydue, event, intent, settings_for, signed
 
 PATHS = ("/stripe/webhook", "/api/Notify/Stripe")
 BODY_MAX = 64 * 1024  # small, so that oversized bodies are cheap to send
-# Each example of hypothesis spoils so many requests; together they are ten thousand.
+# Each example of hypothesis spoils so many requests; together they are ten thousand. They are
+# refused before a database is asked, so fewer on PostgreSQL show that its house does so as well.
 REQUESTS = 50
-EXAMPLES = 200
+EXAMPLES = {"sqlite": 200, "postgresql": 40}
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures" / "stripe").glob("*.json"))
 
 
@@ -311,10 +312,14 @@ def house(database_url: str) -> Iterator[House]:
 BODIES = [one.read_bytes() for one in FIXTURES]
 
 
-def test_ten_thousand_spoilt_requests_are_refused_and_leave_nothing(house: House) -> None:
+def test_ten_thousand_spoilt_requests_are_refused_and_leave_nothing(
+    house: House, database_url: str
+) -> None:
+    examples = EXAMPLES[make_url(database_url).get_backend_name()]
+
     # A failure names its request as it stands: finding a smaller one would take minutes.
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         derandomize=True,
         deadline=None,
         database=None,
@@ -341,7 +346,7 @@ def test_ten_thousand_spoilt_requests_are_refused_and_leave_nothing(house: House
 
     refused()
 
-    assert sum(house.statuses.values()) >= EXAMPLES * REQUESTS
+    assert sum(house.statuses.values()) >= examples * REQUESTS
     assert {name for name, _ in house.statuses} == {one.__name__ for one in SPOILS}
     assert house.statuses["oversized", 413] == sum(
         count for (name, _), count in house.statuses.items() if name == "oversized"
