@@ -39,7 +39,7 @@ class SearchIndex:
 
     def holds(self, name: str) -> ColumnElement[bool]:
         """The row's text holds what is given by this name."""
-        wanted = ("pattern", "phrase", "check")
+        wanted = ("pattern", "tail", "phrase", "check")
         return _Holds(self, *(bindparam(f"{name}_{one}") for one in wanted))
 
     def create(self, connection: Connection) -> None:
@@ -87,8 +87,11 @@ def values_for(name: str, said: str) -> dict[str, str]:
     """
     tail = said[-_TAIL:] if said.isascii() else said
     quoted = tail.replace('"', '""')
+    # PostgreSQL makes trigrams of letters and digits only.
+    end = said[-_TAIL:] if said[-_TAIL:].isalnum() else said
     return {
         f"{name}_pattern": pattern(said),
+        f"{name}_tail": pattern(end),
         f"{name}_phrase": f'"{quoted}"',
         f"{name}_check": pattern(said) if said.isascii() else "%",
     }
@@ -119,6 +122,7 @@ class _Holds(ColumnElement[bool]):
     _traverse_internals = [  # noqa: RUF012  as SQLAlchemy reads it
         ("index_name", InternalTraversal.dp_string),
         ("pattern", InternalTraversal.dp_clauseelement),
+        ("tail", InternalTraversal.dp_clauseelement),
         ("phrase", InternalTraversal.dp_clauseelement),
         ("check", InternalTraversal.dp_clauseelement),
     ]
@@ -126,13 +130,18 @@ class _Holds(ColumnElement[bool]):
     def __init__(self, index: SearchIndex, *values: BindParameter[Any]) -> None:
         self.index = index
         self.index_name = index.name
-        self.pattern, self.phrase, self.check = values
+        self.pattern, self.tail, self.phrase, self.check = values
         self.type = Boolean()
 
 
 @compiles(_Holds, "postgresql")
 def _by_pattern(element: _Holds, compiler: Any, **kw: Any) -> str:
-    return f"{element.index.joined} ILIKE {compiler.process(element.pattern, **kw)}"
+    """The end finds the candidates. The whole is no condition for the index: what numbers have in
+    common would be looked up in it, a million rows long."""
+    joined = element.index.joined
+    tail = compiler.process(element.tail, **kw)
+    whole = compiler.process(element.pattern, **kw)
+    return f"({joined} ILIKE {tail} AND ({joined} || '') ILIKE {whole})"
 
 
 @compiles(_Holds, "sqlite")
