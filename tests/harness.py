@@ -5,7 +5,8 @@ import hashlib
 import hmac
 import itertools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,11 +15,13 @@ from typing import Any
 import aiohttp
 import orjson
 from sqlalchemy import insert, select
+from sqlalchemy.event import listen, remove
 
 from app.api.auth import create_access
+from app.data import bulk
 from app.data.clients import Client
 from app.data.columns import table_of
-from app.data.database import Database
+from app.data.database import Database, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
 from app.data.stripe_records import ChargeAttempt, StripeEvent
@@ -240,3 +243,32 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 def today() -> date:
     return datetime.now(UTC).date()
+
+
+@contextmanager
+def watched(database: Database, note: Callable[[str, Any], None]) -> Iterator[None]:
+    """Tells of each statement that is sent meanwhile, by SQLAlchemy or on the fast lane past it."""
+
+    def by_sqlalchemy(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+        note(statement, values)
+
+    fetched, ran_for_each = bulk._fetched, bulk._ran_for_each
+
+    async def fast(tx: Tx, statement: str, values: Sequence[Any]) -> Sequence[Any]:
+        note(statement, tuple(values))
+        return await fetched(tx, statement, values)
+
+    def fast_for_each(tx: Tx, statement: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        note(statement, rows)
+        return ran_for_each(tx, statement, rows)
+
+    engines = {database._reader.sync_engine, database._writer.sync_engine}
+    for engine in engines:
+        listen(engine, "before_cursor_execute", by_sqlalchemy)
+    bulk._fetched, bulk._ran_for_each = fast, fast_for_each
+    try:
+        yield
+    finally:
+        bulk._fetched, bulk._ran_for_each = fetched, ran_for_each
+        for engine in engines:
+            remove(engine, "before_cursor_execute", by_sqlalchemy)

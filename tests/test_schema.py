@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, func, insert, inspect, select, text
+from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from app.data import schema
 from app.data.clients import Client
@@ -23,6 +23,7 @@ from app.data.stripe_records import ChargeAttempt, StripeEvent
 from app.errors import ConfigurationError
 from app.payments import due, lookup, replaying
 from app.payments.status import status
+from tests.harness import watched
 
 pytestmark = pytest.mark.anyio
 
@@ -337,14 +338,12 @@ async def _plans_of(database: Database, work: Awaitable[Any]) -> list[tuple[str,
     """Each SELECT that some work sends, with the engine's plan for it."""
     sent: list[tuple[str, Any]] = []
 
-    def note(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+    def note(statement: str, values: Any) -> None:
         if statement.startswith("SELECT"):
             sent.append((statement, values))
 
-    engine = database._reader.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    await work
-    event.remove(engine, "before_cursor_execute", note)
+    with watched(database, note):
+        await work
     verb = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
     plans = []
     async with database.snapshot() as tx:

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 
 from app.api.codec import Codec, codec_of
 from app.api.query import Query, Statements, asked
 from app.api.walks import walks
+from app.data import bulk
+from app.data.bulk import any_of
 from app.data.database import Record, Tx
 from app.data.resource import Child, Params, Resource, is_set
 from app.errors import NotFound
@@ -32,8 +34,8 @@ class Reading:
         self._codec = codec
         self._statements = Statements(codec)
         table = codec.table
-        self._by_ids = select(*codec.selected).where(
-            table.c.id.in_(bindparam("ids", expanding=True)), *codec.resource.only
+        self._by_ids = bulk.Query(
+            select(*codec.selected).where(any_of(table.c.id, "ids"), *codec.resource.only)
         )
         self._children = {
             name: (child, _children(child)) for name, child in codec.resource.children.items()
@@ -61,7 +63,7 @@ class Reading:
 
     async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
         """Whole records, as a GET of each would show them."""
-        rows = (await tx.execute(self._by_ids, {"ids": sorted(ids)})).all()
+        rows = await self._by_ids.all(tx, ids=sorted(ids))
         wanted = [
             name for name, (one, _) in self._children.items() if one.in_one is None or detailed
         ]
@@ -107,8 +109,8 @@ class Reading:
         if rows and self._codec.resource.attached:
             await self._attach(tx, rows, records)
         for name in wanted:
-            child, statement = self._children[name]
-            await _add_children(tx, name, child, statement, records)
+            child, children = self._children[name]
+            await _add_children(tx, name, child, children, records)
         return records
 
     async def _attach(self, tx: Tx, rows: Sequence[Record], records: Sequence[Shown]) -> None:
@@ -131,22 +133,22 @@ def _asked_for(resource: Resource, records: Iterable[Shown], params: Params) -> 
             record.pop(name, None)
 
 
-def _children(child: Child) -> Any:
+def _children(child: Child) -> bulk.Query:
     codec = codec_of(child.resource)
-    return (
+    return bulk.Query(
         select(*codec.selected, child.parent)
-        .where(child.parent.in_(bindparam("ids", expanding=True)))
+        .where(any_of(codec.table.c[child.parent.key], "ids"))
         .order_by(*child.order)
     )
 
 
 async def _add_children(
-    tx: Tx, name: str, child: Child, statement: Any, records: Sequence[Shown]
+    tx: Tx, name: str, child: Child, children: bulk.Query, records: Sequence[Shown]
 ) -> None:
     of_parent: dict[int, list[Shown]] = {record["id"]: [] for record in records}
     codec = codec_of(child.resource)
     if of_parent:
-        for row in await tx.execute(statement, {"ids": list(of_parent)}):
+        for row in await children.all(tx, ids=list(of_parent)):
             of_parent[row[-1]].append(codec.show(row))
     for record in records:
         record[name] = of_parent[record["id"]]

@@ -82,14 +82,14 @@ Row = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
 
 
-_Statement = Select[Any] | UpdateBase
+_Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
 class Query:
     """A statement on the fast lane. Its rows have the columns it answers as attributes.
 
-    Every value of the statement is either written out in it or given to `all` by name. One that
-    each engine spells its own way is given as a function of the dialect's name.
+    Its values stand in it or are given to `all` by name; many at once with `any_of`, never as
+    IN (...). A statement that each engine spells its own way is a function of the dialect's name.
     """
 
     def __init__(self, statement: _Statement | Callable[[str], _Statement]) -> None:
@@ -115,15 +115,21 @@ class _Compiled:
     def __init__(self, statement: _Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
+        assert "POSTCOMPILE" not in self.text, "many values are any_of(...) here"
         self._order = [(name, _bound(compiled, name, dialect)) for name in compiled.positiontup]
+        binds = compiled.binds.items()
+        self._standing = {name: one for name, one in binds if not one.required}
         columns: list[Any] = list(statement.exported_columns)
         kinds = (one.type.dialect_impl(dialect) for one in columns)
         self._converts = [kind.result_processor(dialect, None) for kind in kinds]
-        self._row: Any = namedtuple("Found", [one.key for one in columns])  # type: ignore[misc]
+        names = [one.key for one in columns]
+        self._row: Any = namedtuple("Found", names, rename=True)  # type: ignore[misc]
 
     def parameters(self, given: Mapping[str, Any]) -> list[Any]:
+        standing = {name: one.effective_value for name, one in self._standing.items()}
+        values = {**standing, **given}
         return [
-            given[name] if convert is None else convert(given[name])
+            values[name] if convert is None else convert(values[name])
             for name, convert in self._order
         ]
 
@@ -291,6 +297,8 @@ def _ran_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[in
 
 async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:
     """The rows of a statement. On SQLite the transaction has the database to itself: no waiting."""
+    if not tx.in_transaction():  # SQLAlchemy begins with the first statement that it sees
+        await tx.begin()
     if tx.dialect.name == "sqlite":
         return _sqlite(tx).execute(text, parameters).fetchall()
     driver = _driver(tx)

@@ -9,10 +9,11 @@ from itertools import chain
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import String, cast, delete, or_, select, update
+from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
 from app.data import batches
 from app.data.batches import Given
+from app.data.bulk import Query, any_of
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
@@ -112,23 +113,31 @@ async def _currencies(tx: Tx, records: Sequence[Given], home: str) -> Currencies
     of_client = await _currency_of_clients(tx, client_ids)
     named = {one for record in records if (one := record.get("currency_code")) is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
-    found = await tx.execute(
-        select(Currency.id, Currency.code).where(
-            or_(Currency.id.in_(wanted), Currency.code == home)
-        )
-    )
+    found = await _CURRENCIES.all(tx, ids=wanted, home=home)
     code_of: dict[int, str] = {row.id: row.code for row in found}
     _assert_known("currency_code", named - code_of.keys())
     return Currencies(code_of, of_client, home)
 
 
+_CURRENCIES = Query(
+    select(Currency.id, Currency.code).where(
+        or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
+    )
+)
+
+
 async def _currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
     if not ids:
         return {}
-    found = await tx.execute(select(Client.id, Client.currency_code).where(Client.id.in_(ids)))
+    found = await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)
     of_client: dict[int, int | None] = {row.id: row.currency_code for row in found}
     _assert_known("client_id", set(ids) - of_client.keys())
     return of_client
+
+
+_CURRENCY_OF_CLIENTS = Query(
+    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids"))
+)
 
 
 def _assert_known(name: str, missing: Collection[int]) -> None:
@@ -214,11 +223,15 @@ async def _number(tx: Tx, new: Iterable[Draft]) -> None:
     """An invoice that came without a number gets its id for one."""
     ids = [one.id for one in new if not one.values["invoicenumber"]]
     if ids:
-        await tx.execute(
-            update(INVOICES)
-            .where(INVOICES.c.id.in_(ids))
-            .values(invoicenumber=cast(INVOICES.c.id, String))
-        )
+        await _NUMBER.all(tx, ids=ids)
+
+
+_NUMBER = Query(
+    update(INVOICES)
+    .where(any_of(INVOICES.c.id, "ids"))
+    .values(invoicenumber=cast(INVOICES.c.id, String))
+    .returning(INVOICES.c.id)
+)
 
 
 def _header_changes(changed: Sequence[Draft], now: datetime) -> dict[int, dict[str, Any]]:

@@ -56,20 +56,14 @@ _LOCK_INVOICES = Query(
 )
 
 
+def _how_many(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
+
+
 async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
     """Work out anew what invoices owe, from all their payments. The caller has locked them."""
     invoices = await locked(tx, invoice_ids)
-    sums = await tx.execute(
-        select(
-            PAYMENTS.c.invoice_id,
-            func.sum(PAYMENTS.c.counted).label("paid"),
-            func.sum(_as_int(PAYMENTS.c.state == PaymentState.PROCESSING)).label("pending"),
-            func.sum(_as_int(_IS_REVERSED)).label("reversed"),
-        )
-        .where(PAYMENTS.c.invoice_id.in_(invoices))
-        .group_by(PAYMENTS.c.invoice_id)
-    )
-    found = {row.invoice_id: row for row in sums}
+    found = {row.invoice_id: row for row in await _SUMS.all(tx, ids=list(invoices))}
     moved = {}
     for invoice_id, invoice in invoices.items():
         row = found.get(invoice_id)
@@ -83,6 +77,16 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
 
 # Payment.is_reversed, in SQL.
 _IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
+_SUMS = Query(
+    select(
+        PAYMENTS.c.invoice_id,
+        func.sum(PAYMENTS.c.counted).label("paid"),
+        _how_many(PAYMENTS.c.state == PaymentState.PROCESSING).label("pending"),
+        _how_many(_IS_REVERSED).label("reversed"),
+    )
+    .where(any_of(PAYMENTS.c.invoice_id, "ids"))
+    .group_by(PAYMENTS.c.invoice_id)
+)
 
 
 @dataclass(slots=True)
@@ -168,7 +172,3 @@ def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
         for name, old, new in before_and_after
         if old != new
     ]
-
-
-def _as_int(condition: Any) -> Any:
-    return case((condition, 1), else_=0)

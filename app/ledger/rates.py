@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.data.batches import Given
+from app.data.bulk import Query, any_of
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.taxes import Tax, TaxRule, TaxRuleCondition
@@ -37,10 +38,17 @@ async def needed(tx: Tx, records: Sequence[Given]) -> Rates:
     wanted.discard(None)
     if not wanted:
         return Rates({}, rules)
-    asked = select(TAXES.c.id, TAXES.c.value).where(TAXES.c.id.in_(wanted)).order_by(TAXES.c.id)
-    # Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
-    found = await tx.execute(asked.with_for_update(read=True, key_share=True))
+    found = await _LOCK_RATES.all(tx, ids=wanted)
     return Rates({row.id: row.value for row in found}, rules)
+
+
+# Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
+_LOCK_RATES = Query(
+    select(TAXES.c.id, TAXES.c.value)
+    .where(any_of(TAXES.c.id, "ids"))
+    .order_by(TAXES.c.id)
+    .with_for_update(read=True, key_share=True)
+)
 
 
 def taxed(record: Given, one: Draft, rates: Rates) -> dict[str, Any]:
@@ -84,12 +92,7 @@ def _facts(line: Given, one: Draft) -> dict[Fact, str]:
 
 
 async def _rules(tx: Tx) -> list[Rule]:
-    found = await tx.execute(
-        select(
-            RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
-            CONDITIONS.c.value_type, CONDITIONS.c.value, CONDITIONS.c.value_lookup,
-        ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id)
-    )  # fmt: skip
+    found = await _RULES.all(tx)
     rules: dict[int, tuple[Any, list[Condition]]] = {}
     for row in found:
         _, conditions = rules.setdefault(row.id, (row, []))
@@ -99,6 +102,14 @@ async def _rules(tx: Tx) -> list[Rule]:
         Rule(row.id, row.sequence, row.taxid, tuple(conditions))
         for row, conditions in rules.values()
     ]
+
+
+_RULES = Query(
+    select(
+        RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
+        CONDITIONS.c.value_type, CONDITIONS.c.value, CONDITIONS.c.value_lookup,
+    ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id)
+)  # fmt: skip
 
 
 def _values(row: Any) -> frozenset[str]:

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from app.api.query import LIST_MAX
 from app.data.database import Database
 from tests.api.client import Api
 from tests.api.conftest import Clock
+from tests.harness import watched
 
 pytestmark = pytest.mark.anyio
 
@@ -19,16 +20,8 @@ pytestmark = pytest.mark.anyio
 def statements(database: Database) -> Iterator[list[str]]:
     """The SELECTs and writes that run meanwhile."""
     seen: list[str] = []
-
-    def noted(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
-
-    engines = {database._reader.sync_engine, database._writer.sync_engine}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", noted)
-    yield seen
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", noted)
+    with watched(database, lambda statement, _: seen.append(statement)):
+        yield seen
     seen[:] = [one for one in seen if not one.startswith(("BEGIN", "SET"))]
 
 
