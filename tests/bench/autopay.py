@@ -52,7 +52,9 @@ def main() -> None:
     options.add_argument("--child", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
-        print(json.dumps(asyncio.run(run(json.loads(given.child)))))
+        asked = json.loads(given.child)
+        part = {"prepared": prepared, "run": run}[asked["part"]]
+        print(json.dumps(asyncio.run(part(asked))))
         return
     parts = {"pace": pace, "memory": memory, "cpu": cpu}
     wanted = [given.part] if given.part else list(parts)
@@ -101,9 +103,11 @@ def word(kept: bool) -> str:
 def child(url: str, **what: object) -> dict[str, float]:
     """One run in a process of its own, so that its memory and CPU are its own."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = json.dumps({"stripe": url, "database": f"sqlite:///{folder}/bench.db", **what})
-        command = [sys.executable, "-m", "tests.bench.autopay", "--child", asked]
-        done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+        asked = {"stripe": url, "database": f"sqlite:///{folder}/bench.db", **what}
+        for part in ("prepared", "run"):
+            command = [sys.executable, "-m", "tests.bench.autopay", "--child",
+                       json.dumps({"part": part, **asked})]  # fmt: skip
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=ROOT)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -120,8 +124,6 @@ async def run(asked: dict) -> dict[str, float]:
     )
     configure(settings)
     database = Database(settings.database_url)
-    await schema.upgrade(database)
-    await prepared(database, asked["stripe"], asked["invoices"])
     times: list[float] = []
     async with Gateway(settings, Pace(database, settings.stripe_pace)) as gateway:
         way = Autopay(database, gateway, settings, await schema.installation(database))
@@ -151,7 +153,8 @@ def steady(times: list[float]) -> float:
     return (len(inside) - 1) / (inside[-1] - inside[0]) if len(inside) > 1 else 0.0
 
 
-async def prepared(database: Database, stripe: str, count: int) -> None:
+async def prepared(asked: dict) -> None:
+    """Clients, their customers at Stripe, and invoices that are due today."""
     clients = [
         {"id": n, "name": f"Client {n}", "stripe_customer_id": f"cus_b{n}",
          "stripe_payment_method_id": f"pm_b{n}"}
@@ -160,17 +163,20 @@ async def prepared(database: Database, stripe: str, count: int) -> None:
     for one in clients:
         body = {"id": one["stripe_customer_id"], "payment_method": one["stripe_payment_method_id"],
                 "behaviour": ["succeed"]}  # fmt: skip
-        posted(f"{stripe}/_sandbox/customers", body)
+        posted(f"{asked['stripe']}/_sandbox/customers", body)
     today = datetime.now(UTC).date()
     rows = [
         {"client_id": n % CUSTOMERS + 1, "invoicenumber": f"B-{n}", "duedate": today,
          "total": Decimal(10), "amountdue": Decimal(10), "take_auto_payment": True}
-        for n in range(count)
+        for n in range(asked["invoices"])
     ]  # fmt: skip
+    database = Database(asked["database"])
+    await schema.upgrade(database)
     async with database.transaction() as tx:
         await tx.execute(insert(table_of(Client)), clients)
-        for start in range(0, count, 5_000):
+        for start in range(0, len(rows), 5_000):
             await tx.execute(insert(table_of(Invoice)), rows[start : start + 5_000])
+    await database.close()
 
 
 @contextlib.contextmanager
