@@ -6,12 +6,14 @@ values: building and fingerprinting one costs more than most lists take in the d
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
 
 from app.api.codec import Codec
+from app.data import bulk
+from app.data.database import Record, Tx
 from app.data.resource import Condition, Params, given, is_set
 from app.data.values import small
 from app.errors import InvalidField
@@ -23,6 +25,7 @@ PAGE_SIZE_MAX = 100
 LIST_MAX = 1000
 # One parameter is one filter; a thousand of them is an attack.
 PARAMETERS_MAX = 200
+Kept = TypeVar("Kept")
 # Combinations of filters and orders in use at once; a client that invents more only loses speed.
 _STATEMENTS_MAX = 256
 
@@ -97,17 +100,25 @@ class Statements:
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._rows: dict[tuple[object, ...], Select[Any]] = {}
+        self._rows: dict[tuple[object, ...], Select[Any] | bulk.Query] = {}
         self._counts: dict[tuple[object, ...], Select[Any]] = {}
 
-    def rows(self, query: Query, after: int | None) -> tuple[Select[Any], Mapping[str, Any]]:
+    async def rows(self, tx: Tx, query: Query, after: int | None) -> Sequence[Record]:
         """The page's rows; those behind an id where the place of the page is known."""
-        shape = (*query.shape, after is None)
+        shape = (*query.shape, after is None, tx.dialect.name)
         statement = self._rows.get(shape)
         if statement is None:
-            statement = _kept(self._rows, shape, self._build(query, after is not None))
+            built = self._build(query, after is not None)
+            is_fast = bulk.is_for_fast_lane(built, tx.dialect)
+            statement = _kept(self._rows, shape, bulk.Query(built) if is_fast else built)
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
-        return statement, {**query.values, "_limit": query.page.size, **place}
+        values = {**query.values, "_limit": query.page.size, **place}
+        found: Sequence[Record]
+        if isinstance(statement, bulk.Query):
+            found = await statement.all(tx, **values)
+        else:
+            found = (await tx.execute(statement, values)).all()
+        return found
 
     def count(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
         shape = query.shape[:1]
@@ -151,10 +162,8 @@ def _hashable(value: Any) -> Hashable:
 
 
 def _kept(
-    statements: dict[tuple[object, ...], Select[Any]],
-    shape: tuple[object, ...],
-    statement: Select[Any],
-) -> Select[Any]:
+    statements: dict[tuple[object, ...], Kept], shape: tuple[object, ...], statement: Kept
+) -> Kept:
     if len(statements) >= _STATEMENTS_MAX:
         statements.clear()
     statements[shape] = statement

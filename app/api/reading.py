@@ -85,7 +85,7 @@ class Reading:
     async def _page(self, tx: Tx, query: Query) -> Sequence[Record]:
         walk = (query.list(self._codec.resource.path), query.page.size)
         after = walks(tx).place(walk, query.page.number) if query.is_walk else None
-        rows: Sequence[Record] = (await tx.execute(*self._statements.rows(query, after))).all()
+        rows = await self._statements.rows(tx, query, after)
         if query.is_walk and rows:
             before = rows[0].id - 1 if after is None else after
             walks(tx).seen(walk, query.page.number, before, rows[-1].id)

@@ -109,13 +109,26 @@ class Query:
         return _Compiled(statement, dialect)
 
 
+def is_for_fast_lane(statement: _Statement, dialect: Dialect) -> bool:
+    """Whether a statement that may read much can be a Query.
+
+    It must have one text for all values. On SQLite a Query runs in the event loop, which is right
+    only for what ends at once.
+    """
+    return dialect.name != "sqlite" and _MANY not in str(statement.compile(dialect=dialect))
+
+
+# What SQLAlchemy leaves in a text until it knows how many values there are.
+_MANY = "POSTCOMPILE"
+
+
 class _Compiled:
     """A statement's text for one engine, with what turns values into it and rows out of it."""
 
     def __init__(self, statement: _Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        assert "POSTCOMPILE" not in self.text, "many values are any_of(...) here"
+        assert _MANY not in self.text, "many values are any_of(...) here"
         self._order = [(name, _bound(compiled, name, dialect)) for name in compiled.positiontup]
         binds = compiled.binds.items()
         self._standing = {name: one for name, one in binds if not one.required}
@@ -296,7 +309,7 @@ def _ran_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[in
 
 
 async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:
-    """The rows of a statement. On SQLite the transaction has the database to itself: no waiting."""
+    """The rows of a statement. SQLite's are read in place: nobody has to be waited for."""
     if not tx.in_transaction():  # SQLAlchemy begins with the first statement that it sees
         await tx.begin()
     if tx.dialect.name == "sqlite":
@@ -307,11 +320,8 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
         raise ConnectionError("the connection to the database is closed")
     if not driver.is_in_transaction():
         await _begun(tx)
-    prepared = _prepared.setdefault(driver, {})
     try:
-        if text not in prepared:
-            prepared[text] = await driver.prepare(text)
-        rows: Sequence[Any] = await prepared[text].fetch(*parameters)
+        rows: Sequence[Any] = await (await _statement(driver, text)).fetch(*parameters)
     except BaseException as error:
         if getattr(error, "sqlstate", None) is None or driver.is_closed():
             # No answer of the server's: SQLAlchemy's pool must not lend this connection again.
@@ -322,6 +332,15 @@ async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any
     return rows
 
 
+async def _statement(driver: Any, text: str) -> Any:
+    prepared = _prepared.setdefault(driver, {})
+    if text not in prepared:
+        if len(prepared) >= PREPARED_MAX:  # lists have as many texts as callers ask for
+            prepared.clear()
+        prepared[text] = await driver.prepare(text)
+    return prepared[text]
+
+
 async def _begun(tx: Tx) -> None:
     """SQLAlchemy sends BEGIN with its first statement; on the fast lane there may be none."""
     connection = tx.sync_connection
@@ -330,5 +349,7 @@ async def _begun(tx: Tx) -> None:
     await adapted._start_transaction()
 
 
+# Statements that one connection keeps; without them only speed is lost.
+PREPARED_MAX = 500
 # What each PostgreSQL connection has prepared; goes with the connection.
 _prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()

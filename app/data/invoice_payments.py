@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, Text, column, select, t
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data import shapes, wider
+from app.data.bulk import Query, any_of
 from app.data.clients import Client
-from app.data.columns import HIDDEN, READ_ONLY, BigId, Id, Json, Ref, Row
+from app.data.columns import HIDDEN, READ_ONLY, BigId, Id, Json, Ref, Row, table_of
 from app.data.database import Tx
 from app.data.resource import ALL_VERBS, Attached, Resource, contains, equals, one_of, searched
 from app.data.stripe_records import StripeEvent
@@ -113,13 +114,17 @@ def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
 
 async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """What Stripe said: the event's raw body, and the object it is about."""
-    found = await tx.execute(
-        select(StripeEvent.event_id, StripeEvent.payload).where(StripeEvent.event_id.in_(ids))
-    )
     return {
         event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
-        for event_id, payload in found
+        for event_id, payload in await _PAYLOADS.all(tx, ids=ids)
     }
+
+
+_PAYLOADS = Query(
+    select(StripeEvent.event_id, StripeEvent.payload).where(
+        any_of(table_of(StripeEvent).c.event_id, "ids")
+    )
+)
 
 
 def _object_of(payload: bytes) -> str:
