@@ -1,10 +1,10 @@
 """The fast lane: statements of one text each, compiled once, given straight to the driver.
 
-On the way of a webhook SQLAlchemy's work per statement costs several times what the database's own
-does: it writes a text for every number of values, names every parameter of every row, and crosses
-into a greenlet each time. Here a statement is written with SQLAlchemy, compiled once per engine,
-and from then on the driver of the open transaction runs it with plain tuples. Outside the few
-statements that every event needs, plain SQLAlchemy is right.
+SQLAlchemy's work per statement costs several times what the database's own does: it writes a text
+for every number of values, names every parameter of every row, and crosses into a greenlet each
+time. Here a statement is written with SQLAlchemy, compiled once per engine, and from then on the
+driver of the open transaction runs it with plain tuples. This is for what every event, charge or
+request needs; elsewhere plain SQLAlchemy is right.
 """
 
 import sqlite3
