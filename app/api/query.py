@@ -25,9 +25,9 @@ PAGE_SIZE_MAX = 100
 LIST_MAX = 1000
 # One parameter is one filter; a thousand of them is an attack.
 PARAMETERS_MAX = 200
-Kept = TypeVar("Kept")
 # Combinations of filters and orders in use at once; a client that invents more only loses speed.
 _STATEMENTS_MAX = 256
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)

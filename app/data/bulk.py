@@ -135,6 +135,8 @@ class _Compiled:
         columns: list[Any] = list(statement.exported_columns)
         kinds = (one.type.dialect_impl(dialect) for one in columns)
         self._converts = [kind.result_processor(dialect, None) for kind in kinds]
+        # The names are the statement's, so no type checker can know them; what Python cannot call
+        # by its name is read by its place.
         names = [one.key for one in columns]
         self._row: Any = namedtuple("Found", names, rename=True)  # type: ignore[misc]
 

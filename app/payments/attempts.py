@@ -358,7 +358,7 @@ _DECLINES = Query(
     select(ATTEMPTS.c.payment_method_id, ATTEMPTS.c.finished_at).where(
         any_of(ATTEMPTS.c.payment_method_id, "methods"),
         ATTEMPTS.c.finished_at > bindparam("since"),
-        ATTEMPTS.c.state == literal_column(f"'{AttemptState.DECLINED}'"),
+        ATTEMPTS.c.state == AttemptState.DECLINED,
     )
 )
 
