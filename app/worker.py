@@ -10,9 +10,10 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import or_, select, update
 
+from app.data.batches import insert_once
 from app.data.columns import table_of
 from app.data.coordination import Job
-from app.data.database import Database, insert_once
+from app.data.database import Database
 from app.errors import Unavailable
 from app.payments import replaying
 from app.payments.autopay import Autopay, Stop

@@ -19,12 +19,13 @@ from sqlalchemy.event import listen, remove
 
 from app.api.auth import create_access
 from app.data import bulk
+from app.data.charge_attempts import ChargeAttempt
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Database, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.data.stripe_events import StripeEvent
 from app.payments import replaying
 from app.payments.autopay import Autopay, Stop
 from app.payments.gateway import Gateway

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from app.data.columns import table_of
 from app.data.coordination import Fact
 from app.data.invoices import InvoiceChange
-from app.data.stripe_records import StripeReversal
+from app.data.stripe_reversals import StripeReversal
 from app.payments import apply, reconcile
 from app.payments.gateway import NoAnswer
 from app.payments.reconcile import Found

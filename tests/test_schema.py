@@ -13,13 +13,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from app.data import schema
+from app.data.charge_attempts import ChargeAttempt
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.coordination import Fact
 from app.data.database import Database, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.data.stripe_events import StripeEvent
 from app.errors import ConfigurationError
 from app.payments import due, lookup, replaying
 from app.payments.status import status

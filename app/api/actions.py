@@ -16,11 +16,11 @@ from app.api.endpoints import caller_of, id_of, wrapped
 from app.api.idempotency import decided
 from app.api.query import parameters
 from app.api.reading import Reading
-from app.data import values, viewers
+from app.data import parsing, viewers
 from app.data.database import Tx
 from app.data.filters import CALLER
-from app.data.invoice_lists import INVOICES
-from app.data.invoices import INVOICE_LINES
+from app.data.invoice_line_resource import INVOICE_LINES
+from app.data.invoice_resource import INVOICES
 from app.data.resource import is_set
 from app.documents import invoice_pdf, papers
 from app.errors import InvalidField, NotFound
@@ -123,7 +123,7 @@ def _ids(given: Any) -> list[int]:
         said = said[0]
     if not 0 < len(said) <= PROCESSED_MAX:
         raise InvalidField("body", f"holds not 1 to {PROCESSED_MAX} ids")
-    found = [values.whole(f"[{place}]", one) for place, one in enumerate(said)]
+    found = [parsing.whole(f"[{place}]", one) for place, one in enumerate(said)]
     if None in found:
         raise InvalidField(f"[{found.index(None)}]", "is no id")
     return found
@@ -170,11 +170,11 @@ def _viewed(given: Any) -> dict[int, str | None]:
     for one in objects:
         if not isinstance(one, dict):
             raise InvalidField("body", "holds something that is no object")
-        invoice_id = values.whole("id", one.get("id"))
+        invoice_id = parsing.whole("id", one.get("id"))
         if invoice_id is None:
             raise InvalidField("id", "is required")
         action = one.get("current_action_type")
-        asked[invoice_id] = values.short("current_action_type", action)
+        asked[invoice_id] = parsing.short("current_action_type", action)
     return asked
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from app.data.values import parsed_number
+from app.data.parsing import parsed_number
 from app.errors import AppError, BodyTooLarge
 
 # An int of more digits fits no column, and long ones take long to read.

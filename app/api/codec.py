@@ -7,8 +7,9 @@ from sqlalchemy import Column, ColumnElement
 
 from app.data.columns import table_of
 from app.data.database import Record
+from app.data.parsing import Reader, nested, reader, whole
 from app.data.resource import Resource
-from app.data.values import Reader, Shower, nested, reader, shower, whole
+from app.data.serializing import Shower, shower
 from app.errors import InvalidField
 
 # HaloPSA's clients send one to a few objects; their importers send hundreds. Each object may

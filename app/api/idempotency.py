@@ -19,8 +19,10 @@ from app.api import body
 from app.api.answers import refusal
 from app.api.auth import Caller, Doors
 from app.data.access import KeptAnswer
+from app.data.batches import insert_once
 from app.data.columns import table_of
-from app.data.database import Database, LostRace, Tx, insert_once, is_worth_retrying
+from app.data.database import Database, Tx
+from app.data.driver_errors import LostRace, is_worth_retrying
 from app.errors import AppError, InvalidField, Unavailable
 
 KEPT: Table = table_of(KeptAnswer)

@@ -7,8 +7,9 @@ from typing import Any
 from app.api.codec import codec_of
 from app.api.operations import Operation, listed, many, one_or_many, the
 from app.data import shapes
-from app.data.invoice_lists import INVOICES, RECURRING_INVOICES
-from app.data.invoices import INVOICE_LINES
+from app.data.invoice_line_resource import INVOICE_LINES
+from app.data.invoice_resource import INVOICES
+from app.data.recurring_invoice_resource import RECURRING_INVOICES
 from app.data.resource import Parameter
 from app.data.shapes import Schema
 

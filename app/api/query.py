@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, fu
 from app.api.codec import Codec
 from app.data import bulk
 from app.data.database import Record, Tx
+from app.data.parsing import small
 from app.data.resource import Condition, Params, given, is_set
-from app.data.values import small
 from app.errors import InvalidField
 
 PAGE_SIZE = 50

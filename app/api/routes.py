@@ -7,15 +7,21 @@ from app.api.documentation import OPENAPI_JSON, PAGE, openapi_json, page, page_f
 from app.api.endpoints import AnyCase, routes
 from app.api.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.api.writers import WRITERS
-from app.data.catalogue import BUDGET_TYPES, CHARGE_RATES, COST_CENTRES
-from app.data.clients import CLIENTS, CURRENCIES, SITES
-from app.data.expenses import EXPENSES
-from app.data.invoice_changes import INVOICE_CHANGES
-from app.data.invoice_lists import INVOICES, RECURRING_INVOICES
-from app.data.invoice_payments import INVOICE_PAYMENTS
-from app.data.invoice_proratas import INVOICE_PRORATAS
-from app.data.lookups import LOOKUPS
-from app.data.taxes import TAX_RULES, TAXES
+from app.data.budget_type_resource import BUDGET_TYPES
+from app.data.charge_rate_resource import CHARGE_RATES
+from app.data.client_resource import CLIENTS
+from app.data.cost_centre_resource import COST_CENTRES
+from app.data.currency_resource import CURRENCIES
+from app.data.expense_resource import EXPENSES
+from app.data.invoice_change_resource import INVOICE_CHANGES
+from app.data.invoice_payment_resource import INVOICE_PAYMENTS
+from app.data.invoice_prorata_resource import INVOICE_PRORATAS
+from app.data.invoice_resource import INVOICES
+from app.data.lookup_resource import LOOKUPS
+from app.data.recurring_invoice_resource import RECURRING_INVOICES
+from app.data.site_resource import SITES
+from app.data.tax_resource import TAXES
+from app.data.tax_rule_resource import TAX_RULES
 from app.ledger import audit, exchange, invoicing, receiving, removal
 
 ROUTES: Sequence[AnyCase] = (

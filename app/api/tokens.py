@@ -10,7 +10,7 @@ from app.api import body
 from app.api.answers import answer
 from app.api.auth import TokenRefused, buy_token
 from app.api.operations import Operation
-from app.data import shapes, values
+from app.data import parsing, shapes
 
 # Five short fields; nobody is known yet, so nobody may send more.
 _FORM_MAX = 16 * 1024
@@ -22,7 +22,7 @@ async def token(request: Request) -> Response:
     form = await _form(request)
     if form.get("grant_type") != "client_credentials":
         raise TokenRefused("unsupported_grant_type", "grant_type must be client_credentials")
-    client_id = values.text("client_id", form.get("client_id")) or ""
+    client_id = parsing.text("client_id", form.get("client_id")) or ""
     secret = form.get("client_secret", "")
     if not (client_id and secret):
         raise TokenRefused("invalid_request", "client_id and client_secret are required")

@@ -6,12 +6,17 @@ In an order in which records refer to earlier ones only.
 from collections.abc import Mapping
 
 from app.api.writing import Writer, dated, writer
-from app.data.catalogue import BUDGET_TYPES, CHARGE_RATES, COST_CENTRES
-from app.data.clients import CLIENTS, CURRENCIES, SITES
-from app.data.expenses import EXPENSES
-from app.data.lookups import LOOKUPS
+from app.data.budget_type_resource import BUDGET_TYPES
+from app.data.charge_rate_resource import CHARGE_RATES
+from app.data.client_resource import CLIENTS
+from app.data.cost_centre_resource import COST_CENTRES
+from app.data.currency_resource import CURRENCIES
+from app.data.expense_resource import EXPENSES
+from app.data.lookup_resource import LOOKUPS
 from app.data.resource import Resource
-from app.data.taxes import TAX_RULES, TAXES
+from app.data.site_resource import SITES
+from app.data.tax_resource import TAXES
+from app.data.tax_rule_resource import TAX_RULES
 from app.ledger import exchange, taxing
 
 WRITERS: Mapping[Resource, Writer] = {

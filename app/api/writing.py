@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from app.data import batches
 from app.data.batches import Given
 from app.data.columns import table_of
-from app.data.database import Record, Tx, is_worth_retrying
+from app.data.database import Record, Tx
+from app.data.driver_errors import is_worth_retrying
 from app.data.resource import Resource
 from app.errors import InvalidField, Refused
 

@@ -10,9 +10,10 @@ from sqlalchemy import select
 from app.api import body
 from app.api.codec import codec_of
 from app.api.writers import WRITERS
-from app.data.clients import CLIENTS, Currency
+from app.data.client_resource import CLIENTS
+from app.data.clients import Currency
 from app.data.database import Database, Tx
-from app.data.invoice_lists import INVOICES
+from app.data.invoice_resource import INVOICES
 from app.errors import InvalidField
 from app.ledger import invoicing
 from app.rules import calendar

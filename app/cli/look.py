@@ -15,7 +15,7 @@ from app.data import schema
 from app.data.columns import table_of
 from app.data.database import Database, Record
 from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
+from app.data.stripe_events import STILL_OPEN, EventState, StripeEvent
 from app.errors import NotFound
 from app.ledger import settlement
 from app.payments import lookup, replaying

@@ -4,10 +4,13 @@ And one row taken away, when nothing hangs on it.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Column, Table, Text, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
 
 from app.data.database import Record, Tx
 from app.errors import InvalidField, NotFound, Refused
@@ -111,3 +114,45 @@ def with_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dic
     """What is kept of HaloPSA's wider schema after a change; null takes a property away."""
     merged = {**(known or {}), **given}
     return {name: value for name, value in merged.items() if value is not None} or None
+
+
+async def insert_once(
+    tx: Tx,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[ColumnElement[Any]],
+    returning: Sequence[ColumnElement[Any]],
+) -> Sequence[Record]:
+    """Insert the rows whose key is not there yet; answer the new ones only."""
+    statement = _insert_once(tx.dialect.name, table, tuple(key), tuple(returning))
+    return (await tx.execute(statement, list(rows))).all()
+
+
+@lru_cache(maxsize=64)
+def _insert_once(
+    dialect: str,
+    table: Table,
+    key: tuple[ColumnElement[Any], ...],
+    returning: tuple[ColumnElement[Any], ...],
+) -> Any:
+    """Built once for each use: building costs more than running it."""
+    return (
+        insert_of(dialect)(table).on_conflict_do_nothing(index_elements=key).returning(*returning)
+    )
+
+
+async def upsert(
+    tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Iterable[ColumnElement[Any]]
+) -> None:
+    """Insert the rows, or overwrite all given columns of those whose key is there."""
+    statement = insert_of(tx.dialect.name)(table)
+    keys = list(key)
+    names = {column.key for column in keys}
+    given = {name: statement.excluded[name] for name in rows[0] if name not in names}
+    await tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=given), list(rows))
+
+
+def insert_of(dialect: str) -> Callable[[Table], Any]:
+    """An engine's own INSERT: the two spell ON CONFLICT alike, but SQLAlchemy has one of each."""
+    return sqlite.insert if dialect == "sqlite" else postgresql.insert

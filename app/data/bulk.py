@@ -21,7 +21,8 @@ from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.data.database import LostRace, Tx, is_duplicate
+from app.data.database import Tx
+from app.data.driver_errors import LostRace, is_duplicate
 
 
 class _Listed(TypeDecorator[Any]):

@@ -1,15 +1,13 @@
 """What invoices are priced and sorted by: charge rates, budget types, cost centres."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, and_, bindparam, func, or_
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data.columns import HIDDEN, Id, Instant, Json, Ref, Row
-from app.data.resource import ALL_VERBS, LIST, READ, Resource, equals, when_set
-from app.data.wider import known
+from app.data.columns import HIDDEN, Id, Json, Ref, Row
 
 
 class CostCentre(Row):
@@ -60,49 +58,3 @@ class ChargeRate(Row):
     use_for_travel: Mapped[bool] = mapped_column(default=True)
     use_for_mileage: Mapped[bool] = mapped_column(default=True)
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
-
-
-COST_CENTRES = Resource(
-    path="CostCentres", table=CostCentre, verbs=ALL_VERBS, wider=known(texts="_warning")
-)
-
-BUDGET_TYPES = Resource(
-    path="BudgetType",
-    table=BudgetType,
-    verbs=ALL_VERBS,
-    filters={"ticket_id": equals(BudgetType.ticket_id)},
-    wider=known(texts="_warning"),
-)
-
-# When a statement runs, not when it was built: it is built once and used again and again.
-_NOW = bindparam("now", callable_=lambda: datetime.now(UTC), type_=Instant())
-_IS_CURRENT = and_(
-    or_(ChargeRate.startdate.is_(None), ChargeRate.startdate <= _NOW),
-    or_(ChargeRate.expirydate.is_(None), ChargeRate.expirydate > _NOW),
-)
-_IS_GLOBAL = and_(ChargeRate.area.is_(None), ChargeRate.contract_id == 0)
-
-CHARGE_RATES = Resource(
-    path="ChargeRate",
-    table=ChargeRate,
-    verbs=(LIST, READ),
-    filters={
-        "chargerate_id": equals(ChargeRate.id),
-        "client_id": equals(ChargeRate.area),
-        "contract_id": equals(ChargeRate.contract_id),
-        "currentonly": when_set(_IS_CURRENT),
-        "globalonly": when_set(_IS_GLOBAL),
-    },
-    derived={
-        "current": _IS_CURRENT,
-        "current_rate": func.coalesce(ChargeRate.rateoverride, ChargeRate.rate),
-    },
-    sentinels={"area": 0},
-    wider=known(
-        flags="override_surcharge surcharge use_budget_rate useagentworkinghours",
-        numbers="round ticket_id travel_surchargeid tree_id",
-        texts="agentslist _warning",
-        others="agents",
-    ),
-    on_request={"agents": "includedetails"},
-)

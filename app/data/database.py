@@ -6,36 +6,23 @@ processes from writing and checkpointing at once, which corrupts a WAL before SQ
 PostgreSQL: a pool; row locks order the writers.
 """
 
-import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, Table, event, insert, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
     DisconnectionError,
-    IntegrityError,
-    ProgrammingError,
-    TimeoutError as PoolTimeout,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.sql.elements import ColumnElement
 
+from app.data.driver_errors import explained, is_worth_retrying
 from app.data.sqlite import connector
-from app.errors import ConfigurationError, DatabaseUnavailable
-
-
-class LostRace(Exception):
-    """Another node did the same first. The transaction is run again and sees what it wrote."""
-
+from app.data.writer_lock import WriterLock
+from app.errors import ConfigurationError
 
 Record = Row[*tuple[Any, ...]]
 """One row of an answer."""
@@ -68,11 +55,6 @@ _PLANS_OF_READERS = {
     "default_transaction_read_only": "on",
     "jit": "off",
 }
-_LOCK_POLL_S = 0.002
-# SQLSTATE classes that blame the statement or its values. All others blame the place.
-_OUR_FAULT = ("22", "23", "42")
-# 23503: a record that was there when we looked is deleted; looking again says which.
-_TRY_AGAIN = frozenset({"40001", "40P01", "23503"})
 
 
 class Database:
@@ -84,11 +66,11 @@ class Database:
         # How many transactions of one process may write at once without waiting for each other.
         self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
         if self.is_sqlite:
-            self._turns: _Turns | None = _Turns(_file(self.url))
+            self._lock: WriterLock | None = WriterLock(_file(self.url), WAIT_S)
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
         else:
-            self._turns = None
+            self._lock = None
             self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _PLANS_OF_WRITERS)
             self._reader = _postgres_engine(
                 self.url, POSTGRES_READERS, _PLANS_OF_READERS, isolation_level="REPEATABLE READ"
@@ -97,7 +79,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
-        async with self._turn(), _explained(), self._writer.begin() as tx:
+        async with self._turn(), explained(), self._writer.begin() as tx:
             yield tx
 
     async def decided(self, work: Callable[[Tx], Awaitable[T]]) -> T:
@@ -114,18 +96,18 @@ class Database:
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
         """Reading only: every statement sees the same moment, so no record is seen by halves."""
-        async with _explained(), self._reader.connect() as tx:
+        async with explained(), self._reader.connect() as tx:
             yield tx
 
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._turns.turn() if self._turns else contextlib.nullcontext()
+        return self._lock.held() if self._lock else contextlib.nullcontext()
 
     async def close(self) -> None:
         await self._reader.dispose()
-        if self._turns:
-            async with self._turns.turn():  # the last connection to close writes a checkpoint
+        if self._lock:
+            async with self._lock.held():  # the last connection to close writes a checkpoint
                 await self._writer.dispose()
-            self._turns.close()
+            self._lock.close()
         else:
             await self._writer.dispose()
 
@@ -137,53 +119,6 @@ async def clock(tx: Tx) -> datetime:
     found = await tx.scalar(text("SELECT clock_timestamp()"))
     assert isinstance(found, datetime)
     return found.astimezone(UTC)
-
-
-async def insert_once(
-    tx: Tx,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    key: Sequence[ColumnElement[Any]],
-    returning: Sequence[ColumnElement[Any]],
-) -> Sequence[Record]:
-    """Insert the rows whose key is not there yet; answer the new ones only."""
-    statement = _insert_once(tx.dialect.name, table, tuple(key), tuple(returning))
-    return (await tx.execute(statement, list(rows))).all()
-
-
-@lru_cache(maxsize=64)
-def _insert_once(
-    dialect: str,
-    table: Table,
-    key: tuple[ColumnElement[Any], ...],
-    returning: tuple[ColumnElement[Any], ...],
-) -> Any:
-    """Built once for each use: building costs more than running it."""
-    return (
-        insert_of(dialect)(table).on_conflict_do_nothing(index_elements=key).returning(*returning)
-    )
-
-
-async def upsert(
-    tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Iterable[ColumnElement[Any]]
-) -> None:
-    """Insert the rows, or overwrite all given columns of those whose key is there."""
-    statement = insert_of(tx.dialect.name)(table)
-    keys = list(key)
-    names = {column.key for column in keys}
-    given = {name: statement.excluded[name] for name in rows[0] if name not in names}
-    await tx.execute(statement.on_conflict_do_update(index_elements=keys, set_=given), list(rows))
-
-
-def insert_of(dialect: str) -> Callable[[Table], Any]:
-    """An engine's own INSERT: the two spell ON CONFLICT alike, but SQLAlchemy has one of each."""
-    return sqlite.insert if dialect == "sqlite" else postgresql.insert
-
-
-async def insert_many(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        await tx.execute(insert(table), list(rows))
 
 
 def normalized(url: str) -> URL:
@@ -202,66 +137,6 @@ def normalized(url: str) -> URL:
             raise ConfigurationError(
                 f"PAYDUE_DATABASE_URL names {backend!r}; sqlite and postgresql are supported"
             )
-
-
-def is_duplicate(error: BaseException) -> bool:
-    """Whether a unique key was there already, as either driver says it."""
-    return (
-        _sqlstate(error) == "23505"
-        or getattr(error, "sqlite_errorname", "") in _SQLITE_DUPLICATE
-        or getattr(getattr(error, "orig", None), "sqlite_errorname", "") in _SQLITE_DUPLICATE
-    )
-
-
-_SQLITE_DUPLICATE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-
-
-def is_worth_retrying(error: BaseException) -> bool:
-    """Whether the transaction lost a race that the database itself broke up."""
-    return isinstance(error, LostRace) or _sqlstate(error) in _TRY_AGAIN
-
-
-@contextlib.asynccontextmanager
-async def _explained() -> AsyncIterator[None]:
-    """Turns a failure of the place into DatabaseUnavailable; our own faults pass as they are."""
-    try:
-        yield
-    except (IntegrityError, DataError, ProgrammingError, *_SQLITE_OURS):
-        raise
-    except (PoolTimeout, TimeoutError, OSError, sqlite3.Error) as error:
-        raise DatabaseUnavailable(_reason(error)) from error
-    except Exception as error:
-        if not _is_of_the_place(error):
-            raise
-        raise DatabaseUnavailable(_reason(getattr(error, "orig", None) or error)) from error
-
-
-_SQLITE_OURS = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.ProgrammingError,
-    sqlite3.InterfaceError,
-)
-
-
-def _is_of_the_place(error: Exception) -> bool:
-    """Whether the database, not our statement, is at fault: wrapped, or as asyncpg says it."""
-    if is_worth_retrying(error) or (_sqlstate(error) or "").startswith(_OUR_FAULT):
-        return False
-    return isinstance(error, DBAPIError) or type(error).__module__.startswith(_DRIVERS)
-
-
-_DRIVERS = ("asyncpg", "sqlalchemy.dialects.postgresql")
-
-
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(getattr(error, "orig", error), "sqlstate", None)
-
-
-def _reason(error: BaseException) -> str:
-    said = str(error).strip() or type(error).__name__
-    said = said.removeprefix("<class 'asyncpg.exceptions.").splitlines()[0]
-    return f"the database cannot be used now: {said}"
 
 
 def _file(url: URL) -> Path:
@@ -327,67 +202,3 @@ def _alive(connection: Any, *_: Any) -> None:
     """A connection that the server has closed meanwhile is not lent; a new one takes its place."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError
-
-
-class _Turns:
-    """One writer at a time: first come, first served inside the process, a lock file between."""
-
-    def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + "-lock")
-        self._file: IO[bytes] | None = None
-        self._inside = asyncio.Lock()
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        async with _soon(self._inside):
-            await self._take()
-            try:
-                yield
-            finally:
-                self._give()
-
-    async def _take(self) -> None:
-        import fcntl
-
-        deadline = asyncio.get_running_loop().time() + WAIT_S
-        while True:
-            try:
-                fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise DatabaseUnavailable("another process keeps the database busy") from None
-                await asyncio.sleep(_LOCK_POLL_S)
-            except OSError as error:
-                raise DatabaseUnavailable(f"{self._path}: {error.strerror}") from error
-            else:
-                return
-
-    def _give(self) -> None:
-        import fcntl
-
-        if self._file:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def _opened(self) -> IO[bytes]:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
-        return self._file
-
-    def close(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
-
-
-@contextlib.asynccontextmanager
-async def _soon(lock: asyncio.Lock) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(WAIT_S):
-            await lock.acquire()
-    except TimeoutError:
-        raise DatabaseUnavailable("too many writers are waiting for the database") from None
-    try:
-        yield
-    finally:
-        lock.release()

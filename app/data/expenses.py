@@ -4,14 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data.clients import Client
 from app.data.columns import HIDDEN, Id, Json, Ref, Row
-from app.data.lookups import Lookup
-from app.data.resource import LIST, SAVE, Resource
-from app.data.wider import known
 
 
 class Expense(Row):
@@ -36,15 +32,3 @@ class Expense(Row):
     reviewed: Mapped[bool] = mapped_column(default=False)
     reviewed_agent_id: Mapped[int | None]
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
-
-
-EXPENSES = Resource(
-    path="Expense",
-    table=Expense,
-    verbs=(LIST, SAVE),
-    derived={
-        "client_name": select(Client.name).where(Client.id == Expense.client_id).scalar_subquery(),
-        "type_name": select(Lookup.name).where(Lookup.id == Expense.lookup_id).scalar_subquery(),
-    },
-    wider=known(flags="can_review", texts="_warning", others="customfields"),
-)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, bindparam
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.data import shapes, values
+from app.data import parsing, shapes
 from app.data.columns import BigId
 from app.data.resource import (
     Attachable,
@@ -34,7 +34,7 @@ def refers(clause: Callable[[ColumnElement[int]], Clause] | Attachable, about: s
     """The id of another record; 0 and -1, HaloPSA's words for none, ask for nothing."""
 
     def condition(name: str, params: Params) -> Condition | None:
-        wanted = values.reference(name, given(params, name))
+        wanted = parsing.reference(name, given(params, name))
         if wanted is None:
             return None
         bound: ColumnElement[int] = bindparam(name, type_=BigId)
@@ -49,7 +49,7 @@ def left_out(clause: Clause, about: str) -> Filter:
     """`false` leaves out what the clause describes; `true` is what happens anyway."""
 
     def condition(name: str, params: Params) -> Condition | None:
-        is_wanted = values.flag(name, given(params, name))
+        is_wanted = parsing.flag(name, given(params, name))
         return Condition(name, lambda: ~clause, {}) if is_wanted is False else None
 
     return Filter(condition, shapes.FLAG, about)
@@ -74,7 +74,7 @@ def on_day(column: Attachable, about: str) -> Filter:
     """Within the day that is given, in UTC as all our dates are."""
 
     def condition(name: str, params: Params) -> Condition | None:
-        day = values.day(name, given(params, name))
+        day = parsing.day(name, given(params, name))
         if day is None:
             return None
         begins = datetime.combine(day, time.min, tzinfo=UTC)
@@ -92,9 +92,9 @@ def of_caller(column: Attachable, clause: Clause, about: str) -> Filter:
     """Only those the clause describes, and whose column names whoever asks."""
 
     def condition(name: str, params: Params) -> Condition | None:
-        if not values.flag(name, given(params, name)):
+        if not parsing.flag(name, given(params, name)):
             return None
-        asks = values.whole(name, given(params, CALLER))
+        asks = parsing.whole(name, given(params, CALLER))
         bound: ColumnElement[int] = bindparam(name, type_=column.type)
         return Condition(name, lambda: and_(clause, column == bound), {name: asks})
 
@@ -144,9 +144,9 @@ def _one(name: str, said: Any, fields: Mapping[str, Any]) -> tuple[str, str]:
     field = str(said.get("filter_name", "")).lower()
     if field not in fields:
         raise InvalidField(f"{name}.filter_name", f"{field[:60]!r} is no text of this record")
-    if values.small(f"{name}.filter_type", said.get("filter_type", CONTAINS)) != CONTAINS:
+    if parsing.small(f"{name}.filter_type", said.get("filter_type", CONTAINS)) != CONTAINS:
         raise InvalidField(f"{name}.filter_type", f"only {CONTAINS} (contains) is known")
-    text = values.short(f"{name}.filter_value", said.get("filter_value"))
+    text = parsing.short(f"{name}.filter_value", said.get("filter_value"))
     if not text:
         raise InvalidField(f"{name}.filter_value", "is empty")
     return field, text

@@ -10,8 +10,8 @@ from app.data.clients import Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoices import Invoice, InvoiceLine, line_of
+from app.data.serializing import number
 from app.data.taxes import Tax
-from app.data.values import number
 from app.rules.breakdown import Part, invoice_totals, line_totals
 from app.rules.tax import tax_id
 

@@ -4,13 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data.clients import Client
 from app.data.columns import HIDDEN, Id, Json, Ref, Row
-from app.data.resource import LIST, Resource
-from app.data.wider import known
 
 
 class InvoiceProRata(Row):
@@ -32,25 +29,3 @@ class InvoiceProRata(Row):
     longdescription: Mapped[str | None]
     prorata_next_invoice: Mapped[bool | None]
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
-
-
-INVOICE_PRORATAS = Resource(
-    path="InvoiceDetailProRata",
-    table=InvoiceProRata,
-    verbs=(LIST,),
-    derived={
-        "client_name": select(Client.name)
-        .where(Client.id == InvoiceProRata.client_id)
-        .scalar_subquery()
-    },
-    wider=known(
-        flags="""
-            dont_auto_calculate include_in_roi inv_manual_pr_immediately isfuturepr isinvoiced
-            istempprorata
-        """,
-        numbers="""
-            change_id client_to_invoice_id device_id invoiceheaderid quantity_id user_id
-        """,
-        texts="_warning",
-    ),
-)

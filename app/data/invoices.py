@@ -7,11 +7,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.data import shapes, values, wider
 from app.data.columns import HIDDEN, READ_ONLY, Id, Json, Ref, Row
-from app.data.database import Record
-from app.data.resource import Resource
-from app.errors import InvalidField
+from app.data.search import SearchIndex
 from app.rules.invoice import Line
 
 
@@ -180,13 +177,6 @@ class InvoiceChange(Row):
     )
 
 
-def _percent(name: str, value: Any) -> Decimal | None:
-    found = values.exact(name, value)
-    if found is not None and not 0 <= found <= 100:
-        raise InvalidField(name, f"{found} is not a percentage from 0 to 100")
-    return found
-
-
 def line_of(row: Any) -> Line:
     """The line as the rules see it."""
     return Line(
@@ -198,45 +188,15 @@ def line_of(row: Any) -> Line:
     )
 
 
-def _amounts(row: Record) -> dict[str, Any]:
-    """HaloPSA's words: `total_price` is net, `net_total` is gross."""
-    line = line_of(row)
-    net, tax = values.number(line.net), values.number(line.tax)
-    return {
-        "net_amount": net,
-        "total_price": net,
-        "tax_amount": tax,
-        "total_tax": tax,
-        "net_total": values.number(line.net + line.tax),
-    }
-
-
-INVOICE_LINES = Resource(
-    path="InvoiceDetail",
-    table=InvoiceLine,
-    computed=_amounts,
-    further={
-        **dict.fromkeys(
-            """
-            net_amount total_price tax_amount total_tax net_total total_costprice total_discount
-            total_net_total conversion_rate_internal unit_price_converted unitprice_converted
-            cost_converted net_amount_converted tax_converted total_tax_converted
-            total_price_converted total_cost_converted discount_converted total_discount_converted
-            """.split(),
-            shapes.NUMBER,
-        ),
-        "line_totals": {"type": "object"},
-    },
-    readers={"discount_perc": _percent, "tax_rate": _percent},
-    instructions={
-        "ihid": values.whole,
-        "last_change_seq": values.small,
-        "ignore_change_seq": values.flag,
-    },
-    wider=wider.INVOICE_LINE,
-    # In lists; a single invoice shows all of its lines.
-    on_request={"linked_item": "include_linked_item_details"},
+# The texts by which people look for an invoice.
+SEARCHED_TEXTS = (
+    Invoice.invoicenumber,
+    Invoice.thirdpartyinvoicenumber,
+    Invoice.reference,
+    Invoice.order_number,
+    Invoice.cust_order_number,
 )
+INVOICE_SEARCH = SearchIndex("invoice", [column.key for column in SEARCHED_TEXTS])
 
 # Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for
 # the partial index ix_invoice_autopay_due is chosen only for a literal; and it is the index's

@@ -7,7 +7,6 @@ List 17 names the charge types of ChargeRate, list 35 the types of Expense.
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.data.columns import Id, Row
-from app.data.resource import LIST, Resource, equals
 
 
 class Lookup(Row):
@@ -29,8 +28,3 @@ def seeds() -> list[dict[str, object]]:
     return [
         {"lookupid": number, "name": name} for number, names in _SEEDS.items() for name in names
     ]
-
-
-LOOKUPS = Resource(
-    path="lookup", table=Lookup, verbs=(LIST,), filters={"lookupid": equals(Lookup.lookupid)}
-)

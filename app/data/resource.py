@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Date, bindparam, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.data import shapes, values
+from app.data import parsing, serializing, shapes
 from app.data.columns import Row
 from app.data.database import Record, Tx
 from app.data.search import TRIGRAM, pattern, values_for
@@ -95,8 +95,8 @@ class Resource:
     # For OpenAPI: what `computed` and `attached` bring, and instructions of more than one value.
     further: Mapping[str, Schema] = field(default_factory=dict)
     # Columns that are read or shown otherwise than their type says.
-    readers: Mapping[str, values.Reader] = field(default_factory=dict)
-    showers: Mapping[str, values.Shower] = field(default_factory=dict)
+    readers: Mapping[str, parsing.Reader] = field(default_factory=dict)
+    showers: Mapping[str, serializing.Shower] = field(default_factory=dict)
     # What a single record shows where it has nothing.
     sentinels: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, Child] = field(default_factory=dict)
@@ -108,10 +108,10 @@ class Resource:
     brings: Mapping[str, Schema] = field(default_factory=dict)  # its names, for OpenAPI
     # Further input: lists of another resource's records, and instructions to the writer.
     nested: Mapping[str, "Resource"] = field(default_factory=dict)
-    instructions: Mapping[str, values.Reader] = field(default_factory=dict)
+    instructions: Mapping[str, parsing.Reader] = field(default_factory=dict)
     # Names of HaloPSA's wider schema that are kept and given back; where nobody published the
     # schema, every name is.
-    wider: Mapping[str, values.Reader] = field(default_factory=dict)
+    wider: Mapping[str, parsing.Reader] = field(default_factory=dict)
     keeps_all: bool = False
     # Fields that a GET shows only when the parameter named here is set.
     on_request: Mapping[str, str] = field(default_factory=dict)
@@ -127,7 +127,7 @@ def given(params: Params, name: str) -> str | None:
 
 
 def is_set(params: Params, name: str) -> bool:
-    return bool(values.flag(name, given(params, name)))
+    return bool(parsing.flag(name, given(params, name)))
 
 
 def equals(column: Attachable, about: str = "") -> Filter:
@@ -222,8 +222,8 @@ def _datesearch(columns: Mapping[str, Attachable]) -> Mapping[str, Parameter]:
 
 def _bound(column: Attachable, name: str, said: str, is_start: bool) -> date | datetime | None:
     if isinstance(column.type, Date):
-        return values.day(name, said)
-    found = values.instant(name, said)
+        return parsing.day(name, said)
+    found = parsing.instant(name, said)
     if found is None or is_start or len(said.strip()) > len("2026-01-31"):
         return found
     return datetime.combine(found.date(), time.max, UTC)
@@ -239,14 +239,14 @@ def searched(
         said = given(params, name)
         if said is None:
             return None
-        values.short(name, said)
+        parsing.short(name, said)
         if by_index and len(said) >= TRIGRAM:
             indexed = by_index
             return Condition(f"{name} indexed", lambda: indexed(name), values_for(name, said))
         bound: ColumnElement[str] = bindparam(name)
         return Condition(name, lambda: or_(*search(bound)), {name: pattern(said)})
 
-    schema = shapes.of_reader(values.short)
+    schema = shapes.of_reader(parsing.short)
     return Filter(condition, schema, "Only those that hold this text, in any case of letters.")
 
 
@@ -255,8 +255,8 @@ def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
     return clause
 
 
-def _reader(column: Attachable) -> values.Reader:
-    return values.reader(column.property.columns[0])
+def _reader(column: Attachable) -> parsing.Reader:
+    return parsing.reader(column.property.columns[0])
 
 
 def _shape(column: Attachable) -> Schema:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, text
 from app.data import (  # noqa: F401  every table is known to the metadata once imported
     access,
     catalogue,
+    charge_attempts,
     clients,
     coordination,
     expenses,
@@ -19,7 +20,8 @@ from app.data import (  # noqa: F401  every table is known to the metadata once 
     invoice_proratas,
     invoices,
     lookups,
-    stripe_records,
+    stripe_events,
+    stripe_reversals,
     taxes,
     viewers,
 )

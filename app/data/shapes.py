@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
 from sqlalchemy.types import TypeEngine
 
-from app.data import values
+from app.data import parsing
 from app.data.columns import Exact, Instant, Json
 
 Schema = Mapping[str, Any]
@@ -27,25 +27,25 @@ TEXT: Schema = {"type": "string"}
 MOMENT: Schema = {"type": "string", "format": "date-time-local"}
 ANYTHING: Schema = {}
 
-_OF_READERS: Mapping[values.Reader, Schema] = {
-    values.flag: FLAG,
-    values.small: SMALL,
-    values.whole: WHOLE,
-    values.reference: WHOLE,
-    values.exact: NUMBER,
-    values.plain_number: NUMBER,
-    values.instant: MOMENT,
-    values.day: MOMENT,
-    values.plain_moment: MOMENT,
-    values.text: TEXT,
-    values.short: {**TEXT, "maxLength": values.INDEXED_TEXT_MAX},
-    values.nested: ANYTHING,
+_OF_READERS: Mapping[parsing.Reader, Schema] = {
+    parsing.flag: FLAG,
+    parsing.small: SMALL,
+    parsing.whole: WHOLE,
+    parsing.reference: WHOLE,
+    parsing.exact: NUMBER,
+    parsing.plain_number: NUMBER,
+    parsing.instant: MOMENT,
+    parsing.day: MOMENT,
+    parsing.plain_moment: MOMENT,
+    parsing.text: TEXT,
+    parsing.short: {**TEXT, "maxLength": parsing.INDEXED_TEXT_MAX},
+    parsing.nested: ANYTHING,
 }
 
 
 def of_column(column: Column[Any]) -> Schema:
     """What a column takes and shows. A resource may read it more strictly, but as the same type."""
-    return of_reader(values.reader(column))
+    return of_reader(parsing.reader(column))
 
 
 def of_type(kind: TypeEngine[Any]) -> Schema:
@@ -67,7 +67,7 @@ def of_type(kind: TypeEngine[Any]) -> Schema:
             return TEXT
 
 
-def of_reader(read: values.Reader) -> Schema:
+def of_reader(read: parsing.Reader) -> Schema:
     """What a reader accepts. One of a module's own counts as text, unless it says `schema`."""
     known: Schema = getattr(read, "schema", TEXT)
     return _OF_READERS.get(read, known)

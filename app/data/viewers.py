@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.data.batches import upsert
 from app.data.columns import Ref, Row, table_of
-from app.data.database import Record, Tx, upsert
+from app.data.database import Record, Tx
 
 
 class InvoiceViewer(Row):

@@ -6,19 +6,19 @@ out on purpose: columns of ours, what we work out ourselves, and properties that
 
 from collections.abc import Mapping
 
-from app.data import values
-from app.data.values import Reader
+from app.data import parsing
+from app.data.parsing import Reader
 
 
 def known(
     *, flags: str = "", numbers: str = "", texts: str = "", dates: str = "", others: str = ""
 ) -> Mapping[str, Reader]:
     kinds = (
-        (flags, values.flag),
-        (numbers, values.plain_number),
-        (texts, values.text),
-        (dates, values.plain_moment),
-        (others, values.nested),
+        (flags, parsing.flag),
+        (numbers, parsing.plain_number),
+        (texts, parsing.text),
+        (dates, parsing.plain_moment),
+        (others, parsing.nested),
     )
     return {name: read for names, read in kinds for name in names.split()}
 

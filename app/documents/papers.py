@@ -8,10 +8,10 @@ from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoices import Invoice, InvoiceLine, line_of
-from app.data.values import plain
 from app.documents.invoice_pdf import Document
 from app.errors import NotFound
 from app.rules.invoice import Kind
+from app.rules.notation import plain
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)

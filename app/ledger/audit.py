@@ -14,8 +14,8 @@ from app.data.bulk import BulkInsert
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoices import Invoice, InvoiceChange
-from app.data.values import moment, plain
 from app.errors import InvalidField, Refused
+from app.rules.notation import moment, plain
 
 CHANGES = table_of(InvoiceChange)
 INVOICES = table_of(Invoice)

@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from app.data import batches
 from app.data.batches import Given
 from app.data.clients import Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
-from app.data.values import moment, number
 from app.errors import Refused
+from app.rules.notation import moment, plain
 
 
 def with_history(
@@ -42,6 +44,6 @@ def _dated(row: Record | None, record: Given, now: datetime) -> dict[str, Any]:
         "id": len(history) + 1,
         "cid": row.id,
         "enddate": moment(now),
-        "rate": number(row.conversion_rate),
+        "rate": orjson.Fragment(plain(row.conversion_rate)),
     }
     return {**record, "last_updated": now, "history": [*history, closed]}

@@ -14,13 +14,12 @@ from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 from app.data import batches
 from app.data.batches import Given
 from app.data.bulk import Query, any_of
+from app.data.charge_attempts import ChargeAttempt
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import RecurringNumber
-from app.data.stripe_records import ChargeAttempt
-from app.data.values import plain
 from app.errors import Changed, InvalidField, NotFound, Refused
 from app.ledger import audit, owing, prorating, rates, settlement
 from app.ledger.drafting import (
@@ -36,6 +35,7 @@ from app.ledger.drafting import (
 from app.ledger.standing import standings
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import why_not_edit
+from app.rules.notation import plain
 
 NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)

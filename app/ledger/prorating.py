@@ -10,17 +10,18 @@ from typing import Any
 
 from sqlalchemy import delete
 
-from app.data import batches, values
+from app.data import batches, parsing
 from app.data.columns import table_of
 from app.data.database import Tx
-from app.data.invoice_proratas import INVOICE_PRORATAS, InvoiceProRata
+from app.data.invoice_prorata_resource import INVOICE_PRORATAS
+from app.data.invoice_proratas import InvoiceProRata
 from app.errors import InvalidField
 
 PRORATAS = table_of(InvoiceProRata)
 
 _OURS = frozenset({"id", "invoicedetailid", "invoice_id", "recurring_invoice_id", "client_id"})
 _READERS = {
-    **{one.name: values.reader(one) for one in PRORATAS.c if one.name not in {*_OURS, "extra"}},
+    **{one.name: parsing.reader(one) for one in PRORATAS.c if one.name not in {*_OURS, "extra"}},
     **INVOICE_PRORATAS.wider,
 }
 

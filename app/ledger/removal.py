@@ -6,14 +6,15 @@ from sqlalchemy import delete, select, update
 
 from app.data import batches
 from app.data.columns import table_of
-from app.data.database import LostRace, Record, Tx
+from app.data.database import Record, Tx
+from app.data.driver_errors import LostRace
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice, InvoiceLine
-from app.data.values import plain
 from app.errors import NotFound, Refused
 from app.ledger import audit, owing
 from app.ledger.standing import standings
 from app.rules.invoice import Standing, why_not_delete, why_not_void
+from app.rules.notation import plain
 from app.rules.payment import PaymentState, why_not_delete as why_not_delete_payment
 
 INVOICES = table_of(Invoice)

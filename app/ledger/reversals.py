@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, select, update
 
+from app.data.batches import insert_once
 from app.data.bulk import Query, any_of
 from app.data.columns import table_of
-from app.data.database import LostRace, Tx, insert_once
-from app.data.stripe_records import StripeReversal
+from app.data.database import Tx
+from app.data.driver_errors import LostRace
+from app.data.stripe_reversals import StripeReversal
 from app.rules.payment import (
     PaymentNews,
     Reversal,

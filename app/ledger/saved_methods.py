@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Tx
-from app.data.stripe_records import StripeEvent
+from app.data.stripe_events import StripeEvent
 
 CLIENTS = table_of(Client)
 EVENTS = table_of(StripeEvent)

@@ -16,12 +16,13 @@ from sqlalchemy import insert, select, update
 from app.data.bulk import BulkInsert, BulkUpdate, Query, any_of
 from app.data.clients import Client
 from app.data.columns import table_of
-from app.data.database import LostRace, Record, Tx
+from app.data.database import Record, Tx
+from app.data.driver_errors import LostRace
 from app.data.invoice_payments import InvoicePayment
-from app.data.values import plain
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger import audit, owing, reversals
 from app.rules import money
+from app.rules.notation import plain
 from app.rules.payment import (
     FINAL,
     FOR_NONE,

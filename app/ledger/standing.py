@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Select, func, or_, select
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import ChargeAttempt
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import Standing
 

@@ -13,11 +13,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, and_, bindparam, literal_column, or_, select, update
 
+from app.data.batches import insert_of
 from app.data.bulk import Query, any_of
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
-from app.data.database import Record, Tx, insert_of
-from app.data.stripe_records import ChargeAttempt
+from app.data.database import Record, Tx
 from app.rules.attempt import UNRESOLVED, AttemptState, Step
 from app.rules.payment import PaymentNews, PaymentState
 from app.rules.retry import Decline

@@ -18,12 +18,12 @@ from sqlalchemy import (
 )
 
 from app.data.bulk import Query, any_of
+from app.data.charge_attempts import ChargeAttempt
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import SOMETHING_LEFT, Invoice
-from app.data.stripe_records import ChargeAttempt
 from app.errors import AmountNotAllowed
 from app.payments import attempts
 from app.rules import calendar, money, retry

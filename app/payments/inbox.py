@@ -20,7 +20,7 @@ from sqlalchemy import bindparam, update
 from app.data.bulk import BulkInsertOnce
 from app.data.columns import table_of
 from app.data.database import Database, Tx
-from app.data.stripe_records import EventState, StripeEvent
+from app.data.stripe_events import EventState, StripeEvent
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import saved_methods, settlement
 from app.ledger.saved_methods import MethodNews

@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.clients import Client
 from app.data.columns import table_of
 from app.data.database import Record, Tx
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import ChargeAttempt, StripeEvent, StripeReversal
+from app.data.stripe_events import StripeEvent
+from app.data.stripe_reversals import StripeReversal
 from app.rules import money
 from app.rules.payment import PaymentStatus
 

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from sqlalchemy import select, update
 
+from app.data.batches import insert_once
 from app.data.columns import table_of
 from app.data.coordination import Pace as PaceRow
-from app.data.database import Database, Tx, clock, insert_once
+from app.data.database import Database, Tx, clock
 
 PACE = table_of(PaceRow)
 

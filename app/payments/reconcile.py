@@ -14,11 +14,13 @@ import orjson
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
+from app.data.batches import upsert
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.coordination import Fact
-from app.data.database import Database, Tx, upsert
+from app.data.database import Database, Tx
 from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_records import ChargeAttempt, StripeEvent
+from app.data.stripe_events import StripeEvent
 from app.ledger import settlement
 from app.payments import apply, attempts, inbox
 from app.payments.autopay import Stop

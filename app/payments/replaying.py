@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from app.data.columns import table_of
 from app.data.database import Database, Record, Tx
-from app.data.stripe_records import STILL_OPEN, EventState, StripeEvent
+from app.data.stripe_events import STILL_OPEN, EventState, StripeEvent
 from app.errors import Unavailable
 from app.payments import apply
 from app.payments.inbox import BATCH_MAX, RETRY_AFTER, applied, understood

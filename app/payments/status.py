@@ -5,10 +5,11 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.database import Tx
 from app.data.invoices import SOMETHING_LEFT, Invoice
-from app.data.stripe_records import STILL_OPEN, ChargeAttempt, EventState, StripeEvent
+from app.data.stripe_events import STILL_OPEN, EventState, StripeEvent
 from app.payments.attempts import IS_UNRESOLVED
 from app.rules import calendar
 from app.rules.attempt import AttemptState

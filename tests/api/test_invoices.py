@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.invoices import InvoiceChange
-from app.data.stripe_records import ChargeAttempt
 from tests.api.client import Api
 from tests.api.conftest import NOW, Clock
 

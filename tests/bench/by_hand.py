@@ -24,8 +24,8 @@ from app.data import invoice_details
 from app.data.clients import Client, Currency
 from app.data.columns import table_of
 from app.data.database import normalized
-from app.data.invoice_lists import INVOICES as DECLARED
 from app.data.invoice_payments import InvoicePayment
+from app.data.invoice_resource import INVOICES as DECLARED
 from app.data.invoices import Invoice, InvoiceChange, InvoiceLine
 
 URL = normalized(os.environ["PAYDUE_DATABASE_URL"])

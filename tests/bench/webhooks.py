@@ -33,7 +33,7 @@ from app.data.columns import table_of
 from app.data.database import Database
 from app.data.invoice_payments import InvoicePayment
 from app.data.invoices import Invoice
-from app.data.stripe_records import StripeEvent
+from app.data.stripe_events import StripeEvent
 from tests import postgres
 from tests.bench import load
 

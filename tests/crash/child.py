@@ -12,10 +12,10 @@ import aiohttp
 import orjson
 from sqlalchemy import update
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.coordination import CustomerTurn
 from app.data.database import Database
-from app.data.stripe_records import ChargeAttempt
 from app.main import create_app
 from app.payments import replaying, webhook
 from app.payments.autopay import Autopay, Stop

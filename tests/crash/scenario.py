@@ -114,7 +114,8 @@ async def pay_by_hand(database: Database) -> None:
 
 async def books(database: Database) -> dict[str, Any]:
     """What the database says about money now."""
-    from app.data.stripe_records import ChargeAttempt, StripeEvent
+    from app.data.charge_attempts import ChargeAttempt
+    from app.data.stripe_events import StripeEvent
 
     attempts, events = table_of(ChargeAttempt), table_of(StripeEvent)
     async with database.snapshot() as tx:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.data.stripe_records import EventState
+from app.data.stripe_events import EventState
 from app.payments.apply import HANDLERS
 from app.rules import money
 from app.rules.attempt import UNRESOLVED

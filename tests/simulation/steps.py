@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from app.data.charge_attempts import ChargeAttempt
 from app.data.columns import table_of
 from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_records import ChargeAttempt
 from app.errors import Refused
 from app.ledger import invoicing, settlement
 from app.payments import inbox, replaying

@@ -21,7 +21,7 @@ from app.data.columns import table_of
 from app.data.coordination import Fact
 from app.data.database import Database, Tx
 from app.data.invoices import Invoice
-from app.data.stripe_records import EventState, StripeEvent
+from app.data.stripe_events import EventState, StripeEvent
 from app.ledger import invoicing
 from app.payments import webhook
 from app.payments.autopay import Autopay, Stop

@@ -1,4 +1,4 @@
-"""Values from outside and to it: what JSON or a parameter says, and what a column holds.
+"""Parsers: what JSON or a parameter says, as a column's value.
 
 A reader takes the name the caller used, and what he gave; it answers the column's value, None for
 "nothing", or raises InvalidField with that name. Numbers never pass through binary fractions.
@@ -12,13 +12,12 @@ from typing import Any
 
 import orjson
 from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
-from sqlalchemy.types import TypeEngine
 
 from app.data.columns import DECIMALS, Exact, Instant, Json
 from app.errors import InvalidField
+from app.rules.notation import moment
 
 Reader = Callable[[str, Any], Any]
-Shower = Callable[[Any], Any]
 
 # What HaloPSA and .NET write for "no date"; clients post whole records back.
 NO_DATES = frozenset({date(1899, 12, 30), date(1, 1, 1)})
@@ -56,45 +55,6 @@ def reader(column: Column[Any]) -> Reader:
             return nested
         case _:
             return short if _is_indexed(column) else text
-
-
-def shower(kind: TypeEngine[Any]) -> Shower | None:
-    """What turns a column's value into JSON's; None when it is the same."""
-    match kind:
-        case Exact():
-            return number
-        case Instant():
-            return moment
-        case Date():
-            return midnight
-        case _:
-            return None
-
-
-# --- to JSON ---------------------------------------------------------------------------------
-
-
-def number(value: Decimal) -> int | orjson.Fragment:
-    """A JSON number with exactly these digits."""
-    return orjson.Fragment(plain(value)) if value else 0
-
-
-def plain(value: Decimal) -> str:
-    """The digits, without an exponent and without zeros that say nothing."""
-    shown = f"{value:f}"
-    return shown.rstrip("0").rstrip(".") if "." in shown else shown
-
-
-def moment(value: datetime) -> str:
-    """UTC without a zone, as HaloPSA writes it; a fraction only when there is one."""
-    return value.isoformat().removesuffix("+00:00")
-
-
-def midnight(value: date) -> str:
-    return f"{value}T00:00:00"
-
-
-# --- from outside ----------------------------------------------------------------------------
 
 
 def flag(name: str, value: Any) -> bool | None:

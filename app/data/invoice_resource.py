@@ -1,7 +1,6 @@
 """Invoices and their templates as the API offers them: what is asked for, what is shown."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -17,12 +16,14 @@ from sqlalchemy import (
     union,
 )
 
-from app.data import filters, invoice_details, shapes, values, wider
+from app.data import filters, invoice_details, parsing, serializing, shapes, wider
 from app.data.clients import CLIENT_SEARCH, Client, Currency, Site
 from app.data.columns import table_of
 from app.data.database import Record, Tx
-from app.data.invoice_payments import INVOICE_PAYMENTS, InvoicePayment
-from app.data.invoices import INVOICE_LINES, SOMETHING_LEFT, Invoice, InvoiceLine
+from app.data.invoice_line_resource import INVOICE_LINES
+from app.data.invoice_payment_resource import INVOICE_PAYMENTS
+from app.data.invoice_payments import InvoicePayment
+from app.data.invoices import INVOICE_SEARCH, SEARCHED_TEXTS, SOMETHING_LEFT, Invoice, InvoiceLine
 from app.data.kept import KeptText
 from app.data.resource import (
     ALL_VERBS,
@@ -37,27 +38,16 @@ from app.data.resource import (
     until,
     when_set,
 )
-from app.data.search import SearchIndex
 from app.rules.invoice import Approval, Kind
 
 _CLIENT_NAME = select(Client.name).where(Client.id == Invoice.client_id).scalar_subquery()
 _SITE_NAME = select(Site.name).where(Site.id == Invoice.sitenumber).scalar_subquery()
 _SYMBOL = select(Currency.symbol).where(Currency.id == Invoice.currency_code).scalar_subquery()
-_SEARCHED = (
-    Invoice.invoicenumber,
-    Invoice.thirdpartyinvoicenumber,
-    Invoice.reference,
-    Invoice.order_number,
-    Invoice.cust_order_number,
-)
-
-
-INVOICE_SEARCH = SearchIndex("invoice", [column.key for column in _SEARCHED])
 
 
 def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
     named = select(Client.id).where(contains(Client.name, said))
-    return [*(contains(column, said) for column in _SEARCHED), Invoice.client_id.in_(named)]
+    return [*(contains(column, said) for column in SEARCHED_TEXTS), Invoice.client_id.in_(named)]
 
 
 def _search_by_index(name: str) -> ColumnElement[bool]:
@@ -130,7 +120,7 @@ _TEXTS: Mapping[str, ColumnElement[Any]] = {
     **{
         name: KeptText(table_of(Invoice).c.extra, name)
         for name, read in wider.INVOICE.items()
-        if read is values.text
+        if read is parsing.text
     },
     **{
         column.name: column
@@ -158,8 +148,8 @@ def _credit(row: Record) -> dict[str, Any]:
         return {}
     total, used = abs(row.total), row.credit_used
     return {
-        "credit_total": values.number(total),
-        "credit_outstanding": values.number(max(total - used, 0)),
+        "credit_total": serializing.number(total),
+        "credit_outstanding": serializing.number(max(total - used, 0)),
     }
 
 
@@ -333,31 +323,6 @@ INVOICES = Resource(
         ),
     },
     nested={"lines": INVOICE_LINES, "add_lines": INVOICE_LINES},
-    instructions={"last_change_seq": values.small, "ignore_change_seq": values.flag},
+    instructions={"last_change_seq": parsing.small, "ignore_change_seq": parsing.flag},
     wider=wider.INVOICE,
-)
-
-RECURRING_INVOICES = replace(
-    INVOICES,
-    path="RecurringInvoice",
-    only=(Invoice.id < literal_column("0"),),
-    # Clients take `invoices` of a single record for the record itself, so only who asks has them.
-    children={
-        **INVOICES.children,
-        "invoices": Child(
-            INVOICES,
-            Invoice.recurring_invoice_id,
-            order=(Invoice.id,),
-            in_list="includedetails",
-            in_one="includedetails",
-        ),
-    },
-    filters={
-        **FILTERS,
-        # A template's own id: lists of either kind then understand the same words.
-        "recurringinvoice_id": filters.refers(Invoice.id),
-        "billing_date": filters.on_day(
-            Invoice.nextcreationdate, "Only those that make their next invoice on this day."
-        ),
-    },
 )
