@@ -11,16 +11,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.api import routes
-from app.api.answers import Answered, answer, http_failure
-from app.api.auth import Doors
-from app.api.idempotency import Idempotent
-from app.api.limits import Limits
-from app.api.metrics import Measured, metrics
-from app.data import schema
-from app.data.database import Database
 from app.errors import DatabaseUnavailable
+from app.halo import routes
+from app.halo.access.authenticator import Doors
+from app.halo.access.request_limiter import Limits
+from app.halo.engine.idempotency import Idempotent
+from app.halo.engine.metrics import Measured, metrics
+from app.halo.engine.responses import Answered, answer, http_failure
 from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
 
 
 def _utc_now() -> datetime:

@@ -11,14 +11,14 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.data import schema
-from app.data.database import Database
 from app.errors import ConfigurationError
 from app.main import create_app
-from app.payments import webhook
-from app.payments.inbox import Inbox
-from app.payments.webhook import Webhook
+from app.payments.webhook import endpoint
+from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.serve")
 
@@ -60,7 +60,7 @@ class Front:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_delivery = scope["type"] == "http" and scope["path"] in webhook.PATHS
+        is_delivery = scope["type"] == "http" and scope["path"] in endpoint.PATHS
         if is_delivery and scope["method"] == "POST":
             await self._receiver(scope, receive, send)
         else:
@@ -74,7 +74,7 @@ async def web(settings: Settings) -> AsyncIterator[ASGIApp]:
         inbox = Inbox(database, installation)
         try:
             receiver = Webhook(settings, inbox)
-            app = create_app(settings, database, extra_routes=webhook.routes(receiver))
+            app = create_app(settings, database, extra_routes=endpoint.routes(receiver))
             yield Front(receiver, app)
         finally:
             await inbox.close()

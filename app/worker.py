@@ -10,17 +10,17 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import or_, select, update
 
-from app.data.batches import insert_once
-from app.data.columns import table_of
-from app.data.coordination import Job
-from app.data.database import Database
 from app.errors import Unavailable
-from app.payments import replaying
-from app.payments.autopay import Autopay, Stop
-from app.payments.gateway import Gateway, NoAnswer, NotAuthorized, RateLimited
+from app.payments.autopay.run import Autopay, Stop
 from app.payments.reconcile import Reconciliation
+from app.payments.stripe.gateway import Gateway, NoAnswer, NotAuthorized, RateLimited
+from app.payments.webhook import dead_letters
 from app.rules import calendar
 from app.settings import Settings
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.rows import insert_once
+from app.storage.tables.cluster import Job
 
 log = structlog.get_logger("paydue.worker")
 JOBS = table_of(Job)
@@ -93,7 +93,7 @@ class Worker:
             report.close()
 
     async def _parked_events(self) -> str:
-        done = await replaying.replay_due(self.database, self.installation, datetime.now(UTC))
+        done = await dead_letters.replay_due(self.database, self.installation, datetime.now(UTC))
         return f"{done.applied} applied, {done.parked} parked, {done.dead} dead"
 
     async def _open_attempts(self) -> str:

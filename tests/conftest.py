@@ -19,9 +19,9 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from app.data import schema
-from app.data.database import Database
 from app.sandbox.server import Sandbox
+from app.storage import schema
+from app.storage.engines import Database
 from tests import postgres, stripe_mock
 from tests.harness import Paydue, settings_for
 from tests.service import Service, running

@@ -17,25 +17,25 @@ import orjson
 from sqlalchemy import insert, select
 from sqlalchemy.event import listen, remove
 
-from app.api.auth import create_access
-from app.data import bulk
-from app.data.charge_attempts import ChargeAttempt
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Database, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
-from app.data.stripe_events import StripeEvent
-from app.payments import replaying
-from app.payments.autopay import Autopay, Stop
-from app.payments.gateway import Gateway
-from app.payments.pace import Pace
+from app.halo.access.authenticator import create_access
+from app.payments.autopay.report import Report
+from app.payments.autopay.run import Autopay, Stop
 from app.payments.reconcile import Found, Reconciliation
-from app.payments.replaying import Replayed
-from app.payments.report import Report
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import Pace
+from app.payments.webhook import dead_letters
+from app.payments.webhook.dead_letters import Replayed
 from app.sandbox.server import Sandbox
 from app.serving import opened, served, web
 from app.settings import Settings
+from app.storage import prepared
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import StripeEvent
 
 SECRET = "whsec_tests"
 KEY = "sk_test_tests"
@@ -194,7 +194,7 @@ class Paydue:
     async def replay(self, *, later: timedelta = timedelta(days=1)) -> Replayed:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await replaying.replay_due(self.database, self.installation, now)
+        return await dead_letters.replay_due(self.database, self.installation, now)
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""
@@ -253,7 +253,7 @@ def watched(database: Database, note: Callable[[str, Any], None]) -> Iterator[No
     def by_sqlalchemy(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
         note(statement, values)
 
-    fetched, ran_for_each = bulk._fetched, bulk._ran_for_each
+    fetched, ran_for_each = prepared._fetched, prepared._ran_for_each
 
     async def fast(tx: Tx, statement: str, values: Sequence[Any]) -> Sequence[Any]:
         note(statement, tuple(values))
@@ -266,10 +266,10 @@ def watched(database: Database, note: Callable[[str, Any], None]) -> Iterator[No
     engines = {database._reader.sync_engine, database._writer.sync_engine}
     for engine in engines:
         listen(engine, "before_cursor_execute", by_sqlalchemy)
-    bulk._fetched, bulk._ran_for_each = fast, fast_for_each
+    prepared._fetched, prepared._ran_for_each = fast, fast_for_each
     try:
         yield
     finally:
-        bulk._fetched, bulk._ran_for_each = fetched, ran_for_each
+        prepared._fetched, prepared._ran_for_each = fetched, ran_for_each
         for engine in engines:
             remove(engine, "before_cursor_execute", by_sqlalchemy)

@@ -10,16 +10,16 @@ import aiohttp
 import orjson
 from sqlalchemy import select
 
-from app.api.auth import create_access
-from app.data import schema
-from app.data.access import Access
-from app.data.database import Database
+from app.halo.access.authenticator import create_access
 from app.main import create_app
-from app.payments import webhook
-from app.payments.inbox import Inbox
-from app.payments.webhook import Webhook
+from app.payments.webhook import endpoint
+from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.inbox import Inbox
 from app.serving import served
 from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
+from app.storage.tables.credentials import Access
 from tests.api.client import Api
 from tests.harness import SECRET, signed
 
@@ -87,7 +87,7 @@ async def running(database_url: str) -> AsyncIterator[Service]:
     # A clock that stands still never fills anybody's quota again.
     settings = Settings(_env_file=None, STRIPE_WEBHOOK_SECRET=SECRET, PAYDUE_RATE_LIMIT=0)
     inbox = Inbox(database, await schema.installation(database))
-    routes = webhook.routes(Webhook(settings, inbox))
+    routes = endpoint.routes(Webhook(settings, inbox))
     async with served(create_app(settings, database, extra_routes=routes, clock=clock)) as url:
         async with database.transaction() as tx:
             credentials = await create_access(tx, "tests", ["all"], clock())

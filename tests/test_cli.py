@@ -22,9 +22,9 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import commands
-from app.cli.main import paydue as group
-from app.data import schema
+from app.cli.program import paydue as group
 from app.sandbox.server import Sandbox
+from app.storage import schema
 from tests.harness import intent, today
 
 pytestmark = pytest.mark.anyio

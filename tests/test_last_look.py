@@ -256,7 +256,7 @@ async def test_a_saved_500_on_create_is_answered_by_the_list_and_adopted(paydue:
 
 
 async def test_a_stripe_key_that_is_refused_ends_the_run(paydue: Paydue) -> None:
-    from app.payments.gateway import NotAuthorized
+    from app.payments.stripe.gateway import NotAuthorized
 
     invoice = await paydue.an_invoice()
     paydue.sandbox.fault(CREATE, kind="unauthorized", times=1)

@@ -7,15 +7,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.data.database import Database
-from app.payments import pace
-from app.payments.pace import Pace
+from app.payments.stripe import rate_limiter
+from app.payments.stripe.rate_limiter import Pace
+from app.storage.engines import Database
 
 pytestmark = pytest.mark.anyio
 
 PER_SECOND = 40
 # A moment may be used up to a quarter of a second late, next to those of the second after it.
-BURST = PER_SECOND * pace._LATE_S + 2
+BURST = PER_SECOND * rate_limiter._LATE_S + 2
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ async def test_nodes_together_keep_the_pace_and_waste_little(
     paces = [Pace(node, PER_SECOND) for node in (nodes[0], nodes[0], nodes[1])]
     until = time.monotonic() + 2.5
 
-    used = await asyncio.gather(*(_used(each, pace.CONFIRM, until) for each in paces))
+    used = await asyncio.gather(*(_used(each, rate_limiter.CONFIRM, until) for each in paces))
 
     moments = sorted(itertools.chain.from_iterable(used))
     assert _most_in_a_second(moments) <= PER_SECOND + BURST
@@ -55,7 +55,10 @@ async def test_nodes_together_keep_the_pace_and_waste_little(
 async def test_each_endpoint_has_a_pace_of_its_own(nodes: tuple[Database, Database]) -> None:
     node = Pace(nodes[0], 1)
 
-    first = [await node._moment(one) for one in (pace.CREATE, pace.CONFIRM, pace.LIST)]
+    first = [
+        await node._moment(one)
+        for one in (rate_limiter.CREATE, rate_limiter.CONFIRM, rate_limiter.LIST)
+    ]
 
     assert max(first) - min(first) < 1
 
@@ -65,8 +68,8 @@ async def test_reserved_moments_follow_each_other_over_all_nodes(
 ) -> None:
     one, other = (Pace(node, 20) for node in nodes)
 
-    mine = [await one._moment(pace.CREATE) for _ in range(10)]
-    others = [await other._moment(pace.CREATE) for _ in range(10)]
+    mine = [await one._moment(rate_limiter.CREATE) for _ in range(10)]
+    others = [await other._moment(rate_limiter.CREATE) for _ in range(10)]
 
     moments = sorted(mine + others)
     steps = [later - earlier for earlier, later in itertools.pairwise(moments)]
@@ -78,13 +81,13 @@ async def test_a_node_that_sleeps_loses_only_its_own_moments(
     nodes: tuple[Database, Database],
 ) -> None:
     sleepy, awake = (Pace(node, 20) for node in nodes)
-    first = await sleepy._moment(pace.CREATE)
+    first = await sleepy._moment(rate_limiter.CREATE)
 
     await asyncio.sleep(1.5)  # longer than all its reserved moments are good for
     now = time.monotonic()
-    mine = await awake._moment(pace.CREATE)
-    again = await sleepy._moment(pace.CREATE)
+    mine = await awake._moment(rate_limiter.CREATE)
+    again = await sleepy._moment(rate_limiter.CREATE)
 
     assert first < now - 1
     assert mine < now + 1
-    assert again > now - pace._LATE_S
+    assert again > now - rate_limiter._LATE_S

@@ -8,12 +8,12 @@ from typing import Any
 import orjson
 import pytest
 
-from app.data.columns import table_of
-from app.data.invoices import InvoiceChange
-from app.payments.inbox import Inbox
+from app.payments.webhook.inbox import Inbox
 from app.rules.payment import PaymentState
 from app.sandbox import checkout
 from app.sandbox.server import Sandbox
+from app.storage.column_types import table_of
+from app.storage.tables.invoices import InvoiceChange
 from tests.harness import (
     CLIENTS,
     INVOICES,

@@ -9,15 +9,16 @@ import aiohttp
 import pytest
 from sqlalchemy import select, update
 
-from app.data.columns import table_of
-from app.data.coordination import Fact
-from app.data.invoices import InvoiceChange
-from app.data.stripe_reversals import StripeReversal
-from app.payments import apply, reconcile
-from app.payments.gateway import NoAnswer
+from app.payments import reconcile
 from app.payments.reconcile import Found
+from app.payments.stripe.gateway import NoAnswer
+from app.payments.webhook import event_types
 from app.rules.payment import PaymentState
 from app.sandbox.pipeline import Logged
+from app.storage.column_types import table_of
+from app.storage.tables.cluster import Fact
+from app.storage.tables.invoices import InvoiceChange
+from app.storage.tables.stripe_reversals import StripeReversal
 from tests.harness import ATTEMPTS, EVENTS, INVOICES, KEY, PAYMENTS, Paydue, intent, today
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +41,7 @@ async def test_events_that_were_never_delivered_are_found_and_booked(
 
     found = await paydue.reconcile()
 
-    told = [one["id"] for one in paydue.sandbox.events if one["type"] in apply.HANDLERS]
+    told = [one["id"] for one in paydue.sandbox.events if one["type"] in event_types.HANDLERS]
     rows = await paydue.events()
     assert found.events_new == found.events == len(told) == 2
     assert sorted(row.event_id for row in rows) == sorted(told)

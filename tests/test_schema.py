@@ -12,18 +12,20 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, inspect, select, text
 
-from app.data import schema
-from app.data.charge_attempts import ChargeAttempt
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.coordination import Fact
-from app.data.database import Database, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
-from app.data.stripe_events import StripeEvent
 from app.errors import ConfigurationError
-from app.payments import due, lookup, replaying
+from app.payments import lookup
+from app.payments.autopay import eligibility
 from app.payments.status import status
+from app.payments.webhook import dead_letters
+from app.storage import schema
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.clients import Client
+from app.storage.tables.cluster import Fact
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import StripeEvent
 from tests.harness import watched
 
 pytestmark = pytest.mark.anyio
@@ -146,11 +148,11 @@ Ask = Callable[[Tx], Awaitable[Any]]
 
 
 async def _due(tx: Tx) -> Any:
-    return await due.page(tx, TODAY, None)
+    return await eligibility.page(tx, TODAY, None)
 
 
 async def _due_further(tx: Tx) -> Any:
-    return await due.page(tx, TODAY, (TODAY, 17))
+    return await eligibility.page(tx, TODAY, (TODAY, 17))
 
 
 async def _story(tx: Tx) -> Any:
@@ -195,7 +197,7 @@ async def test_a_query_uses_the_index_that_is_made_for_it(
 
 
 async def test_due_parked_events_are_found_by_their_small_index(full: Database) -> None:
-    plans = await _plans_of(full, replaying.replay_due(full, "tests", NOW - timedelta(days=1)))
+    plans = await _plans_of(full, dead_letters.replay_due(full, "tests", NOW - timedelta(days=1)))
 
     ((_, plan),) = plans
     assert "ix_stripe_event_open" in plan

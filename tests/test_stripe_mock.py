@@ -13,20 +13,20 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from app.data.database import Database
-from app.payments import apply
-from app.payments.attempts import Holder
-from app.payments.charging import Charger
-from app.payments.due import Candidate
-from app.payments.gateway import Gateway, RequestRefused
-from app.payments.pace import Pace
+from app.payments.autopay.attempts import Holder
+from app.payments.autopay.charge import Charger
+from app.payments.autopay.eligibility import Candidate
 from app.payments.reconcile import TYPES_MAX
+from app.payments.stripe.gateway import Gateway, RequestRefused
+from app.payments.stripe.rate_limiter import Pace
+from app.payments.webhook import event_types
+from app.storage.engines import Database
 from tests.harness import FAST, settings_for
 
 pytestmark = pytest.mark.anyio
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
-TYPES = list(apply.HANDLERS)
+TYPES = list(event_types.HANDLERS)
 
 CARD = Candidate(
     invoice_id=7,

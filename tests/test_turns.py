@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.data.database import Database
-from app.payments.attempts import LEASE, Holder, turn_given_back, turn_taken
+from app.payments.autopay.attempts import LEASE, Holder, turn_given_back, turn_taken
+from app.storage.engines import Database
 
 pytestmark = pytest.mark.anyio
 

@@ -14,14 +14,14 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import update
 
-from app.data.columns import table_of
-from app.data.invoices import InvoiceChange
 from app.errors import BadSignature
-from app.payments import signature
-from app.payments.apply import HANDLERS
+from app.payments.webhook import signature
+from app.payments.webhook.event_types import HANDLERS
 from app.rules.attempt import create_key
 from app.rules.payment import PaymentState, PaymentStatus
 from app.settings import Settings
+from app.storage.column_types import table_of
+from app.storage.tables.invoices import InvoiceChange
 from tests.harness import CLIENTS, SECRET, Paydue, event, intent, settings_for, signed
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
-from app.data.columns import table_of
-from app.data.coordination import Job
-from app.payments.autopay import Stop
+from app.payments.autopay.run import Stop
+from app.storage.column_types import table_of
+from app.storage.tables.cluster import Job
 from app.worker import AFTER_FAILURE, LEASE, Scheduled, Worker
 from tests.harness import EVENTS, Paydue, event, intent
 

@@ -1,22 +1,22 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, look, runs, setup
-from app.cli.main import paydue
+from app.cli import demo, inspect, jobs, setup
+from app.cli.program import paydue
 
 COMMANDS = (
     demo.demo,
-    runs.serve,
-    runs.worker,
-    runs.autopay,
-    look.payment,
-    look.events,
-    runs.reconcile,
-    look.status,
+    jobs.serve,
+    jobs.worker,
+    jobs.autopay,
+    inspect.payment,
+    inspect.events,
+    jobs.reconcile,
+    inspect.status,
     setup.access,
     setup.import_file,
     setup.db,
     setup.doctor,
-    runs.sandbox,
+    jobs.sandbox,
 )
 
 

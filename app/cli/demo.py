@@ -19,25 +19,25 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy import func, select
 
-from app.api.auth import create_access
-from app.cli.files import load
-from app.cli.main import on_signals, run
-from app.cli.runs import show_report
-from app.cli.tables import amount, console, table
-from app.data.columns import table_of
-from app.data.database import Database
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
+from app.cli.import_file import load
+from app.cli.jobs import show_report
+from app.cli.output import amount, console, table
+from app.cli.program import on_signals, run
 from app.errors import AppError, ConfigurationError
+from app.halo.access.authenticator import create_access
 from app.logs import configure
-from app.payments.autopay import Autopay
-from app.payments.gateway import Gateway
-from app.payments.outcomes import Kind, Outcome
-from app.payments.pace import Pace
-from app.payments.report import Report
+from app.payments.autopay.outcomes import Kind, Outcome
+from app.payments.autopay.report import Report
+from app.payments.autopay.run import Autopay
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import Pace
 from app.rules import money
 from app.serving import opened, served, web
 from app.settings import Settings
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
@@ -225,7 +225,7 @@ async def _sums(stage: Stage, column: Any, currency: Any) -> dict[str, Decimal]:
 
 
 async def _show_story(stage: Stage, intent_id: str) -> None:
-    from app.cli.look import show_story
+    from app.cli.inspect import show_story
     from app.payments import lookup
 
     async with stage.database.snapshot() as tx:

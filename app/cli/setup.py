@@ -10,15 +10,22 @@ from pathlib import Path
 import click
 import orjson
 
-from app.api.auth import REMEMBERED, SCOPES, Granted, create_access, granted, revoke_access
-from app.cli import checks
-from app.cli.files import load
-from app.cli.main import FAILED, run, settings_and_logs
-from app.cli.tables import console, moment, table
-from app.data import schema
-from app.data.database import Database
+from app.cli import health_checks
+from app.cli.import_file import load
+from app.cli.output import console, moment, table
+from app.cli.program import FAILED, run, settings_and_logs
+from app.halo.access.authenticator import (
+    REMEMBERED,
+    SCOPES,
+    Granted,
+    create_access,
+    granted,
+    revoke_access,
+)
 from app.serving import opened
 from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
 
 
 @click.group()
@@ -169,7 +176,7 @@ def db_check() -> None:
 @click.command()
 def doctor() -> None:
     """Check settings, key, secret, clock, database and versions, and say how to mend each."""
-    found = run(checks.all_checks())
+    found = run(health_checks.all_checks())
     rows = ((one.mark, one.name, one.said, one.mend) for one in found)
     console().print(table("doctor", ("", "check", "found", "how to mend"), rows))
     if any(one.is_bad for one in found):

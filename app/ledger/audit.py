@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.data import batches
-from app.data.batches import Given
-from app.data.bulk import BulkInsert
-from app.data.columns import table_of
-from app.data.database import Tx
-from app.data.invoices import Invoice, InvoiceChange
 from app.errors import InvalidField, Refused
 from app.rules.notation import moment, plain
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.prepared import BulkInsert
+from app.storage.rows import Given
+from app.storage.tables.invoices import Invoice, InvoiceChange
 
 CHANGES = table_of(InvoiceChange)
 INVOICES = table_of(Invoice)
@@ -33,7 +33,7 @@ async def save(
         if record.get("invoice_id") is None:
             raise InvalidField("invoice_id", "is required")
     await _assert_invoices(tx, {record["invoice_id"] for record in records})
-    return await batches.inserted(tx, CHANGES, [_told(record, now, who) for record in records])
+    return await rows.inserted(tx, CHANGES, [_told(record, now, who) for record in records])
 
 
 async def _assert_invoices(tx: Tx, ids: Collection[int]) -> None:
@@ -66,7 +66,7 @@ class Change:
 
 
 async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -> None:
-    rows = [
+    written = [
         {
             "invoice_id": change.invoice_id,
             "invoice_line_id": change.line_id,
@@ -80,7 +80,7 @@ async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -
         }
         for change in changes
     ]
-    await _INSERT.run(tx, rows)
+    await _INSERT.run(tx, written)
 
 
 _INSERT = BulkInsert(

@@ -11,18 +11,10 @@ from typing import Any
 
 from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
-from app.data import batches
-from app.data.batches import Given
-from app.data.bulk import Query, any_of
-from app.data.charge_attempts import ChargeAttempt
-from app.data.clients import Client, Currency
-from app.data.columns import table_of
-from app.data.database import Record, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import RecurringNumber
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, owing, prorating, rates, settlement
-from app.ledger.drafting import (
+from app.ledger import audit, balances, line_taxes, prorata, settlement
+from app.ledger.dependents import standings
+from app.ledger.invoice_draft import (
     INVOICES,
     LINES,
     Currencies,
@@ -32,10 +24,18 @@ from app.ledger.drafting import (
     needs_lines,
     put_lines,
 )
-from app.ledger.standing import standings
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import why_not_edit
 from app.rules.notation import plain
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.prepared import Query, any_of
+from app.storage.rows import Given
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.clients import Client, Currency
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import RecurringNumber
 
 NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)
@@ -82,9 +82,9 @@ async def saved(
     ]
     await _refuse_other_currency(tx, drafts)
     existing = await _existing_lines(tx, records, drafts)
-    known_rates = await rates.needed(tx, records)
+    known_rates = await line_taxes.needed(tx, records)
     for record, one in zip(records, drafts, strict=True):
-        put_lines(one, rates.taxed(record, one, known_rates), existing.get(one.id, ()))
+        put_lines(one, line_taxes.taxed(record, one, known_rates), existing.get(one.id, ()))
     await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
     return drafts
@@ -98,7 +98,7 @@ async def _locked(tx: Tx, records: Sequence[Given], *, templates: bool) -> Mappi
     for record in records:
         if "id" in record and (record["id"] < 0) != templates:
             raise NotFound(what, record["id"])
-    known = await batches.locked(tx, INVOICES, what, records)
+    known = await rows.locked(tx, INVOICES, what, records)
     for record in records:
         seen = record.get("last_change_seq")
         if seen is None or "id" not in record or record.get("ignore_change_seq"):
@@ -192,13 +192,13 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     new = [one for one in drafts if one.row is None]
     changed = [one for one in drafts if one.row is not None and one.is_changed]
     await _insert(tx, new, now=now, who=who)
-    await batches.change(tx, INVOICES, _header_changes(changed, now))
+    await rows.change(tx, INVOICES, _header_changes(changed, now))
     await _write_lines(tx, [*new, *changed])
     changes = [change for one in (*new, *changed) for change in _changes(one)]
     await audit.write(tx, changes, who=who, now=now)
     moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
-        await owing.resettle(tx, moved, now=now, who=who)
+        await balances.resettle(tx, moved, now=now, who=who)
     await settlement.attach_waiting(
         tx, [one.id for one in new if not one.is_template], now=now, who=who
     )
@@ -206,14 +206,14 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
 
 async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> None:
     templates = [one for one in new if one.is_template]
-    numbers = await batches.inserted(tx, NUMBERS, [{"given_at": now}] * len(templates))
+    numbers = await rows.inserted(tx, NUMBERS, [{"given_at": now}] * len(templates))
     for one, number in zip(templates, numbers, strict=True):
         one.id = LAST_UNUSED - number
         named = {"id": one.id, "invoicenumber": one.values["invoicenumber"] or "0"}
         one.values |= named
-    await batches.inserted(tx, INVOICES, [one.values for one in templates])
+    await rows.inserted(tx, INVOICES, [one.values for one in templates])
     plain = [one for one in new if not one.is_template]
-    ids = await batches.inserted(tx, INVOICES, [one.values for one in plain])
+    ids = await rows.inserted(tx, INVOICES, [one.values for one in plain])
     for one, invoice_id in zip(plain, ids, strict=True):
         one.id = invoice_id
     await _number(tx, plain)
@@ -252,16 +252,16 @@ async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
         await tx.execute(delete(LINES).where(LINES.c.id.in_(removed)))
     lines = [(one, line) for one in drafts for line in one.lines or ()]
     changed = {line.row.id: line.values for _, line in lines if line.row and line.differences}
-    await batches.change(tx, LINES, changed)
+    await rows.change(tx, LINES, changed)
     new = [(one, line) for one, line in lines if line.row is None]
-    ids = await batches.inserted(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
+    ids = await rows.inserted(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
     for (_, line), line_id in zip(new, ids, strict=True):
         line.id = line_id
-    await prorating.keep(tx, [_prorated(one, line) for one, line in lines])
+    await prorata.keep(tx, [_prorated(one, line) for one, line in lines])
 
 
-def _prorated(one: Draft, line: DraftLine) -> prorating.Line:
-    return prorating.Line(
+def _prorated(one: Draft, line: DraftLine) -> prorata.Line:
+    return prorata.Line(
         id=line.row.id if line.row else line.id,
         invoice_id=one.id,
         client_id=one.values.get("client_id", one.row.client_id if one.row else None),

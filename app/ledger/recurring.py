@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from app.data import batches
-from app.data.columns import table_of
-from app.data.database import Record, Tx
-from app.data.invoices import Invoice, InvoiceLine
 from app.errors import NotFound, Refused
 from app.ledger import audit, invoicing
 from app.rules import schedule
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.tables.invoices import Invoice, InvoiceLine
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
@@ -56,7 +56,7 @@ async def _locked(tx: Tx, ids: Sequence[int]) -> Mapping[int, Record]:
     for one in ids:
         if one >= 0:
             raise NotFound("RecurringInvoice", one)
-    found = await batches.locked(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
+    found = await rows.locked(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
     for template in found.values():
         if template.disabled:
             raise Refused(f"RecurringInvoice {template.id} is disabled")
@@ -162,7 +162,7 @@ async def _move_on(tx: Tx, templates: Sequence[Record], *, now: datetime, who: s
             "last_modified": now,
             "change_seq": one.change_seq + 1,
         }
-    await batches.change(tx, INVOICES, changes)
+    await rows.change(tx, INVOICES, changes)
     told = [
         audit.Change(one.id, name, getattr(one, name), changes[one.id][name])
         for one in templates
@@ -182,4 +182,4 @@ async def _charge_once(
         for line in lines.get(one, ())
         if (line.extra or {}).get("onetimecharge")
     }
-    await batches.change(tx, LINES, changes)
+    await rows.change(tx, LINES, changes)

@@ -4,12 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import bindparam, select, update
 
-from app.data.batches import insert_once
-from app.data.bulk import Query, any_of
-from app.data.columns import table_of
-from app.data.database import Tx
-from app.data.driver_errors import LostRace
-from app.data.stripe_reversals import StripeReversal
 from app.rules.payment import (
     PaymentNews,
     Reversal,
@@ -18,6 +12,12 @@ from app.rules.payment import (
     later_reversal,
     reversed_of,
 )
+from app.storage.column_types import table_of
+from app.storage.driver_errors import LostRace
+from app.storage.engines import Tx
+from app.storage.prepared import Query, any_of
+from app.storage.rows import insert_once
+from app.storage.tables.stripe_reversals import StripeReversal
 
 REVERSALS = table_of(StripeReversal)
 

@@ -13,14 +13,8 @@ from typing import Any, cast
 
 from sqlalchemy import insert, select, update
 
-from app.data.bulk import BulkInsert, BulkUpdate, Query, any_of
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Record, Tx
-from app.data.driver_errors import LostRace
-from app.data.invoice_payments import InvoicePayment
 from app.errors import InvalidField, NotFound, Refused
-from app.ledger import audit, owing, reversals
+from app.ledger import audit, balances, reversals
 from app.rules import money
 from app.rules.notation import plain
 from app.rules.payment import (
@@ -34,6 +28,12 @@ from app.rules.payment import (
     first_known,
     merged,
 )
+from app.storage.column_types import table_of
+from app.storage.driver_errors import LostRace
+from app.storage.engines import Record, Tx
+from app.storage.prepared import BulkInsert, BulkUpdate, Query, any_of
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
 
 PAYMENTS = table_of(InvoicePayment)
 
@@ -61,7 +61,7 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
         return {}
     intents = sorted({one.intent_id for one in news})
     known = await _payments(tx, intents)
-    invoices = await owing.locked(tx, _invoice_ids(known.values(), news))
+    invoices = await balances.locked(tx, _invoice_ids(known.values(), news))
     if known:  # what another node wrote between the look and the lock; a new one it would refuse
         known = await _locked_payments(tx, intents)
         _assert_locked(known.values(), invoices)
@@ -75,14 +75,14 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    await owing.settle(tx, invoices, owing.moved_by(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, balances.moved_by(known, after), now=now, who=who)
     return refused
 
 
 async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) -> list[int]:
     """Book payments entered by hand; answers their ids in the order given."""
     named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
-    invoices = await owing.locked(tx, named)
+    invoices = await balances.locked(tx, named)
     rows = [_entered(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
     entered = [
@@ -90,7 +90,7 @@ async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) ->
         for entry, one in zip(entries, ids, strict=True)
     ]
     await audit.write(tx, entered, who=who, now=now)
-    await owing.resettle(tx, named, now=now, who=who)
+    await balances.resettle(tx, named, now=now, who=who)
     return [cast(int, one) for one in ids]
 
 
@@ -99,7 +99,7 @@ async def assign(
 ) -> None:
     """Say which invoice a payment is for, or that it is for none."""
     found = await tx.scalar(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id == payment_id))
-    invoices = await owing.locked(tx, {one for one in (found, invoice_id) if one is not None})
+    invoices = await balances.locked(tx, {one for one in (found, invoice_id) if one is not None})
     payment = (
         await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == payment_id).with_for_update())
     ).one_or_none()
@@ -122,7 +122,7 @@ async def assign(
         )
     )
     await _tell_assigned(tx, payment, invoice_id, now=now, who=who)
-    await owing.resettle(tx, list(invoices), now=now, who=who)
+    await balances.resettle(tx, list(invoices), now=now, who=who)
 
 
 async def _tell_assigned(
@@ -143,11 +143,11 @@ async def attach_waiting(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, w
     rows = await _WAITING.all(tx, ids=sorted(invoice_ids))
     if not rows:
         return
-    invoices = await owing.locked(tx, invoice_ids)
+    invoices = await balances.locked(tx, invoice_ids)
     known = {row.intent_id: _payment(row) for row in rows}
     after = {intent: _attached(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
-    await owing.settle(tx, invoices, owing.moved_by(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, balances.moved_by(known, after), now=now, who=who)
 
 
 async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:

@@ -1,8 +1,8 @@
-"""Runs migrations inside the transaction that app.data.schema opened."""
+"""Runs migrations inside the transaction that app.storage.schema opened."""
 
 from alembic import context
 
-from app.data.schema import METADATA
+from app.storage.schema import METADATA
 
 connection = context.config.attributes["connection"]
 context.configure(
@@ -11,6 +11,6 @@ context.configure(
     render_as_batch=connection.dialect.name == "sqlite",
     transactional_ddl=False,
     compare_type=False,
-    user_module_prefix="columns.",
+    user_module_prefix="column_types.",
 )
 context.run_migrations()

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.data import columns
+from app.storage import column_types
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

@@ -8,16 +8,16 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Record, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
-from app.data.stripe_events import StripeEvent
-from app.data.stripe_reversals import StripeReversal
 from app.rules import money
 from app.rules.payment import PaymentStatus
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_reversals import StripeReversal
 
 PAYMENTS = table_of(InvoicePayment)
 INVOICES = table_of(Invoice)

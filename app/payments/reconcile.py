@@ -14,20 +14,21 @@ import orjson
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
-from app.data.batches import upsert
-from app.data.charge_attempts import ChargeAttempt
-from app.data.columns import table_of
-from app.data.coordination import Fact
-from app.data.database import Database, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_events import StripeEvent
 from app.ledger import settlement
-from app.payments import apply, attempts, inbox
-from app.payments.autopay import Stop
-from app.payments.gateway import Gateway, RequestRefused
-from app.payments.stripe_objects import dispute_news, intent_news, refund_news
+from app.payments.autopay import attempts
+from app.payments.autopay.run import Stop
+from app.payments.stripe.gateway import Gateway, RequestRefused
+from app.payments.stripe.stripe_objects import dispute_news, intent_news, refund_news
+from app.payments.webhook import event_types, inbox
 from app.rules.attempt import UNRESOLVED, AttemptState
 from app.rules.payment import PaymentNews, PaymentState
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.rows import upsert
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.cluster import Fact
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_events import StripeEvent
 
 log = structlog.get_logger("paydue.reconcile")
 PAYMENTS = table_of(InvoicePayment)
@@ -88,7 +89,7 @@ class Reconciliation:
     # --- events ------------------------------------------------------------------------------
 
     async def _events(self, since: datetime, found: Found) -> None:
-        types = list(apply.HANDLERS)
+        types = list(event_types.HANDLERS)
         for start in range(0, len(types), TYPES_MAX):
             listed = self.gateway.events(since, types[start : start + TYPES_MAX])
             async for page in _paged(listed):

@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.columns import table_of
-from app.data.database import Tx
-from app.data.invoices import SOMETHING_LEFT, Invoice
-from app.data.stripe_events import STILL_OPEN, EventState, StripeEvent
-from app.payments.attempts import IS_UNRESOLVED
+from app.payments.autopay.attempts import IS_UNRESOLVED
 from app.rules import calendar
 from app.rules.attempt import AttemptState
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.invoices import SOMETHING_LEFT, Invoice
+from app.storage.tables.stripe_events import STILL_OPEN, EventState, StripeEvent
 
 INVOICES = table_of(Invoice)
 ATTEMPTS = table_of(ChargeAttempt)

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from app.data.database import Database
+from app.storage.engines import Database
 
 
 @dataclass(frozen=True)

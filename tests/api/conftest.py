@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from app.api.auth import create_access
-from app.data.database import Database
+from app.halo.access.authenticator import create_access
 from app.main import create_app
 from app.serving import served
 from app.settings import Settings
+from app.storage.engines import Database
 from tests.api.client import Api
 
 NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)

@@ -7,13 +7,13 @@ import aiohttp
 import pytest
 from sqlalchemy.orm import Mapped
 
-from app.api.auth import create_access
-from app.api.endpoints import routes
-from app.data.columns import Id, Row, table_of
-from app.data.database import Database
-from app.data.resource import ALL_VERBS, Resource, equals
+from app.halo.access.authenticator import create_access
+from app.halo.engine.resource import ALL_VERBS, Resource, equals
+from app.halo.engine.resource_routes import routes
 from app.main import create_app
 from app.settings import Settings
+from app.storage.column_types import Id, Row, table_of
+from app.storage.engines import Database
 from tests.api.client import Api
 from tests.api.conftest import NOW, Clock, served
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.data.invoices import InvoiceLine
+from app.storage.tables.invoices import InvoiceLine
 from tests.api.client import Answer, Api
 
 pytestmark = pytest.mark.anyio

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.api.auth import (
+from app.errors import NotFound
+from app.halo.access.authenticator import (
     REMEMBERED,
     REMEMBERED_MAX,
     create_access,
     granted,
     revoke_access,
 )
-from app.data.access import Access, AccessToken
-from app.data.invoice_payments import InvoicePayment
-from app.errors import NotFound
+from app.storage.tables.credentials import Access, AccessToken
+from app.storage.tables.invoice_payments import InvoicePayment
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
 
@@ -194,8 +194,8 @@ async def test_buying_a_token_sweeps_expired_ones_away(api: Api, clock: Clock) -
 
 
 async def test_what_is_remembered_of_tokens_is_bounded(api: Api, clock: Clock) -> None:
-    from app.api.auth import Caller, Doors
-    from app.api.limits import Limits
+    from app.halo.access.authenticator import Caller, Doors
+    from app.halo.access.request_limiter import Limits
 
     doors = Doors(api.database, clock, Limits(0))
     doors._known = {

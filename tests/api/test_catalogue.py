@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.cli.files import load
+from app.cli.import_file import load
 from app.settings import Settings
 from tests.api.client import Api
 from tests.api.conftest import Clock

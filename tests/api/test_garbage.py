@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from yarl import URL
 
-from app.api.routes import ROUTES
+from app.halo.routes import ROUTES
 from tests.api.client import Api
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]

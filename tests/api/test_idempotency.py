@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.api.auth import create_access
-from app.data.access import KeptAnswer
+from app.halo.access.authenticator import create_access
+from app.storage.tables.credentials import KeptAnswer
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.invoices import Invoice
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.invoices import Invoice
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
 from tests.api.test_invoices import changes

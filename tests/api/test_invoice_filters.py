@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.data.access import Access
-from app.data.clients import Client
+from app.storage.tables.clients import Client
+from app.storage.tables.credentials import Access
 from tests.api.client import Api
 from tests.api.test_lists import ids
 

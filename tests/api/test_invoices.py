@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.invoices import InvoiceChange
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.invoices import InvoiceChange
 from tests.api.client import Api
 from tests.api.conftest import NOW, Clock
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.api.query import LIST_MAX
-from app.data.database import Database
+from app.halo.engine.list_query import LIST_MAX
+from app.storage.engines import Database
 from tests.api.client import Api
 from tests.api.conftest import Clock
 from tests.harness import watched

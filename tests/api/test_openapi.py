@@ -10,20 +10,20 @@ import aiohttp
 import pytest
 from openapi_spec_validator import validate
 
-import app.api
-from app.api import routes as published
-from app.api.endpoints import routes
-from app.data.database import Database
-from app.data.resource import Resource, equals
-from app.data.taxes import TaxRule
+from app.halo import routes as published
+from app.halo.engine.resource import Resource, equals
+from app.halo.engine.resource_routes import routes
+from app.halo.openapi import docs_page
 from app.main import create_app
 from app.settings import Settings
+from app.storage.engines import Database
+from app.storage.tables.taxes import TaxRule
 from tests.api.client import Api
 from tests.api.conftest import served
 
 pytestmark = pytest.mark.anyio
 
-STATIC = Path(app.api.__file__).parent / "static"
+STATIC = Path(docs_page.__file__).parent / "static"
 
 
 @pytest.fixture

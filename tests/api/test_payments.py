@@ -8,8 +8,8 @@ import orjson
 import pytest
 from sqlalchemy import insert
 
-from app.data.invoice_payments import InvoicePayment
-from app.data.stripe_events import StripeEvent
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_events import StripeEvent
 from tests.api.client import Api
 from tests.api.conftest import NOW
 from tests.api.test_invoices import changes

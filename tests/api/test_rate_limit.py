@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from app.api.auth import create_access
-from app.data.database import Database
+from app.halo.access.authenticator import create_access
 from app.main import create_app
 from app.settings import Settings
+from app.storage.engines import Database
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock, served
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from app.api.auth import create_access
-from app.data.database import Database
+from app.halo.access.authenticator import create_access
 from app.main import create_app
 from app.settings import Settings
+from app.storage.engines import Database
 from tests.api.client import Api
 from tests.api.conftest import NOW, Clock, served
 

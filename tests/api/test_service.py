@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from app.data.database import Database
 from app.main import create_app
 from app.settings import Settings
+from app.storage.engines import Database
 from tests.api.client import Api
 from tests.api.conftest import served
 

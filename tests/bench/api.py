@@ -38,13 +38,13 @@ from sqlalchemy import (
     text,
 )
 
-from app.api.auth import create_access
-from app.data import schema
-from app.data.clients import Client
-from app.data.columns import scaled, table_of
-from app.data.database import Database, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice, InvoiceLine
+from app.halo.access.authenticator import create_access
+from app.storage import schema
+from app.storage.column_types import scaled, table_of
+from app.storage.engines import Database, Tx
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice, InvoiceLine
 from tests import postgres
 from tests.bench import load
 from tests.bench.webhooks import wait_for

@@ -25,17 +25,17 @@ from pathlib import Path
 
 from sqlalchemy import insert
 
-from app.data import schema
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Database
-from app.data.invoices import Invoice
 from app.logs import configure
-from app.payments.autopay import Autopay
-from app.payments.gateway import Gateway
-from app.payments.outcomes import Kind
-from app.payments.pace import Pace
+from app.payments.autopay.outcomes import Kind
+from app.payments.autopay.run import Autopay
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import Pace
 from app.settings import Settings
+from app.storage import schema
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.clients import Client
+from app.storage.tables.invoices import Invoice
 from tests import postgres
 
 ROOT = Path(__file__).parents[2]

@@ -20,13 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.data import invoice_details
-from app.data.clients import Client, Currency
-from app.data.columns import table_of
-from app.data.database import normalized
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoice_resource import INVOICES as DECLARED
-from app.data.invoices import Invoice, InvoiceChange, InvoiceLine
+from app.halo.resources import invoice_details
+from app.halo.resources.invoice_resource import INVOICES as DECLARED
+from app.storage.column_types import table_of
+from app.storage.engines import normalized
+from app.storage.tables.clients import Client, Currency
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice, InvoiceChange, InvoiceLine
 
 URL = normalized(os.environ["PAYDUE_DATABASE_URL"])
 TOKENS = {hashlib.sha256(os.environ["BENCH_TOKEN"].encode()).hexdigest()}

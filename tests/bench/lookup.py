@@ -21,14 +21,14 @@ from decimal import Decimal
 import aiohttp
 from sqlalchemy import insert, text
 
-from app.api.auth import create_access
-from app.data import schema
-from app.data.columns import table_of
-from app.data.database import Database, Tx
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
+from app.halo.access.authenticator import create_access
 from app.payments import lookup
 from app.serving import served, web
+from app.storage import schema
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
 from tests import postgres
 from tests.harness import settings_for
 

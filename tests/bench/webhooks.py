@@ -27,13 +27,13 @@ from pathlib import Path
 
 from sqlalchemy import func, insert, select
 
-from app.data import schema
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Database
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
-from app.data.stripe_events import StripeEvent
+from app.storage import schema
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import StripeEvent
 from tests import postgres
 from tests.bench import load
 

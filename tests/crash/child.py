@@ -12,20 +12,20 @@ import aiohttp
 import orjson
 from sqlalchemy import update
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.columns import table_of
-from app.data.coordination import CustomerTurn
-from app.data.database import Database
 from app.main import create_app
-from app.payments import replaying, webhook
-from app.payments.autopay import Autopay, Stop
-from app.payments.gateway import Gateway
-from app.payments.inbox import Inbox
-from app.payments.pace import Pace
-from app.payments.webhook import Webhook
+from app.payments.autopay.run import Autopay, Stop
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import Pace
+from app.payments.webhook import dead_letters, endpoint
+from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.inbox import Inbox
 from app.rules.attempt import UNRESOLVED
 from app.serving import opened, served, web
 from app.settings import Settings
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.cluster import CustomerTurn
 from tests.crash import scenario
 from tests.crash.points import ARM, Commits
 from tests.harness import SECRET, settings_for
@@ -113,7 +113,7 @@ async def serve(tell: Tell, *, database_url: str, stripe_url: str, die_at: str |
         commits = Commits(database, die_at)
         commits.watch()
         inbox = Inbox(database, installation)
-        routes = webhook.routes(Webhook(settings, inbox))
+        routes = endpoint.routes(Webhook(settings, inbox))
         async with served(create_app(settings, database, extra_routes=routes)) as url:
             tell(url=url)
             await asyncio.Event().wait()
@@ -170,7 +170,7 @@ async def let_leases_expire(database: Database) -> None:
 async def replay(home: House) -> None:
     for _ in range(2):
         later = datetime.now(UTC) + timedelta(days=1)
-        await replaying.replay_due(home.database, home.installation, later)
+        await dead_letters.replay_due(home.database, home.installation, later)
 
 
 async def _report(home: House, day: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.data import bulk
-from app.data.database import Database, Tx
+from app.storage import prepared
+from app.storage.engines import Database, Tx
 
 BEFORE, AFTER = "before", "after"
 _WRITTEN = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(\w+)"?')
@@ -55,7 +55,7 @@ class Commits:
 
     def _watch_fast_lane(self) -> None:
         """SQLAlchemy's events do not see what goes straight to the driver."""
-        fetched, ran_for_each = bulk._fetched, bulk._ran_for_each
+        fetched, ran_for_each = prepared._fetched, prepared._ran_for_each
 
         async def seen(tx: Tx, text: str, values: Sequence[Any]) -> Sequence[Any]:
             _note(tx.sync_connection, text, values)
@@ -65,7 +65,7 @@ class Commits:
             _note(tx.sync_connection, text, rows)
             return ran_for_each(tx, text, rows)
 
-        bulk._fetched, bulk._ran_for_each = seen, seen_for_each
+        prepared._fetched, prepared._ran_for_each = seen, seen_for_each
 
     def _named(self, written: list[tuple[str, Any]]) -> str | None:
         if not written:

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.database import Database
-from app.data.invoice_payments import InvoicePayment
-from app.data.invoices import Invoice
 from app.ledger import settlement
 from app.ledger.settlement import Entry
 from app.sandbox.server import Sandbox
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
 
 CLIENTS, INVOICES, PAYMENTS = table_of(Client), table_of(Invoice), table_of(InvoicePayment)
 
@@ -114,8 +114,8 @@ async def pay_by_hand(database: Database) -> None:
 
 async def books(database: Database) -> dict[str, Any]:
     """What the database says about money now."""
-    from app.data.charge_attempts import ChargeAttempt
-    from app.data.stripe_events import StripeEvent
+    from app.storage.tables.charge_attempts import ChargeAttempt
+    from app.storage.tables.stripe_events import StripeEvent
 
     attempts, events = table_of(ChargeAttempt), table_of(StripeEvent)
     async with database.snapshot() as tx:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from sqlalchemy import insert
 
-from app.data.database import Database
+from app.storage.engines import Database
 from tests.crash import scenario
 from tests.crash.conftest import Fresh
 from tests.crash.lives import Zygote

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from app.data.columns import table_of
-from app.data.coordination import CustomerTurn, Job
-from app.data.database import Database
 from app.rules.attempt import UNRESOLVED
 from app.sandbox.server import Sandbox
+from app.storage.column_types import table_of
+from app.storage.engines import Database
+from app.storage.tables.cluster import CustomerTurn, Job
 from tests.harness import ATTEMPTS, CLIENTS, EVENTS, INVOICES, PAYMENTS, today
 
 TURNS, JOBS = table_of(CustomerTurn), table_of(Job)

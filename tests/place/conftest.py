@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.data import schema
-from app.data.database import Database
+from app.storage import schema
+from app.storage.engines import Database
 from tests import postgres
 from tests.postgres import Postgres
 

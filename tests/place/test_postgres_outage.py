@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.data.database import Database
 from app.errors import Unavailable
 from app.sandbox.server import Sandbox
+from app.storage.engines import Database
 from tests.harness import Paydue, settings_for
 from tests.place import books
 from tests.place.programs import ANSWERED_WITHIN_S, Load, server

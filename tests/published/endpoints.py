@@ -16,7 +16,7 @@ LINES = [{"item_shortdescription": "x", "qty_order": 2, "unit_price": 5}]
 
 async def charge_rate(service: Service, **values: Any) -> int:
     """The API reads charge rates only, so one is put where they are kept."""
-    from app.data.catalogue import ChargeRate
+    from app.storage.tables.catalogue import ChargeRate
 
     async with service.database.transaction() as tx:
         found = await tx.scalar(

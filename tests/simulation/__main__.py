@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from app.data import schema
-from app.data.database import Database
+from app.storage import schema
+from app.storage.engines import Database
 from tests.simulation.running import Coverage, run_all, sqlite_copies
 from tests.simulation.schedule import ScheduleFailed
 

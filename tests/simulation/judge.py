@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.data.stripe_events import EventState
-from app.payments.apply import HANDLERS
+from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
 from app.rules.payment import PaymentState
+from app.storage.tables.stripe_events import EventState
 from tests.simulation.steps import ATTEMPTS, PAYMENTS
 from tests.simulation.world import EVENTS, INVOICES, NEVER_MADE, World
 

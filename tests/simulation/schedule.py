@@ -3,7 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from app.payments import replaying
+from app.payments.webhook import dead_letters
 from tests.simulation import judge, steps
 from tests.simulation.world import Place, World, world
 
@@ -70,7 +70,7 @@ async def _rest(w: World) -> None:
         await steps.received(w, told)
         await w.reconciliation().run()
         await w.autopay().recover()
-        await replaying.replay_due(
+        await dead_letters.replay_due(
             w.database, w.installation, datetime.now(UTC) + timedelta(days=5)
         )
         w.collect()

@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from app.data.charge_attempts import ChargeAttempt
-from app.data.columns import table_of
-from app.data.invoice_payments import InvoicePayment
 from app.errors import Refused
 from app.ledger import invoicing, settlement
-from app.payments import inbox, replaying
-from app.payments.gateway import NoAnswer, RateLimited, RequestRefused
+from app.payments.stripe.gateway import NoAnswer, RateLimited, RequestRefused
+from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
 from app.sandbox import checkout, intents
 from app.sandbox.refusals import Refusal
+from app.storage.column_types import table_of
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.invoice_payments import InvoicePayment
 from tests.simulation.world import INVOICES, NEVER_MADE, Step, World, line, now
 
 PAYMENTS = table_of(InvoicePayment)
@@ -61,7 +61,7 @@ async def reconcile(w: World) -> bool:
 
 async def replay(w: World) -> bool:
     at = datetime.now(UTC) + timedelta(minutes=w.random.choice((1, 15, 3000)))
-    done = await replaying.replay_due(w.database, w.installation, at)
+    done = await dead_letters.replay_due(w.database, w.installation, at)
     return bool(done.applied or done.parked)
 
 

@@ -15,26 +15,26 @@ from pydantic import SecretStr
 from sqlalchemy import insert, select, text, update
 from starlette.types import Receive, Scope, Send
 
-from app.data import schema
-from app.data.clients import Client
-from app.data.columns import table_of
-from app.data.coordination import Fact
-from app.data.database import Database, Tx
-from app.data.invoices import Invoice
-from app.data.stripe_events import EventState, StripeEvent
 from app.ledger import invoicing
-from app.payments import webhook
-from app.payments.autopay import Autopay, Stop
-from app.payments.gateway import Gateway
-from app.payments.inbox import Arrival, Inbox, understood
-from app.payments.pace import Pace
+from app.payments.autopay.run import Autopay, Stop
 from app.payments.reconcile import CURSOR, Reconciliation
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import Pace
+from app.payments.webhook import endpoint
+from app.payments.webhook.inbox import Arrival, Inbox, understood
 from app.sandbox import hosting
 from app.sandbox.ids import reproducible
 from app.sandbox.rendering import rendered
 from app.sandbox.server import Sandbox
 from app.sandbox.state import Event
 from app.settings import Settings
+from app.storage import schema
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.tables.clients import Client
+from app.storage.tables.cluster import Fact
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import EventState, StripeEvent
 from tests.harness import settings_for, today
 
 CLIENTS = table_of(Client)
@@ -124,13 +124,13 @@ class World:
     async def receive(self, event: Event) -> None:
         """As the webhook does with a body whose signature fits."""
         body = self._body(event)
-        await self.inbox.receive(webhook.parsed_event(body), body, "webhook")
+        await self.inbox.receive(endpoint.parsed_event(body), body, "webhook")
 
     def arrival(self, event: Event) -> Arrival:
         """The same, to be committed with others in one batch."""
         body = self._body(event)
         return understood(
-            webhook.parsed_event(body), body, "webhook", installation=self.installation
+            endpoint.parsed_event(body), body, "webhook", installation=self.installation
         )
 
     def _body(self, event: Event) -> bytes:

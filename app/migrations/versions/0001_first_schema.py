@@ -3,8 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
-from app.data import columns, currencies, lookups, schema
-from app.data.search import SearchIndex
+from app.storage import column_types, schema
+from app.storage.fulltext import SearchIndex
+from app.storage.tables import currencies, lookups
 
 revision = "0001"
 down_revision = None
@@ -35,8 +36,8 @@ def upgrade() -> None:
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("created_at", columns.Instant(), nullable=False),
-        sa.Column("revoked_at", columns.Instant(), nullable=True),
+        sa.Column("created_at", column_types.Instant(), nullable=False),
+        sa.Column("revoked_at", column_types.Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access")),
         sa.UniqueConstraint("client_id", name=op.f("uq_access_client_id")),
     )
@@ -46,10 +47,10 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("symbol", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("conversion_rate", columns.Exact(), nullable=False),
-        sa.Column("last_updated", columns.Instant(), nullable=True),
-        sa.Column("history", columns.Json(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("conversion_rate", column_types.Exact(), nullable=False),
+        sa.Column("last_updated", column_types.Instant(), nullable=True),
+        sa.Column("history", column_types.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_currency")),
         sa.UniqueConstraint("code", name=op.f("uq_currency_code")),
     )
@@ -57,7 +58,7 @@ def upgrade() -> None:
         "customer_turn",
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("until", columns.Instant(), nullable=False),
+        sa.Column("until", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_turn")),
     )
     op.create_table(
@@ -91,8 +92,8 @@ def upgrade() -> None:
         sa.Column("old_value", sa.Text(), nullable=True),
         sa.Column("new_value", sa.Text(), nullable=True),
         sa.Column("who", sa.Text(), nullable=True),
-        sa.Column("datetime", columns.Instant(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("datetime", column_types.Instant(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_change")),
     )
     with op.batch_alter_table("invoice_change", schema=None) as batch_op:
@@ -108,11 +109,11 @@ def upgrade() -> None:
     op.create_table(
         "job",
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("next_run_at", columns.Instant(), nullable=False),
+        sa.Column("next_run_at", column_types.Instant(), nullable=False),
         sa.Column("lease_token", sa.Text(), nullable=True),
-        sa.Column("lease_until", columns.Instant(), nullable=True),
-        sa.Column("started_at", columns.Instant(), nullable=True),
-        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.Column("lease_until", column_types.Instant(), nullable=True),
+        sa.Column("started_at", column_types.Instant(), nullable=True),
+        sa.Column("finished_at", column_types.Instant(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_job")),
     )
@@ -131,13 +132,13 @@ def upgrade() -> None:
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("object_id", sa.Text(), nullable=True),
         sa.Column("intent_id", sa.Text(), nullable=True),
-        sa.Column("created_at", columns.Instant(), nullable=False),
-        sa.Column("received_at", columns.Instant(), nullable=False),
+        sa.Column("created_at", column_types.Instant(), nullable=False),
+        sa.Column("received_at", column_types.Instant(), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
-        sa.Column("next_try_at", columns.Instant(), nullable=True),
+        sa.Column("next_try_at", column_types.Instant(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_event")),
         sa.UniqueConstraint("event_id", name=op.f("uq_stripe_event_event_id")),
@@ -165,7 +166,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("intent_id", sa.Text(), nullable=False),
-        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("amount", column_types.Exact(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_reversal")),
     )
@@ -181,7 +182,7 @@ def upgrade() -> None:
             "access_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("expires_at", columns.Instant(), nullable=False),
+        sa.Column("expires_at", column_types.Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["access_id"], ["access.id"], name=op.f("fk_access_token_access_id")
         ),
@@ -203,7 +204,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("content_type", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("kept_at", columns.Instant(), nullable=False),
+        sa.Column("kept_at", column_types.Instant(), nullable=False),
         sa.ForeignKeyConstraint(
             ["access_id"], ["access.id"], name=op.f("fk_kept_answer_access_id")
         ),
@@ -229,9 +230,9 @@ def upgrade() -> None:
         sa.Column("stripe_payment_method_id", sa.Text(), nullable=True),
         sa.Column("stripe_payment_method_name", sa.Text(), nullable=True),
         sa.Column("stripe_saved_method_id", sa.Text(), nullable=True),
-        sa.Column("date_created", columns.Instant(), nullable=True),
-        sa.Column("last_modified", columns.Instant(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("date_created", column_types.Instant(), nullable=True),
+        sa.Column("last_modified", column_types.Instant(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["currency_code"], ["currency.id"], name=op.f("fk_client_currency_code")
         ),
@@ -289,36 +290,36 @@ def upgrade() -> None:
             nullable=True,
         ),
         sa.Column("made_for", sa.Date(), nullable=True),
-        sa.Column("startdate", columns.Instant(), nullable=True),
-        sa.Column("enddate", columns.Instant(), nullable=True),
-        sa.Column("lastcreated", columns.Instant(), nullable=True),
-        sa.Column("nextcreationdate", columns.Instant(), nullable=True),
+        sa.Column("startdate", column_types.Instant(), nullable=True),
+        sa.Column("enddate", column_types.Instant(), nullable=True),
+        sa.Column("lastcreated", column_types.Instant(), nullable=True),
+        sa.Column("nextcreationdate", column_types.Instant(), nullable=True),
         sa.Column("posted", sa.Boolean(), nullable=False),
         sa.Column("voided", sa.Boolean(), nullable=False),
-        sa.Column("invoice_date", columns.Instant(), nullable=True),
+        sa.Column("invoice_date", column_types.Instant(), nullable=True),
         sa.Column("duedate", sa.Date(), nullable=True),
-        sa.Column("dateposted", columns.Instant(), nullable=True),
-        sa.Column("datesent", columns.Instant(), nullable=True),
-        sa.Column("datepaid", columns.Instant(), nullable=True),
-        sa.Column("date_created", columns.Instant(), nullable=True),
-        sa.Column("last_modified", columns.Instant(), nullable=True),
+        sa.Column("dateposted", column_types.Instant(), nullable=True),
+        sa.Column("datesent", column_types.Instant(), nullable=True),
+        sa.Column("datepaid", column_types.Instant(), nullable=True),
+        sa.Column("date_created", column_types.Instant(), nullable=True),
+        sa.Column("last_modified", column_types.Instant(), nullable=True),
         sa.Column(
             "currency_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
         sa.Column("currency_iso", sa.Text(), nullable=False),
-        sa.Column("currency_conversion_rate", columns.Exact(), nullable=False),
-        sa.Column("total", columns.Exact(), nullable=False),
-        sa.Column("tax_total", columns.Exact(), nullable=False),
-        sa.Column("revenue", columns.Exact(), nullable=False),
-        sa.Column("amountpaid", columns.Exact(), nullable=False),
-        sa.Column("amountdue", columns.Exact(), nullable=False),
+        sa.Column("currency_conversion_rate", column_types.Exact(), nullable=False),
+        sa.Column("total", column_types.Exact(), nullable=False),
+        sa.Column("tax_total", column_types.Exact(), nullable=False),
+        sa.Column("revenue", column_types.Exact(), nullable=False),
+        sa.Column("amountpaid", column_types.Exact(), nullable=False),
+        sa.Column("amountdue", column_types.Exact(), nullable=False),
         sa.Column("paymentstatus", sa.Integer(), nullable=False),
         sa.Column("payments_pending", sa.Integer(), nullable=False),
         sa.Column("payments_reversed", sa.Integer(), nullable=False),
         sa.Column("take_auto_payment", sa.Boolean(), nullable=False),
         sa.Column("include_in_autopay", sa.Boolean(), nullable=False),
         sa.Column("change_seq", sa.Integer(), nullable=False),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_invoice_client_id")),
         sa.ForeignKeyConstraint(
             ["currency_code"], ["currency.id"], name=op.f("fk_invoice_currency_code")
@@ -392,7 +393,7 @@ def upgrade() -> None:
         ),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=True),
-        sa.Column("seen_at", columns.Instant(), nullable=False),
+        sa.Column("seen_at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("invoice_id", "access_id", name=op.f("pk_invoice_viewer")),
     )
     with op.batch_alter_table("invoice_viewer", schema=None) as batch_op:
@@ -401,7 +402,7 @@ def upgrade() -> None:
     op.create_table(
         "recurring_number",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("given_at", columns.Instant(), nullable=False),
+        sa.Column("given_at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recurring_number")),
         sqlite_autoincrement=True,
     )
@@ -426,14 +427,14 @@ def upgrade() -> None:
         sa.Column("replaces_intent_id", sa.Text(), nullable=True),
         sa.Column("charge_before", sa.Text(), nullable=True),
         sa.Column("creates", sa.Integer(), nullable=False),
-        sa.Column("create_params", columns.Json(), nullable=True),
-        sa.Column("confirm_params", columns.Json(), nullable=True),
-        sa.Column("confirm_sent_at", columns.Instant(), nullable=True),
-        sa.Column("created_at", columns.Instant(), nullable=False),
-        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.Column("create_params", column_types.Json(), nullable=True),
+        sa.Column("confirm_params", column_types.Json(), nullable=True),
+        sa.Column("confirm_sent_at", column_types.Instant(), nullable=True),
+        sa.Column("created_at", column_types.Instant(), nullable=False),
+        sa.Column("finished_at", column_types.Instant(), nullable=True),
         sa.Column("lease_token", sa.Text(), nullable=True),
-        sa.Column("lease_until", columns.Instant(), nullable=True),
-        sa.Column("check_at", columns.Instant(), nullable=True),
+        sa.Column("lease_until", column_types.Instant(), nullable=True),
+        sa.Column("check_at", column_types.Instant(), nullable=True),
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("charge_id", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=True),
@@ -481,14 +482,14 @@ def upgrade() -> None:
         sa.Column("item_longdescription", sa.Text(), nullable=True),
         sa.Column("nominal_code", sa.Text(), nullable=True),
         sa.Column("tax_code", sa.Text(), nullable=True),
-        sa.Column("qty_order", columns.Exact(), nullable=False),
-        sa.Column("unit_price", columns.Exact(), nullable=False),
-        sa.Column("unit_cost", columns.Exact(), nullable=False),
-        sa.Column("discount_perc", columns.Exact(), nullable=False),
-        sa.Column("tax_rate", columns.Exact(), nullable=False),
+        sa.Column("qty_order", column_types.Exact(), nullable=False),
+        sa.Column("unit_price", column_types.Exact(), nullable=False),
+        sa.Column("unit_cost", column_types.Exact(), nullable=False),
+        sa.Column("discount_perc", column_types.Exact(), nullable=False),
+        sa.Column("tax_rate", column_types.Exact(), nullable=False),
         sa.Column("isinactive", sa.Boolean(), nullable=False),
         sa.Column("asset_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["ihid"], ["invoice.id"], name=op.f("fk_invoice_line_ihid"), ondelete="CASCADE"
         ),
@@ -518,8 +519,8 @@ def upgrade() -> None:
             "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
         ),
         sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date", columns.Instant(), nullable=False),
-        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("date", column_types.Instant(), nullable=False),
+        sa.Column("amount", column_types.Exact(), nullable=False),
         sa.Column("method", sa.Integer(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("type", sa.Integer(), nullable=False),
@@ -532,15 +533,15 @@ def upgrade() -> None:
         sa.Column("payment_method", sa.Integer(), nullable=True),
         sa.Column("payment_method_name", sa.Text(), nullable=True),
         sa.Column("posted", sa.Boolean(), nullable=False),
-        sa.Column("dateposted", columns.Instant(), nullable=True),
+        sa.Column("dateposted", column_types.Instant(), nullable=True),
         sa.Column("intent_id", sa.Text(), nullable=True),
-        sa.Column("intent_date", columns.Instant(), nullable=True),
+        sa.Column("intent_date", column_types.Instant(), nullable=True),
         sa.Column("intent_response", sa.Text(), nullable=True),
         sa.Column("webhook_event_id", sa.Text(), nullable=True),
-        sa.Column("webhook_received_date", columns.Instant(), nullable=True),
+        sa.Column("webhook_received_date", column_types.Instant(), nullable=True),
         sa.Column("currency_iso", sa.Text(), nullable=False),
         sa.Column("state", sa.Integer(), nullable=False),
-        sa.Column("state_at", columns.Instant(), nullable=False),
+        sa.Column("state_at", column_types.Instant(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("charge_id", sa.Text(), nullable=True),
         sa.Column("stripe_customer_id", sa.Text(), nullable=True),
@@ -549,13 +550,13 @@ def upgrade() -> None:
             sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
             nullable=True,
         ),
-        sa.Column("check_at", columns.Instant(), nullable=True),
+        sa.Column("check_at", column_types.Instant(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=True),
-        sa.Column("amount_refunded", columns.Exact(), nullable=False),
-        sa.Column("amount_lost", columns.Exact(), nullable=False),
+        sa.Column("amount_refunded", column_types.Exact(), nullable=False),
+        sa.Column("amount_lost", column_types.Exact(), nullable=False),
         sa.Column("disputed", sa.Boolean(), nullable=False),
-        sa.Column("counted", columns.Exact(), nullable=False),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("counted", column_types.Exact(), nullable=False),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_id"], ["invoice.id"], name=op.f("fk_invoice_payment_invoice_id")
         ),
@@ -599,10 +600,10 @@ def catalogue() -> None:
         "budget_type",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("defaultrate", columns.Exact(), nullable=True),
+        sa.Column("defaultrate", column_types.Exact(), nullable=True),
         sa.Column("chargerate", sa.Integer(), nullable=True),
         sa.Column("ticket_id", sa.Integer(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_type")),
     )
     op.create_table(
@@ -614,7 +615,7 @@ def catalogue() -> None:
         sa.Column("addr2", sa.Text(), nullable=True),
         sa.Column("addr3", sa.Text(), nullable=True),
         sa.Column("addr4", sa.Text(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cost_centre")),
     )
     op.create_table(
@@ -632,13 +633,13 @@ def catalogue() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=True),
-        sa.Column("value", columns.Exact(), nullable=False),
+        sa.Column("value", column_types.Exact(), nullable=False),
         sa.Column("is_composite", sa.Boolean(), nullable=False),
         sa.Column("category_code", sa.Text(), nullable=True),
         sa.Column("xero_tenant_id", sa.Text(), nullable=True),
         sa.Column("kashflow_tenant_id", sa.Integer(), nullable=True),
         sa.Column("qbo_company_id", sa.Text(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax")),
     )
     op.create_table(
@@ -662,7 +663,7 @@ def catalogue() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("taxid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(["taxid"], ["tax.id"], name=op.f("fk_tax_rule_taxid")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_rule")),
     )
@@ -680,20 +681,20 @@ def catalogue() -> None:
             "charge_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
         sa.Column("org", sa.Integer(), nullable=False),
-        sa.Column("startdate", columns.Instant(), nullable=True),
-        sa.Column("expirydate", columns.Instant(), nullable=True),
-        sa.Column("rate", columns.Exact(), nullable=False),
-        sa.Column("rateoverride", columns.Exact(), nullable=True),
-        sa.Column("mileage_rate", columns.Exact(), nullable=True),
-        sa.Column("minimum", columns.Exact(), nullable=True),
-        sa.Column("increment", columns.Exact(), nullable=True),
-        sa.Column("oohmultiplier", columns.Exact(), nullable=True),
-        sa.Column("holidaymultiplier", columns.Exact(), nullable=True),
-        sa.Column("weekendmultiplier", columns.Exact(), nullable=True),
-        sa.Column("contractmultiplier", columns.Exact(), nullable=True),
+        sa.Column("startdate", column_types.Instant(), nullable=True),
+        sa.Column("expirydate", column_types.Instant(), nullable=True),
+        sa.Column("rate", column_types.Exact(), nullable=False),
+        sa.Column("rateoverride", column_types.Exact(), nullable=True),
+        sa.Column("mileage_rate", column_types.Exact(), nullable=True),
+        sa.Column("minimum", column_types.Exact(), nullable=True),
+        sa.Column("increment", column_types.Exact(), nullable=True),
+        sa.Column("oohmultiplier", column_types.Exact(), nullable=True),
+        sa.Column("holidaymultiplier", column_types.Exact(), nullable=True),
+        sa.Column("weekendmultiplier", column_types.Exact(), nullable=True),
+        sa.Column("contractmultiplier", column_types.Exact(), nullable=True),
         sa.Column("use_for_travel", sa.Boolean(), nullable=False),
         sa.Column("use_for_mileage", sa.Boolean(), nullable=False),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(["area"], ["client.id"], name=op.f("fk_charge_rate_area")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_charge_rate")),
     )
@@ -709,9 +710,9 @@ def catalogue() -> None:
         ),
         sa.Column("inactive", sa.Boolean(), nullable=False),
         sa.Column("phonenumber", sa.Text(), nullable=True),
-        sa.Column("date_created", columns.Instant(), nullable=True),
-        sa.Column("last_modified", columns.Instant(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("date_created", column_types.Instant(), nullable=True),
+        sa.Column("last_modified", column_types.Instant(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_site_client_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
     )
@@ -728,8 +729,8 @@ def catalogue() -> None:
         sa.Column("value_type", sa.Integer(), nullable=True),
         sa.Column("value_bool", sa.Boolean(), nullable=True),
         sa.Column("value_display", sa.Text(), nullable=True),
-        sa.Column("value_lookup", columns.Json(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("value_lookup", column_types.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["tax_rule_id"],
             ["tax_rule.id"],
@@ -750,11 +751,11 @@ def catalogue() -> None:
         sa.Column("fault_id", sa.Integer(), nullable=True),
         sa.Column("actionnumber", sa.Integer(), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
-        sa.Column("amount", columns.Exact(), nullable=False),
+        sa.Column("amount", column_types.Exact(), nullable=False),
         sa.Column("lookup_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date_added", columns.Instant(), nullable=True),
-        sa.Column("date_reimbursed", columns.Instant(), nullable=True),
-        sa.Column("date_invoiced", columns.Instant(), nullable=True),
+        sa.Column("date_added", column_types.Instant(), nullable=True),
+        sa.Column("date_reimbursed", column_types.Instant(), nullable=True),
+        sa.Column("date_invoiced", column_types.Instant(), nullable=True),
         sa.Column("invoiceable", sa.Boolean(), nullable=False),
         sa.Column("ihid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
@@ -766,7 +767,7 @@ def catalogue() -> None:
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("reviewed", sa.Boolean(), nullable=False),
         sa.Column("reviewed_agent_id", sa.Integer(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_expense_client_id")),
         sa.ForeignKeyConstraint(
             ["client_to_invoice_to_id"],
@@ -803,14 +804,14 @@ def catalogue() -> None:
         ),
         sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date", columns.Instant(), nullable=True),
-        sa.Column("quantity", columns.Exact(), nullable=True),
-        sa.Column("unitprice", columns.Exact(), nullable=True),
-        sa.Column("unitcost", columns.Exact(), nullable=True),
+        sa.Column("date", column_types.Instant(), nullable=True),
+        sa.Column("quantity", column_types.Exact(), nullable=True),
+        sa.Column("unitprice", column_types.Exact(), nullable=True),
+        sa.Column("unitcost", column_types.Exact(), nullable=True),
         sa.Column("shortdescription", sa.Text(), nullable=True),
         sa.Column("longdescription", sa.Text(), nullable=True),
         sa.Column("prorata_next_invoice", sa.Boolean(), nullable=True),
-        sa.Column("extra", columns.Json(), nullable=True),
+        sa.Column("extra", column_types.Json(), nullable=True),
         sa.ForeignKeyConstraint(
             ["invoicedetailid"],
             ["invoice_line.id"],
@@ -840,7 +841,7 @@ def seed() -> None:
     currency = sa.table(
         "currency", *(sa.column(n) for n in ("code", "symbol", "name", "conversion_rate"))
     )
-    million = 10**columns.DECIMALS
+    million = 10**column_types.DECIMALS
     op.bulk_insert(
         currency,
         [

@@ -1,0 +1,151 @@
+"""What `paydue doctor` looks at. Each check says what it found and how to mend it."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from pydantic import ValidationError
+
+from app.errors import ConfigurationError, Unavailable
+from app.payments.stripe.gateway import (
+    Gateway,
+    NoAnswer,
+    NotAuthorized,
+    RateLimited,
+    RequestRefused,
+)
+from app.payments.stripe.rate_limiter import Unpaced
+from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
+
+# Stripe's signatures are good for 300 s; a clock this far off will soon refuse real ones.
+SKEW_MAX_S = 60
+# Before this release two connections could corrupt a WAL; Paydue's lock file keeps them apart.
+SQLITE_GOOD = (3, 51, 3)
+_KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    said: str
+    mend: str = ""
+    is_bad: bool = False
+
+    @property
+    def mark(self) -> str:
+        if self.is_bad:
+            return "[red]bad[/red]"
+        return "[yellow]note[/yellow]" if self.mend else "[green]ok[/green]"
+
+
+def bad(name: str, said: str, mend: str) -> Check:
+    return Check(name, said, mend, is_bad=True)
+
+
+async def all_checks() -> list[Check]:
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        return [
+            bad("settings", f"{'.'.join(map(str, one['loc']))}: {one['msg']}", "correct its value")
+            for one in error.errors()
+        ]
+    checks: list[Callable[[Settings], Awaitable[Check]]] = [
+        _key,
+        _secret,
+        _stripe,
+        _clock,
+        _database,
+        _engine,
+    ]
+    mode = "live" if settings.livemode else "test"
+    first = Check("settings", f"{mode} mode, {settings.timezone}, autopay at {settings.autopay_at}")
+    return [first, *[await check(settings) for check in checks]]
+
+
+async def _key(settings: Settings) -> Check:
+    if not settings.api_key:
+        return bad("STRIPE_API_KEY", "not set", "set it to the secret key of your Stripe account")
+    if not settings.api_key.startswith(_KEY_PREFIXES):
+        return bad("STRIPE_API_KEY", "is no secret key", "take the key that begins with sk_ or rk_")
+    return Check("STRIPE_API_KEY", f"set ({settings.api_key[:8]}…)")
+
+
+async def _secret(settings: Settings) -> Check:
+    secrets = settings.webhook_secrets
+    if not secrets:
+        return bad(
+            "STRIPE_WEBHOOK_SECRET",
+            "not set: webhooks get 503",
+            "set it to the endpoint's signing secret, whsec_…",
+        )
+    if any(not one.startswith("whsec_") for one in secrets):
+        return bad(
+            "STRIPE_WEBHOOK_SECRET", "does not begin with whsec_", "copy it from the endpoint"
+        )
+    return Check("STRIPE_WEBHOOK_SECRET", f"{len(secrets)} set")
+
+
+async def _stripe(settings: Settings) -> Check:
+    if not settings.api_key:
+        return bad("Stripe", "not asked: no key", "set STRIPE_API_KEY")
+    try:
+        async with Gateway(settings, Unpaced()) as gateway:
+            account = await gateway.account()
+    except NotAuthorized as error:
+        return bad("Stripe", str(error), "the key is wrong, revoked or of another account")
+    except (NoAnswer, RateLimited, RequestRefused) as error:
+        return bad("Stripe", str(error), f"check the network way to {settings.stripe_api_base}")
+    return Check("Stripe", f"{settings.stripe_api_base} accepts the key ({account.get('id')})")
+
+
+async def _clock(settings: Settings) -> Check:
+    try:
+        timeout = aiohttp.ClientTimeout(total=10)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(settings.stripe_api_base) as answer,
+        ):
+            said = answer.headers.get("Date")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Check("clock", f"not compared: {error}", "reach Stripe, then look again")
+    if said is None:
+        return Check("clock", "not compared: the server sends no Date")
+    skew = (datetime.now(UTC) - parsedate_to_datetime(said)).total_seconds()
+    if abs(skew) > SKEW_MAX_S:
+        return bad("clock", f"{skew:+.0f} s against Stripe's", "keep this machine's time by NTP")
+    return Check("clock", f"{skew:+.0f} s against Stripe's")
+
+
+async def _database(settings: Settings) -> Check:
+    try:
+        database = Database(settings.database_url)
+    except ConfigurationError as error:
+        return bad("database", str(error), "correct PAYDUE_DATABASE_URL")
+    try:
+        at = await schema.revision(database)
+    except Unavailable as error:
+        return bad("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
+    finally:
+        await database.close()
+    shown = database.url.render_as_string(hide_password=True)
+    if at != schema.head():
+        return bad("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
+    return Check("database", f"{shown}: schema {at}")
+
+
+async def _engine(settings: Settings) -> Check:
+    if not settings.database_url.startswith("sqlite"):
+        return Check("engine", "PostgreSQL")
+    if sqlite3.sqlite_version_info < SQLITE_GOOD:
+        return Check(
+            "engine",
+            f"SQLite {sqlite3.sqlite_version} (before {'.'.join(map(str, SQLITE_GOOD))} two "
+            "writers could corrupt a WAL; Paydue's lock file keeps them apart)",
+        )
+    return Check("engine", f"SQLite {sqlite3.sqlite_version}")

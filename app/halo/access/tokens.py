@@ -1,0 +1,124 @@
+"""POST /auth/token, and the question HaloPSA's most used client asks before it."""
+
+from datetime import datetime
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.halo.access.authenticator import TokenRefused, buy_token
+from app.halo.engine import json_schema, parsing, request_body
+from app.halo.engine.responses import answer
+from app.halo.openapi.operations import Operation
+
+# Five short fields; nobody is known yet, so nobody may send more.
+_FORM_MAX = 16 * 1024
+_FIELDS_MAX = 20
+
+
+async def token(request: Request) -> Response:
+    """Client credentials for a bearer token. `tenant` is accepted; there is one."""
+    form = await _form(request)
+    if form.get("grant_type") != "client_credentials":
+        raise TokenRefused("unsupported_grant_type", "grant_type must be client_credentials")
+    client_id = parsing.text("client_id", form.get("client_id")) or ""
+    secret = form.get("client_secret", "")
+    if not (client_id and secret):
+        raise TokenRefused("invalid_request", "client_id and client_secret are required")
+    now: datetime = request.app.state.clock()
+    lasts_s: int = request.app.state.settings.token_lasts
+    async with request.app.state.database.transaction() as tx:
+        bought = await buy_token(
+            tx, client_id, secret, form.get("scope", ""), now=now, lasts_s=lasts_s
+        )
+    response = answer(
+        {
+            "scope": bought.scope,
+            "token_type": "Bearer",
+            "access_token": bought.value,
+            "expires_in": bought.expires_in,
+            "refresh_token": None,  # clients ask again with their credentials
+            "id_token": None,
+        }
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+async def _form(request: Request) -> dict[str, str]:
+    raw = await request_body.read(request, _FORM_MAX)
+    try:
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        raise TokenRefused("invalid_request", "the body is not a form") from None
+    return dict(pairs)
+
+
+async def authinfo(request: Request) -> Response:
+    """Where tokens are bought. Anonymous: it is asked before there is a token."""
+    return answer({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
+
+
+_TAG = "Access"
+_EMPTY = {"type": "null", "description": "Always null: clients ask again with their credentials."}
+
+TOKEN = Operation(
+    summary="Buy a token",
+    about="Client credentials for a bearer token. Send it as `Authorization: Bearer TOKEN`.",
+    tag=_TAG,
+    right=None,
+    takes={
+        "type": "object",
+        "required": ["grant_type", "client_id", "client_secret"],
+        "properties": {
+            "grant_type": {"const": "client_credentials"},
+            "client_id": {**json_schema.TEXT, "description": "As `paydue access add` printed it."},
+            "client_secret": {**json_schema.TEXT, "description": "As it was printed, once."},
+            "scope": {
+                **json_schema.TEXT,
+                "description": "Scopes, separated by blanks; those you do not own are left out.",
+                "default": "all",
+            },
+            "tenant": {**json_schema.TEXT, "description": "Accepted; there is one."},
+        },
+    },
+    takes_form=True,
+    example={"grant_type": "client_credentials", "client_id": "ID", "client_secret": "SECRET"},
+    gives={
+        "type": "object",
+        "required": ["scope", "token_type", "access_token", "expires_in"],
+        "properties": {
+            "scope": {**json_schema.TEXT, "description": "What the token opens."},
+            "token_type": {"const": "Bearer"},
+            "access_token": {**json_schema.TEXT, "description": "The token."},
+            "expires_in": {**json_schema.SMALL, "description": "Seconds it is good for."},
+            "refresh_token": _EMPTY,
+            "id_token": _EMPTY,
+        },
+    },
+    answer_example={
+        "scope": "all",
+        "token_type": "Bearer",
+        "access_token": "TOKEN",
+        "expires_in": 3600,
+        "refresh_token": None,
+        "id_token": None,
+    },
+    refusals=(400, 401, 413),
+)
+
+AUTHINFO = Operation(
+    summary="Where tokens are bought",
+    tag=_TAG,
+    right=None,
+    gives={
+        "type": "object",
+        "required": ["auth_url", "tenant_id"],
+        "properties": {
+            "auth_url": {**json_schema.TEXT, "description": "Add `/token` to it."},
+            "tenant_id": {**json_schema.TEXT, "description": "Always empty: there is one."},
+        },
+    },
+    answer_example={"auth_url": "https://paydue.example/auth", "tenant_id": ""},
+    refusals=(),
+)

@@ -1,0 +1,139 @@
+"""Creates, changes and deletes records of resources that no rule of the ledger guards."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Table
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import InvalidField, Refused
+from app.halo.engine.resource import Resource
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.driver_errors import is_worth_retrying
+from app.storage.engines import Record, Tx
+from app.storage.rows import Given
+
+Prepare = Callable[[Mapping[int, Record], Sequence[Given], datetime], Sequence[Given]]
+Finish = Callable[[Tx, Mapping[int, Given]], Awaitable[None]]
+
+
+class Writer(Protocol):
+    """Creates the records without id, changes the others; answers all ids in the order given.
+
+    `home` is the currency of whoever names none.
+    """
+
+    def __call__(
+        self, tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    ) -> Awaitable[list[int]]: ...
+
+
+class Remover(Protocol):
+    """Deletes a record, or refuses with what hangs on it."""
+
+    def __call__(
+        self, tx: Tx, record_id: int, *, now: datetime, who: str, home: str
+    ) -> Awaitable[None]: ...
+
+
+def writer(
+    resource: Resource, prepare: Prepare | None = None, finish: Finish | None = None
+) -> Writer:
+    """What writes a resource's records.
+
+    `prepare` adds what follows from what is there already; `finish` writes what stands in other
+    tables, once every record has its id.
+    """
+
+    async def write(
+        tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    ) -> list[int]:
+        ids = await _save(tx, resource, prepare, records, now)
+        if finish is not None:
+            await finish(tx, dict(zip(ids, records, strict=True)))
+        return ids
+
+    return write
+
+
+def dated(name: str) -> Prepare:
+    """New records that do not say this date get the moment they are written."""
+
+    def prepare(_: Mapping[int, Record], records: Sequence[Given], now: datetime) -> list[Given]:
+        return [record if "id" in record else {name: now, **record} for record in records]
+
+    return prepare
+
+
+def remover(resource: Resource) -> Remover:
+    """What deletes a resource's records that nothing else names."""
+
+    async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+        table = table_of(resource.table)
+        await rows.remove(tx, table, resource.path, record_id, resource.held_by)
+
+    return remove
+
+
+async def _save(
+    tx: Tx,
+    resource: Resource,
+    prepare: Prepare | None,
+    records: Sequence[Given],
+    now: datetime,
+) -> list[int]:
+    table = table_of(resource.table)
+    known = await rows.locked(tx, table, resource.path, records)
+    if prepare is not None:
+        records = prepare(known, records, now)
+    records = [_columns(table, record) for record in records]
+    await rows.refer(tx, table, records)
+    new = [_created(table, record, now) for record in records if "id" not in record]
+    try:
+        ids = iter(await rows.inserted(tx, table, new))
+        await rows.change(tx, table, _changes(table, known, records, now))
+    except IntegrityError as error:
+        if is_worth_retrying(error):
+            raise
+        raise Refused(f"another {resource.path} has the same key") from None
+    return [record["id"] if "id" in record else next(ids) for record in records]
+
+
+def _columns(table: Table, record: Given) -> Given:
+    """What the table keeps; the rest is `finish`'s."""
+    return {name: value for name, value in record.items() if name in table.c}
+
+
+def _created(table: Table, record: Given, now: datetime) -> dict[str, Any]:
+    required = (one for one in table.c if not (one.nullable or one.default or one.primary_key))
+    for column in required:
+        if record.get(column.name) in (None, ""):
+            raise InvalidField(column.name, "is required")
+    # One statement for all rows needs the same columns in each.
+    values = {column.name: _default(column) for column in table.c if not column.primary_key}
+    return {**values, **record, **_stamps(table, now, "date_created"), **_stamps(table, now)}
+
+
+def _default(column: Any) -> Any:
+    return None if column.default is None else column.default.arg
+
+
+def _stamps(table: Table, now: datetime, name: str = "last_modified") -> dict[str, datetime]:
+    return {name: now} if name in table.c else {}
+
+
+def _changes(
+    table: Table, known: Mapping[int, Record], records: Sequence[Given], now: datetime
+) -> dict[int, dict[str, Any]]:
+    changed = [record for record in records if "id" in record]
+    names = sorted({name for record in changed for name in record if name != "id"})
+    changes: dict[int, dict[str, Any]] = {}
+    for record in changed if names else ():
+        row = known[record["id"]]
+        values = {name: record.get(name, getattr(row, name)) for name in names}
+        if "extra" in record:
+            values["extra"] = rows.with_extra(row.extra, record["extra"])
+        changes[row.id] = {**values, **_stamps(table, now)}
+    return changes

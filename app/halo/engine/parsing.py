@@ -1,0 +1,255 @@
+"""Parsers: what JSON or a parameter says, as a column's value.
+
+A reader takes the name the caller used, and what he gave; it answers the column's value, None for
+"nothing", or raises InvalidField with that name. Numbers never pass through binary fractions.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
+
+from app.errors import InvalidField
+from app.rules.notation import moment
+from app.storage.column_types import DECIMALS, Exact, Instant, Json
+
+Reader = Callable[[str, Any], Any]
+
+# What HaloPSA and .NET write for "no date"; clients post whole records back.
+NO_DATES = frozenset({date(1899, 12, 30), date(1, 1, 1)})
+# No invoice is older, and SQLite sorts instants as text of four-digit years.
+YEAR_MIN = 1900
+# PostgreSQL refuses index entries over 2704 bytes; this many characters always fit.
+INDEXED_TEXT_MAX = 255
+# Decimal arithmetic keeps 28 digits, so a longer number would be rounded behind our back.
+DIGITS_MAX = 28
+# HaloPSA's own objects nest five deep; what is kept as it came must not exhaust a parser.
+DEPTH_MAX = 32
+
+_NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_NOTHING = frozenset({"", "undefined", "null"})
+_LARGEST = Decimal(2**63 - 1).scaleb(-DECIMALS)
+
+
+def reader(column: Column[Any]) -> Reader:
+    """What turns an outside value into this column's."""
+    match column.type:
+        case Exact():
+            return exact
+        case Instant():
+            return instant
+        case Date():
+            return day
+        case Boolean():
+            return flag
+        case BigInteger():
+            return reference if column.foreign_keys else whole
+        case Integer():
+            return small
+        case Json():
+            return nested
+        case _:
+            return short if _is_indexed(column) else text
+
+
+def flag(name: str, value: Any) -> bool | None:
+    match value:
+        case None | bool():
+            return value
+        case int() | str() if (said := str(value).strip().lower()) in _FLAGS:
+            return _FLAGS[said]
+        case str() if value.strip().lower() in _NOTHING:
+            return None
+    raise InvalidField(name, f"{_said(value)} is neither true nor false")
+
+
+def exact(name: str, value: Any) -> Decimal | None:
+    """A number with no more digits or decimals than we keep."""
+    if value is None:
+        return None
+    given = _decimal(name, value)
+    if given != 0 and given.adjusted() < -DECIMALS:
+        raise InvalidField(name, f"{_said(value)} has more than {DECIMALS} decimals")
+    if abs(given) > _LARGEST:
+        raise InvalidField(name, f"{_said(value)} is too large")
+    if given != given.quantize(Decimal(1).scaleb(-DECIMALS)):
+        raise InvalidField(name, f"{_said(value)} has more than {DECIMALS} decimals")
+    return given
+
+
+def percentage(name: str, value: Any) -> Decimal | None:
+    found = exact(name, value)
+    if found is not None and not 0 <= found <= 100:
+        raise InvalidField(name, f"{found} is not a percentage from 0 to 100")
+    return found
+
+
+def _decimal(name: str, value: Any) -> Decimal:
+    match value:
+        case bool():
+            pass
+        case int() if abs(value) < 10**DIGITS_MAX:
+            return Decimal(value)
+        case Decimal() if _is_usual(value):
+            return value
+        case str() if _NUMBER.fullmatch(value.strip()) and _is_usual(Decimal(value.strip())):
+            return Decimal(value.strip())
+    raise InvalidField(name, f"{_said(value)} is not a number we can keep")
+
+
+def _is_usual(value: Decimal) -> bool:
+    return (
+        value.is_finite()
+        and len(value.as_tuple().digits) <= DIGITS_MAX
+        and abs(value.adjusted()) <= DIGITS_MAX
+    )
+
+
+def _whole(bits: int) -> Reader:
+    largest = 2 ** (bits - 1) - 1
+
+    def read(name: str, value: Any) -> int | None:
+        if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
+            return None
+        given = _decimal(name, value)
+        if given != given.to_integral_value():
+            raise InvalidField(name, f"{_said(value)} is not a whole number")
+        if abs(given) > largest:
+            raise InvalidField(name, f"{_said(value)} is too large")
+        return int(given)
+
+    return read
+
+
+whole = _whole(64)
+small = _whole(32)
+
+
+def reference(name: str, value: Any) -> int | None:
+    """The id of another record. HaloPSA writes 0 or -1 for none, and clients post that back."""
+    found: int | None = whole(name, value)
+    return None if found in (0, -1) else found
+
+
+def instant(name: str, value: Any) -> datetime | None:
+    given = _datetime(name, value)
+    if given is None:
+        return None
+    try:
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
+    except OverflowError:
+        raise InvalidField(name, f"{_said(value)} is not a date of our time") from None
+
+
+def day(name: str, value: Any) -> date | None:
+    """The day as it is written, whatever time and zone stand behind it."""
+    given = _datetime(name, value)
+    return None if given is None else given.date()
+
+
+def _datetime(name: str, value: Any) -> datetime | None:
+    if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
+        return None
+    if not isinstance(value, str):
+        raise InvalidField(name, f"{_said(value)} is not a date")
+    # A plus sign that nobody escaped in a URL arrives as a blank.
+    written = value.strip().replace(" ", "+") if "T" in value else value.strip()
+    try:
+        given = datetime.fromisoformat(written)
+    except ValueError:
+        raise InvalidField(name, f"{_said(value)} is not an ISO 8601 date") from None
+    if given.date() in NO_DATES:
+        return None
+    if given.year < YEAR_MIN:
+        raise InvalidField(name, f"{_said(value)} is not a date of our time")
+    return given
+
+
+def text(name: str, value: Any) -> str | None:
+    match value:
+        case None:
+            return None
+        case str():
+            return _storable(name, value)
+        case int() | Decimal() if not isinstance(value, bool):
+            return str(value)
+    raise InvalidField(name, f"{_said(value)} is not text")
+
+
+def short(name: str, value: Any) -> str | None:
+    """Text of a column that is looked up by."""
+    given = text(name, value)
+    if given is not None and len(given) > INDEXED_TEXT_MAX:
+        raise InvalidField(name, f"is longer than {INDEXED_TEXT_MAX} characters")
+    return given
+
+
+def nested(name: str, value: Any) -> Any:
+    """Any JSON, kept as it came. We compute nothing from it, so its numbers are plain ones."""
+    plain = _plain(name, value, DEPTH_MAX)
+    try:
+        orjson.dumps(plain)
+    except TypeError:
+        raise InvalidField(name, "holds a value that cannot be kept") from None
+    return plain
+
+
+def _plain(name: str, value: Any, depth: int) -> Any:
+    if depth == 0:
+        raise InvalidField(name, "is nested too deeply")
+    match value:
+        case Decimal():
+            return float(_decimal(name, value))
+        case list():
+            return [_plain(name, one, depth - 1) for one in value]
+        case dict():
+            return {key: _plain(name, one, depth - 1) for key, one in value.items()}
+    return value
+
+
+def plain_number(name: str, value: Any) -> int | float | None:
+    """A number of which we compute nothing, so the digits a JSON reader would see are enough."""
+    if value is None:
+        return None
+    given = _decimal(name, value)
+    return int(given) if given == given.to_integral_value() else float(given)
+
+
+def plain_moment(name: str, value: Any) -> str | None:
+    """An instant that is only kept, as it is shown."""
+    given = instant(name, value)
+    return None if given is None else moment(given)
+
+
+def parsed_number(said: str) -> Decimal:
+    """What a JSON number says, exactly; one that cannot be kept is no number at all."""
+    try:
+        return Decimal(said)
+    except InvalidOperation:
+        return Decimal("NaN")
+
+
+def _storable(name: str, value: str) -> str:
+    if "\0" in value:
+        raise InvalidField(name, "holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidField(name, "holds half a character") from None
+    return value
+
+
+def _said(value: Any) -> str:
+    """What the caller gave, short enough for one line of an answer."""
+    shown = str(value) if isinstance(value, Decimal) else ascii(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+
+
+def _is_indexed(column: Column[Any]) -> bool:
+    indexes = column.table.indexes
+    return bool(column.unique) or any(column.name in index.columns for index in indexes)

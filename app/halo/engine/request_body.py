@@ -1,0 +1,53 @@
+"""Reads request bodies: never more than allowed, and numbers exactly as they are written."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from starlette.requests import Request
+
+from app.errors import AppError, BodyTooLarge
+from app.halo.engine.parsing import parsed_number
+
+# An int of more digits fits no column, and long ones take long to read.
+_INT_DIGITS_MAX = 40
+
+
+class NotJson(AppError):
+    """A body that cannot be read as JSON."""
+
+
+async def read(request: Request, largest: int) -> bytes:
+    """The whole body; counted while it arrives, since a length may be missing or a lie."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > largest:
+        raise BodyTooLarge(f"the body is larger than {largest} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > largest:
+            raise BodyTooLarge(f"the body is larger than {largest} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON of a body, with Decimals for all numbers that are not whole."""
+    try:
+        return json.loads(
+            body, parse_float=parsed_number, parse_int=_whole, parse_constant=_no_number
+        )
+    except RecursionError:
+        raise NotJson("the body is nested too deeply") from None
+    except ValueError as error:  # also what a wrong encoding gives
+        raise NotJson(f"the body is not JSON: {error}") from None
+
+
+def _whole(said: str) -> int | Decimal:
+    return int(said) if len(said) <= _INT_DIGITS_MAX else parsed_number(said)
+
+
+def _no_number(_: str) -> Decimal:
+    """NaN and the infinities are read, so that the answer can name the field they stand in."""
+    return Decimal("NaN")

@@ -1,0 +1,163 @@
+"""List, save, read and delete, written once for every resource."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.errors import NotFound
+from app.halo.access.authenticator import Caller
+from app.halo.engine import request_body
+from app.halo.engine.codec import Codec, codec_of
+from app.halo.engine.crud import Remover, Writer, remover, writer
+from app.halo.engine.filters import CALLER
+from app.halo.engine.idempotency import decided
+from app.halo.engine.list_query import parameters
+from app.halo.engine.record_queries import Listing, Reading
+from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
+from app.halo.engine.responses import answer
+from app.halo.openapi import operations
+from app.halo.openapi.operations import Operation
+from app.settings import Settings
+from app.storage.engines import Tx
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class AnyCase(Route):
+    """A route that HaloPSA's clients find in whatever case they write it, with `/` or without."""
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        method: str,
+        operation: Operation | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(path, endpoint, methods=[method], name=name)
+        self.operation = operation
+        pattern = self.path_regex.pattern.removesuffix("$") + "/?$"
+        self.path_regex = re.compile(pattern, re.IGNORECASE)
+
+
+def routes(
+    resource: Resource, write: Writer | None = None, remove: Remover | None = None
+) -> list[AnyCase]:
+    """The routes for a resource's verbs. `write` and `remove` stand where a rule guards them."""
+    write, remove = write or writer(resource), remove or remover(resource)
+    codec = codec_of(resource)
+    reading = Reading(codec)
+    collection, single = f"/api/{resource.path}", f"/api/{resource.path}/{{id}}"
+    available = {
+        LIST: lambda: AnyCase(
+            collection, _list(codec, reading), "GET", operations.listed(resource),
+            f"list {resource.path}",
+        ),
+        SAVE: lambda: AnyCase(
+            collection, _save(codec, reading, write), "POST", operations.saved(resource),
+            f"save {resource.path}",
+        ),
+        READ: lambda: AnyCase(
+            single, _read(codec, reading), "GET", operations.read(resource),
+            f"read {resource.path}",
+        ),
+        REMOVE: lambda: AnyCase(
+            single, _remove(codec, remove), "DELETE", operations.removed(resource),
+            f"delete {resource.path}",
+        ),
+    }  # fmt: skip
+    return [available[verb]() for verb in resource.verbs]
+
+
+def _list(codec: Codec, reading: Reading) -> Endpoint:
+    right = f"read:{codec.resource.group}"
+
+    async def listed(request: Request) -> Response:
+        caller = await caller_of(request, right)
+        params = {**parameters(request.scope["query_string"]), CALLER: (str(caller.access_id),)}
+        async with request.app.state.database.snapshot() as tx:
+            listing = await reading.listing(tx, params)
+        return answer(caller.seen(wrapped(codec.resource, listing)))
+
+    return listed
+
+
+def wrapped(resource: Resource, listing: Listing) -> Any:
+    """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
+    if resource.envelope is None:
+        return listing.records
+    page = listing.query.page
+    paging = {"page_no": page.number, "page_size": page.size} if page.is_asked_for else {}
+    counted = {"record_count": listing.total, resource.envelope: listing.records}
+    return {**paging, **listing.beside, **counted}
+
+
+def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
+    right = f"edit:{codec.resource.group}"
+
+    async def saved(request: Request) -> Response:
+        caller = await caller_of(request, right)
+        settings: Settings = request.app.state.settings
+        raw = await request_body.read(request, settings.body_max)
+        records = codec.load(request_body.parsed(raw))
+
+        async def work(tx: Tx) -> Response:
+            now: datetime = request.app.state.clock()
+            ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
+            found = await reading.by_ids(tx, set(ids), detailed=False)
+            shown = [caller.seen(found[one]) for one in ids]
+            return answer(shown[0] if len(shown) == 1 else shown, codec.resource.saved_status)
+
+        return await decided(request, work)
+
+    return saved
+
+
+def _read(codec: Codec, reading: Reading) -> Endpoint:
+    right = f"read:{codec.resource.group}"
+
+    async def read(request: Request) -> Response:
+        caller = await caller_of(request, right)
+        record_id = id_of(codec.resource, request.path_params["id"])
+        params = parameters(request.scope["query_string"])
+        async with request.app.state.database.snapshot() as tx:
+            return answer(caller.seen(await reading.one(tx, record_id, params)))
+
+    return read
+
+
+def _remove(codec: Codec, remove: Remover) -> Endpoint:
+    right = f"edit:{codec.resource.group}"
+
+    async def removed(request: Request) -> Response:
+        caller = await caller_of(request, right)
+        record_id = id_of(codec.resource, request.path_params["id"])
+        home: str = request.app.state.settings.currency
+
+        async def work(tx: Tx) -> Response:
+            now: datetime = request.app.state.clock()
+            await remove(tx, record_id, now=now, who=caller.name, home=home)
+            return answer({"id": record_id})
+
+        return await decided(request, work)
+
+    return removed
+
+
+async def caller_of(request: Request, right: str) -> Caller:
+    caller: Caller = await request.app.state.doors.caller(
+        request.headers.get("authorization", ""), right
+    )
+    return caller
+
+
+def id_of(resource: Resource, said: str) -> int:
+    """Ids are whole numbers of 64 bits; anything else is a record that does not exist."""
+    if not re.fullmatch(r"-?[0-9]{1,19}", said) or abs(int(said)) >= 2**63:
+        raise NotFound(resource.path, said)
+    return int(said)

@@ -1,0 +1,148 @@
+"""What the actions on invoices say of themselves for OpenAPI."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from app.halo.engine import json_schema
+from app.halo.engine.codec import codec_of
+from app.halo.engine.json_schema import Schema
+from app.halo.engine.resource import Parameter
+from app.halo.openapi.operations import Operation, listed, many, one_or_many, the
+from app.halo.resources.invoice_line_resource import INVOICE_LINES
+from app.halo.resources.invoice_resource import INVOICES
+from app.halo.resources.recurring_invoice_resource import RECURRING_INVOICES
+
+_READ, _EDIT = "read:invoices", "edit:invoices"
+_LINE = the(INVOICE_LINES.path)
+_LINE_EXAMPLE = {"id": 1, "ihid": 1, "qty_order": 3}
+_TEMPLATE_LINE_EXAMPLE = {"id": 2, "ihid": -2, "qty_order": 3}
+
+LINES_LISTED = replace(
+    listed(INVOICES),
+    summary="List Invoice with lines",
+    about="The same list, each invoice with its lines.",
+)
+
+
+def _lines(summary: str, about: str, tag: str, example: Mapping[str, Any]) -> Operation:
+    return Operation(
+        summary=summary,
+        about=about,
+        tag=tag,
+        right=_EDIT,
+        takes=many(_LINE),
+        gives=one_or_many(_LINE),
+        example=[example],
+        answer_example=example,
+        refusals=(400, 404, 409),
+        resources=(INVOICE_LINES,),
+    )
+
+
+_CHANGED = "Changes the lines that are named, and what they name of them; no other line."
+LINES_UPDATED = _lines("Change lines of invoices", _CHANGED, INVOICES.path, _LINE_EXAMPLE)
+TEMPLATE_LINES_UPDATED = _lines(
+    "Change lines of templates", _CHANGED, RECURRING_INVOICES.path, _TEMPLATE_LINE_EXAMPLE
+)
+TEMPLATE_LINES_ADDED = _lines(
+    "Add lines to templates",
+    "Adds lines; each names its template as `ihid`.",
+    RECURRING_INVOICES.path,
+    {"ihid": -2, "item_shortdescription": "Support", "qty_order": 1, "unit_price": 99},
+)
+TEMPLATE_LINE_BY_QUERY = Operation(
+    summary="Change a line of a template, by parameters",
+    about="A published client sends its change this way. Any property of a line is a parameter.",
+    tag=RECURRING_INVOICES.path,
+    right=_EDIT,
+    parameters={
+        name: Parameter(json_schema.of_column(codec_of(INVOICE_LINES).table.c[name]), about)
+        for name, about in {
+            "id": "The line.",
+            "item_shortdescription": "What is sold.",
+            "qty_order": "How many.",
+            "unit_price": "Price of one, without tax.",
+        }.items()
+    },
+    gives=_LINE,
+    answer_example=_TEMPLATE_LINE_EXAMPLE,
+    refusals=(400, 404, 409),
+    resources=(INVOICE_LINES,),
+)
+
+VOIDED = Operation(
+    summary="Void an invoice",
+    about="It owes nothing any more, and stays to be seen. Refused where money hangs on it.",
+    tag=INVOICES.path,
+    right=_EDIT,
+    gives=the(INVOICES.path),
+    answer_example={"id": 1, "voided": True, "amountdue": 0},
+    refusals=(400, 404, 409),
+    resources=(INVOICES,),
+)
+
+PRINTED = Operation(
+    summary="Make the document of an invoice",
+    about="The answer is application/pdf.",
+    tag=INVOICES.path,
+    right=_READ,
+    gives={},
+    gives_type="application/pdf",
+    refusals=(404,),
+    resources=(INVOICES,),
+)
+
+PROCESSED = Operation(
+    summary="Make the invoices of templates",
+    about="Takes the templates' ids; answers the invoices that they made.",
+    tag=RECURRING_INVOICES.path,
+    right=_EDIT,
+    parameters={
+        "force_creation": Parameter(
+            json_schema.FLAG, "Makes one more for a period that has its own."
+        )
+    },
+    takes=many(json_schema.WHOLE),
+    gives={"anyOf": [the(INVOICES.path), {"type": "array", "items": the(INVOICES.path)}]},
+    example=[-2],
+    answer_example={"id": 2, "recurring_invoice_id": -2},
+    refusals=(400, 404, 409),
+    resources=(INVOICES,),
+)
+
+_WHO: Schema = {
+    "type": "object",
+    "properties": {
+        "id": {**json_schema.WHOLE, "description": "Whose credential it is."},
+        "name": {**json_schema.TEXT, "description": "What it is called."},
+    },
+}
+_VIEW: Schema = {
+    "type": "object",
+    "required": ["id"],
+    "properties": {
+        "id": {**json_schema.WHOLE, "description": "The invoice."},
+        "current_action_type": {**json_schema.TEXT, "description": "What is being done to it."},
+        "changeseq": {**json_schema.SMALL, "readOnly": True, "description": "Its `change_seq`."},
+        "viewers": {
+            "type": "array", "items": _WHO, "readOnly": True, "description": "Who looks at it."
+        },
+    },
+}  # fmt: skip
+VIEWED = Operation(
+    summary="Say that you look at invoices",
+    about="Answers who else does. Whoever says nothing for a minute has left.",
+    tag=INVOICES.path,
+    right=_READ,
+    takes=many(_VIEW),
+    gives=one_or_many(_VIEW),
+    example=[{"id": 1, "current_action_type": "editing"}],
+    answer_example={
+        "id": 1,
+        "changeseq": 1,
+        "current_action_type": "editing",
+        "viewers": [{"id": 1, "name": "billing"}],
+    },
+    refusals=(400, 404),
+)

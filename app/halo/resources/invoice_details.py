@@ -1,0 +1,100 @@
+"""What a single invoice shows besides when its details are asked for: sums of sums, conversions."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select
+
+from app.halo.engine.serializing import number
+from app.rules.breakdown import Part, invoice_totals, line_totals
+from app.rules.tax import tax_id
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.tables.clients import Currency
+from app.storage.tables.invoices import Invoice, InvoiceLine, line_of
+from app.storage.tables.taxes import Tax
+
+INVOICES = table_of(Invoice)
+LINES = table_of(InvoiceLine)
+
+# As many decimals as the database keeps.
+_KEPT = Decimal("0.000001")
+
+
+async def add(tx: Tx, shown: dict[str, Any]) -> None:
+    """Adds `invoice_totals`, each line's `line_totals`, and what follows from either."""
+    statement = (
+        select(INVOICES, Currency.name.label("currency_name"))
+        .outerjoin(Currency, Currency.id == INVOICES.c.currency_code)
+        .where(INVOICES.c.id == shown["id"])
+    )
+    invoice = (await tx.execute(statement)).one()
+    rows = (await tx.execute(select(LINES).where(LINES.c.ihid == shown["id"]))).all()
+    rate = invoice.currency_conversion_rate
+    parts = {row.id: _part(row, invoice) for row in rows}
+    shown["invoice_totals"] = {**_numbers(_totals(parts, invoice)), "itemGroups": []}
+    shown["composite_tax_total"] = number(await _composite_tax(tx, rows, parts))
+    shown["conversion_rate"] = number(rate)
+    shown["currency_code_name"] = invoice.currency_name or ""
+    for line in shown["lines"]:
+        if line["id"] in parts:
+            line.update(_of_line(parts[line["id"]], rate))
+
+
+def _part(row: Record, invoice: Record) -> Part:
+    once = bool((row.extra or {}).get("onetimecharge"))
+    return Part(line_of(row), row.unit_cost, invoice.is_recurring_invoice and not once)
+
+
+def _totals(parts: Mapping[int, Part], invoice: Record) -> dict[str, Decimal]:
+    return invoice_totals(
+        list(parts.values()),
+        currency=invoice.currency_iso,
+        rate=invoice.currency_conversion_rate,
+        paid=invoice.amountpaid,
+        due=invoice.amountdue,
+        period=int((invoice.extra or {}).get("period", 0)),
+    )
+
+
+async def _composite_tax(tx: Tx, rows: Any, parts: Mapping[int, Part]) -> Decimal:
+    """How much of the tax is of composite rates."""
+    named = {row.id: found for row in rows if (found := tax_id(row.tax_code)) is not None}
+    if not named:
+        return Decimal(0)
+    statement = select(Tax.id).where(Tax.id.in_(set(named.values())), Tax.is_composite)
+    composite = set(await tx.scalars(statement))
+    taxed = (parts[line].line for line, found in named.items() if found in composite)
+    return _kept(sum((one.tax for one in taxed if one.counts), Decimal(0)))
+
+
+def _of_line(part: Part, rate: Decimal) -> dict[str, Any]:
+    """The same amounts under the names a line has for them."""
+    found = line_totals(part, rate)
+    price = part.line.unit_price
+    amounts = {
+        "total_costprice": found["costPrice"],
+        "total_discount": found["discount"],
+        "total_net_total": found["netTotal"],
+        "conversion_rate_internal": rate,
+        "unit_price_converted": price * rate,
+        "unitprice_converted": price * rate,
+        "cost_converted": part.unit_cost * rate,
+        "net_amount_converted": found["priceConverted"],
+        "tax_converted": found["taxConverted"],
+        "total_tax_converted": found["taxConverted"],
+        "total_price_converted": found["priceConverted"],
+        "total_cost_converted": found["costPriceConverted"],
+        "discount_converted": found["discountConverted"],
+        "total_discount_converted": found["discountConverted"],
+    }
+    return {**_numbers(amounts), "line_totals": _numbers(found)}
+
+
+def _numbers(amounts: Mapping[str, Decimal]) -> dict[str, Any]:
+    return {name: number(_kept(one)) for name, one in amounts.items()}
+
+
+def _kept(amount: Decimal) -> Decimal:
+    return amount.quantize(_KEPT)

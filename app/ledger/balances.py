@@ -1,0 +1,174 @@
+"""What invoices owe: written here alone, whenever payments or totals move.
+
+The caller holds the transaction. Invoices are locked in the order of their ids, before anything
+else of theirs.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import case, func, or_, select
+
+from app.ledger import audit
+from app.rules.invoice import Balance, PaymentStatus, balance, is_owed
+from app.rules.payment import Payment, PaymentState
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.prepared import BulkUpdate, Query, any_of
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+
+PAYMENTS = table_of(InvoicePayment)
+INVOICES = table_of(Invoice)
+_ZERO = Decimal(0)
+
+_OF_INVOICE = (
+    INVOICES.c.id,
+    INVOICES.c.client_id,
+    INVOICES.c.currency_iso,
+    INVOICES.c.voided,
+    INVOICES.c.invoicetype,
+    INVOICES.c.is_recurring_invoice,
+    INVOICES.c.total,
+    INVOICES.c.amountpaid,
+    INVOICES.c.amountdue,
+    INVOICES.c.paymentstatus,
+    INVOICES.c.payments_pending,
+    INVOICES.c.payments_reversed,
+    INVOICES.c.datepaid,
+)
+
+
+async def locked(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
+    if not ids:
+        return {}
+    return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
+
+
+_LOCK_INVOICES = Query(
+    select(*_OF_INVOICE)
+    .where(any_of(INVOICES.c.id, "ids"))
+    .order_by(INVOICES.c.id)
+    .with_for_update()
+)
+
+
+def _how_many(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
+
+
+async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
+    """Work out anew what invoices owe, from all their payments. The caller has locked them."""
+    invoices = await locked(tx, invoice_ids)
+    found = {row.invoice_id: row for row in await _SUMS.all(tx, ids=list(invoices))}
+    moved = {}
+    for invoice_id, invoice in invoices.items():
+        row = found.get(invoice_id)
+        moved[invoice_id] = Delta(
+            paid=(row.paid if row else _ZERO) - invoice.amountpaid,
+            pending=(row.pending if row else 0) - invoice.payments_pending,
+            reversed=(row.reversed if row else 0) - invoice.payments_reversed,
+        )
+    await settle(tx, invoices, moved, now=now, who=who)
+
+
+# Payment.is_reversed, in SQL.
+_IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
+_SUMS = Query(
+    select(
+        PAYMENTS.c.invoice_id,
+        func.sum(PAYMENTS.c.counted).label("paid"),
+        _how_many(PAYMENTS.c.state == PaymentState.PROCESSING).label("pending"),
+        _how_many(_IS_REVERSED).label("reversed"),
+    )
+    .where(any_of(PAYMENTS.c.invoice_id, "ids"))
+    .group_by(PAYMENTS.c.invoice_id)
+)
+
+
+@dataclass(slots=True)
+class Delta:
+    """How far an invoice's sums of its payments move."""
+
+    paid: Decimal = _ZERO
+    pending: int = 0
+    reversed: int = 0
+
+    def add(self, payment: Payment, sign: int) -> None:
+        self.paid += sign * payment.counted
+        self.pending += sign * payment.is_pending
+        self.reversed += sign * payment.is_reversed
+
+
+def moved_by(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, Delta]:
+    """How each invoice's sums move: the old payment taken out, the new one put in."""
+    found: dict[int, Delta] = {}
+    for payments, sign in ((known, -1), (after, 1)):
+        for payment in payments.values():
+            if payment.invoice_id is not None:
+                found.setdefault(payment.invoice_id, Delta()).add(payment, sign)
+    return found
+
+
+async def settle(
+    tx: Tx,
+    invoices: Mapping[int, Record],
+    moved: Mapping[int, Delta],
+    *,
+    now: datetime,
+    who: str,
+) -> None:
+    """Write what each invoice owes now, with its audit rows."""
+    rows, changes = [], []
+    for invoice_id, delta in sorted(moved.items()):
+        invoice = invoices[invoice_id]
+        owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
+        if not is_owed(invoice.invoicetype, voided=invoice.voided):
+            owed = replace(owed, remaining=_ZERO)
+        columns = _owed_columns(invoice, owed, delta, now)
+        if any(columns[name] != getattr(invoice, name) for name in _MOVED):
+            rows.append(columns)
+        changes += _changes(invoice, owed)
+    if rows:
+        await _UPDATE_INVOICES.run(tx, rows)
+        await audit.write(tx, changes, who=who, now=now)
+
+
+def _owed_columns(invoice: Record, owed: Balance, delta: Delta, now: datetime) -> dict[str, Any]:
+    return {
+        "id": invoice.id,
+        "amountpaid": owed.paid,
+        "amountdue": owed.remaining,
+        "paymentstatus": owed.status,
+        "payments_pending": invoice.payments_pending + delta.pending,
+        "payments_reversed": invoice.payments_reversed + delta.reversed,
+        "datepaid": (invoice.datepaid or now) if owed.status == PaymentStatus.PAID else None,
+        "last_modified": now,
+    }
+
+
+# News that changes none of these leaves the invoice as it is, `last_modified` included.
+_MOVED = (
+    "amountpaid",
+    "amountdue",
+    "paymentstatus",
+    "payments_pending",
+    "payments_reversed",
+    "datepaid",
+)
+_UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*_MOVED, "last_modified"])
+
+
+def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
+    before_and_after = (
+        ("amountpaid", invoice.amountpaid, owed.paid),
+        ("paymentstatus", invoice.paymentstatus, owed.status.value),
+    )
+    return [
+        audit.Change(invoice.id, name, old, new)
+        for name, old, new in before_and_after
+        if old != new
+    ]

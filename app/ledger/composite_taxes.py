@@ -1,0 +1,116 @@
+"""Composite tax rates add up, and a tax rule keeps its conditions."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, insert, or_, select, update
+
+from app.errors import InvalidField, NotFound, Refused
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.rows import Given
+from app.storage.tables.taxes import CompositeTax, Tax, TaxRuleCondition
+
+TAXES = table_of(Tax)
+LINKS = table_of(CompositeTax)
+CONDITIONS = table_of(TaxRuleCondition)
+
+_PERCENT_MAX = 100
+
+
+async def link_rates(tx: Tx, records: Mapping[int, Given]) -> None:
+    """`linked_rates` is the whole list; what a composite is worth follows from it."""
+    linked = {tax_id: _linked_to(tax_id, one) for tax_id, one in records.items()}
+    changed = {tax_id: ids for tax_id, ids in linked.items() if ids is not None}
+    if changed:
+        await tx.execute(delete(LINKS).where(LINKS.c.tax_id.in_(changed)))
+        await _link(tx, changed)
+    await _refuse_composites_of_composites(tx, records)
+    await _add_up(tx, records)
+
+
+def _linked_to(tax_id: int, record: Given) -> Sequence[int] | None:
+    """The rates it shall be made of; None leaves them as they are."""
+    ids: Sequence[int] | None = record.get("linked_rates")
+    if record.get("is_composite") is False:
+        return []
+    if ids and tax_id in ids:
+        raise InvalidField("linked_rates", f"tax rate {tax_id} cannot be a part of itself")
+    return None if ids is None else sorted(set(ids))
+
+
+async def _link(tx: Tx, changed: Mapping[int, Sequence[int]]) -> None:
+    links = [{"tax_id": tax_id, "linked_id": one} for tax_id, ids in changed.items() for one in ids]
+    if not links:
+        return
+    wanted = {row["linked_id"] for row in links}
+    missing = wanted.difference(await tx.scalars(select(TAXES.c.id).where(TAXES.c.id.in_(wanted))))
+    if missing:
+        raise InvalidField("linked_rates", f"{min(missing)} does not exist")
+    await tx.execute(insert(LINKS), links)
+    composites = TAXES.c.id.in_({row["tax_id"] for row in links})
+    await tx.execute(update(TAXES).where(composites).values(is_composite=True))
+
+
+async def _refuse_composites_of_composites(tx: Tx, ids: Collection[int]) -> None:
+    part = LINKS.alias()
+    found = await tx.scalar(
+        select(LINKS.c.tax_id)
+        .join(part, part.c.tax_id == LINKS.c.linked_id)
+        .where(or_(LINKS.c.tax_id.in_(ids), part.c.tax_id.in_(ids)))
+        .limit(1)
+    )
+    if found is not None:
+        raise Refused(f"linked_rates: tax rate {found} would be made of a composite rate")
+
+
+async def _add_up(tx: Tx, ids: Collection[int]) -> None:
+    """Every composite that is, or is made of, one of these rates is worth what its parts are."""
+    part = TAXES.alias()
+    worth = (
+        select(func.sum(part.c.value))
+        .join(LINKS, LINKS.c.linked_id == part.c.id)
+        .where(LINKS.c.tax_id == TAXES.c.id)
+        .scalar_subquery()
+    )
+    moved = select(LINKS.c.tax_id).where(or_(LINKS.c.tax_id.in_(ids), LINKS.c.linked_id.in_(ids)))
+    await tx.execute(update(TAXES).where(TAXES.c.id.in_(moved)).values(value=worth))
+    over = select(TAXES.c.id).where(TAXES.c.id.in_(moved), TAXES.c.value > _PERCENT_MAX)
+    if (found := await tx.scalar(over.limit(1))) is not None:
+        raise InvalidField("linked_rates", f"tax rate {found} would be over {_PERCENT_MAX} percent")
+
+
+async def keep_conditions(tx: Tx, records: Mapping[int, Given]) -> None:
+    """`tax_conditions` is the whole list: those left out go, those with an id change."""
+    of_rules = {
+        rule_id: record["tax_conditions"]
+        for rule_id, record in records.items()
+        if "tax_conditions" in record
+    }
+    if not of_rules:
+        return
+    found = await tx.execute(select(CONDITIONS).where(CONDITIONS.c.tax_rule_id.in_(of_rules)))
+    known = {row.id: row for row in found}
+    given = [(rule_id, one) for rule_id, listed in of_rules.items() for one in listed]
+    kept = {one["id"]: _condition(rule_id, one, known) for rule_id, one in given if "id" in one}
+    gone = known.keys() - kept
+    await tx.execute(delete(CONDITIONS).where(CONDITIONS.c.id.in_(gone)))
+    await rows.change(tx, CONDITIONS, kept)
+    new = [_condition(rule_id, one, known) for rule_id, one in given if "id" not in one]
+    await rows.inserted(tx, CONDITIONS, new)
+
+
+_CONDITION = ("value", "value_type", "value_bool", "value_display", "value_lookup")
+
+
+def _condition(rule_id: int, given: Given, known: Mapping[int, Record]) -> dict[str, Any]:
+    """The columns of a condition as it will be."""
+    row = known.get(given.get("id", 0))
+    if "id" in given and (row is None or row.tax_rule_id != rule_id):
+        raise NotFound(f"TaxRule {rule_id}: condition", given["id"])
+    return {
+        **{name: given.get(name, getattr(row, name, None)) for name in _CONDITION},
+        "tax_rule_id": rule_id,
+        "extra": rows.with_extra(getattr(row, "extra", None), given.get("extra", {})),
+    }

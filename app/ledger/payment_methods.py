@@ -1,0 +1,108 @@
+"""What Stripe tells about clients' customers and saved cards or bank accounts, written down."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import func, select, update
+
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.tables.clients import Client
+from app.storage.tables.stripe_events import StripeEvent
+
+CLIENTS = table_of(Client)
+EVENTS = table_of(StripeEvent)
+
+
+class MethodChange(StrEnum):
+    SAVED = "saved"
+    RENAMED = "renamed"
+    GONE = "gone"
+    CUSTOMER_GONE = "customer gone"
+
+
+@dataclass(frozen=True, slots=True)
+class MethodNews:
+    """What became of a customer or of its saved card or bank account."""
+
+    change: MethodChange
+    customer_id: str | None = None
+    payment_method_id: str | None = None
+    name: str | None = None
+
+
+async def record(tx: Tx, news: Sequence[MethodNews], *, now: datetime) -> None:
+    """Write what changes for the clients concerned. Rare, so one statement each."""
+    for one in news:
+        match one.change:
+            case MethodChange.SAVED:
+                await _saved(tx, one, now)
+            case MethodChange.RENAMED:
+                await _renamed(tx, one, now)
+            case MethodChange.GONE:
+                await _gone(tx, one, now)
+            case MethodChange.CUSTOMER_GONE:
+                await _forget_customer(tx, one, now)
+
+
+async def _saved(tx: Tx, news: MethodNews, now: datetime) -> None:
+    """A method saved for off-session use becomes the client's, unless the client has one.
+
+    Events come in any order: a method whose detachment is already here stays gone.
+    """
+    gone = await tx.scalar(
+        select(EVENTS.c.id).where(
+            EVENTS.c.object_id == news.payment_method_id,
+            EVENTS.c.type == "payment_method.detached",
+        )
+    )
+    if gone is None:
+        chosen = func.coalesce(CLIENTS.c.stripe_payment_method_id, news.payment_method_id)
+        await tx.execute(
+            update(CLIENTS)
+            .where(CLIENTS.c.stripe_customer_id == news.customer_id)
+            .values(
+                stripe_payment_method_id=chosen,
+                stripe_saved_method_id=news.payment_method_id,
+                last_modified=now,
+            )
+        )
+
+
+async def _renamed(tx: Tx, news: MethodNews, now: datetime) -> None:
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_payment_method_id == news.payment_method_id)
+        .values(stripe_payment_method_name=news.name, last_modified=now)
+    )
+
+
+async def _gone(tx: Tx, news: MethodNews, now: datetime) -> None:
+    """A method that is gone is charged no more; one that was saved meanwhile takes its place."""
+    method_id = news.payment_method_id
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_payment_method_id == method_id)
+        .values(
+            stripe_payment_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
+            stripe_payment_method_name=None,
+            stripe_saved_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
+            last_modified=now,
+        )
+    )
+
+
+async def _forget_customer(tx: Tx, news: MethodNews, now: datetime) -> None:
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_customer_id == news.customer_id)
+        .values(
+            stripe_customer_id=None,
+            stripe_payment_method_id=None,
+            stripe_payment_method_name=None,
+            stripe_saved_method_id=None,
+            last_modified=now,
+        )
+    )

@@ -1,0 +1,93 @@
+"""Voids and deletes, where no money and no history is lost by it."""
+
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+
+from app.errors import NotFound, Refused
+from app.ledger import audit, balances
+from app.ledger.dependents import standings
+from app.rules.invoice import Standing, why_not_delete, why_not_void
+from app.rules.notation import plain
+from app.rules.payment import PaymentState, why_not_delete as why_not_delete_payment
+from app.storage import rows
+from app.storage.column_types import table_of
+from app.storage.driver_errors import LostRace
+from app.storage.engines import Record, Tx
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice, InvoiceLine
+
+INVOICES = table_of(Invoice)
+LINES = table_of(InvoiceLine)
+PAYMENTS = table_of(InvoicePayment)
+
+
+async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
+    """The record stays and owes nothing any more. Voiding it again changes nothing."""
+    row, standing = await _locked(tx, "Invoice", invoice_id)
+    if row.voided:
+        return
+    _assert_none(why_not_void(standing), f"invoice {invoice_id} cannot be voided")
+    seq = row.change_seq + 1
+    await tx.execute(
+        update(INVOICES)
+        .where(INVOICES.c.id == invoice_id)
+        .values(voided=True, change_seq=seq, last_modified=now)
+    )
+    change = audit.Change(invoice_id, "voided", old=False, new=True)
+    await audit.write(tx, [change], who=who, now=now)
+    await balances.resettle(tx, [invoice_id], now=now, who=who)
+
+
+async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+    """Take an invoice away, with its lines; what was written about it stays."""
+    await _delete(tx, "Invoice", record_id, now=now, who=who)
+
+
+async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+    await _delete(tx, "RecurringInvoice", record_id, now=now, who=who)
+
+
+async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> None:
+    row, standing = await _locked(tx, what, invoice_id)
+    _assert_none(why_not_delete(standing), f"{what} {invoice_id} cannot be deleted")
+    await rows.assert_free(tx, INVOICES, what, invoice_id)
+    await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
+    await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))
+    change = audit.Change(invoice_id, "deleted", row.invoicenumber, None)
+    await audit.write(tx, [change], who=who, now=now)
+
+
+async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+    """Take a payment away that moved no money at Stripe; its invoice owes its amount again."""
+    by_id = PAYMENTS.c.id == record_id
+    invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
+    if invoice_id is not None:
+        await balances.locked(tx, [invoice_id])
+    row = (await tx.execute(select(PAYMENTS).where(by_id).with_for_update())).one_or_none()
+    if row is None:
+        raise NotFound("InvoicePayment", record_id)
+    if row.invoice_id != invoice_id:
+        raise LostRace
+    why = why_not_delete_payment(PaymentState(row.state), is_stripes=row.intent_id is not None)
+    _assert_none(why, f"payment {record_id} cannot be deleted")
+    await tx.execute(delete(PAYMENTS).where(by_id))
+    if invoice_id is not None:
+        change = audit.Change(invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None)
+        await audit.write(tx, [change], who=who, now=now)
+        await balances.resettle(tx, [invoice_id], now=now, who=who)
+
+
+async def _locked(tx: Tx, what: str, invoice_id: int) -> tuple[Record, Standing]:
+    """The invoice under its lock, or a template when `what` says so."""
+    is_template = what == "RecurringInvoice"
+    found = await tx.execute(select(INVOICES).where(INVOICES.c.id == invoice_id).with_for_update())
+    row = found.one_or_none()
+    if row is None or (invoice_id < 0) != is_template:
+        raise NotFound(what, invoice_id)
+    return row, (await standings(tx, [invoice_id]))[invoice_id]
+
+
+def _assert_none(why: str | None, what: str) -> None:
+    if why is not None:
+        raise Refused(f"{what}: {why}")

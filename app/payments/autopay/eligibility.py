@@ -1,0 +1,312 @@
+"""Which invoices autopay takes, and why it passes over the others. The only copy of that rule."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+
+from app.errors import AmountNotAllowed
+from app.payments.autopay import attempts
+from app.rules import calendar, money, retry
+from app.rules.attempt import AttemptState
+from app.rules.payment import PaymentState
+from app.settings import Settings
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.prepared import Query, any_of
+from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.clients import Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import SOMETHING_LEFT, Invoice
+
+INVOICES = table_of(Invoice)
+CLIENTS = table_of(Client)
+ATTEMPTS = table_of(ChargeAttempt)
+PAYMENTS = table_of(InvoicePayment)
+
+# Ids and a few columns of 200 invoices: memory stays flat however many are due.
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LastTry:
+    """What became of the invoice's newest attempt."""
+
+    number: int
+    state: AttemptState
+    next_try_on: date | None
+    reason: str | None
+    intent_id: str | None
+    payment_method_id: str | None
+    amount_minor: int
+    currency: str
+    customer_id: str
+    charge_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A flagged invoice with all that decides whether it is charged."""
+
+    invoice_id: int
+    invoicenumber: str | None
+    duedate: date
+    amount: Decimal
+    currency: str
+    voided: bool
+    posted: bool
+    pending: int
+    reversed: int
+    client_id: int | None
+    client_inactive: bool
+    timezone: str | None
+    customer_id: str | None
+    payment_method_id: str | None
+    last: LastTry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why an invoice is passed over, and on which day it may be taken."""
+
+    reason: str
+    next_try: date | None = None
+
+
+Position = tuple[date, int]
+
+
+async def page(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
+    """Flagged invoices due on or before a day that have something left to pay, by day and id."""
+    return await _page(tx, after, INVOICES.c.duedate <= day, SOMETHING_LEFT)
+
+
+async def page_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
+    """Flagged invoices due that very day with nothing left to pay: accounted for this once."""
+    return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
+
+
+async def locked(tx: Tx, invoice_id: int) -> Candidate | None:
+    """One invoice looked at again, under its lock."""
+    found = await _LOCKED.all(tx, invoice_id=invoice_id)
+    return _candidate(found[0]) if found else None
+
+
+def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
+    """Why this invoice is not charged on a business day, or None when it is.
+
+    Without a day, each client's own: the one that has begun where the client is.
+    """
+    today = day or calendar.business_day(now, one.timezone or settings.timezone)
+    return (
+        _not_chargeable(one, today, settings)
+        or _money_elsewhere(one)
+        or _not_allowed(one)
+        or _after_last_try(one, today)
+    )
+
+
+async def paid_elsewhere(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
+    """Those that a payment names which is not booked to them yet, for it came before they did."""
+    return {
+        row.claimed_invoice_id: Skip(
+            f"the payment {row.intent_id} names this invoice and waits to be booked"
+        )
+        for row in await _WAITING.all(tx, ids=invoice_ids, states=_MONEY_MOVED)
+    }
+
+
+_MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
+_WAITING = Query(
+    select(PAYMENTS.c.claimed_invoice_id, PAYMENTS.c.intent_id).where(
+        PAYMENTS.c.invoice_id.is_(None),
+        any_of(PAYMENTS.c.claimed_invoice_id, "ids"),
+        any_of(PAYMENTS.c.state, "states"),
+    )
+)
+
+
+async def networks_forbid(
+    tx: Tx, payment_method_ids: Iterable[str], now: datetime
+) -> dict[str, Skip]:
+    """The cards that the networks' own limits on re-trying forbid, over all their invoices."""
+    counts = await attempts.declines_before(tx, payment_method_ids, now=now)
+    reasons = {
+        method: retry.network_limit(declines_today=today, declines_month=month)
+        for method, (today, month) in counts.items()
+    }
+    return {method: Skip(reason) for method, reason in reasons.items() if reason}
+
+
+def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
+    """The intent of a declined try that a new try may confirm again."""
+    last = one.last
+    if last is None or last.state != AttemptState.DECLINED:
+        return None
+    same = (last.amount_minor, last.currency, last.customer_id) == (
+        amount_minor,
+        one.currency,
+        one.customer_id,
+    )
+    return last.intent_id if same else None
+
+
+def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
+    if one.voided:
+        return Skip("the invoice is voided")
+    if one.amount <= 0:
+        return Skip("nothing is left to pay")
+    if one.duedate > today:
+        return Skip(f"due on {one.duedate} where the client is", one.duedate)
+    if settings.autopay_posted_only and not one.posted:
+        return Skip("the invoice is not posted")
+    if one.client_id is None:
+        return Skip("the invoice has no client")
+    if one.client_inactive:
+        return Skip("the client is inactive")
+    if one.customer_id is None:
+        return Skip("the client has no stripe_customer_id")
+    return None
+
+
+def _money_elsewhere(one: Candidate) -> Skip | None:
+    last = one.last
+    if one.pending or (last and last.state == AttemptState.PROCESSING):
+        return Skip("a payment is processing")
+    if one.reversed:
+        return Skip("a payment was refunded or is disputed: a person decides")
+    if last and last.state == AttemptState.UNKNOWN:
+        return Skip(f"attempt {last.number} waits for Stripe's answer: {last.reason}")
+    if last and last.state == AttemptState.OPEN:
+        return Skip(f"attempt {last.number} is under way")
+    return None
+
+
+def _not_allowed(one: Candidate) -> Skip | None:
+    try:
+        money.to_minor(one.amount, one.currency)
+    except AmountNotAllowed as error:
+        return Skip(error.message)
+    return None
+
+
+def _after_last_try(one: Candidate, today: date) -> Skip | None:
+    last = one.last
+    if last is None or last.state != AttemptState.DECLINED:
+        return None
+    if _is_another_method(one, last):
+        return None  # nothing speaks against it yet
+    if last.next_try_on is None:
+        return Skip(f"attempt {last.number} was declined for good: {last.reason}")
+    if last.next_try_on > today:
+        return Skip(f"attempt {last.number} was declined: {last.reason}", last.next_try_on)
+    return None
+
+
+def _is_another_method(one: Candidate, last: LastTry) -> bool:
+    known = one.payment_method_id is not None
+    return one.customer_id != last.customer_id or (
+        known and one.payment_method_id != last.payment_method_id
+    )
+
+
+_LAST = ATTEMPTS.alias("last")
+_LAST_COLUMNS = (
+    "number",
+    "state",
+    "next_try_on",
+    "reason",
+    "intent_id",
+    "payment_method_id",
+    "amount_minor",
+    "currency",
+    "customer_id",
+    "charge_id",
+)
+
+
+def _candidates() -> Select[Any]:
+    newest = (
+        select(func.max(ATTEMPTS.c.number))
+        .where(ATTEMPTS.c.invoice_id == INVOICES.c.id)
+        .correlate(INVOICES)
+        .scalar_subquery()
+    )
+    return select(
+        INVOICES.c.id,
+        INVOICES.c.invoicenumber,
+        INVOICES.c.duedate,
+        INVOICES.c.amountdue,
+        INVOICES.c.currency_iso,
+        INVOICES.c.voided,
+        INVOICES.c.posted,
+        INVOICES.c.payments_pending,
+        INVOICES.c.payments_reversed,
+        INVOICES.c.client_id,
+        CLIENTS.c.inactive,
+        CLIENTS.c.timezone,
+        CLIENTS.c.stripe_customer_id,
+        CLIENTS.c.stripe_payment_method_id,
+        *(_LAST.c[name].label(f"last_{name}") for name in _LAST_COLUMNS),
+    ).select_from(
+        INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id).outerjoin(
+            _LAST, and_(_LAST.c.invoice_id == INVOICES.c.id, _LAST.c.number == newest)
+        )
+    )
+
+
+_CANDIDATES = _candidates()
+_LOCKED = Query(
+    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
+)
+
+
+async def _page(
+    tx: Tx, after: Position | None, *conditions: ColumnElement[bool]
+) -> Sequence[Candidate]:
+    statement = _CANDIDATES.where(
+        or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
+        INVOICES.c.is_recurring_invoice.is_(False),
+        *conditions,
+    )
+    if after is not None:
+        statement = statement.where(tuple_(INVOICES.c.duedate, INVOICES.c.id) > after)
+    found = await tx.execute(statement.order_by(INVOICES.c.duedate, INVOICES.c.id).limit(PAGE))
+    return [_candidate(row) for row in found]
+
+
+def _candidate(row: Record) -> Candidate:
+    return Candidate(
+        invoice_id=row.id,
+        invoicenumber=row.invoicenumber,
+        duedate=row.duedate,
+        amount=row.amountdue,
+        currency=row.currency_iso,
+        voided=row.voided,
+        posted=row.posted,
+        pending=row.payments_pending,
+        reversed=row.payments_reversed,
+        client_id=row.client_id,
+        client_inactive=bool(row.inactive),
+        timezone=row.timezone,
+        customer_id=row.stripe_customer_id,
+        payment_method_id=row.stripe_payment_method_id,
+        last=_last_try(row) if row.last_number is not None else None,
+    )
+
+
+def _last_try(row: Record) -> LastTry:
+    values = {name: getattr(row, f"last_{name}") for name in _LAST_COLUMNS}
+    return LastTry(**{**values, "state": AttemptState(row.last_state)})

@@ -1,0 +1,280 @@
+"""Everything we ask of Stripe. The only module that imports its SDK.
+
+Its errors are sorted here by the one question that matters: what do we know now? The SDK's own
+retries are off; a repeated call is a decision of the caller, under the same key.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import aiohttp
+import orjson
+import stripe
+
+from app.payments.stripe import rate_limiter as endpoints
+from app.payments.stripe.rate_limiter import Pacer
+from app.payments.stripe.stripe_objects import reference
+from app.settings import Settings
+
+API_VERSION = "2026-10-28.endive"
+PAGE = 100
+# One pool of connections for all calls; Stripe closes idle ones after a minute.
+_CONNECTIONS_MAX = 200
+# A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
+_LIMITED_TRIES = 5
+_LIMITED_WAIT_S = 0.5
+
+T = TypeVar("T")
+
+stripe.enable_telemetry = False
+
+
+class NoAnswer(Exception):
+    """Nothing we can trust came back: the call may or may not have happened."""
+
+
+class SavedFailure(NoAnswer):
+    """Stripe replays a 500 it saved under this key; asking again under it brings the same."""
+
+
+class KeyReused(Exception):
+    """The key was used before with other parameters, by another life of this database."""
+
+
+class RateLimited(Exception):
+    """Refused before it began. On a first send nothing happened; on a replay it says nothing."""
+
+
+class NotAuthorized(Exception):
+    """Stripe does not accept our key. Nothing can be charged until somebody mends it."""
+
+
+class RequestRefused(Exception):
+    """Stripe understood the request and refuses it as it stands."""
+
+    def __init__(self, code: str, message: str, intent: Mapping[str, Any] | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.intent = intent
+
+
+class Declined(Exception):
+    """The bank or the network said no; the intent in its state after the try."""
+
+    def __init__(self, intent: Mapping[str, Any], body: str) -> None:
+        super().__init__("declined")
+        self.intent = intent
+        self.body = body
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An object as Stripe sent it: parsed, and the text itself for support."""
+
+    object: Mapping[str, Any]
+    body: str
+
+
+class Gateway:
+    """One Stripe account. Use `async with`: the client belongs to the running event loop."""
+
+    def __init__(self, settings: Settings, pace: Pacer) -> None:
+        self._settings = settings
+        self._pace = pace
+        self._client: stripe.StripeClient | None = None
+        self._http: stripe.AIOHTTPClient | None = None
+
+    async def __aenter__(self) -> "Gateway":
+        timeout = aiohttp.ClientTimeout(total=self._settings.stripe_timeout)
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS_MAX, keepalive_timeout=50)
+        session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        self._http = stripe.AIOHTTPClient(timeout=timeout, session=session)
+        self._session = session
+        self._client = stripe.StripeClient(
+            self._settings.api_key,
+            base_addresses={"api": self._settings.stripe_api_base.rstrip("/")},
+            stripe_version=API_VERSION,
+            stripe_account=self._settings.stripe_account or None,
+            max_network_retries=0,
+            http_client=self._http,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    @property
+    def _v1(self) -> Any:
+        assert self._client is not None, "the gateway is used inside `async with`"
+        return self._client.v1
+
+    # --- intents -----------------------------------------------------------------------------
+
+    async def create(self, params: Mapping[str, Any], key: str) -> Answer:
+        """An unconfirmed PaymentIntent: it never moves money by itself."""
+        await self._pace.slot(endpoints.CREATE)
+        return await _answered(
+            self._v1.payment_intents.create_async, dict(params), {"idempotency_key": key}
+        )
+
+    async def confirm_slot(self) -> None:
+        """Wait for the turn to confirm. Taken before the last look, so that nothing comes after."""
+        await self._pace.slot(endpoints.CONFIRM)
+
+    async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> Answer:
+        """Move the money, off-session. The caller has waited for `confirm_slot`."""
+        return await _answered(
+            self._v1.payment_intents.confirm_async,
+            intent_id,
+            dict(params),
+            {"idempotency_key": key},
+        )
+
+    async def retrieve(self, intent_id: str) -> Answer:
+        await self._pace.slot(endpoints.RETRIEVE)
+        return await _answered(
+            self._v1.payment_intents.retrieve_async, intent_id, {"expand": ["latest_charge"]}
+        )
+
+    async def cancel(self, intent_id: str) -> Answer:
+        await self._pace.slot(endpoints.CANCEL)
+        return await _answered(self._v1.payment_intents.cancel_async, intent_id)
+
+    async def intents(
+        self, *, customer_id: str | None = None, since: datetime | None = None
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """PaymentIntents, newest first. A list is read-after-write; Search is not."""
+        params: dict[str, Any] = {}
+        if customer_id:
+            params["customer"] = customer_id
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        async for one in self._listed(self._v1.payment_intents.list_async, params, endpoints.LIST):
+            yield one
+
+    async def refunds_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.refunds.list_async, params, endpoints.REFUNDS):
+            yield one
+
+    async def disputes_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
+            yield one
+
+    # --- around a charge ---------------------------------------------------------------------
+
+    async def default_method(self, customer_id: str) -> str | None:
+        """The customer's default for invoices, or None; also None for a customer who is gone."""
+        await self._pace.slot(endpoints.CUSTOMER)
+        found = (await _answered(self._v1.customers.retrieve_async, customer_id)).object
+        settings = found.get("invoice_settings") or {}
+        return reference(settings.get("default_payment_method"))
+
+    async def sessions(
+        self, customer_id: str, since: datetime | None = None
+    ) -> list[Mapping[str, Any]]:
+        """Checkout Sessions through which this customer could still pay, or has paid."""
+        params: dict[str, Any] = {"customer": customer_id}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)
+        return [one async for one in listed]
+
+    async def expire(self, session_id: str) -> None:
+        await self._pace.slot(endpoints.EXPIRE)
+        await _answered(self._v1.checkout.sessions.expire_async, session_id)
+
+    async def events(self, since: datetime, types: list[str]) -> AsyncIterator[Mapping[str, Any]]:
+        """Events of these types (20 at most) made since then, newest first; kept for 30 days."""
+        params = {"created": {"gte": int(since.timestamp())}, "types": types}
+        async for one in self._listed(self._v1.events.list_async, params, endpoints.EVENTS):
+            yield one
+
+    async def account(self) -> Mapping[str, Any]:
+        """Our own account: the cheapest proof that the key works."""
+        return (await _answered(self._v1.accounts.retrieve_current_async)).object
+
+    async def _listed(
+        self, call: Callable[..., Awaitable[Any]], params: dict[str, Any], endpoint: str
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        after: str | None = None
+        while True:
+            await self._pace.slot(endpoint)
+            start = {"starting_after": after} if after else {}
+            page = (await _answered(call, {**params, **start, "limit": PAGE})).object
+            for one in page["data"]:
+                yield one
+            if not page.get("has_more") or not page["data"]:
+                return
+            after = page["data"][-1]["id"]
+
+
+async def _answered(call: Callable[..., Awaitable[Any]], *arguments: Any) -> Answer:
+    with _sorted_errors():
+        found = await call(*arguments)
+        body = found.last_response.body
+        return Answer(orjson.loads(body), body)
+
+
+@contextlib.contextmanager
+def _sorted_errors() -> Any:
+    """Turns whatever a call raises into what we know. Anything unforeseen is no answer."""
+    try:
+        yield
+    except stripe.CardError as error:
+        raise _decline(error) from error
+    except stripe.RateLimitError as error:
+        raise RateLimited(_said(error)) from error
+    except (stripe.AuthenticationError, stripe.PermissionError) as error:
+        raise NotAuthorized(_said(error)) from error
+    except stripe.IdempotencyError as error:
+        raise KeyReused(_said(error)) from error
+    except stripe.InvalidRequestError as error:
+        body = error.error.to_dict() if error.error else {}
+        code = error.code or ("resource_missing" if error.http_status == 404 else "refused")
+        raise RequestRefused(code, _said(error), body.get("payment_intent")) from error
+    except stripe.APIError as error:
+        replayed = (error.headers or {}).get("Idempotent-Replayed") == "true"
+        raise (SavedFailure if replayed else NoAnswer)(_said(error)) from error
+    except Exception as error:  # also what the aiohttp transport lets through
+        raise NoAnswer(f"{type(error).__name__}: {error}") from error
+
+
+def _decline(error: stripe.CardError) -> Exception:
+    body = orjson.loads(error.http_body or b"{}").get("error") or {}
+    intent = body.get("payment_intent")
+    if intent is None:
+        return RequestRefused(str(body.get("code")), _said(error), None)
+    # The error itself is complete; an intent's last_payment_error may leave codes out.
+    told = {name: value for name, value in body.items() if name != "payment_intent"}
+    known = intent.get("last_payment_error") or {}
+    return Declined({**intent, "last_payment_error": {**known, **told}}, str(error.http_body))
+
+
+def _said(error: stripe.StripeError) -> str:
+    message = (error.user_message or str(error) or type(error).__name__).splitlines()[0]
+    return f"{message} (HTTP {error.http_status})" if error.http_status else message
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Wait out a limiter's refusal. It came before the call began, so the same call is right."""
+    for tried in range(_LIMITED_TRIES):
+        try:
+            return await call()
+        except RateLimited:
+            await asyncio.sleep(_LIMITED_WAIT_S * 2**tried)
+    return await call()
+
+
+async def asked(gateway: Gateway, intent_id: str) -> Answer:
+    """What the intent itself says; that Stripe does not show it is no answer."""
+    try:
+        return await gateway.retrieve(intent_id)
+    except RequestRefused as error:
+        raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error

@@ -1,0 +1,100 @@
+"""The pace towards Stripe, per endpoint, shared by all nodes through the database.
+
+Stripe limits each endpoint by itself, 25 requests a second by default. A node reserves a quarter
+of a second's worth of moments at a time in one small transaction, and sends each at its moment.
+"""
+
+import asyncio
+import time
+from collections import deque
+from typing import Protocol
+
+from sqlalchemy import select, update
+
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx, clock
+from app.storage.rows import insert_once
+from app.storage.tables.cluster import Pace as PaceRow
+
+PACE = table_of(PaceRow)
+
+CREATE = "POST /v1/payment_intents"
+CONFIRM = "POST /v1/payment_intents/{id}/confirm"
+CANCEL = "POST /v1/payment_intents/{id}/cancel"
+RETRIEVE = "GET /v1/payment_intents/{id}"
+LIST = "GET /v1/payment_intents"
+CUSTOMER = "GET /v1/customers/{id}"
+SESSIONS = "GET /v1/checkout/sessions"
+EXPIRE = "POST /v1/checkout/sessions/{id}/expire"
+EVENTS = "GET /v1/events"
+REFUNDS = "GET /v1/refunds"
+DISPUTES = "GET /v1/disputes"
+
+_RESERVE_S = 0.25
+_RESERVE_MAX = 500
+# A moment missed by more than this is lost: using it late would be a burst.
+_LATE_S = 0.25
+_MICRO = 1_000_000
+
+
+class Pacer(Protocol):
+    async def slot(self, endpoint: str) -> None:
+        """Returns when one request may be sent to the endpoint."""
+
+
+class Unpaced:
+    """For a single call that needs no database."""
+
+    async def slot(self, endpoint: str) -> None:
+        return
+
+
+class Pace:
+    """Answers `slot(endpoint)` when it is this node's turn to send one request there."""
+
+    def __init__(self, database: Database, per_second: float) -> None:
+        self._database = database
+        self._interval_us = max(1, round(_MICRO / per_second))
+        self._batch = min(max(1, round(per_second * _RESERVE_S)), _RESERVE_MAX)
+        self._moments: dict[str, deque[float]] = {}
+        self._reserving: dict[str, asyncio.Lock] = {}
+
+    async def slot(self, endpoint: str) -> None:
+        moment = await self._moment(endpoint)
+        wait = moment - time.monotonic()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    async def _moment(self, endpoint: str) -> float:
+        moments = self._moments.setdefault(endpoint, deque())
+        while True:
+            while moments:
+                moment = moments.popleft()
+                if moment > time.monotonic() - _LATE_S:
+                    return moment
+            async with self._reserving.setdefault(endpoint, asyncio.Lock()):
+                if not moments:
+                    moments.extend(await self._reserved(endpoint))
+
+    async def _reserved(self, endpoint: str) -> list[float]:
+        async with self._database.transaction() as tx:
+            now_us = round((await clock(tx)).timestamp() * _MICRO)
+            here = time.monotonic()
+            start_us = max(now_us, await _free_at(tx, endpoint, now_us))
+            await tx.execute(
+                update(PACE)
+                .where(PACE.c.endpoint == endpoint)
+                .values(free_at_us=start_us + self._batch * self._interval_us)
+            )
+        first = here + (start_us - now_us) / _MICRO
+        return [first + turn * self._interval_us / _MICRO for turn in range(self._batch)]
+
+
+async def _free_at(tx: Tx, endpoint: str, now_us: int) -> int:
+    row = {"endpoint": endpoint, "free_at_us": now_us}
+    await insert_once(tx, PACE, [row], key=[PACE.c.endpoint], returning=[PACE.c.endpoint])
+    found = await tx.scalar(
+        select(PACE.c.free_at_us).where(PACE.c.endpoint == endpoint).with_for_update()
+    )
+    assert isinstance(found, int), "the row was inserted above"
+    return found

@@ -1,0 +1,111 @@
+"""Parked events again: with growing pauses, until they apply or a person must look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select, update
+
+from app.errors import Unavailable
+from app.payments.webhook import event_types
+from app.payments.webhook.inbox import BATCH_MAX, RETRY_AFTER, applied, understood
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Record, Tx
+from app.storage.tables.stripe_events import STILL_OPEN, EventState, StripeEvent
+
+EVENTS = table_of(StripeEvent)
+log = structlog.get_logger("paydue.inbox")
+
+
+@dataclass(slots=True)
+class Replayed:
+    applied: int = 0
+    parked: int = 0
+    dead: int = 0
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+async def replay_due(database: Database, installation: str, now: datetime) -> Replayed:
+    """Try the parked events whose time has come."""
+    async with database.snapshot() as tx:
+        due = await tx.scalars(
+            select(EVENTS.c.id)
+            .where(STILL_OPEN, EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
+            .order_by(EVENTS.c.next_try_at)
+            .limit(BATCH_MAX)
+        )
+        ids = list(due)
+    return await replay(database, installation, ids, now)
+
+
+async def replay(
+    database: Database, installation: str, ids: Sequence[int], now: datetime
+) -> Replayed:
+    """Try stored events again, each in its own transaction; what was applied stays applied."""
+    done = Replayed()
+    for row_id in ids:
+        await _replay_one(database, installation, row_id, now, done)
+    return done
+
+
+async def _replay_one(
+    database: Database, installation: str, row_id: int, now: datetime, done: Replayed
+) -> None:
+
+    async def again(tx: Tx) -> EventState:
+        return await _note(tx, row_id, await _tried_again(tx, installation, row_id, now), now)
+
+    try:
+        state = await database.decided(again)
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("event failed again", row=row_id)
+        async with database.transaction() as tx:
+            state = await _note(tx, row_id, repr(error), now)
+    match state:
+        case EventState.APPLIED | EventState.IGNORED:
+            done.applied += 1
+        case EventState.PARKED:
+            done.parked += 1
+        case EventState.DEAD:
+            done.dead += 1
+
+
+async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
+    row = await _locked(tx, row_id)
+    arrival = understood(
+        event_types.parsed(row.payload), row.payload, row.source, installation=installation
+    )
+    if arrival.error:
+        return arrival.error
+    return (await applied(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
+
+
+async def _locked(tx: Tx, row_id: int) -> Record:
+    found = await tx.execute(select(EVENTS).where(EVENTS.c.id == row_id).with_for_update())
+    return found.one()
+
+
+async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventState:
+    row = await _locked(tx, row_id)
+    if why is None:
+        ignored = row.type not in event_types.HANDLERS
+        state = EventState.IGNORED if ignored else EventState.APPLIED
+    else:
+        state = EventState.PARKED if row.tries < len(RETRY_AFTER) else EventState.DEAD
+    wait = RETRY_AFTER[row.tries] if state == EventState.PARKED else None
+    await tx.execute(
+        update(EVENTS)
+        .where(EVENTS.c.id == row_id)
+        .values(
+            state=state,
+            error=why,
+            tries=row.tries + (why is not None),
+            next_try_at=now + wait if wait else None,
+        )
+    )
+    if state == EventState.DEAD:
+        log.error("event dead", event_id=row.event_id, type=row.type, error=why)
+    return state

@@ -1,0 +1,118 @@
+"""POST /stripe/webhook: verify, store and apply, answer. Any answer but 2xx brings it again."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from prometheus_client import Counter
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from app.errors import AppError, BadEvent, BodyTooLarge, NoSigningSecret, Unavailable
+from app.payments.webhook import signature
+from app.payments.webhook.inbox import Inbox
+from app.settings import Settings
+
+PATHS = ("/stripe/webhook", "/api/Notify/Stripe")
+REFUSED = Counter("paydue_webhooks_refused_total", "Webhook requests refused.", ["status"])
+log = structlog.get_logger("paydue.webhook")
+
+_ID_MAX = 255
+# Stripe's seconds fit 11 digits for three thousand years; a larger `created` is no event.
+_CREATED_MAX = 99_999_999_999
+_ACCEPTED = b'{"received":true}'
+
+
+class Webhook:
+    """The endpoint as a bare ASGI application: nothing stands between the socket and the inbox."""
+
+    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+        self._secrets = [secret.encode() for secret in settings.webhook_secrets]
+        self._body_max = settings.body_max
+        self._livemode = settings.livemode
+        self._account = settings.stripe_account or None
+        self._inbox = inbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._accept(scope, receive)
+        except AppError as error:
+            REFUSED.labels(error.status).inc()
+            log.warning("webhook refused", status=error.status, reason=error.message)
+            await _answer(send, error.status, _reason(error), error)
+        else:
+            await _answer(send, 200, _ACCEPTED)
+
+    async def _accept(self, scope: Scope, receive: Receive) -> None:
+        if not self._secrets:
+            raise NoSigningSecret("STRIPE_WEBHOOK_SECRET is not set, so nothing can be verified")
+        headers = scope["headers"]
+        body = await _body(headers, receive, self._body_max)
+        signed = next((value for name, value in headers if name == b"stripe-signature"), b"")
+        signature.check(body, signed, self._secrets, time.time())
+        event = parsed_event(body)
+        self._check_mode(event)
+        await self._inbox.receive(event, body, "webhook")
+
+    def _check_mode(self, event: Mapping[str, Any]) -> None:
+        if bool(event.get("livemode")) is not self._livemode:
+            ours = "live" if self._livemode else "test"
+            raise BadEvent(f"this is the {ours} mode; the event {event['id']} is of the other")
+        if event.get("account") != self._account:
+            raise BadEvent(f"the event {event['id']} is of account {event.get('account')!r}")
+
+
+def routes(webhook: Webhook) -> list[BaseRoute]:
+    return [Route(path, webhook, methods=["POST"]) for path in PATHS]
+
+
+def parsed_event(body: bytes) -> dict[str, Any]:
+    """The event in a body, or BadEvent: whatever passes has an id, a type, a time and an object."""
+    try:
+        event = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise BadEvent("the body is not JSON") from None
+    if not isinstance(event, dict):
+        raise BadEvent("the body is not a Stripe event")
+    for name in ("id", "type"):
+        value = event.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= _ID_MAX or not value.isprintable():
+            raise BadEvent(f"{name}: not that of a Stripe event")
+    created = event.get("created")
+    if not isinstance(created, int) or not 0 <= created <= _CREATED_MAX:
+        raise BadEvent("created: not that of a Stripe event")
+    data = event.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
+        raise BadEvent("data.object: a snapshot event carries one; thin events do not")
+    return event
+
+
+async def _body(headers: Sequence[tuple[bytes, bytes]], receive: Receive, most: int) -> bytes:
+    declared = next((value for name, value in headers if name == b"content-length"), b"0")
+    if declared.isdigit() and int(declared) > most:
+        raise BodyTooLarge(f"the body is larger than {most} bytes")
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadEvent("the request ended before its body")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise BodyTooLarge(f"the body is larger than {most} bytes")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def _reason(error: AppError) -> bytes:
+    return orjson.dumps({"error": type(error).__name__, "reason": error.message})
+
+
+async def _answer(send: Send, status: int, body: bytes, error: AppError | None = None) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if isinstance(error, Unavailable):
+        headers.append((b"retry-after", b"%d" % error.retry_after_s))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,154 @@
+"""Which Stripe events matter, why, and what each one tells. One table, pure functions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app.ledger.payment_methods import MethodChange, MethodNews
+from app.payments.stripe import stripe_objects
+from app.rules.attempt import parsed_key
+from app.rules.payment import PaymentNews, PaymentState
+
+News = PaymentNews | MethodNews
+Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[News]]
+
+
+def _intent(at_least: PaymentState) -> Handler:
+    def handler(intent: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
+        return [stripe_objects.intent_news(intent, at=at, at_least=at_least, event_id=event_id)]
+
+    return handler
+
+
+def _refund(refund: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
+    return [stripe_objects.refund_news(refund, at=at)]
+
+
+def _charge_refunded(charge: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
+    return stripe_objects.charge_refunded_news(charge, at=at)
+
+
+def _dispute(dispute: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
+    return [stripe_objects.dispute_news(dispute, at=at)]
+
+
+def _session(otherwise: PaymentState | None) -> Handler:
+    """Reads a Checkout Session; `otherwise` is the payment's state where it is not paid."""
+
+    def handler(session: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
+        news = stripe_objects.session_news(session, at=at)
+        if news is None:
+            return []
+        return [replace(news, state=news.state or otherwise, event_id=event_id)]
+
+    return handler
+
+
+def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+    return [MethodNews(MethodChange.GONE, payment_method_id=stripe_objects.id_of(method, "id"))]
+
+
+def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+    return [
+        MethodNews(
+            MethodChange.RENAMED,
+            payment_method_id=stripe_objects.id_of(method, "id"),
+            name=stripe_objects.described_method(method),
+        )
+    ]
+
+
+def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+    customer = stripe_objects.reference(setup.get("customer"))
+    method = stripe_objects.reference(setup.get("payment_method"))
+    if setup.get("usage") != "off_session" or not customer or not method:
+        return []
+    return [MethodNews(MethodChange.SAVED, customer, method)]
+
+
+def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+    return [MethodNews(MethodChange.CUSTOMER_GONE, stripe_objects.id_of(customer, "id"))]
+
+
+HANDLERS: dict[str, Handler] = {
+    # An intent exists: support can find it, and an orphan of ours is noticed.
+    "payment_intent.created": _intent(PaymentState.CREATED),
+    # A bank debit is under way: no other way to pay may start.
+    "payment_intent.processing": _intent(PaymentState.PROCESSING),
+    # The customer must authenticate: never retried unattended.
+    "payment_intent.requires_action": _intent(PaymentState.REQUIRES_ACTION),
+    # Money was taken. charge.succeeded says the same and is left alone: two would race.
+    "payment_intent.succeeded": _intent(PaymentState.CREATED),
+    # The bank said no; the same intent may be tried again.
+    "payment_intent.payment_failed": _intent(PaymentState.FAILED),
+    # The intent can never be paid any more.
+    "payment_intent.canceled": _intent(PaymentState.CREATED),
+    # The running total of refunds, also of refunds made before we listened.
+    "charge.refunded": _charge_refunded,
+    # Each refund by itself: it can fail after it had succeeded, and then the money is ours again.
+    "refund.created": _refund,
+    "refund.updated": _refund,
+    "refund.failed": _refund,
+    "charge.refund.updated": _refund,  # the same, before 2024-10-28
+    # A dispute's own status decides, never the event's type: funds come back on lost ones too.
+    "charge.dispute.created": _dispute,
+    "charge.dispute.updated": _dispute,
+    "charge.dispute.closed": _dispute,
+    "charge.dispute.funds_withdrawn": _dispute,
+    "charge.dispute.funds_reinstated": _dispute,
+    # A Checkout Session or payment link names the invoice that its intent does not name.
+    "checkout.session.completed": _session(None),
+    "checkout.session.async_payment_succeeded": _session(PaymentState.SUCCEEDED),
+    "checkout.session.async_payment_failed": _session(PaymentState.FAILED),
+    "checkout.session.expired": _session(None),
+    # A saved card or bank account is gone, renewed by the network, or newly saved for off-session.
+    "payment_method.detached": _method_gone,
+    "payment_method.updated": _method_renamed,
+    "payment_method.automatically_updated": _method_renamed,
+    "setup_intent.succeeded": _method_saved,
+    # Nothing of this customer can be charged any more.
+    "customer.deleted": _customer_gone,
+}
+
+
+def news_of(event: Mapping[str, Any], *, installation: str) -> Sequence[News] | None:
+    """What a verified event tells, or None when its type is of no consequence to us."""
+    handler = HANDLERS.get(event["type"])
+    if handler is None:
+        return None
+    at = datetime.fromtimestamp(event["created"], UTC)
+    told = handler(event["data"]["object"], at, event["id"])
+    return [_named_by_key(event, news, installation) for news in told]
+
+
+def _named_by_key(event: Mapping[str, Any], news: News, installation: str) -> News:
+    """Our own idempotency key names the invoice too, even where the metadata was lost."""
+    request = event.get("request")
+    if isinstance(news, MethodNews) or not isinstance(request, dict):
+        return news
+    key = parsed_key(request.get("idempotency_key"))
+    if key is None or key.installation != installation or news.invoice_id is not None:
+        return news
+    return replace(news, invoice_id=key.invoice_id, attempt=key.attempt)
+
+
+def intent_id_of(event: Mapping[str, Any]) -> str | None:
+    """The PaymentIntent an event is about, as far as its object says."""
+    thing = event["data"]["object"]
+    if thing.get("object") == "payment_intent":
+        return stripe_objects.reference(thing)
+    return stripe_objects.reference(thing.get("payment_intent"))
+
+
+def object_id_of(event: Mapping[str, Any]) -> str | None:
+    return stripe_objects.reference(event["data"]["object"])
+
+
+def parsed(payload: bytes) -> dict[str, Any]:
+    """A stored event again."""
+    event = orjson.loads(payload)
+    assert isinstance(event, dict), "only events are stored"
+    return event

@@ -1,0 +1,309 @@
+"""Every verified event is stored and applied once, in the same transaction, in batches.
+
+Whatever arrives while a commit is under way forms the next batch: one fsync and one handful of
+statements for many events, no timer, no added wait when idle.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter as Counted, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import structlog
+from prometheus_client import Counter, Histogram
+from sqlalchemy import bindparam, update
+
+from app.errors import AppError, DatabaseUnavailable, Unavailable
+from app.ledger import payment_methods, settlement
+from app.ledger.payment_methods import MethodNews
+from app.payments.autopay import attempts
+from app.payments.webhook import event_types
+from app.rules.payment import PaymentNews
+from app.storage.column_types import table_of
+from app.storage.engines import Database, Tx
+from app.storage.prepared import BulkInsertOnce
+from app.storage.tables.stripe_events import EventState, StripeEvent
+
+EVENTS = table_of(StripeEvent)
+log = structlog.get_logger("paydue.inbox")
+
+# More in one transaction no longer makes an event cheaper, and holds the writer's turn longer.
+BATCH_MAX = 256
+# Fewer are not worth a transaction of their own while others could join them.
+BATCH_MIN = 16
+# Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
+WAITING_MAX = 4096
+# A caller gets its answer within five seconds, whatever the database does; two of them are for a
+# crowd that comes at once, whose last request is read and answered that much later.
+ANSWER_S = 3.0
+OVERDUE_LOOK_S = 0.25
+# A commit that hangs is given up, so that the next one can try; its events are delivered again.
+COMMIT_S = 8.0
+# Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
+# more than Stripe's own redelivery.
+RETRY_AFTER = tuple(
+    timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 12 * 3600, 86400, 86400, 86400)
+)
+
+RECEIVED = Counter("paydue_events_total", "Stripe events by outcome.", ["outcome"])
+BATCH = Histogram("paydue_event_batch_size", "Events per commit.", buckets=(1, 4, 16, 64, 256))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A verified event, its raw bytes, and what it tells, worked out before any lock is taken."""
+
+    event: Mapping[str, Any]
+    payload: bytes
+    received_at: datetime
+    source: str = "webhook"
+    news: Sequence[event_types.News] = ()
+    state: EventState = EventState.APPLIED
+    error: str | None = None
+
+
+class Inbox:
+    """Joins concurrent arrivals into batches. One per process."""
+
+    def __init__(self, database: Database, installation: str) -> None:
+        self._database = database
+        self._installation = installation
+        self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
+        self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._committers: set[asyncio.Task[None]] = set()
+
+    async def receive(self, event: Mapping[str, Any], payload: bytes, source: str) -> None:
+        """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
+        if len(self._waiting) >= WAITING_MAX:
+            raise Unavailable("too many events are waiting for the database")
+        arrival = understood(event, payload, source, installation=self._installation)
+        loop = asyncio.get_running_loop()
+        durable = loop.create_future()
+        self._waiting.append((arrival, durable))
+        self._unanswered.append((loop.time() + ANSWER_S, durable))
+        if len(self._unanswered) == 1:
+            loop.call_later(OVERDUE_LOOK_S, self._answer_overdue, loop)
+        if len(self._committers) < self._database.writers:
+            committer = asyncio.create_task(self._commit_waiting())
+            self._committers.add(committer)
+            committer.add_done_callback(self._committers.discard)
+        await durable
+
+    def _answer_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all who wait: cheaper than one each."""
+        waiting = self._unanswered
+        while waiting and (waiting[0][1].done() or waiting[0][0] <= loop.time()):
+            _, durable = waiting.popleft()
+            if not durable.done():
+                late = DatabaseUnavailable("the database did not answer in time")
+                durable.set_exception(late)
+        if waiting:
+            loop.call_later(OVERDUE_LOOK_S, self._answer_overdue, loop)
+
+    async def close(self) -> None:
+        """Finish what has been accepted."""
+        while self._committers:
+            await asyncio.wait(self._committers)
+
+    async def _commit_waiting(self) -> None:
+        try:
+            while self._waiting:
+                await self._gathered()
+                share = self._share()
+                batch = [one for one in self._waiting[:share] if not one[1].done()]
+                del self._waiting[:share]
+                failure = await self._committed([arrival for arrival, _ in batch])
+                for _, durable in batch:
+                    if not durable.done():
+                        _resolve(durable, failure)
+        finally:
+            # At once: whoever comes before the loop's next turn must not count on this committer.
+            self._committers.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    def _share(self) -> int:
+        """How many to take: what one writer prepares, the database applies of another's."""
+        each = math.ceil(len(self._waiting) / self._database.writers)
+        return min(BATCH_MAX, max(BATCH_MIN, each))
+
+    async def _gathered(self) -> None:
+        """Let requests that are already here join: while each turn of the loop brings another."""
+        before = 0
+        while before < len(self._waiting) < BATCH_MAX:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+
+    async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                await commit(self._database, batch)
+        except TimeoutError:
+            return DatabaseUnavailable("the database did not answer in time")
+        except Exception as error:  # the waiting requests get it, each its own answer
+            if not isinstance(error, Unavailable):
+                log.exception("batch failed", events=[one.event["id"] for one in batch])
+            return error
+        return None
+
+
+def _resolve(durable: asyncio.Future[None], failure: Exception | None) -> None:
+    if failure is None:
+        durable.set_result(None)
+    elif isinstance(failure, AppError):
+        durable.set_exception(type(failure)(failure.message))
+    else:
+        durable.set_exception(Unavailable("the event could not be stored"))
+
+
+def understood(
+    event: Mapping[str, Any], payload: bytes, source: str, *, installation: str
+) -> Arrival:
+    """The arrival with its news. An event that makes no sense is kept all the same, parked."""
+    arrival = Arrival(event, payload, datetime.now(UTC), source)
+    try:
+        news = event_types.news_of(event, installation=installation)
+    except AppError as error:
+        return replace(arrival, state=EventState.PARKED, error=error.message)
+    except Exception as error:  # a shape nobody foresaw must not lose the event
+        log.exception("event not understood", event_id=event["id"])
+        return replace(arrival, state=EventState.PARKED, error=repr(error))
+    if news is None:
+        return replace(arrival, state=EventState.IGNORED)
+    return replace(arrival, news=news)
+
+
+async def commit(database: Database, batch: Sequence[Arrival]) -> None:
+    """Store and apply a batch in one transaction. One bad event never harms its neighbours."""
+    if not batch:
+        return
+    started = time.monotonic()
+    try:
+        outcomes = await database.decided(lambda tx: _store(tx, batch))
+    except Unavailable:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            await _park(database, batch[0], error)
+            return
+        log.warning("batch taken apart", events=len(batch), error=repr(error))
+        for one in batch:
+            await commit(database, [one])
+        return
+    BATCH.observe(len(batch))
+    for state, count in Counted(outcome.state for outcome in outcomes).items():
+        RECEIVED.labels(state).inc(count)
+    for outcome in outcomes:
+        outcome.tell()
+    log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
+
+
+async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
+    """Keep an event that could not be applied, with the reason, for the worker and for support."""
+    log.error("event parked", event_id=arrival.event["id"], error=repr(error))
+    parked = replace(arrival, news=(), state=EventState.PARKED, error=repr(error))
+    async with database.transaction() as tx:
+        await _store(tx, [parked])
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    event_id: str
+    type: str
+    intent_id: str | None
+    state: EventState
+    error: str | None
+
+    def tell(self) -> None:
+        say = log.warning if self.state == EventState.PARKED else log.info
+        known = {"intent": self.intent_id, "error": self.error}
+        say(
+            f"event {self.state}",
+            event_id=self.event_id,
+            type=self.type,
+            **{name: value for name, value in known.items() if value},
+        )
+
+
+async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
+    now = datetime.now(UTC)
+    arrivals = {one.event["id"]: one for one in batch}
+    new = await _INSERT.new(tx, [_row(arrivals[event_id], now) for event_id in sorted(arrivals)])
+    fresh = [arrivals[event_id] for event_id in sorted(new)]
+    refused = await applied(tx, [(one.event["id"], one.news) for one in fresh], now)
+    await _mark_parked(tx, refused, now)
+    return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
+
+
+def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
+    event = arrival.event
+    parked = arrival.state == EventState.PARKED
+    object_id, intent_id = event_types.object_id_of(event), event_types.intent_id_of(event)
+    return {
+        "event_id": event["id"],
+        "type": event["type"],
+        "object_id": object_id if object_id != intent_id else None,
+        "intent_id": intent_id,
+        "created_at": datetime.fromtimestamp(event["created"], UTC),
+        "received_at": arrival.received_at,
+        "source": arrival.source,
+        "payload": arrival.payload,
+        "state": arrival.state,
+        "tries": 1,
+        "next_try_at": now + RETRY_AFTER[0] if parked else None,
+        "error": arrival.error,
+    }
+
+
+_INSERT = BulkInsertOnce(
+    EVENTS,
+    "event_id",
+    ["event_id", "type", "object_id", "intent_id", "created_at", "received_at", "source",
+     "payload", "state", "tries", "next_try_at", "error"],
+)  # fmt: skip
+
+
+def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
+    event = arrival.event
+    return _Outcome(
+        event["id"],
+        event["type"],
+        event_types.intent_id_of(event),
+        EventState.PARKED if refusal else arrival.state,
+        refusal or arrival.error,
+    )
+
+
+async def applied(
+    tx: Tx, told: Sequence[tuple[str, Sequence[event_types.News]]], now: datetime
+) -> dict[str, str]:
+    """Apply news by event; answers the events that a rule refused, with the reason."""
+    payments = [one for _, news in told for one in news if isinstance(one, PaymentNews)]
+    methods = [one for _, news in told for one in news if isinstance(one, MethodNews)]
+    refused = await settlement.record(tx, payments, now=now, who="stripe")
+    await attempts.heard(tx, payments, now=now)
+    await payment_methods.record(tx, methods, now=now)
+    if not refused:
+        return {}
+    return {
+        event_id: refused[one.intent_id]
+        for event_id, news in told
+        for one in news
+        if isinstance(one, PaymentNews) and one.intent_id in refused
+    }
+
+
+async def _mark_parked(tx: Tx, refused: Mapping[str, str], now: datetime) -> None:
+    if refused:
+        await tx.execute(
+            update(EVENTS)
+            .where(EVENTS.c.event_id == bindparam("b_id"))
+            .values(
+                state=EventState.PARKED,
+                error=bindparam("b_error"),
+                next_try_at=now + RETRY_AFTER[0],
+            ),
+            [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
+        )

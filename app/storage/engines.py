@@ -1,0 +1,204 @@
+"""The one database, in one of two engines. The only module that knows there are two.
+
+SQLite: one writer connection, several readers, `BEGIN IMMEDIATE`, and a lock file beside the
+database that puts the writers of several processes in turn. The lock file also keeps two
+processes from writing and checkpointing at once, which corrupts a WAL before SQLite 3.51.3.
+PostgreSQL: a pool; row locks order the writers.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import (
+    DisconnectionError,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.errors import ConfigurationError
+from app.storage.driver_errors import explained, is_worth_retrying
+from app.storage.sqlite_driver import connector
+from app.storage.writer_lock import WriterLock
+
+Record = Row[*tuple[Any, ...]]
+"""One row of an answer."""
+
+Tx = AsyncConnection
+"""An open transaction. Whoever starts the work opens it; nobody inside commits or rolls back."""
+
+T = TypeVar("T")
+
+# A race is won the second time, unless many nodes want the same rows all the time.
+RACES_MAX = 5
+# A caller is told within five seconds that the database is away; each wait below stays under that.
+WAIT_S = 4.0
+READERS = 4
+# Two pools: however much is read, a webhook's commit finds a connection.
+POSTGRES_CONNECTIONS = 6
+POSTGRES_READERS = 6
+# How many transactions of webhooks are under way at once.
+POSTGRES_WRITERS = 2
+# A writer finds its rows by keys. One plan for all values saves a third of the server's work; that
+# it never reads a whole table keeps the plan right when a small table has grown.
+_PLANS_OF_WRITERS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
+# A reader's filters say what the best plan is: a new one each time.
+_PLANS_OF_READERS = {
+    "plan_cache_mode": "force_custom_plan",
+    "default_transaction_read_only": "on",
+    "jit": "off",
+}
+
+
+class Database:
+    """Opens transactions and snapshots. Closes with `close()`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalized(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # How many transactions of one process may write at once without waiting for each other.
+        self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
+        if self.is_sqlite:
+            self._lock: WriterLock | None = WriterLock(_file(self.url), WAIT_S)
+            self._writer = _sqlite_engine(self.url, writes=True)
+            self._reader = _sqlite_engine(self.url, writes=False)
+        else:
+            self._lock = None
+            self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _PLANS_OF_WRITERS)
+            self._reader = _postgres_engine(
+                self.url, POSTGRES_READERS, _PLANS_OF_READERS, isolation_level="REPEATABLE READ"
+            )
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
+        async with self._turn(), explained(), self._writer.begin() as tx:
+            yield tx
+
+    async def decided(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """What `work` answers in a transaction of its own, run again when it lost a race."""
+        for race in range(RACES_MAX + 1):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except Exception as error:
+                if race == RACES_MAX or not is_worth_retrying(error):
+                    raise
+        raise AssertionError("the last race either ends or raises")
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Tx]:
+        """Reading only: every statement sees the same moment, so no record is seen by halves."""
+        async with explained(), self._reader.connect() as tx:
+            yield tx
+
+    def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._lock.held() if self._lock else contextlib.nullcontext()
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._lock:
+            async with self._lock.held():  # the last connection to close writes a checkpoint
+                await self._writer.dispose()
+            self._lock.close()
+        else:
+            await self._writer.dispose()
+
+
+async def clock(tx: Tx) -> datetime:
+    """The database's own time: one clock for every node."""
+    if tx.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    found = await tx.scalar(text("SELECT clock_timestamp()"))
+    assert isinstance(found, datetime)
+    return found.astimezone(UTC)
+
+
+def normalized(url: str) -> URL:
+    """The URL with the asynchronous driver that we use for its engine."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except Exception as error:
+        raise ConfigurationError(f"PAYDUE_DATABASE_URL is not a database URL: {error}") from None
+    match backend:
+        case "sqlite":
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres":
+            return parsed.set(drivername="postgresql+asyncpg")
+        case _:
+            raise ConfigurationError(
+                f"PAYDUE_DATABASE_URL names {backend!r}; sqlite and postgresql are supported"
+            )
+
+
+def _file(url: URL) -> Path:
+    if not url.database or url.database == ":memory:":
+        raise ConfigurationError("PAYDUE_DATABASE_URL must name a file: sqlite:///paydue.db")
+    return Path(url.database)
+
+
+def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        pool_size=1 if writes else READERS,
+        max_overflow=0,
+        pool_timeout=WAIT_S,
+        connect_args={
+            "async_creator_fn": connector(_file(url), WAIT_S, writes=writes),
+        },
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configured(connection: Any, _: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-65536")  # KiB
+        cursor.execute("PRAGMA wal_autocheckpoint=4000")  # pages: fewer, longer checkpoints
+        if not writes:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begun(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
+    try:
+        engine = create_async_engine(
+            url,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=WAIT_S,
+            pool_use_lifo=True,
+            connect_args={
+                "timeout": WAIT_S,
+                "command_timeout": WAIT_S,
+                "server_settings": dict(options),
+            },
+            **more,
+        )
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "PostgreSQL needs one more package: pip install '.[postgres]'"
+        ) from None
+    event.listen(engine.sync_engine, "checkout", _alive)
+    return engine
+
+
+def _alive(connection: Any, *_: Any) -> None:
+    """A connection that the server has closed meanwhile is not lent; a new one takes its place."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError

@@ -1,0 +1,98 @@
+"""Brings the schema up to date and says whether it is: Alembic, on either engine."""
+
+import secrets
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, insert, select, text
+
+from app.errors import ConfigurationError
+from app.storage.column_types import Row
+from app.storage.engines import Database
+from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
+    catalogue,
+    charge_attempts,
+    clients,
+    cluster,
+    credentials,
+    expenses,
+    invoice_payments,
+    invoice_proratas,
+    invoices,
+    lookups,
+    presence,
+    stripe_events,
+    stripe_reversals,
+    taxes,
+)
+from app.storage.tables.cluster import Fact
+
+METADATA = Row.metadata
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_ADVISORY_LOCK = 7_293_483  # "paydue" on a telephone's keys: nodes that start together take turns
+
+
+def head() -> str:
+    """The newest revision this version of Paydue knows."""
+    found = ScriptDirectory.from_config(_config()).get_current_head()
+    assert found is not None, "the package has lost its migrations"
+    return found
+
+
+async def revision(database: Database) -> str | None:
+    """The revision the database is at, None for an empty one."""
+    async with database.snapshot() as tx:
+        return await tx.run_sync(_revision)
+
+
+async def expect_current(database: Database) -> None:
+    """Raises ConfigurationError, with the mend, when the schema is not this version's."""
+    at = await revision(database)
+    if at != head():
+        said = "is empty" if at is None else f"is at schema {at}, this version needs {head()}"
+        raise ConfigurationError(f"the database {said}; run: paydue db upgrade")
+
+
+async def upgrade(database: Database, to: str = "head") -> None:
+    """Bring the schema to a revision; nodes that start at once take turns."""
+    async with database.transaction() as tx:
+        if not database.is_sqlite:
+            await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        await tx.run_sync(_upgrade, to)
+
+
+async def downgrade(database: Database, to: str) -> None:
+    async with database.transaction() as tx:
+        await tx.run_sync(lambda connection: command.downgrade(_config(connection), to))
+
+
+async def installation(database: Database) -> str:
+    """The name that keeps this database's idempotency keys apart from any other's."""
+    async with database.snapshot() as tx:
+        found = await tx.scalar(select(Fact.value).where(Fact.name == "installation"))
+    assert found is not None, "the first migration names the installation"
+    return found
+
+
+def name_installation(connection: Connection) -> None:
+    connection.execute(insert(Fact).values(name="installation", value=secrets.token_hex(4)))
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection, to: str) -> None:
+    if _revision(connection) != head() or to != "head":
+        command.upgrade(_config(connection), to)
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,66 @@
+"""Our own attempts to charge invoices, each one try of one invoice."""
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.column_types import Id, Json, Ref, Row
+
+
+class ChargeAttempt(Row):
+    """One try to charge one invoice. The database allows one unresolved attempt per invoice."""
+
+    __tablename__ = "charge_attempt"
+
+    id: Mapped[Id]
+    invoice_id: Mapped[Ref] = mapped_column(ForeignKey("invoice.id"))
+    number: Mapped[int]
+    state: Mapped[str]
+    step: Mapped[str]
+    business_day: Mapped[date]
+    amount_minor: Mapped[Ref]
+    currency: Mapped[str]
+    customer_id: Mapped[str]
+    payment_method_id: Mapped[str | None]
+    intent_id: Mapped[str | None]
+    # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
+    replaces_intent_id: Mapped[str | None]
+    # The newest charge on the intent before our confirm: a failure of that one is old news.
+    charge_before: Mapped[str | None]
+    creates: Mapped[int] = mapped_column(default=1)  # how many create keys were used
+    create_params: Mapped[Any | None] = mapped_column(Json)
+    confirm_params: Mapped[Any | None] = mapped_column(Json)
+    confirm_sent_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    check_at: Mapped[datetime | None]  # when to ask Stripe about it next
+    checks: Mapped[int] = mapped_column(default=0)
+    charge_id: Mapped[str | None]
+    code: Mapped[str | None]
+    decline_code: Mapped[str | None]
+    advice_code: Mapped[str | None]
+    reason: Mapped[str | None]
+    next_try_on: Mapped[date | None]
+
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "number"),
+        Index(
+            "uq_charge_attempt_unresolved",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=text("state IN ('open', 'unknown', 'processing')"),
+        ),
+        Index(
+            "ix_charge_attempt_check",
+            "check_at",
+            sqlite_where=text("state IN ('open', 'unknown', 'processing')"),
+            postgresql_where=text("state IN ('open', 'unknown', 'processing')"),
+        ),
+        Index("ix_charge_attempt_intent_id", "intent_id"),
+        Index("ix_charge_attempt_payment_method_id", "payment_method_id", "finished_at"),
+    )

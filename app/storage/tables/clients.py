@@ -1,0 +1,67 @@
+"""Clients: who is invoiced, what Stripe knows them by, and their sites."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.fulltext import SearchIndex
+
+
+class Client(Row):
+    __tablename__ = "client"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    toplevel_id: Mapped[Ref | None]
+    inactive: Mapped[bool] = mapped_column(default=False)
+    email: Mapped[str | None]
+    timezone: Mapped[str | None]
+    currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
+    stripe_customer_id: Mapped[str | None]
+    stripe_payment_method_id: Mapped[str | None]
+    stripe_payment_method_name: Mapped[str | None]
+    # The newest method saved for off-session use: it takes over when the chosen one is gone.
+    stripe_saved_method_id: Mapped[str | None] = mapped_column(info=HIDDEN)
+    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (
+        Index("ix_client_stripe_customer_id", "stripe_customer_id"),
+        Index("ix_client_stripe_payment_method_id", "stripe_payment_method_id"),
+        Index("ix_client_name", "name"),
+        Index("ix_client_toplevel_id", "toplevel_id"),
+    )
+
+
+class Site(Row):
+    __tablename__ = "site"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    client_id: Mapped[Ref] = mapped_column(ForeignKey("client.id"), index=True)
+    inactive: Mapped[bool] = mapped_column(default=False)
+    phonenumber: Mapped[str | None]
+    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+
+CLIENT_SEARCH = SearchIndex("client", ["name"])
+
+
+class Currency(Row):
+    __tablename__ = "currency"
+
+    id: Mapped[Id]
+    name: Mapped[str]
+    symbol: Mapped[str]
+    code: Mapped[str] = mapped_column(unique=True)
+    conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    last_updated: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    history: Mapped[Any | None] = mapped_column(Json, info=READ_ONLY)
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)

@@ -1,0 +1,49 @@
+"""What nodes share to stay out of each other's way: jobs, turns, pace, and a few known facts."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.column_types import Ref, Row
+
+
+class Job(Row):
+    """Something scheduled. Whoever holds its lease runs it; the token fences off a late holder."""
+
+    __tablename__ = "job"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    next_run_at: Mapped[datetime]
+    lease_token: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    result: Mapped[str | None]
+
+
+class CustomerTurn(Row):
+    """One mutation at a time per Stripe customer, over all nodes."""
+
+    __tablename__ = "customer_turn"
+
+    customer_id: Mapped[str] = mapped_column(primary_key=True)
+    token: Mapped[str]
+    until: Mapped[datetime]
+
+
+class Pace(Row):
+    """The next free moment of a Stripe endpoint, in microseconds since the epoch."""
+
+    __tablename__ = "pace"
+
+    endpoint: Mapped[str] = mapped_column(primary_key=True)
+    free_at_us: Mapped[Ref]
+
+
+class Fact(Row):
+    """A single value of this installation: its id, the reconciliation cursor."""
+
+    __tablename__ = "fact"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]

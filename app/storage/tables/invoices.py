@@ -1,0 +1,204 @@
+"""Invoices and their templates, their lines, and who changed what."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, and_, literal_column, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.rules.invoice import Line
+from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.fulltext import SearchIndex
+
+
+def _unless_null(name: str, *columns: str, unique: bool = False) -> Index:
+    """An index that costs nothing for the many rows that have no such value."""
+    there = text(f"{columns[0]} IS NOT NULL")
+    return Index(name, *columns, unique=unique, sqlite_where=there, postgresql_where=there)
+
+
+class Invoice(Row):
+    __tablename__ = "invoice"
+
+    id: Mapped[Id]
+    client_id: Mapped[Ref | None] = mapped_column(ForeignKey("client.id"))
+    invoicenumber: Mapped[str | None]
+    thirdpartyinvoicenumber: Mapped[str | None]
+    reference: Mapped[str | None]
+    order_number: Mapped[str | None]
+    cust_order_number: Mapped[str | None]
+    notes_1: Mapped[str | None]
+    notes_2: Mapped[str | None]
+    notes_3: Mapped[str | None]
+    internal_note: Mapped[str | None]
+    # What lists are filtered by; 0 and -1 are kept as clients write them and mean none.
+    contract_id: Mapped[Ref | None]
+    ticket_id: Mapped[Ref | None]
+    salesorder_id: Mapped[Ref | None]
+    purchaseorder_id: Mapped[Ref | None]
+    sitenumber: Mapped[Ref | None]
+    uid: Mapped[Ref | None]
+    billingcategory: Mapped[int | None]
+    invoicetype: Mapped[int] = mapped_column(default=0)
+    approval_status: Mapped[int] = mapped_column(default=0)
+    approvalagentid: Mapped[Ref | None]
+    reviewrequired: Mapped[bool] = mapped_column(default=False)
+    xeroid: Mapped[str | None]
+    qboid: Mapped[Ref | None]
+    disabled: Mapped[bool] = mapped_column(default=False)
+    is_recurring_invoice: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
+    recurring_invoice_id: Mapped[Ref | None]
+    # The day of the template's schedule that this invoice was made for; one invoice a day.
+    made_for: Mapped[date | None] = mapped_column(info=HIDDEN)
+    startdate: Mapped[datetime | None]
+    enddate: Mapped[datetime | None]
+    lastcreated: Mapped[datetime | None]
+    nextcreationdate: Mapped[datetime | None]
+    posted: Mapped[bool] = mapped_column(default=False)
+    voided: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
+    invoice_date: Mapped[datetime | None]
+    duedate: Mapped[date | None]
+    dateposted: Mapped[datetime | None]
+    datesent: Mapped[datetime | None]
+    datepaid: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
+    currency_iso: Mapped[str] = mapped_column(default="usd", info=HIDDEN)
+    currency_conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    total: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
+    tax_total: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
+    revenue: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
+    amountpaid: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
+    amountdue: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
+    paymentstatus: Mapped[int] = mapped_column(default=-1, info=READ_ONLY)
+    payments_pending: Mapped[int] = mapped_column(default=0, info=READ_ONLY)
+    payments_reversed: Mapped[int] = mapped_column(default=0, info=HIDDEN)
+    take_auto_payment: Mapped[bool] = mapped_column(default=False)
+    include_in_autopay: Mapped[bool] = mapped_column(default=False)
+    change_seq: Mapped[int] = mapped_column(default=1, info=READ_ONLY)
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (
+        Index("ix_invoice_client_id", "client_id", "id"),
+        Index("ix_invoice_invoicenumber", "invoicenumber"),
+        # What autopay walks: flagged invoices with something left, by day and id.
+        Index(
+            "ix_invoice_autopay_due",
+            "duedate",
+            "id",
+            sqlite_where=text(
+                "(take_auto_payment = 1 OR include_in_autopay = 1) AND paymentstatus <> 2"
+            ),
+            postgresql_where=text(
+                "(take_auto_payment OR include_in_autopay) AND paymentstatus <> 2"
+            ),
+        ),
+        Index("ix_invoice_duedate", "duedate", "id"),
+        Index("ix_invoice_invoice_date", "invoice_date", "id"),
+        Index("ix_invoice_paymentstatus", "paymentstatus", "invoice_date", "id"),
+        Index("ix_invoice_total", "total"),
+        Index("ix_invoice_datepaid", "datepaid"),
+        # An invoice found by the number another system gave it.
+        _unless_null("ix_invoice_thirdpartyinvoicenumber", "thirdpartyinvoicenumber"),
+        _unless_null("ix_invoice_xeroid", "xeroid"),
+        _unless_null("ix_invoice_qboid", "qboid"),
+        # NULLs differ from each other: what was not made for a day may be made again.
+        _unless_null("uq_invoice_made_for", "recurring_invoice_id", "made_for", unique=True),
+        {"sqlite_autoincrement": True},  # an id is never used twice: keys at Stripe carry it
+    )
+
+
+class InvoiceLine(Row):
+    __tablename__ = "invoice_line"
+
+    id: Mapped[Id]
+    ihid: Mapped[Ref] = mapped_column(
+        ForeignKey("invoice.id", ondelete="CASCADE"), index=True, info=READ_ONLY
+    )
+    sequenceid: Mapped[int] = mapped_column(default=0)
+    item_code: Mapped[str | None]
+    item_shortdescription: Mapped[str | None]
+    item_longdescription: Mapped[str | None]
+    nominal_code: Mapped[str | None]
+    tax_code: Mapped[str | None]
+    qty_order: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    unit_price: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    unit_cost: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    discount_perc: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    tax_rate: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    isinactive: Mapped[bool] = mapped_column(default=False)
+    asset_id: Mapped[Ref | None]
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (
+        _unless_null("ix_invoice_line_asset_id", "asset_id"),
+        _unless_null("ix_invoice_line_tax_code", "tax_code"),  # whether a tax rate is in use
+    )
+
+
+class RecurringNumber(Row):
+    """The numbers of templates. A template's id is below -1 and is never used twice."""
+
+    __tablename__ = "recurring_number"
+
+    id: Mapped[Id]
+    given_at: Mapped[datetime]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class InvoiceChange(Row):
+    __tablename__ = "invoice_change"
+
+    id: Mapped[Id]
+    invoice_id: Mapped[Ref | None]
+    invoice_line_id: Mapped[Ref | None]
+    invoice_detail_quantity_id: Mapped[Ref | None]
+    invoice_detail_prorata_id: Mapped[Ref | None]
+    type_id: Mapped[int] = mapped_column(default=0)
+    field_id: Mapped[int] = mapped_column(default=0)
+    field_name: Mapped[str | None]
+    old_value: Mapped[str | None]
+    new_value: Mapped[str | None]
+    who: Mapped[str | None]
+    datetime: Mapped[datetime | None]
+    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+
+    __table_args__ = (
+        Index("ix_invoice_change_invoice_id", "invoice_id", "id"),
+        Index(
+            "ix_invoice_change_invoice_line_id",
+            "invoice_line_id",
+            sqlite_where=text("invoice_line_id IS NOT NULL"),
+            postgresql_where=text("invoice_line_id IS NOT NULL"),
+        ),
+    )
+
+
+def line_of(row: Any) -> Line:
+    """The line as the rules see it."""
+    return Line(
+        quantity=row.qty_order,
+        unit_price=row.unit_price,
+        discount_percent=row.discount_perc,
+        tax_percent=row.tax_rate,
+        counts=not row.isinactive,
+    )
+
+
+# The texts by which people look for an invoice.
+SEARCHED_TEXTS = (
+    Invoice.invoicenumber,
+    Invoice.thirdpartyinvoicenumber,
+    Invoice.reference,
+    Invoice.order_number,
+    Invoice.cust_order_number,
+)
+INVOICE_SEARCH = SearchIndex("invoice", [column.key for column in SEARCHED_TEXTS])
+
+# Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for
+# the partial index ix_invoice_autopay_due is chosen only for a literal; and it is the index's
+# condition rather than the amount, so that a part payment rewrites no index on PostgreSQL.
+SOMETHING_LEFT = and_(Invoice.paymentstatus != literal_column("2"), Invoice.amountdue > 0)

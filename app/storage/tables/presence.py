@@ -1,0 +1,45 @@
+"""Who is looking at which invoice: presence that many nodes share and that ends by itself."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.storage.column_types import Ref, Row, table_of
+from app.storage.engines import Record, Tx
+from app.storage.rows import upsert
+
+
+class InvoiceViewer(Row):
+    __tablename__ = "invoice_viewer"
+
+    invoice_id: Mapped[Ref] = mapped_column(primary_key=True, autoincrement=False)
+    access_id: Mapped[Ref] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str]
+    action: Mapped[str | None]
+    seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+VIEWERS = table_of(InvoiceViewer)
+# A screen says again and again that it is open; one that was closed says nothing.
+LASTS = timedelta(minutes=1)
+
+
+async def seen(
+    tx: Tx, actions: dict[int, str | None], *, access_id: int, name: str, now: datetime
+) -> list[Record]:
+    """Note who looks at which invoices; answers everybody who does, those who left not."""
+    await tx.execute(delete(VIEWERS).where(VIEWERS.c.seen_at < now - LASTS))
+    rows = [
+        {"invoice_id": one, "access_id": access_id, "name": name, "action": action, "seen_at": now}
+        for one, action in sorted(actions.items())
+    ]
+    await upsert(tx, VIEWERS, rows, key=[VIEWERS.c.invoice_id, VIEWERS.c.access_id])
+    return await _of(tx, actions.keys())
+
+
+async def _of(tx: Tx, invoice_ids: Collection[int]) -> list[Record]:
+    statement = select(VIEWERS).where(VIEWERS.c.invoice_id.in_(invoice_ids))
+    found = await tx.execute(statement.order_by(VIEWERS.c.invoice_id, VIEWERS.c.access_id))
+    return list(found.all())
