@@ -13,11 +13,11 @@ from starlette.routing import BaseRoute, Route
 
 from app.errors import DatabaseUnavailable
 from app.halo import routes
-from app.halo.access.authenticator import Doors
-from app.halo.access.request_limiter import Limits
-from app.halo.engine.idempotency import Idempotent
-from app.halo.engine.metrics import Measured, metrics
-from app.halo.engine.responses import Answered, answer, http_failure
+from app.halo.access.authenticator import Authenticator
+from app.halo.access.request_limiter import RequestLimiter
+from app.halo.engine.idempotency import IdempotencyMiddleware
+from app.halo.engine.metrics import MetricsMiddleware, metrics
+from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -37,20 +37,24 @@ def create_app(
     """The application over a database that the caller opened and will close."""
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
-        middleware=[Middleware(Measured), Middleware(Answered), Middleware(Idempotent)],
-        exception_handlers={HTTPException: http_failure},
+        middleware=[
+            Middleware(MetricsMiddleware),
+            Middleware(ErrorMiddleware),
+            Middleware(IdempotencyMiddleware),
+        ],
+        exception_handlers={HTTPException: http_error_response},
     )
     app.router.redirect_slashes = False
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
-    app.state.doors = Doors(database, clock, Limits(settings.rate_limit))
+    app.state.doors = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 
 
 async def healthz(_: Request) -> Response:
     """The process lives."""
-    return answer({"status": "ok"})
+    return json_response({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
@@ -58,7 +62,7 @@ async def readyz(request: Request) -> Response:
     at = await schema.revision(request.app.state.database)
     if at != _head():
         raise DatabaseUnavailable(f"the schema is at {at}, this version needs {_head()}")
-    return answer({"status": "ok", "schema": at})
+    return json_response({"status": "ok", "schema": at})
 
 
 @cache

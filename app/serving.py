@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.errors import ConfigurationError
 from app.main import create_app
 from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.endpoint import WebhookEndpoint
 from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
 from app.storage import schema
@@ -29,9 +29,9 @@ BACKLOG = 2048
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
+async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
     """The database with its schema up to date, and the installation's name."""
-    check_key(settings)
+    assert_key_set(settings)
     database = Database(settings.database_url)
     try:
         if settings.upgrade_on_start:
@@ -43,7 +43,7 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
         await database.close()
 
 
-def check_key(settings: Settings) -> None:
+def assert_key_set(settings: Settings) -> None:
     """Without a key nothing of ours may talk to the live API, not even by mistake."""
     if settings.talks_to_stripe_itself and not settings.api_key:
         raise ConfigurationError(
@@ -52,10 +52,10 @@ def check_key(settings: Settings) -> None:
         )
 
 
-class Front:
+class WebhookRouter:
     """Stripe's deliveries go straight to the webhook, everything else through the application."""
 
-    def __init__(self, receiver: Webhook, app: ASGIApp) -> None:
+    def __init__(self, receiver: WebhookEndpoint, app: ASGIApp) -> None:
         self._receiver = receiver
         self._app = app
 
@@ -68,14 +68,14 @@ class Front:
 
 
 @contextlib.asynccontextmanager
-async def web(settings: Settings) -> AsyncIterator[ASGIApp]:
+async def web_application(settings: Settings) -> AsyncIterator[ASGIApp]:
     """The whole web application, ready to be served."""
-    async with opened(settings) as (database, installation):
+    async with open_database(settings) as (database, installation):
         inbox = Inbox(database, installation)
         try:
-            receiver = Webhook(settings, inbox)
-            app = create_app(settings, database, extra_routes=endpoint.routes(receiver))
-            yield Front(receiver, app)
+            receiver = WebhookEndpoint(settings, inbox)
+            app = create_app(settings, database, extra_routes=endpoint.webhook_routes(receiver))
+            yield WebhookRouter(receiver, app)
         finally:
             await inbox.close()
 
@@ -98,7 +98,7 @@ class Service:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            self._app = await self._open.enter_async_context(web(self._settings))
+            self._app = await self._open.enter_async_context(web_application(self._settings))
         except Exception as error:
             log.error("cannot start", why=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -152,7 +152,7 @@ class InnerServer(uvicorn.Server):
         yield
 
 
-def config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
+def server_config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=host,
@@ -173,12 +173,14 @@ def config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvi
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serve_in_loop(
+    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[str]:
     """Serves an application inside the running loop; yields its base URL."""
     listener = socket.create_server((host, port), backlog=BACKLOG)
     # asyncio sets this only on sockets that name their protocol; without it answers wait 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = InnerServer(config(app, host, port))
+    server = InnerServer(server_config(app, host, port))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn has no event

@@ -11,9 +11,9 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from app.errors import Unavailable
-from app.payments.autopay.run import Autopay, Stop
+from app.payments.autopay.run import Autopay, StopSignal
 from app.payments.reconcile import Reconciliation
-from app.payments.stripe.gateway import Gateway, NoAnswer, NotAuthorized, RateLimited
+from app.payments.stripe.gateway import Gateway, NoAnswer, NotAuthorized, StripeRateLimited
 from app.payments.webhook import dead_letters
 from app.rules import calendar
 from app.settings import Settings
@@ -36,7 +36,7 @@ _RESULT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Scheduled:
+class ScheduledJob:
     """A job: what it does, and when it is next due after an end at a given time."""
 
     run: Callable[[], Awaitable[str]]
@@ -52,7 +52,7 @@ class Worker:
     gateway: Gateway
     settings: Settings
     installation: str
-    stop: Stop
+    stop: StopSignal
 
     async def run(self) -> None:
         """Work until told to stop; a database that is away is waited for."""
@@ -69,16 +69,16 @@ class Worker:
             for name, job in jobs.items():
                 group.create_task(self._repeat(name, job))
 
-    def _jobs(self) -> Mapping[str, Scheduled]:
+    def _jobs(self) -> Mapping[str, ScheduledJob]:
         every = timedelta(seconds=self.settings.reconcile_every)
         at, timezone = self.settings.autopay_at, self.settings.timezone
         return {
-            "autopay": Scheduled(
+            "autopay": ScheduledJob(
                 self._autopay, lambda now: calendar.next_daily(now, at, timezone), waits=True
             ),
-            "events": Scheduled(self._parked_events, lambda now: now + SOON),
-            "attempts": Scheduled(self._open_attempts, lambda now: now + SOON),
-            "reconcile": Scheduled(self._reconcile, lambda now: now + every),
+            "events": ScheduledJob(self._parked_events, lambda now: now + SOON),
+            "attempts": ScheduledJob(self._open_attempts, lambda now: now + SOON),
+            "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
         }
 
     # --- the jobs ----------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Worker:
             report.close()
 
     async def _parked_events(self) -> str:
-        done = await dead_letters.replay_due(self.database, self.installation, datetime.now(UTC))
+        done = await dead_letters.retry_due(self.database, self.installation, datetime.now(UTC))
         return f"{done.applied} applied, {done.parked} parked, {done.dead} dead"
 
     async def _open_attempts(self) -> str:
@@ -109,7 +109,7 @@ class Worker:
 
     # --- leases ------------------------------------------------------------------------------
 
-    async def _announce(self, jobs: Mapping[str, Scheduled]) -> None:
+    async def _announce(self, jobs: Mapping[str, ScheduledJob]) -> None:
         """Every job has a row; a schedule that was moved earlier in the settings takes effect."""
         now = datetime.now(UTC)
         rows = [
@@ -125,7 +125,7 @@ class Worker:
                     .values(next_run_at=row["next_run_at"])
                 )
 
-    async def _repeat(self, name: str, job: Scheduled) -> None:
+    async def _repeat(self, name: str, job: ScheduledJob) -> None:
         while not self.stop:
             try:
                 token = await self._taken(name)
@@ -155,13 +155,13 @@ class Worker:
             )
         return token if taken.rowcount else None
 
-    async def _run_leased(self, name: str, job: Scheduled, token: str) -> None:
+    async def _run_leased(self, name: str, job: ScheduledJob, token: str) -> None:
         beating = asyncio.create_task(self._heartbeat(name, token))
         failed = True
         try:
             result = await job.run()
             failed = False
-        except (Unavailable, NoAnswer, RateLimited) as error:
+        except (Unavailable, NoAnswer, StripeRateLimited) as error:
             result = f"not finished: {error}"
             log.warning("job not finished", job=name, why=str(error))
         except NotAuthorized as error:

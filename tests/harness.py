@@ -17,16 +17,16 @@ import orjson
 from sqlalchemy import insert, select
 from sqlalchemy.event import listen, remove
 
-from app.halo.access.authenticator import create_access
-from app.payments.autopay.report import Report
-from app.payments.autopay.run import Autopay, Stop
-from app.payments.reconcile import Found, Reconciliation
+from app.halo.access.authenticator import create_credential
+from app.payments.autopay.report import RunReport
+from app.payments.autopay.run import Autopay, StopSignal
+from app.payments.reconcile import ReconcileResult, Reconciliation
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import dead_letters
-from app.payments.webhook.dead_letters import Replayed
+from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox
-from app.serving import opened, served, web
+from app.serving import open_database, serve_in_loop, web_application
 from app.settings import Settings
 from app.storage import prepared
 from app.storage.column_types import table_of
@@ -118,16 +118,16 @@ class Paydue:
     gateway: Gateway
     http: aiohttp.ClientSession
     url: str
-    stop: Stop = field(default_factory=Stop)
+    stop: StopSignal = field(default_factory=StopSignal)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(cls, settings: Settings, sandbox: Sandbox) -> AsyncIterator["Paydue"]:
         async with contextlib.AsyncExitStack() as stack:
-            app = await stack.enter_async_context(web(settings))
-            url = await stack.enter_async_context(served(app))
-            database, installation = await stack.enter_async_context(opened(settings))
-            pace = Pace(database, settings.stripe_pace)
+            app = await stack.enter_async_context(web_application(settings))
+            url = await stack.enter_async_context(serve_in_loop(app))
+            database, installation = await stack.enter_async_context(open_database(settings))
+            pace = StripeRateLimiter(database, settings.stripe_pace)
             gateway = await stack.enter_async_context(Gateway(settings, pace))
             http = await stack.enter_async_context(aiohttp.ClientSession(url))
             yield cls(settings, sandbox, database, installation, gateway, http, url)
@@ -187,14 +187,14 @@ class Paydue:
         way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
         return await way.recover()
 
-    async def reconcile(self) -> Found:
+    async def reconcile(self) -> ReconcileResult:
         way = Reconciliation(self.database, self.gateway, self.installation, self.stop)
         return await way.run()
 
-    async def replay(self, *, later: timedelta = timedelta(days=1)) -> Replayed:
+    async def replay(self, *, later: timedelta = timedelta(days=1)) -> RetryResult:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await dead_letters.replay_due(self.database, self.installation, now)
+        return await dead_letters.retry_due(self.database, self.installation, now)
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""
@@ -228,13 +228,13 @@ class Paydue:
     async def access(self) -> dict[str, str]:
         """Headers of somebody who may do everything."""
         async with self.database.transaction() as tx:
-            client_id, secret = await create_access(tx, "tests", ["all"], datetime.now(UTC))
+            client_id, secret = await create_credential(tx, "tests", ["all"], datetime.now(UTC))
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
         async with self.http.post("/auth/token", data=form) as answer:
             return {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
 
 
-def as_dict(report: Report) -> dict[str, Any]:
+def as_dict(report: RunReport) -> dict[str, Any]:
     try:
         found: dict[str, Any] = orjson.loads("".join(report.json_lines()))
         return found

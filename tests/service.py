@@ -10,16 +10,16 @@ import aiohttp
 import orjson
 from sqlalchemy import select
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.main import create_app
 from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.endpoint import WebhookEndpoint
 from app.payments.webhook.inbox import Inbox
-from app.serving import served
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
-from app.storage.tables.credentials import Access
+from app.storage.tables.credentials import ApiCredential
 from tests.api.client import Api
 from tests.harness import SECRET, signed
 
@@ -61,7 +61,7 @@ class Service:
 
     async def caller_id(self) -> int:
         """The number of the credentials that `api` uses."""
-        mine = select(Access.id).where(Access.client_id == self.credentials[0])
+        mine = select(ApiCredential.id).where(ApiCredential.client_id == self.credentials[0])
         async with self.database.snapshot() as tx:
             found = await tx.scalar(mine)
         assert found is not None
@@ -70,7 +70,7 @@ class Service:
     async def access(self, *scopes: str) -> tuple[str, str]:
         """Credentials of somebody else."""
         async with self.database.transaction() as tx:
-            return await create_access(tx, "another", scopes, self.clock())
+            return await create_credential(tx, "another", scopes, self.clock())
 
     @contextlib.asynccontextmanager
     async def signed_in(self, *scopes: str) -> AsyncIterator[Api]:
@@ -87,10 +87,12 @@ async def running(database_url: str) -> AsyncIterator[Service]:
     # A clock that stands still never fills anybody's quota again.
     settings = Settings(_env_file=None, STRIPE_WEBHOOK_SECRET=SECRET, PAYDUE_RATE_LIMIT=0)
     inbox = Inbox(database, await schema.installation(database))
-    routes = endpoint.routes(Webhook(settings, inbox))
-    async with served(create_app(settings, database, extra_routes=routes, clock=clock)) as url:
+    routes = endpoint.webhook_routes(WebhookEndpoint(settings, inbox))
+    async with serve_in_loop(
+        create_app(settings, database, extra_routes=routes, clock=clock)
+    ) as url:
         async with database.transaction() as tx:
-            credentials = await create_access(tx, "tests", ["all"], clock())
+            credentials = await create_credential(tx, "tests", ["all"], clock())
         async with aiohttp.ClientSession(url) as session:
             api = Api(session, database)
             await api.sign_in(*credentials)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from app.ledger import settlement
-from app.ledger.settlement import Entry
+from app.ledger.settlement import ManualPayment
 from tests.harness import ATTEMPTS, CLIENTS, INVOICES, KEY, Paydue, today
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,9 @@ async def _left_after_create(paydue: Paydue, invoice: int) -> None:
 async def _paid_by_hand(paydue: Paydue, invoice: int, amount: str) -> None:
     now = datetime.now(UTC)
     async with paydue.database.transaction() as tx:
-        await settlement.enter(tx, [Entry(invoice, Decimal(amount), now)], now=now, who="test")
+        await settlement.enter_manual(
+            tx, [ManualPayment(invoice, Decimal(amount), now)], now=now, who="test"
+        )
 
 
 async def test_an_invoice_paid_by_hand_meanwhile_is_not_charged(paydue: Paydue) -> None:

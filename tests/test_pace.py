@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.payments.stripe import rate_limiter
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.storage.engines import Database
 
 pytestmark = pytest.mark.anyio
@@ -26,10 +26,10 @@ async def nodes(database_url: str) -> AsyncIterator[tuple[Database, Database]]:
     await other.close()
 
 
-async def _used(node: Pace, endpoint: str, until: float) -> list[float]:
+async def _used(node: StripeRateLimiter, endpoint: str, until: float) -> list[float]:
     moments = []
     while time.monotonic() < until:
-        await node.slot(endpoint)
+        await node.acquire(endpoint)
         moments.append(time.monotonic())
     return moments
 
@@ -41,7 +41,7 @@ def _most_in_a_second(moments: list[float]) -> int:
 async def test_nodes_together_keep_the_pace_and_waste_little(
     nodes: tuple[Database, Database],
 ) -> None:
-    paces = [Pace(node, PER_SECOND) for node in (nodes[0], nodes[0], nodes[1])]
+    paces = [StripeRateLimiter(node, PER_SECOND) for node in (nodes[0], nodes[0], nodes[1])]
     until = time.monotonic() + 2.5
 
     used = await asyncio.gather(*(_used(each, rate_limiter.CONFIRM, until) for each in paces))
@@ -53,7 +53,7 @@ async def test_nodes_together_keep_the_pace_and_waste_little(
 
 
 async def test_each_endpoint_has_a_pace_of_its_own(nodes: tuple[Database, Database]) -> None:
-    node = Pace(nodes[0], 1)
+    node = StripeRateLimiter(nodes[0], 1)
 
     first = [
         await node._moment(one)
@@ -66,7 +66,7 @@ async def test_each_endpoint_has_a_pace_of_its_own(nodes: tuple[Database, Databa
 async def test_reserved_moments_follow_each_other_over_all_nodes(
     nodes: tuple[Database, Database],
 ) -> None:
-    one, other = (Pace(node, 20) for node in nodes)
+    one, other = (StripeRateLimiter(node, 20) for node in nodes)
 
     mine = [await one._moment(rate_limiter.CREATE) for _ in range(10)]
     others = [await other._moment(rate_limiter.CREATE) for _ in range(10)]
@@ -80,7 +80,7 @@ async def test_reserved_moments_follow_each_other_over_all_nodes(
 async def test_a_node_that_sleeps_loses_only_its_own_moments(
     nodes: tuple[Database, Database],
 ) -> None:
-    sleepy, awake = (Pace(node, 20) for node in nodes)
+    sleepy, awake = (StripeRateLimiter(node, 20) for node in nodes)
     first = await sleepy._moment(rate_limiter.CREATE)
 
     await asyncio.sleep(1.5)  # longer than all its reserved moments are good for

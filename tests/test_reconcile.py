@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import select, update
 
 from app.payments import reconcile
-from app.payments.reconcile import Found
+from app.payments.reconcile import ReconcileResult
 from app.payments.stripe.gateway import NoAnswer
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentState
 from app.sandbox.pipeline import Logged
 from app.storage.column_types import table_of
-from app.storage.tables.cluster import Fact
+from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import InvoiceChange
 from app.storage.tables.stripe_reversals import StripeReversal
 from tests.harness import ATTEMPTS, EVENTS, INVOICES, KEY, PAYMENTS, Paydue, intent, today
@@ -24,7 +24,7 @@ from tests.harness import ATTEMPTS, EVENTS, INVOICES, KEY, PAYMENTS, Paydue, int
 pytestmark = pytest.mark.anyio
 
 CHANGES = table_of(InvoiceChange)
-FACTS = table_of(Fact)
+FACTS = table_of(InstallationValue)
 REVERSALS = table_of(StripeReversal)
 CREATE = "POST /v1/payment_intents"
 LISTS = ["GET /v1/payment_intents", "GET /v1/refunds", "GET /v1/disputes"]
@@ -289,7 +289,7 @@ async def test_a_pass_that_is_told_to_stop_does_not_move_the_cursor(
     await a_payment(paydue, stripe_url, invoice)
 
     paydue.stop.event.set()
-    assert await paydue.reconcile() == Found()
+    assert await paydue.reconcile() == ReconcileResult()
     assert await cursor(paydue) is None
 
     paydue.stop.event.clear()
@@ -370,7 +370,7 @@ async def test_empty_lists_change_nothing(paydue: Paydue) -> None:
     forget_everything(paydue)
     found = await paydue.reconcile()
 
-    assert found == Found()
+    assert found == ReconcileResult()
     assert await everything(paydue) == before
 
 
@@ -383,7 +383,7 @@ async def test_an_intent_that_stripe_does_not_show_stays_as_it_is(paydue: Paydue
     forget_everything(paydue)
     found = await paydue.reconcile()
 
-    assert found == Found(asked=1)
+    assert found == ReconcileResult(asked=1)
     after = await everything(paydue)
     assert (after["invoices"], after["attempts"]) == (before["invoices"], before["attempts"])
     (payment,) = await paydue.payments(invoice)

@@ -22,7 +22,7 @@ from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
-from app.storage.tables.cluster import Fact
+from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import StripeEvent
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 ATTEMPTS = table_of(ChargeAttempt)
 CLIENTS = table_of(Client)
 EVENTS = table_of(StripeEvent)
-FACTS = table_of(Fact)
+FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 NOW = datetime.now(UTC)
@@ -148,23 +148,23 @@ Ask = Callable[[Tx], Awaitable[Any]]
 
 
 async def _due(tx: Tx) -> Any:
-    return await eligibility.page(tx, TODAY, None)
+    return await eligibility.list_due(tx, TODAY, None)
 
 
 async def _due_further(tx: Tx) -> Any:
-    return await eligibility.page(tx, TODAY, (TODAY, 17))
+    return await eligibility.list_due(tx, TODAY, (TODAY, 17))
 
 
 async def _story(tx: Tx) -> Any:
-    return await lookup.find(tx, "pi_17")
+    return await lookup.find_intents(tx, "pi_17")
 
 
 async def _charge(tx: Tx) -> Any:
-    return await lookup.find(tx, "ch_17")
+    return await lookup.find_intents(tx, "ch_17")
 
 
 async def _number(tx: Tx) -> Any:
-    return await lookup.find(tx, "INV-17")
+    return await lookup.find_intents(tx, "INV-17")
 
 
 async def _status(tx: Tx) -> Any:
@@ -197,7 +197,7 @@ async def test_a_query_uses_the_index_that_is_made_for_it(
 
 
 async def test_due_parked_events_are_found_by_their_small_index(full: Database) -> None:
-    plans = await _plans_of(full, dead_letters.replay_due(full, "tests", NOW - timedelta(days=1)))
+    plans = await _plans_of(full, dead_letters.retry_due(full, "tests", NOW - timedelta(days=1)))
 
     ((_, plan),) = plans
     assert "ix_stripe_event_open" in plan

@@ -13,12 +13,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from app.payments.autopay.attempts import Holder
+from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charger
 from app.payments.autopay.eligibility import Candidate
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import event_types
 from app.storage.engines import Database
 from tests.harness import FAST, settings_for
@@ -94,7 +94,7 @@ async def relay(stripe_mock_url: str) -> AsyncIterator[Relay]:
 async def gateway(relay: Relay, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
     database = Database(url)
-    async with Gateway(settings_for(url, relay.url), Pace(database, FAST)) as gateway:
+    async with Gateway(settings_for(url, relay.url), StripeRateLimiter(database, FAST)) as gateway:
         yield gateway
     await database.close()
 
@@ -106,7 +106,7 @@ def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
         gateway=gateway,
         settings=gateway._settings,
         installation="tests",
-        holder=Holder("tests"),
+        holder=LeaseHolder("tests"),
     )
     assert one.payment_method_id
     return charger._new(one, one.payment_method_id)
@@ -149,7 +149,7 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "events": events,
     "account": lambda gateway: gateway.account(),
 }
-SENDS_NOTHING = {"confirm_slot"}
+SENDS_NOTHING = {"acquire_confirm"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,13 +4,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.payments.autopay.attempts import LEASE, Holder, turn_given_back, turn_taken
+from app.payments.autopay.attempts import (
+    LEASE,
+    LeaseHolder,
+    acquire_customer_lease,
+    release_customer_lease,
+)
 from app.storage.engines import Database
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-OURS, THEIRS = Holder("ours"), Holder("theirs")
+OURS, THEIRS = LeaseHolder("ours"), LeaseHolder("theirs")
 
 
 async def test_a_customers_turn_is_one_holders_until_it_is_given_back_or_over(
@@ -18,13 +23,13 @@ async def test_a_customers_turn_is_one_holders_until_it_is_given_back_or_over(
 ) -> None:
     database = Database(database_url)
 
-    async def taken(holder: Holder, now: datetime, customer: str = "cus_1") -> bool:
+    async def taken(holder: LeaseHolder, now: datetime, customer: str = "cus_1") -> bool:
         async with database.transaction() as tx:
-            return await turn_taken(tx, customer, holder, now=now)
+            return await acquire_customer_lease(tx, customer, holder, now=now)
 
-    async def given_back(holder: Holder, now: datetime) -> None:
+    async def given_back(holder: LeaseHolder, now: datetime) -> None:
         async with database.transaction() as tx:
-            await turn_given_back(tx, "cus_1", holder, now=now)
+            await release_customer_lease(tx, "cus_1", holder, now=now)
 
     assert await taken(OURS, NOW)
     assert not await taken(THEIRS, NOW)

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
-from app.payments.autopay.run import Stop
+from app.payments.autopay.run import StopSignal
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import Job
-from app.worker import AFTER_FAILURE, LEASE, Scheduled, Worker
+from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
 from tests.harness import EVENTS, Paydue, event, intent
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ PATIENCE_S = 12
 @asynccontextmanager
 async def working(paydue: Paydue, *, count: int = 1, **settings: Any) -> AsyncIterator[None]:
     """Workers on one database, told to stop at the end and gone soon after."""
-    stop = Stop()
+    stop = StopSignal()
     told = paydue.settings.model_copy(update=settings)
     workers = [
         Worker(paydue.database, paydue.gateway, told, paydue.installation, stop)
@@ -165,7 +165,7 @@ async def test_a_heartbeat_keeps_the_lease(paydue: Paydue, monkeypatch: pytest.M
         assert (await jobs(paydue))["long"].lease_until > before
         return "kept"
 
-    job = Scheduled(long, lambda now: now + timedelta(days=1))
+    job = ScheduledJob(long, lambda now: now + timedelta(days=1))
     await worker._run_leased("long", job, str(token))
 
     assert (await jobs(paydue))["long"].result == "kept"

@@ -19,20 +19,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy import func, select
 
-from app.cli.import_file import load
+from app.cli.import_file import import_records
 from app.cli.jobs import show_report
 from app.cli.output import amount, console, table
 from app.cli.program import on_signals, run
 from app.errors import AppError, ConfigurationError
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.logs import configure
-from app.payments.autopay.outcomes import Kind, Outcome
-from app.payments.autopay.report import Report
+from app.payments.autopay.outcomes import Outcome, OutcomeKind
+from app.payments.autopay.report import RunReport
 from app.payments.autopay.run import Autopay
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.rules import money
-from app.serving import opened, served, web
+from app.serving import open_database, serve_in_loop, web_application
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Database
@@ -99,10 +99,10 @@ async def _stage(screen: Console, folder: Path, port: int) -> AsyncIterator[Stag
         stripe_url = await stack.enter_async_context(stripe.running())
         settings = _settings(folder, stripe_url)
         configure(settings)
-        app = await stack.enter_async_context(web(settings))
-        url = await stack.enter_async_context(served(app, port=port))
-        database, installation = await stack.enter_async_context(opened(settings))
-        pace = Pace(database, settings.stripe_pace)
+        app = await stack.enter_async_context(web_application(settings))
+        url = await stack.enter_async_context(serve_in_loop(app, port=port))
+        database, installation = await stack.enter_async_context(open_database(settings))
+        pace = StripeRateLimiter(database, settings.stripe_pace)
         gateway = await stack.enter_async_context(Gateway(settings, pace))
         autopay = Autopay(database, gateway, settings, installation)
         stripe.add_endpoint(
@@ -136,7 +136,7 @@ async def _play(stage: Stage) -> str:
     screen = stage.screen
     raw = fixture("demo.json").read_bytes()
     await _people_of(stage, orjson.loads(raw))
-    loaded = await load(stage.database, stage.settings, raw)
+    loaded = await import_records(stage.database, stage.settings, raw)
     screen.print(
         f"[bold]1[/bold] Imported {loaded['clients']} clients and {loaded['invoices']} invoices"
     )
@@ -172,26 +172,26 @@ async def _people_of(stage: Stage, content: dict[str, Any]) -> None:
             )
 
 
-async def _charge(stage: Stage) -> Report:
+async def _charge(stage: Stage) -> RunReport:
     columns = (TextColumn("[bold]2[/bold] Autopay"), BarColumn(), MofNCompleteColumn())
     day = datetime.now(UTC).date()  # wherever a client is: the demo shows one whole business day
     plan = await stage.autopay.dry_run(day)
-    total = plan.counts[Kind.CHARGED]
+    total = plan.counts[OutcomeKind.CHARGED]
     plan.close()
     with Progress(*columns, console=stage.screen) as progress:
         task = progress.add_task("", total=total)
 
         def tell(one: Outcome) -> None:
-            if one.kind != Kind.SKIPPED:
+            if one.kind != OutcomeKind.SKIPPED:
                 progress.advance(task)
 
         return await stage.autopay.run(day, tell)
 
 
-def _worth_looking_up(report: Report) -> str:
+def _worth_looking_up(report: RunReport) -> str:
     """A declined payment tells most: the try, the reason, the next try, the events."""
-    for entry in (*report.entries(Kind.DECLINED), *report.entries(Kind.CHARGED)):
-        if entry["intent_id"] and (entry["next_try"] or not report.counts[Kind.DECLINED]):
+    for entry in (*report.entries(OutcomeKind.DECLINED), *report.entries(OutcomeKind.CHARGED)):
+        if entry["intent_id"] and (entry["next_try"] or not report.counts[OutcomeKind.DECLINED]):
             return str(entry["intent_id"])
     raise ConfigurationError("the demo's file charges nothing")
 
@@ -229,13 +229,13 @@ async def _show_story(stage: Stage, intent_id: str) -> None:
     from app.payments import lookup
 
     async with stage.database.snapshot() as tx:
-        for story in await lookup.find(tx, intent_id):
+        for story in await lookup.find_intents(tx, intent_id):
             show_story(story)
 
 
 async def _stay(stage: Stage) -> None:
     async with stage.database.transaction() as tx:
-        client_id, secret = await create_access(tx, "demo", ["all"], datetime.now(UTC))
+        client_id, secret = await create_credential(tx, "demo", ["all"], datetime.now(UTC))
     stage.screen.print(
         f"\nIt goes on running, until Ctrl-C.\n"
         f"  API       {stage.url}/api/Invoice\n"

@@ -14,10 +14,10 @@ from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
     NotAuthorized,
-    RateLimited,
     RequestRefused,
+    StripeRateLimited,
 )
-from app.payments.stripe.rate_limiter import Unpaced
+from app.payments.stripe.rate_limiter import Unlimited
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -43,7 +43,7 @@ class Check:
         return "[yellow]note[/yellow]" if self.mend else "[green]ok[/green]"
 
 
-def bad(name: str, said: str, mend: str) -> Check:
+def failed_check(name: str, said: str, mend: str) -> Check:
     return Check(name, said, mend, is_bad=True)
 
 
@@ -52,7 +52,9 @@ async def all_checks() -> list[Check]:
         settings = Settings()
     except ValidationError as error:
         return [
-            bad("settings", f"{'.'.join(map(str, one['loc']))}: {one['msg']}", "correct its value")
+            failed_check(
+                "settings", f"{'.'.join(map(str, one['loc']))}: {one['msg']}", "correct its value"
+            )
             for one in error.errors()
         ]
     checks: list[Callable[[Settings], Awaitable[Check]]] = [
@@ -70,22 +72,26 @@ async def all_checks() -> list[Check]:
 
 async def _key(settings: Settings) -> Check:
     if not settings.api_key:
-        return bad("STRIPE_API_KEY", "not set", "set it to the secret key of your Stripe account")
+        return failed_check(
+            "STRIPE_API_KEY", "not set", "set it to the secret key of your Stripe account"
+        )
     if not settings.api_key.startswith(_KEY_PREFIXES):
-        return bad("STRIPE_API_KEY", "is no secret key", "take the key that begins with sk_ or rk_")
+        return failed_check(
+            "STRIPE_API_KEY", "is no secret key", "take the key that begins with sk_ or rk_"
+        )
     return Check("STRIPE_API_KEY", f"set ({settings.api_key[:8]}…)")
 
 
 async def _secret(settings: Settings) -> Check:
     secrets = settings.webhook_secrets
     if not secrets:
-        return bad(
+        return failed_check(
             "STRIPE_WEBHOOK_SECRET",
             "not set: webhooks get 503",
             "set it to the endpoint's signing secret, whsec_…",
         )
     if any(not one.startswith("whsec_") for one in secrets):
-        return bad(
+        return failed_check(
             "STRIPE_WEBHOOK_SECRET", "does not begin with whsec_", "copy it from the endpoint"
         )
     return Check("STRIPE_WEBHOOK_SECRET", f"{len(secrets)} set")
@@ -93,14 +99,16 @@ async def _secret(settings: Settings) -> Check:
 
 async def _stripe(settings: Settings) -> Check:
     if not settings.api_key:
-        return bad("Stripe", "not asked: no key", "set STRIPE_API_KEY")
+        return failed_check("Stripe", "not asked: no key", "set STRIPE_API_KEY")
     try:
-        async with Gateway(settings, Unpaced()) as gateway:
+        async with Gateway(settings, Unlimited()) as gateway:
             account = await gateway.account()
     except NotAuthorized as error:
-        return bad("Stripe", str(error), "the key is wrong, revoked or of another account")
-    except (NoAnswer, RateLimited, RequestRefused) as error:
-        return bad("Stripe", str(error), f"check the network way to {settings.stripe_api_base}")
+        return failed_check("Stripe", str(error), "the key is wrong, revoked or of another account")
+    except (NoAnswer, StripeRateLimited, RequestRefused) as error:
+        return failed_check(
+            "Stripe", str(error), f"check the network way to {settings.stripe_api_base}"
+        )
     return Check("Stripe", f"{settings.stripe_api_base} accepts the key ({account.get('id')})")
 
 
@@ -118,7 +126,9 @@ async def _clock(settings: Settings) -> Check:
         return Check("clock", "not compared: the server sends no Date")
     skew = (datetime.now(UTC) - parsedate_to_datetime(said)).total_seconds()
     if abs(skew) > SKEW_MAX_S:
-        return bad("clock", f"{skew:+.0f} s against Stripe's", "keep this machine's time by NTP")
+        return failed_check(
+            "clock", f"{skew:+.0f} s against Stripe's", "keep this machine's time by NTP"
+        )
     return Check("clock", f"{skew:+.0f} s against Stripe's")
 
 
@@ -126,16 +136,16 @@ async def _database(settings: Settings) -> Check:
     try:
         database = Database(settings.database_url)
     except ConfigurationError as error:
-        return bad("database", str(error), "correct PAYDUE_DATABASE_URL")
+        return failed_check("database", str(error), "correct PAYDUE_DATABASE_URL")
     try:
         at = await schema.revision(database)
     except Unavailable as error:
-        return bad("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
+        return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
     finally:
         await database.close()
     shown = database.url.render_as_string(hide_password=True)
     if at != schema.head():
-        return bad("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
+        return failed_check("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
     return Check("database", f"{shown}: schema {at}")
 
 

@@ -24,7 +24,7 @@ WHO = "import"
 Objects = Sequence[Mapping[str, Any]]
 
 
-async def load(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
+async def import_records(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
     """Import a file in one transaction. Answers how many records of each kind there were."""
     content = _content(request_body.parsed(raw))
     now = datetime.now(UTC)

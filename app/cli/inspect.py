@@ -14,7 +14,7 @@ from app.cli.program import FAILED, run, settings_and_logs
 from app.errors import NotFound
 from app.ledger import settlement
 from app.payments import lookup
-from app.payments.lookup import Story
+from app.payments.lookup import PaymentStory
 from app.payments.status import status as status_of
 from app.payments.webhook import dead_letters
 from app.settings import Settings
@@ -22,7 +22,7 @@ from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Record
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.stripe_events import STILL_OPEN, EventState, StripeEvent
+from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
 
 EVENTS = table_of(StripeEvent)
 PAYMENTS = table_of(InvoicePayment)
@@ -52,9 +52,9 @@ def payment_find(text: str, as_json: bool) -> None:
     """
     settings = settings_and_logs()
 
-    async def work() -> list[Story]:
+    async def work() -> list[PaymentStory]:
         async with _database(settings) as database, database.snapshot() as tx:
-            return await lookup.find(tx, text)
+            return await lookup.find_intents(tx, text)
 
     stories = run(work())
     if as_json:
@@ -67,7 +67,7 @@ def payment_find(text: str, as_json: bool) -> None:
         sys.exit(FAILED)
 
 
-def show_story(story: Story) -> None:
+def show_story(story: PaymentStory) -> None:
     """One payment's story, from the first attempt to the last event."""
     screen = console()
     told = story.as_dict()
@@ -150,7 +150,7 @@ def _in_state(states: Sequence[str]) -> ColumnElement[bool]:
     """The few that wait are found by an index of their own, once that is said."""
     waiting = {EventState.PARKED, EventState.DEAD}.issuperset(states)
     among = EVENTS.c.state.in_(states)
-    return and_(STILL_OPEN, among) if waiting else among
+    return and_(IS_PARKED_OR_DEAD, among) if waiting else among
 
 
 def _event(row: Record) -> dict[str, object]:
@@ -196,13 +196,13 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
     if not event_ids and not states:
         raise click.UsageError("name events, or give --dead or --parked")
 
-    async def work() -> dead_letters.Replayed:
+    async def work() -> dead_letters.RetryResult:
         async with _database(settings) as database:
             installation = await schema.installation(database)
             async with database.snapshot() as tx:
                 wanted = EVENTS.c.event_id.in_(event_ids) | _in_state(states)
                 ids = list(await tx.scalars(select(EVENTS.c.id).where(wanted)))
-            return await dead_letters.replay(database, installation, ids, datetime.now(UTC))
+            return await dead_letters.retry_events(database, installation, ids, datetime.now(UTC))
 
     done = run(work())
     click.echo(f"{done.applied} applied, {done.parked} parked, {done.dead} dead")

@@ -19,12 +19,12 @@ from app import serving
 from app.cli.output import amount, console, table
 from app.cli.program import FAILED, on_signals, run, settings_and_logs
 from app.errors import ConfigurationError
-from app.payments.autopay.outcomes import Kind, Outcome
-from app.payments.autopay.report import Report
-from app.payments.autopay.run import Autopay, Stop
+from app.payments.autopay.outcomes import Outcome, OutcomeKind
+from app.payments.autopay.report import RunReport
+from app.payments.autopay.run import Autopay, StopSignal
 from app.payments.reconcile import Reconciliation
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.settings import Settings
 from app.worker import Worker
 
@@ -48,7 +48,7 @@ def serve(host: str, port: int, workers: int) -> None:
     Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted.
     """
     settings = settings_and_logs()
-    serving.check_key(settings)
+    serving.assert_key_set(settings)
     click.echo(f"paydue: serving on http://{host}:{port}", err=True)
     if not settings.webhook_secrets:
         click.echo("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
@@ -60,7 +60,7 @@ def serve(host: str, port: int, workers: int) -> None:
 
 async def _serve_one(settings: Settings, host: str, port: int) -> None:
     service = serving.Service(settings)
-    server = serving.Server(serving.config(service, host, port))
+    server = serving.Server(serving.server_config(service, host, port))
     await server.serve()
     if not server.started:
         sys.exit(FAILED)
@@ -69,7 +69,7 @@ async def _serve_one(settings: Settings, host: str, port: int) -> None:
 def _serve_many(host: str, port: int, workers: int) -> None:
     from uvicorn.supervisors import Multiprocess
 
-    config = serving.config("app.serving:from_environment", host, port, workers=workers)
+    config = serving.server_config("app.serving:from_environment", host, port, workers=workers)
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 
@@ -82,7 +82,7 @@ def worker() -> None:
     settings = settings_and_logs()
 
     async def work() -> None:
-        stop = Stop()
+        stop = StopSignal()
         on_signals(stop.event)
         async with _stripe(settings) as (autopay_way, _):
             await Worker(
@@ -153,7 +153,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Outcome], None] | None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as progress:
-        tasks = {kind: progress.add_task(kind, total=None, visible=False) for kind in Kind}
+        tasks = {kind: progress.add_task(kind, total=None, visible=False) for kind in OutcomeKind}
 
         def tell(one: Outcome) -> None:
             progress.update(tasks[one.kind], advance=1, visible=True)
@@ -161,18 +161,18 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Outcome], None] | None]:
         yield tell
 
 
-def show_report(screen: Console, report: Report) -> None:
+def show_report(screen: Console, report: RunReport) -> None:
     """A report as tables: what was charged, what was not and why, when each is tried next."""
     if report.dry_run:
         screen.print("[bold]Dry run[/bold]: nothing was changed, nothing was charged.")
-    for kind in Kind:
+    for kind in OutcomeKind:
         if report.counts[kind]:
-            would_be = report.dry_run and kind == Kind.CHARGED
+            would_be = report.dry_run and kind == OutcomeKind.CHARGED
             title = "would be charged" if would_be else str(kind)
             screen.print(_entries(f"{title} ({report.counts[kind]})", report.entries(kind)))
         if report.counts[kind] > SHOWN:
             screen.print(f"  … and {report.counts[kind] - SHOWN} more; --json lists all")
-    counts = ", ".join(f"{report.counts[kind]} {kind}" for kind in Kind)
+    counts = ", ".join(f"{report.counts[kind]} {kind}" for kind in OutcomeKind)
     screen.print(f"Business day {report.day}: {counts}.")
 
 
@@ -243,12 +243,12 @@ def sandbox(
 
 
 @contextlib.asynccontextmanager
-async def _stripe(settings: Settings) -> AsyncIterator[tuple[Autopay, Stop]]:
+async def _stripe(settings: Settings) -> AsyncIterator[tuple[Autopay, StopSignal]]:
     """Everything that talks to Stripe for us, opened and closed in order."""
     if not settings.api_key:
         raise ConfigurationError("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
-    stop = Stop()
-    async with serving.opened(settings) as (database, installation):
-        pace = Pace(database, settings.stripe_pace)
+    stop = StopSignal()
+    async with serving.open_database(settings) as (database, installation):
+        pace = StripeRateLimiter(database, settings.stripe_pace)
         async with Gateway(settings, pace) as gateway:
             yield Autopay(database, gateway, settings, installation, stop), stop

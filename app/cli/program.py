@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 
 from app.errors import AppError, ConfigurationError, Unavailable
-from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RateLimited
+from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.settings import Settings
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def _words() -> Iterator[None]:
         _end(f"Stripe does not accept STRIPE_API_KEY: {error}", FAILED)
     except Unavailable as error:
         _end(error.message, FAILED)
-    except (NoAnswer, RateLimited) as error:
+    except (NoAnswer, StripeRateLimited) as error:
         _end(f"Stripe gives no usable answer: {error}", FAILED)
     except AppError as error:
         _end(error.message, FAILED)

@@ -11,18 +11,18 @@ import click
 import orjson
 
 from app.cli import health_checks
-from app.cli.import_file import load
+from app.cli.import_file import import_records
 from app.cli.output import console, moment, table
 from app.cli.program import FAILED, run, settings_and_logs
 from app.halo.access.authenticator import (
     REMEMBERED,
     SCOPES,
-    Granted,
-    create_access,
-    granted,
-    revoke_access,
+    GrantedToken,
+    create_credential,
+    list_scopes,
+    revoke_credential,
 )
-from app.serving import opened
+from app.serving import open_database
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -49,7 +49,7 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
     async def work() -> tuple[str, str]:
         async with _database(settings) as database, database.transaction() as tx:
-            return await create_access(tx, name, list(scopes) or ["all"], datetime.now(UTC))
+            return await create_credential(tx, name, list(scopes) or ["all"], datetime.now(UTC))
 
     client_id, client_secret = run(work())
     if as_json:
@@ -65,9 +65,9 @@ def access_list(as_json: bool) -> None:
     """Show who has access, what it opens, and what was revoked. Secrets are kept as hashes only."""
     settings = settings_and_logs()
 
-    async def work() -> list[Granted]:
+    async def work() -> list[GrantedToken]:
         async with _database(settings) as database, database.snapshot() as tx:
-            return await granted(tx)
+            return await list_scopes(tx)
 
     found = run(work())
     if as_json:
@@ -89,7 +89,7 @@ def access_revoke(who: str) -> None:
 
     async def work() -> int:
         async with _database(settings) as database, database.transaction() as tx:
-            return await revoke_access(tx, who, datetime.now(UTC))
+            return await revoke_credential(tx, who, datetime.now(UTC))
 
     revoked = run(work())
     click.echo(
@@ -122,8 +122,8 @@ def import_file(file: Path) -> None:
     raw = file.read_bytes()
 
     async def work() -> Counter[str]:
-        async with opened(settings) as (database, _):
-            return await load(database, settings, raw)
+        async with open_database(settings) as (database, _):
+            return await import_records(database, settings, raw)
 
     loaded = run(work())
     said = f"imported {loaded.pop('clients')} clients and {loaded.pop('invoices')} invoices"

@@ -4,9 +4,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.documents.invoice_pdf import Document
+from app.documents.invoice_pdf import InvoiceDocument
 from app.errors import NotFound
-from app.rules.invoice import Kind
+from app.rules.invoice import InvoiceKind
 from app.rules.notation import plain
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
@@ -17,7 +17,7 @@ INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
 
-async def document(tx: Tx, invoice_id: int) -> Document:
+async def invoice_document(tx: Tx, invoice_id: int) -> InvoiceDocument:
     statement = (
         select(INVOICES, Client.name.label("client_name"))
         .outerjoin(Client, Client.id == INVOICES.c.client_id)
@@ -31,7 +31,7 @@ async def document(tx: Tx, invoice_id: int) -> Document:
         .where(LINES.c.ihid == invoice_id, LINES.c.isinactive.is_(False))
         .order_by(LINES.c.sequenceid, LINES.c.id)
     )
-    return Document(
+    return InvoiceDocument(
         title=_title(row),
         number=row.invoicenumber or str(row.id),
         client=row.client_name or "",
@@ -49,7 +49,7 @@ async def document(tx: Tx, invoice_id: int) -> Document:
 
 
 def _title(row: Record) -> str:
-    kind = "Credit note" if row.invoicetype == Kind.CREDIT_NOTE else "Invoice"
+    kind = "Credit note" if row.invoicetype == InvoiceKind.CREDIT_NOTE else "Invoice"
     return f"Void: {kind}" if row.voided else kind
 
 

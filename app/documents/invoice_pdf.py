@@ -16,7 +16,7 @@ _HEADS = ("Description", "Quantity", "Price", "Tax %", "Net")
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class InvoiceDocument:
     """What is printed. Amounts are exact; `currency` is the ISO code they are in."""
 
     title: str
@@ -28,7 +28,7 @@ class Document:
     amounts: Mapping[str, Any]
 
 
-def printed(document: Document) -> bytes:
+def render_pdf(document: InvoiceDocument) -> bytes:
     from fpdf import FPDF  # it brings an imaging library along; few processes ever print
 
     pdf = FPDF()

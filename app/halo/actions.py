@@ -14,12 +14,12 @@ from app.halo.access.authenticator import Caller
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import CALLER
-from app.halo.engine.idempotency import decided
-from app.halo.engine.list_query import parameters
-from app.halo.engine.record_queries import Reading
+from app.halo.engine.idempotency import run_idempotent
+from app.halo.engine.list_query import query_parameters
+from app.halo.engine.record_queries import RecordQueries
 from app.halo.engine.resource import is_set
-from app.halo.engine.resource_routes import caller_of, id_of, wrapped
-from app.halo.engine.responses import answer
+from app.halo.engine.resource_routes import authenticate, envelope, id_in_path
+from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import line_edits, recurring, void_and_delete
@@ -30,43 +30,43 @@ READ, EDIT = "read:invoices", "edit:invoices"
 # One run of a person's; the worker has its own way for thousands.
 PROCESSED_MAX = 100
 
-_INVOICES = Reading(codec_of(INVOICES))
-_LINES = Reading(codec_of(INVOICE_LINES))
+_INVOICES = RecordQueries(codec_of(INVOICES))
+_LINES = RecordQueries(codec_of(INVOICE_LINES))
 
 
 # --- lines -------------------------------------------------------------------------------------
 
 
 async def update_invoice_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.change)
+    return await _lines_written(request, line_edits.change_lines)
 
 
 async def update_template_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.change, templates=True)
+    return await _lines_written(request, line_edits.change_lines, templates=True)
 
 
 async def update_template_line_by_query(request: Request) -> Response:
     """A published client for Python sends its change of a line as a GET with parameters."""
-    params = parameters(request.scope["query_string"])
+    params = query_parameters(request.scope["query_string"])
     line = {name: one[-1] for name, one in params.items()}
-    return await _lines_written(request, line_edits.change, templates=True, line=line)
+    return await _lines_written(request, line_edits.change_lines, templates=True, line=line)
 
 
 async def add_template_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.add, templates=True)
+    return await _lines_written(request, line_edits.add_lines, templates=True)
 
 
 async def list_with_lines(request: Request) -> Response:
     """The list of invoices, each with its lines."""
-    caller = await caller_of(request, READ)
+    caller = await authenticate(request, READ)
     params = {
-        **parameters(request.scope["query_string"]),
+        **query_parameters(request.scope["query_string"]),
         "includelines": ("true",),
         CALLER: (str(caller.access_id),),
     }
     async with request.app.state.database.snapshot() as tx:
         listing = await _INVOICES.listing(tx, params)
-    return answer(caller.seen(wrapped(INVOICES, listing)))
+    return json_response(caller.seen(envelope(INVOICES, listing)))
 
 
 async def _lines_written(
@@ -77,7 +77,7 @@ async def _lines_written(
     line: Mapping[str, Any] | None = None,
 ) -> Response:
     """The lines of the body, or the one given, as they are after `write`."""
-    caller = await caller_of(request, EDIT)
+    caller = await authenticate(request, EDIT)
     given = codec_of(INVOICE_LINES).load(await _parsed(request) if line is None else line)
 
     async def work(tx: Tx) -> Response:
@@ -85,36 +85,38 @@ async def _lines_written(
         found = await _LINES.by_ids(tx, set(ids), detailed=False)
         return _one_or_many([found[one] for one in ids])
 
-    return await decided(request, work)
+    return await run_idempotent(request, work)
 
 
 # --- void and process ---------------------------------------------------------------------------
 
 
 async def void_invoice(request: Request) -> Response:
-    caller = await caller_of(request, EDIT)
-    invoice_id = id_of(INVOICES, request.path_params["id"])
+    caller = await authenticate(request, EDIT)
+    invoice_id = id_in_path(INVOICES, request.path_params["id"])
 
     async def work(tx: Tx) -> Response:
         await void_and_delete.void(tx, invoice_id, now=_now(request), who=caller.name)
         found = await _INVOICES.by_ids(tx, [invoice_id], detailed=False)
-        return answer(caller.seen(found[invoice_id]))
+        return json_response(caller.seen(found[invoice_id]))
 
-    return await decided(request, work)
+    return await run_idempotent(request, work)
 
 
 async def process_templates(request: Request) -> Response:
     """The invoices that these templates make now; `force_creation` makes further ones."""
-    caller = await caller_of(request, EDIT)
+    caller = await authenticate(request, EDIT)
     ids = _ids(await _parsed(request))
-    force = is_set(parameters(request.scope["query_string"]), "force_creation")
+    force = is_set(query_parameters(request.scope["query_string"]), "force_creation")
 
     async def work(tx: Tx) -> Response:
-        made = await recurring.process(tx, ids, force=force, **_circumstances(request, caller))
+        made = await recurring.create_due_invoices(
+            tx, ids, force=force, **_circumstances(request, caller)
+        )
         found = await _INVOICES.by_ids(tx, set(made), detailed=False)
         return _one_or_many([caller.seen(found[one]) for one in made])
 
-    return await decided(request, work)
+    return await run_idempotent(request, work)
 
 
 def _ids(given: Any) -> list[int]:
@@ -134,7 +136,7 @@ def _ids(given: Any) -> list[int]:
 
 async def view_invoices(request: Request) -> Response:
     """Presence: who else has these invoices open; whoever says nothing for a minute has left."""
-    caller = await caller_of(request, READ)
+    caller = await authenticate(request, READ)
     asked = _viewed(await _parsed(request))
 
     async def work(tx: Tx) -> Response:
@@ -142,7 +144,7 @@ async def view_invoices(request: Request) -> Response:
         for one in asked:
             if one not in found:
                 raise NotFound("Invoice", one)
-        here = await presence.seen(
+        here = await presence.record_presence(
             tx, asked, access_id=caller.access_id, name=caller.name, now=_now(request)
         )
         shown = [
@@ -158,7 +160,7 @@ async def view_invoices(request: Request) -> Response:
         ]
         return _one_or_many(shown)
 
-    return await decided(request, work)
+    return await run_idempotent(request, work)
 
 
 def _viewed(given: Any) -> dict[int, str | None]:
@@ -183,11 +185,11 @@ def _viewed(given: Any) -> dict[int, str | None]:
 
 async def print_invoice(request: Request) -> Response:
     """The invoice as application/pdf."""
-    await caller_of(request, READ)
-    invoice_id = id_of(INVOICES, request.path_params["id"])
+    await authenticate(request, READ)
+    invoice_id = id_in_path(INVOICES, request.path_params["id"])
     async with request.app.state.database.snapshot() as tx:
-        document = await invoice_document.document(tx, invoice_id)
-    content = await asyncio.to_thread(invoice_pdf.printed, document)
+        document = await invoice_document.invoice_document(tx, invoice_id)
+    content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
     named = f'inline; filename="invoice-{invoice_id}.pdf"'
     return Response(content, media_type="application/pdf", headers={"Content-Disposition": named})
 
@@ -213,4 +215,4 @@ def _now(request: Request) -> datetime:
 
 def _one_or_many(shown: Sequence[Any]) -> Response:
     """HaloPSA answers one object to a list of one."""
-    return answer(shown[0] if len(shown) == 1 else shown)
+    return json_response(shown[0] if len(shown) == 1 else shown)

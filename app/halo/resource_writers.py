@@ -5,7 +5,7 @@ In an order in which records refer to earlier ones only.
 
 from collections.abc import Mapping
 
-from app.halo.engine.crud import Writer, dated, writer
+from app.halo.engine.crud import Writer, dated_on_creation, resource_writer
 from app.halo.engine.resource import Resource
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
 from app.halo.resources.charge_rate_resource import CHARGE_RATES
@@ -20,14 +20,14 @@ from app.halo.resources.tax_rule_resource import TAX_RULES
 from app.ledger import composite_taxes, currency_history
 
 WRITERS: Mapping[Resource, Writer] = {
-    CURRENCIES: writer(CURRENCIES, currency_history.with_history),
-    TAXES: writer(TAXES, finish=composite_taxes.link_rates),
-    TAX_RULES: writer(TAX_RULES, finish=composite_taxes.keep_conditions),
-    COST_CENTRES: writer(COST_CENTRES),
-    BUDGET_TYPES: writer(BUDGET_TYPES),
-    LOOKUPS: writer(LOOKUPS),
-    CLIENTS: writer(CLIENTS),
-    SITES: writer(SITES),
-    CHARGE_RATES: writer(CHARGE_RATES),
-    EXPENSES: writer(EXPENSES, dated("date_added")),
+    CURRENCIES: resource_writer(CURRENCIES, currency_history.with_rate_history),
+    TAXES: resource_writer(TAXES, finish=composite_taxes.write_linked_rates),
+    TAX_RULES: resource_writer(TAX_RULES, finish=composite_taxes.write_conditions),
+    COST_CENTRES: resource_writer(COST_CENTRES),
+    BUDGET_TYPES: resource_writer(BUDGET_TYPES),
+    LOOKUPS: resource_writer(LOOKUPS),
+    CLIENTS: resource_writer(CLIENTS),
+    SITES: resource_writer(SITES),
+    CHARGE_RATES: resource_writer(CHARGE_RATES),
+    EXPENSES: resource_writer(EXPENSES, dated_on_creation("date_added")),
 }

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.halo import actions
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
-from app.halo.engine.resource_routes import AnyCase, routes
+from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.resource_writers import WRITERS
@@ -25,46 +25,50 @@ from app.halo.resources.tax_resource import TAXES
 from app.halo.resources.tax_rule_resource import TAX_RULES
 from app.ledger import audit, currency_history, invoicing, manual_payments, void_and_delete
 
-ROUTES: Sequence[AnyCase] = (
-    AnyCase("/api/Invoice/lines", actions.list_with_lines, "GET", say.LINES_LISTED),
-    AnyCase("/api/Invoice/updatelines", actions.update_invoice_lines, "POST", say.LINES_UPDATED),
-    AnyCase("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
-    AnyCase("/api/Invoice/PDF/{id}", actions.print_invoice, "POST", say.PRINTED),
-    AnyCase("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
-    *routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
-    *routes(INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment),
-    *routes(INVOICE_CHANGES, audit.save),
-    *routes(INVOICE_PRORATAS),
-    AnyCase(
+ROUTES: Sequence[CaseInsensitiveRoute] = (
+    CaseInsensitiveRoute("/api/Invoice/lines", actions.list_with_lines, "GET", say.LINES_LISTED),
+    CaseInsensitiveRoute(
+        "/api/Invoice/updatelines", actions.update_invoice_lines, "POST", say.LINES_UPDATED
+    ),
+    CaseInsensitiveRoute("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
+    CaseInsensitiveRoute("/api/Invoice/PDF/{id}", actions.print_invoice, "POST", say.PRINTED),
+    CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
+    *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
+    *resource_routes(INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment),
+    *resource_routes(INVOICE_CHANGES, audit.save),
+    *resource_routes(INVOICE_PRORATAS),
+    CaseInsensitiveRoute(
         "/api/RecurringInvoice/updatelines",
         actions.update_template_lines,
         "POST",
         say.TEMPLATE_LINES_UPDATED,
     ),
-    AnyCase(
+    CaseInsensitiveRoute(
         "/api/RecurringInvoice/updatelines",
         actions.update_template_line_by_query,
         "GET",
         say.TEMPLATE_LINE_BY_QUERY,
     ),
-    AnyCase("/api/RecurringInvoice/process", actions.process_templates, "POST", say.PROCESSED),
-    AnyCase(
+    CaseInsensitiveRoute(
+        "/api/RecurringInvoice/process", actions.process_templates, "POST", say.PROCESSED
+    ),
+    CaseInsensitiveRoute(
         "/api/RecurringInvoice/Lines", actions.add_template_lines, "POST", say.TEMPLATE_LINES_ADDED
     ),
-    *routes(RECURRING_INVOICES, invoicing.save_templates, void_and_delete.delete_template),
-    *routes(CLIENTS),
-    *routes(SITES),
-    *routes(CURRENCIES, WRITERS[CURRENCIES], currency_history.remove),
-    *routes(TAXES, WRITERS[TAXES]),
-    *routes(TAX_RULES, WRITERS[TAX_RULES]),
-    *routes(COST_CENTRES),
-    *routes(BUDGET_TYPES),
-    *routes(CHARGE_RATES),
-    *routes(EXPENSES, WRITERS[EXPENSES]),
-    *routes(LOOKUPS),
-    AnyCase("/auth/token", token, "POST", TOKEN),
-    AnyCase("/api/authinfo", authinfo, "GET", AUTHINFO),
-    AnyCase("/api/openapi.json", openapi_json, "GET", OPENAPI_JSON),
-    AnyCase("/api/docs", page, "GET", PAGE),
-    AnyCase("/api/docs/{file}", page_file, "GET"),
+    *resource_routes(RECURRING_INVOICES, invoicing.save_templates, void_and_delete.delete_template),
+    *resource_routes(CLIENTS),
+    *resource_routes(SITES),
+    *resource_routes(CURRENCIES, WRITERS[CURRENCIES], currency_history.delete_currency),
+    *resource_routes(TAXES, WRITERS[TAXES]),
+    *resource_routes(TAX_RULES, WRITERS[TAX_RULES]),
+    *resource_routes(COST_CENTRES),
+    *resource_routes(BUDGET_TYPES),
+    *resource_routes(CHARGE_RATES),
+    *resource_routes(EXPENSES, WRITERS[EXPENSES]),
+    *resource_routes(LOOKUPS),
+    CaseInsensitiveRoute("/auth/token", token, "POST", TOKEN),
+    CaseInsensitiveRoute("/api/authinfo", authinfo, "GET", AUTHINFO),
+    CaseInsensitiveRoute("/api/openapi.json", openapi_json, "GET", OPENAPI_JSON),
+    CaseInsensitiveRoute("/api/docs", page, "GET", PAGE),
+    CaseInsensitiveRoute("/api/docs/{file}", page_file, "GET"),
 )

@@ -14,7 +14,7 @@ from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import BulkInsert
-from app.storage.rows import Given
+from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceChange
 
 CHANGES = table_of(InvoiceChange)
@@ -24,7 +24,7 @@ VALUE_MAX = 4000
 
 
 async def save(
-    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """Write down changes that a caller tells of; what is written down stays as it is."""
     for record in records:
@@ -33,7 +33,7 @@ async def save(
         if record.get("invoice_id") is None:
             raise InvalidField("invoice_id", "is required")
     await _assert_invoices(tx, {record["invoice_id"] for record in records})
-    return await rows.inserted(tx, CHANGES, [_told(record, now, who) for record in records])
+    return await rows.insert_rows(tx, CHANGES, [_audit_row(record, now, who) for record in records])
 
 
 async def _assert_invoices(tx: Tx, ids: Collection[int]) -> None:
@@ -43,7 +43,7 @@ async def _assert_invoices(tx: Tx, ids: Collection[int]) -> None:
         raise InvalidField("invoice_id", f"{min(missing)} does not exist")
 
 
-def _told(record: Given, now: datetime, who: str) -> dict[str, Any]:
+def _audit_row(record: InputRecord, now: datetime, who: str) -> dict[str, Any]:
     values = {one.name: record.get(one.name) for one in CHANGES.c if not one.primary_key}
     return {
         **values,
@@ -57,7 +57,7 @@ def _told(record: Given, now: datetime, who: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AuditChange:
     invoice_id: int | None  # None for a payment of no invoice
     field_name: str
     old: object
@@ -65,7 +65,7 @@ class Change:
     line_id: int | None = None
 
 
-async def write(tx: Tx, changes: Iterable[Change], *, who: str, now: datetime) -> None:
+async def write(tx: Tx, changes: Iterable[AuditChange], *, who: str, now: datetime) -> None:
     written = [
         {
             "invoice_id": change.invoice_id,

@@ -13,11 +13,11 @@ from typing import Any
 from sqlalchemy import case, func, or_, select
 
 from app.ledger import audit
-from app.rules.invoice import Balance, PaymentStatus, balance, is_owed
+from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
 from app.rules.payment import Payment, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.prepared import BulkUpdate, Query, any_of
+from app.storage.prepared import BulkUpdate, PreparedStatement, any_of
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 
@@ -42,13 +42,13 @@ _OF_INVOICE = (
 )
 
 
-async def locked(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
+async def lock_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
     if not ids:
         return {}
     return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
 
 
-_LOCK_INVOICES = Query(
+_LOCK_INVOICES = PreparedStatement(
     select(*_OF_INVOICE)
     .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)
@@ -60,14 +60,14 @@ def _how_many(condition: Any) -> Any:
     return func.sum(case((condition, 1), else_=0))
 
 
-async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
+async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
     """Work out anew what invoices owe, from all their payments. The caller has locked them."""
-    invoices = await locked(tx, invoice_ids)
+    invoices = await lock_invoices(tx, invoice_ids)
     found = {row.invoice_id: row for row in await _SUMS.all(tx, ids=list(invoices))}
     moved = {}
     for invoice_id, invoice in invoices.items():
         row = found.get(invoice_id)
-        moved[invoice_id] = Delta(
+        moved[invoice_id] = BalanceDelta(
             paid=(row.paid if row else _ZERO) - invoice.amountpaid,
             pending=(row.pending if row else 0) - invoice.payments_pending,
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
@@ -77,7 +77,7 @@ async def resettle(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: 
 
 # Payment.is_reversed, in SQL.
 _IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
-_SUMS = Query(
+_SUMS = PreparedStatement(
     select(
         PAYMENTS.c.invoice_id,
         func.sum(PAYMENTS.c.counted).label("paid"),
@@ -90,7 +90,7 @@ _SUMS = Query(
 
 
 @dataclass(slots=True)
-class Delta:
+class BalanceDelta:
     """How far an invoice's sums of its payments move."""
 
     paid: Decimal = _ZERO
@@ -103,20 +103,22 @@ class Delta:
         self.reversed += sign * payment.is_reversed
 
 
-def moved_by(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, Delta]:
+def balance_deltas(
+    known: Mapping[str, Payment], after: Mapping[str, Payment]
+) -> dict[int, BalanceDelta]:
     """How each invoice's sums move: the old payment taken out, the new one put in."""
-    found: dict[int, Delta] = {}
+    found: dict[int, BalanceDelta] = {}
     for payments, sign in ((known, -1), (after, 1)):
         for payment in payments.values():
             if payment.invoice_id is not None:
-                found.setdefault(payment.invoice_id, Delta()).add(payment, sign)
+                found.setdefault(payment.invoice_id, BalanceDelta()).add(payment, sign)
     return found
 
 
 async def settle(
     tx: Tx,
     invoices: Mapping[int, Record],
-    moved: Mapping[int, Delta],
+    moved: Mapping[int, BalanceDelta],
     *,
     now: datetime,
     who: str,
@@ -137,7 +139,9 @@ async def settle(
         await audit.write(tx, changes, who=who, now=now)
 
 
-def _owed_columns(invoice: Record, owed: Balance, delta: Delta, now: datetime) -> dict[str, Any]:
+def _owed_columns(
+    invoice: Record, owed: Balance, delta: BalanceDelta, now: datetime
+) -> dict[str, Any]:
     return {
         "id": invoice.id,
         "amountpaid": owed.paid,
@@ -145,7 +149,7 @@ def _owed_columns(invoice: Record, owed: Balance, delta: Delta, now: datetime) -
         "paymentstatus": owed.status,
         "payments_pending": invoice.payments_pending + delta.pending,
         "payments_reversed": invoice.payments_reversed + delta.reversed,
-        "datepaid": (invoice.datepaid or now) if owed.status == PaymentStatus.PAID else None,
+        "datepaid": (invoice.datepaid or now) if owed.status == InvoicePaymentStatus.PAID else None,
         "last_modified": now,
     }
 
@@ -162,13 +166,13 @@ _MOVED = (
 _UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*_MOVED, "last_modified"])
 
 
-def _changes(invoice: Record, owed: Balance) -> list[audit.Change]:
+def _changes(invoice: Record, owed: Balance) -> list[audit.AuditChange]:
     before_and_after = (
         ("amountpaid", invoice.amountpaid, owed.paid),
         ("paymentstatus", invoice.paymentstatus, owed.status.value),
     )
     return [
-        audit.Change(invoice.id, name, old, new)
+        audit.AuditChange(invoice.id, name, old, new)
         for name, old, new in before_and_after
         if old != new
     ]

@@ -9,7 +9,7 @@ from app.errors import InvalidField, NotFound, Refused
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.rows import Given
+from app.storage.rows import InputRecord
 from app.storage.tables.taxes import CompositeTax, Tax, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -19,7 +19,7 @@ CONDITIONS = table_of(TaxRuleCondition)
 _PERCENT_MAX = 100
 
 
-async def link_rates(tx: Tx, records: Mapping[int, Given]) -> None:
+async def write_linked_rates(tx: Tx, records: Mapping[int, InputRecord]) -> None:
     """`linked_rates` is the whole list; what a composite is worth follows from it."""
     linked = {tax_id: _linked_to(tax_id, one) for tax_id, one in records.items()}
     changed = {tax_id: ids for tax_id, ids in linked.items() if ids is not None}
@@ -30,7 +30,7 @@ async def link_rates(tx: Tx, records: Mapping[int, Given]) -> None:
     await _add_up(tx, records)
 
 
-def _linked_to(tax_id: int, record: Given) -> Sequence[int] | None:
+def _linked_to(tax_id: int, record: InputRecord) -> Sequence[int] | None:
     """The rates it shall be made of; None leaves them as they are."""
     ids: Sequence[int] | None = record.get("linked_rates")
     if record.get("is_composite") is False:
@@ -81,7 +81,7 @@ async def _add_up(tx: Tx, ids: Collection[int]) -> None:
         raise InvalidField("linked_rates", f"tax rate {found} would be over {_PERCENT_MAX} percent")
 
 
-async def keep_conditions(tx: Tx, records: Mapping[int, Given]) -> None:
+async def write_conditions(tx: Tx, records: Mapping[int, InputRecord]) -> None:
     """`tax_conditions` is the whole list: those left out go, those with an id change."""
     of_rules = {
         rule_id: record["tax_conditions"]
@@ -96,15 +96,15 @@ async def keep_conditions(tx: Tx, records: Mapping[int, Given]) -> None:
     kept = {one["id"]: _condition(rule_id, one, known) for rule_id, one in given if "id" in one}
     gone = known.keys() - kept
     await tx.execute(delete(CONDITIONS).where(CONDITIONS.c.id.in_(gone)))
-    await rows.change(tx, CONDITIONS, kept)
+    await rows.update_rows(tx, CONDITIONS, kept)
     new = [_condition(rule_id, one, known) for rule_id, one in given if "id" not in one]
-    await rows.inserted(tx, CONDITIONS, new)
+    await rows.insert_rows(tx, CONDITIONS, new)
 
 
 _CONDITION = ("value", "value_type", "value_bool", "value_display", "value_lookup")
 
 
-def _condition(rule_id: int, given: Given, known: Mapping[int, Record]) -> dict[str, Any]:
+def _condition(rule_id: int, given: InputRecord, known: Mapping[int, Record]) -> dict[str, Any]:
     """The columns of a condition as it will be."""
     row = known.get(given.get("id", 0))
     if "id" in given and (row is None or row.tax_rule_id != rule_id):
@@ -112,5 +112,5 @@ def _condition(rule_id: int, given: Given, known: Mapping[int, Record]) -> dict[
     return {
         **{name: given.get(name, getattr(row, name, None)) for name in _CONDITION},
         "tax_rule_id": rule_id,
-        "extra": rows.with_extra(getattr(row, "extra", None), given.get("extra", {})),
+        "extra": rows.merge_extra(getattr(row, "extra", None), given.get("extra", {})),
     }

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 
 from app.rules.attempt import UNRESOLVED
-from app.rules.invoice import Standing
+from app.rules.invoice import Dependents
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
@@ -18,10 +18,10 @@ PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 
 
-async def standings(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Standing]:
+async def load_dependents(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Dependents]:
     """By invoice; the caller has locked them."""
     found = await tx.execute(_STANDINGS.where(INVOICES.c.id.in_(sorted(invoice_ids))))
-    return {row.id: Standing(*row[1:]) for row in found}
+    return {row.id: Dependents(*row[1:]) for row in found}
 
 
 def _count(table: Any, *conditions: Any) -> Any:

@@ -14,11 +14,11 @@ from sqlalchemy import Table
 
 from app.errors import InvalidField, NotFound, Refused
 from app.rules import money
-from app.rules.invoice import Kind, Line, totals
+from app.rules.invoice import InvoiceKind, Line, totals
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Record
-from app.storage.rows import Given
+from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceLine, line_of
 
 INVOICES = table_of(Invoice)
@@ -47,7 +47,7 @@ class Currencies:
     of_client: Mapping[int, int | None]
     home: str
 
-    def chosen(self, record: Given) -> int:
+    def chosen(self, record: InputRecord) -> int:
         """The invoice's own, else its client's, else ours."""
         own = record.get("currency_code") or self.of_client.get(record.get("client_id") or 0)
         if own is not None:
@@ -119,7 +119,7 @@ class Draft:
     @property
     def owes_anew(self) -> bool:
         """Whether what is owed must be worked out again."""
-        kind = self.row.invoicetype if self.row else Kind.INVOICE
+        kind = self.row.invoicetype if self.row else InvoiceKind.INVOICE
         return self.total_moves or self.values.get("invoicetype", kind) != kind
 
     @property
@@ -127,8 +127,8 @@ class Draft:
         return self.row is not None and self.currency != self.row.currency_iso
 
 
-def draft(
-    record: Given,
+def draft_header(
+    record: InputRecord,
     row: Record | None,
     currencies: Currencies,
     now: datetime,
@@ -142,7 +142,7 @@ def draft(
         if name in INVOICES.c and name not in _HEADER_ASIDE
     }
     if "extra" in record:
-        values["extra"] = rows.with_extra(row.extra if row else None, record["extra"])
+        values["extra"] = rows.merge_extra(row.extra if row else None, record["extra"])
     if row is None or record.get("currency_code") not in (None, row.currency_code):
         values["currency_code"] = currencies.chosen(record)
         values["currency_iso"] = currencies.code_of[values["currency_code"]]
@@ -157,15 +157,15 @@ def draft(
     return Draft({**_defaults(INVOICES), **values, **dated}, None, values["currency_iso"])
 
 
-def needs_lines(one: Draft, record: Given) -> bool:
+def needs_existing_lines(one: Draft, record: InputRecord) -> bool:
     """Whether what is asked for cannot be worked out without the lines that are there."""
     asks = record.get("lines") is not None or any(map(record.get, ("add_lines", CHANGED_LINES)))
     return one.row is not None and (asks or one.currency_changes)
 
 
-def put_lines(one: Draft, record: Given, existing: Sequence[Record]) -> None:
+def draft_lines(one: Draft, record: InputRecord, existing: Sequence[Record]) -> None:
     """`lines` is the whole list; `add_lines` adds to it, changed ones change. Totals follow."""
-    if one.row is not None and not needs_lines(one, record):
+    if one.row is not None and not needs_existing_lines(one, record):
         return
     whole, added = record.get("lines"), record.get("add_lines") or ()
     if whole is None:
@@ -182,7 +182,7 @@ def put_lines(one: Draft, record: Given, existing: Sequence[Record]) -> None:
         one.values["amountdue"] = one.values["total"]
 
 
-def _changed_lines(changed: Sequence[Given], existing: Sequence[Record]) -> list[DraftLine]:
+def _changed_lines(changed: Sequence[InputRecord], existing: Sequence[Record]) -> list[DraftLine]:
     """All lines that are there; those that are named, with what was given."""
     given = {each["id"]: each for each in changed}
     for line_id in given.keys() - {row.id for row in existing}:
@@ -195,14 +195,16 @@ def _changed_lines(changed: Sequence[Given], existing: Sequence[Record]) -> list
     ]
 
 
-def _line_after(row: Record, given: Given) -> dict[str, Any]:
+def _line_after(row: Record, given: InputRecord) -> dict[str, Any]:
     values = {**_values(row), **_line_values(given)}
     if "extra" in given:
-        values["extra"] = rows.with_extra(row.extra, given["extra"])
+        values["extra"] = rows.merge_extra(row.extra, given["extra"])
     return values
 
 
-def _given_line(one: Draft, by_id: dict[int, Record], position: int, given: Given) -> DraftLine:
+def _given_line(
+    one: Draft, by_id: dict[int, Record], position: int, given: InputRecord
+) -> DraftLine:
     """A line of the whole list. Those taken out of `by_id` stay; what is left there goes.
 
     A new invoice may be a copy of another one, lines' ids included: they mean nothing there.
@@ -218,13 +220,13 @@ def _given_line(one: Draft, by_id: dict[int, Record], position: int, given: Give
     return DraftLine(_line_after(row, {"sequenceid": position, **given}), row)
 
 
-def _new_line(given: Given, position: int) -> DraftLine:
+def _new_line(given: InputRecord, position: int) -> DraftLine:
     values = {**_defaults(LINES), "sequenceid": position, **_line_values(given)}
-    values["extra"] = rows.with_extra(None, given.get("extra", {}))
+    values["extra"] = rows.merge_extra(None, given.get("extra", {}))
     return DraftLine(values)
 
 
-def _line_values(given: Given) -> dict[str, Any]:
+def _line_values(given: InputRecord) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in _LINE_ASIDE}
 
 

@@ -13,25 +13,25 @@ from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
 from app.errors import Changed, InvalidField, NotFound, Refused
 from app.ledger import audit, balances, line_taxes, prorata, settlement
-from app.ledger.dependents import standings
+from app.ledger.dependents import load_dependents
 from app.ledger.invoice_draft import (
     INVOICES,
     LINES,
     Currencies,
     Draft,
     DraftLine,
-    draft,
-    needs_lines,
-    put_lines,
+    draft_header,
+    draft_lines,
+    needs_existing_lines,
 )
 from app.rules.attempt import UNRESOLVED
-from app.rules.invoice import why_not_edit
+from app.rules.invoice import edit_refusal
 from app.rules.notation import plain
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.prepared import Query, any_of
-from app.storage.rows import Given
+from app.storage.prepared import PreparedStatement, any_of
+from app.storage.rows import InputRecord
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -46,27 +46,27 @@ LAST_UNUSED = -1
 
 
 async def save(
-    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """Create the invoices without id and change the others; answers all ids in the order given.
 
     Only given fields change; `lines` is the whole list, `add_lines` adds to it. `home` is the
     currency of an invoice when neither it nor its client names one.
     """
-    return [one.id for one in await saved(tx, records, now=now, who=who, home=home)]
+    return [one.id for one in await save_drafts(tx, records, now=now, who=who, home=home)]
 
 
 async def save_templates(
-    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """The same for recurring invoices; their ids are negative."""
-    drafts = await saved(tx, records, now=now, who=who, home=home, templates=True)
+    drafts = await save_drafts(tx, records, now=now, who=who, home=home, templates=True)
     return [one.id for one in drafts]
 
 
-async def saved(
+async def save_drafts(
     tx: Tx,
-    records: Sequence[Given],
+    records: Sequence[InputRecord],
     *,
     now: datetime,
     who: str,
@@ -77,14 +77,16 @@ async def saved(
     known = await _locked(tx, records, templates=templates)
     currencies = await _currencies(tx, records, home)
     drafts = [
-        draft(record, known.get(record.get("id", 0)), currencies, now, is_template=templates)
+        draft_header(record, known.get(record.get("id", 0)), currencies, now, is_template=templates)
         for record in records
     ]
     await _refuse_other_currency(tx, drafts)
     existing = await _existing_lines(tx, records, drafts)
-    known_rates = await line_taxes.needed(tx, records)
+    known_rates = await line_taxes.load_rates(tx, records)
     for record, one in zip(records, drafts, strict=True):
-        put_lines(one, line_taxes.taxed(record, one, known_rates), existing.get(one.id, ()))
+        draft_lines(
+            one, line_taxes.with_line_taxes(record, one, known_rates), existing.get(one.id, ())
+        )
     await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
     return drafts
@@ -93,12 +95,14 @@ async def saved(
 # --- reading under locks ---------------------------------------------------------------------
 
 
-async def _locked(tx: Tx, records: Sequence[Given], *, templates: bool) -> Mapping[int, Record]:
+async def _locked(
+    tx: Tx, records: Sequence[InputRecord], *, templates: bool
+) -> Mapping[int, Record]:
     what = "RecurringInvoice" if templates else "Invoice"
     for record in records:
         if "id" in record and (record["id"] < 0) != templates:
             raise NotFound(what, record["id"])
-    known = await rows.locked(tx, INVOICES, what, records)
+    known = await rows.lock_rows(tx, INVOICES, what, records)
     for record in records:
         seen = record.get("last_change_seq")
         if seen is None or "id" not in record or record.get("ignore_change_seq"):
@@ -108,7 +112,7 @@ async def _locked(tx: Tx, records: Sequence[Given], *, templates: bool) -> Mappi
     return known
 
 
-async def _currencies(tx: Tx, records: Sequence[Given], home: str) -> Currencies:
+async def _currencies(tx: Tx, records: Sequence[InputRecord], home: str) -> Currencies:
     client_ids = {one for record in records if (one := record.get("client_id")) is not None}
     of_client = await _currency_of_clients(tx, client_ids)
     named = {one for record in records if (one := record.get("currency_code")) is not None}
@@ -119,7 +123,7 @@ async def _currencies(tx: Tx, records: Sequence[Given], home: str) -> Currencies
     return Currencies(code_of, of_client, home)
 
 
-_CURRENCIES = Query(
+_CURRENCIES = PreparedStatement(
     select(Currency.id, Currency.code).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
     )
@@ -135,7 +139,7 @@ async def _currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | 
     return of_client
 
 
-_CURRENCY_OF_CLIENTS = Query(
+_CURRENCY_OF_CLIENTS = PreparedStatement(
     select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids"))
 )
 
@@ -164,18 +168,20 @@ async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
     moved = {one.id: one for one in drafts if one.row is not None and one.total_moves}
     if not moved:
         return
-    for invoice_id, standing in (await standings(tx, moved)).items():
+    for invoice_id, standing in (await load_dependents(tx, moved)).items():
         before, after = moved[invoice_id].totals_before_and_after
-        why = why_not_edit(standing, total_before=before, total_after=after)
+        why = edit_refusal(standing, total_before=before, total_after=after)
         if why is not None:
             raise Refused(f"lines: the total of invoice {invoice_id} stays {plain(before)}: {why}")
 
 
 async def _existing_lines(
-    tx: Tx, records: Sequence[Given], drafts: Sequence[Draft]
+    tx: Tx, records: Sequence[InputRecord], drafts: Sequence[Draft]
 ) -> Mapping[int, list[Record]]:
     touched = [
-        one.id for record, one in zip(records, drafts, strict=True) if needs_lines(one, record)
+        one.id
+        for record, one in zip(records, drafts, strict=True)
+        if needs_existing_lines(one, record)
     ]
     found: dict[int, list[Record]] = {one: [] for one in touched}
     if touched:
@@ -192,28 +198,28 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     new = [one for one in drafts if one.row is None]
     changed = [one for one in drafts if one.row is not None and one.is_changed]
     await _insert(tx, new, now=now, who=who)
-    await rows.change(tx, INVOICES, _header_changes(changed, now))
+    await rows.update_rows(tx, INVOICES, _header_changes(changed, now))
     await _write_lines(tx, [*new, *changed])
     changes = [change for one in (*new, *changed) for change in _changes(one)]
     await audit.write(tx, changes, who=who, now=now)
     moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
-        await balances.resettle(tx, moved, now=now, who=who)
-    await settlement.attach_waiting(
+        await balances.recompute(tx, moved, now=now, who=who)
+    await settlement.attach_unassigned(
         tx, [one.id for one in new if not one.is_template], now=now, who=who
     )
 
 
 async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> None:
     templates = [one for one in new if one.is_template]
-    numbers = await rows.inserted(tx, NUMBERS, [{"given_at": now}] * len(templates))
+    numbers = await rows.insert_rows(tx, NUMBERS, [{"given_at": now}] * len(templates))
     for one, number in zip(templates, numbers, strict=True):
         one.id = LAST_UNUSED - number
         named = {"id": one.id, "invoicenumber": one.values["invoicenumber"] or "0"}
         one.values |= named
-    await rows.inserted(tx, INVOICES, [one.values for one in templates])
+    await rows.insert_rows(tx, INVOICES, [one.values for one in templates])
     plain = [one for one in new if not one.is_template]
-    ids = await rows.inserted(tx, INVOICES, [one.values for one in plain])
+    ids = await rows.insert_rows(tx, INVOICES, [one.values for one in plain])
     for one, invoice_id in zip(plain, ids, strict=True):
         one.id = invoice_id
     await _number(tx, plain)
@@ -226,7 +232,7 @@ async def _number(tx: Tx, new: Iterable[Draft]) -> None:
         await _NUMBER.all(tx, ids=ids)
 
 
-_NUMBER = Query(
+_NUMBER = PreparedStatement(
     update(INVOICES)
     .where(any_of(INVOICES.c.id, "ids"))
     .values(invoicenumber=cast(INVOICES.c.id, String))
@@ -252,16 +258,16 @@ async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
         await tx.execute(delete(LINES).where(LINES.c.id.in_(removed)))
     lines = [(one, line) for one in drafts for line in one.lines or ()]
     changed = {line.row.id: line.values for _, line in lines if line.row and line.differences}
-    await rows.change(tx, LINES, changed)
+    await rows.update_rows(tx, LINES, changed)
     new = [(one, line) for one, line in lines if line.row is None]
-    ids = await rows.inserted(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
+    ids = await rows.insert_rows(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
     for (_, line), line_id in zip(new, ids, strict=True):
         line.id = line_id
-    await prorata.keep(tx, [_prorated(one, line) for one, line in lines])
+    await prorata.write_rows(tx, [_prorated(one, line) for one, line in lines])
 
 
-def _prorated(one: Draft, line: DraftLine) -> prorata.Line:
-    return prorata.Line(
+def _prorated(one: Draft, line: DraftLine) -> prorata.ProrataSource:
+    return prorata.ProrataSource(
         id=line.row.id if line.row else line.id,
         invoice_id=one.id,
         client_id=one.values.get("client_id", one.row.client_id if one.row else None),
@@ -270,19 +276,19 @@ def _prorated(one: Draft, line: DraftLine) -> prorata.Line:
     )
 
 
-def _changes(one: Draft) -> list[audit.Change]:
+def _changes(one: Draft) -> list[audit.AuditChange]:
     if one.row is None:
-        return [audit.Change(one.id, "created", None, one.id)]
-    changes = [audit.Change(one.id, *difference) for difference in one.differences]
+        return [audit.AuditChange(one.id, "created", None, one.id)]
+    changes = [audit.AuditChange(one.id, *difference) for difference in one.differences]
     for row in one.removed:
-        changes.append(audit.Change(one.id, "lines", _described(row), None, row.id))
+        changes.append(audit.AuditChange(one.id, "lines", _described(row), None, row.id))
     for line in one.lines or ():
         if line.row is None:
             added = _described(SimpleNamespace(**line.values))
-            changes.append(audit.Change(one.id, "lines", None, added, line.id))
+            changes.append(audit.AuditChange(one.id, "lines", None, added, line.id))
         else:
             line_id = line.row.id
-            changes += [audit.Change(one.id, *each, line_id) for each in line.differences]
+            changes += [audit.AuditChange(one.id, *each, line_id) for each in line.differences]
     return changes
 
 

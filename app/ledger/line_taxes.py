@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import select
 
 from app.ledger.invoice_draft import CHANGED_LINES, Draft
-from app.rules.tax import Condition, Fact, Rule, chosen, tax_id
+from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, tax_id
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import Query, any_of
-from app.storage.rows import Given
+from app.storage.prepared import PreparedStatement, any_of
+from app.storage.rows import InputRecord
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -23,27 +23,27 @@ _NONE = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class TaxRates:
     """What taxes are worth, and the rules for lines that name none."""
 
     of_tax: Mapping[int, Decimal]
-    rules: Sequence[Rule]
+    rules: Sequence[TaxRuleTerms]
 
 
-async def needed(tx: Tx, records: Sequence[Given]) -> Rates:
+async def load_rates(tx: Tx, records: Sequence[InputRecord]) -> TaxRates:
     """What these records' lines may need; nothing is asked for that none of them does."""
     lines = [line for record in records for key in _KEYS for line in record.get(key) or ()]
     rules = await _rules(tx) if any(_is_open(line) for line in lines) else []
     wanted = {tax_id(line.get("tax_code")) for line in lines} | {one.tax_id for one in rules}
     wanted.discard(None)
     if not wanted:
-        return Rates({}, rules)
+        return TaxRates({}, rules)
     found = await _LOCK_RATES.all(tx, ids=wanted)
-    return Rates({row.id: row.value for row in found}, rules)
+    return TaxRates({row.id: row.value for row in found}, rules)
 
 
 # Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
-_LOCK_RATES = Query(
+_LOCK_RATES = PreparedStatement(
     select(TAXES.c.id, TAXES.c.value)
     .where(any_of(TAXES.c.id, "ids"))
     .order_by(TAXES.c.id)
@@ -51,7 +51,7 @@ _LOCK_RATES = Query(
 )
 
 
-def taxed(record: Given, one: Draft, rates: Rates) -> dict[str, Any]:
+def with_line_taxes(record: InputRecord, one: Draft, rates: TaxRates) -> dict[str, Any]:
     """The record with a rate on each of its lines that does not keep the one it has."""
     given = {key: record[key] for key in _KEYS if record.get(key)}
     changed = {
@@ -63,14 +63,14 @@ def taxed(record: Given, one: Draft, rates: Rates) -> dict[str, Any]:
 _KEYS = ("lines", "add_lines", CHANGED_LINES)
 
 
-def _is_open(line: Given) -> bool:
+def _is_open(line: InputRecord) -> bool:
     """A new line that says nothing about its tax."""
     return "id" not in line and "tax_rate" not in line and not line.get("tax_code")
 
 
-def _rate(line: Given, one: Draft, rates: Rates) -> dict[str, Any]:
+def _rate(line: InputRecord, one: Draft, rates: TaxRates) -> dict[str, Any]:
     if _is_open(line):
-        found = chosen(rates.rules, _facts(line, one))
+        found = matching_rule(rates.rules, _facts(line, one))
         if found is None:
             return {}
         return {"tax_code": str(found), "tax_rate": rates.of_tax.get(found, _NONE)}
@@ -80,31 +80,31 @@ def _rate(line: Given, one: Draft, rates: Rates) -> dict[str, Any]:
     return {"tax_rate": line.get("tax_rate") or _NONE if worth is None else worth}
 
 
-def _facts(line: Given, one: Draft) -> dict[Fact, str]:
+def _facts(line: InputRecord, one: Draft) -> dict[TaxFact, str]:
     facts = {
-        Fact.CLIENT: one.now("client_id"),
-        Fact.SITE: one.now("sitenumber"),
-        Fact.CURRENCY: one.currency,
-        Fact.ITEM_CODE: line.get("item_code"),
-        Fact.NOMINAL_CODE: line.get("nominal_code"),
+        TaxFact.CLIENT: one.now("client_id"),
+        TaxFact.SITE: one.now("sitenumber"),
+        TaxFact.CURRENCY: one.currency,
+        TaxFact.ITEM_CODE: line.get("item_code"),
+        TaxFact.NOMINAL_CODE: line.get("nominal_code"),
     }
     return {name: str(fact).lower() for name, fact in facts.items() if fact is not None}
 
 
-async def _rules(tx: Tx) -> list[Rule]:
+async def _rules(tx: Tx) -> list[TaxRuleTerms]:
     found = await _RULES.all(tx)
-    rules: dict[int, tuple[Any, list[Condition]]] = {}
+    rules: dict[int, tuple[Any, list[TaxCondition]]] = {}
     for row in found:
         _, conditions = rules.setdefault(row.id, (row, []))
         if row.condition_id is not None:
-            conditions.append(Condition(row.value_type, _values(row)))
+            conditions.append(TaxCondition(row.value_type, _values(row)))
     return [
-        Rule(row.id, row.sequence, row.taxid, tuple(conditions))
+        TaxRuleTerms(row.id, row.sequence, row.taxid, tuple(conditions))
         for row, conditions in rules.values()
     ]
 
 
-_RULES = Query(
+_RULES = PreparedStatement(
     select(
         RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
         CONDITIONS.c.value_type, CONDITIONS.c.value, CONDITIONS.c.value_lookup,

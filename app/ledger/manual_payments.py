@@ -13,7 +13,7 @@ from app.ledger.invoice_draft import differences
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.rows import Given
+from app.storage.rows import InputRecord
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 
@@ -26,22 +26,22 @@ _NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", *_FACTS})
 
 
 async def save(
-    tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """Enter the payments without id and annotate the others; answers all ids in order."""
     await _lock_invoices(tx, records)
-    known = await rows.locked(tx, PAYMENTS, "InvoicePayment", records)
+    known = await rows.lock_rows(tx, PAYMENTS, "InvoicePayment", records)
     for record in records:
         if "invoice_id" in record and _is_moved(known, record):
             await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
     annotations = _annotations(known, records)
-    await rows.change(tx, PAYMENTS, annotations)
-    await audit.write(tx, _told(known, annotations), who=who, now=now)
+    await rows.update_rows(tx, PAYMENTS, annotations)
+    await audit.write(tx, _annotation_changes(known, annotations), who=who, now=now)
     entered = iter(await _enter(tx, records, now, who))
     return [record["id"] if "id" in record else next(entered) for record in records]
 
 
-async def _lock_invoices(tx: Tx, records: Sequence[Given]) -> None:
+async def _lock_invoices(tx: Tx, records: Sequence[InputRecord]) -> None:
     """All of the batch's invoices in the order of their ids, before any payment."""
     ids = {record["id"] for record in records if "id" in record}
     named = {record.get("invoice_id") for record in records} - {None}
@@ -52,35 +52,35 @@ async def _lock_invoices(tx: Tx, records: Sequence[Given]) -> None:
         await tx.execute(statement.order_by(INVOICES.c.id).with_for_update())
 
 
-def _is_moved(known: Mapping[int, Record], record: Given) -> bool:
+def _is_moved(known: Mapping[int, Record], record: InputRecord) -> bool:
     return "id" in record and record["invoice_id"] != known[record["id"]].invoice_id
 
 
-async def _enter(tx: Tx, records: Sequence[Given], now: datetime, who: str) -> list[int]:
+async def _enter(tx: Tx, records: Sequence[InputRecord], now: datetime, who: str) -> list[int]:
     entries = [_entry(record, now) for record in records if "id" not in record]
     if not entries:
         return []
     try:
-        return await settlement.enter(tx, entries, now=now, who=who)
+        return await settlement.enter_manual(tx, entries, now=now, who=who)
     except IntegrityError:
         raise Refused("intent_id: another payment has it already") from None
 
 
-def _entry(record: Given, now: datetime) -> settlement.Entry:
+def _entry(record: InputRecord, now: datetime) -> settlement.ManualPayment:
     if record.get("amount") is None:
         raise InvalidField("amount", "is required")
     values = {name: value for name, value in record.items() if name not in _NOT_ANNOTATIONS}
     if record.get("intent_id"):
         values["intent_id"] = record["intent_id"]
     if record.get("extra"):
-        values["extra"] = rows.with_extra(None, record["extra"])
-    return settlement.Entry(
+        values["extra"] = rows.merge_extra(None, record["extra"])
+    return settlement.ManualPayment(
         record.get("invoice_id"), record["amount"], record.get("date") or now, values
     )
 
 
 def _annotations(
-    known: Mapping[int, Record], records: Sequence[Given]
+    known: Mapping[int, Record], records: Sequence[InputRecord]
 ) -> dict[int, dict[str, Any]]:
     changed = [record for record in records if "id" in record]
     names = sorted({one for record in changed for one in record} - _NOT_ANNOTATIONS)
@@ -91,24 +91,24 @@ def _annotations(
         _assert_facts(row, record)
         values = {name: record.get(name, getattr(row, name)) for name in names}
         if has_extra:
-            values["extra"] = rows.with_extra(row.extra, record.get("extra", {}))
+            values["extra"] = rows.merge_extra(row.extra, record.get("extra", {}))
         if values:
             changes[row.id] = values
     return changes
 
 
-def _told(
+def _annotation_changes(
     known: Mapping[int, Record], annotations: Mapping[int, Mapping[str, Any]]
-) -> list[audit.Change]:
+) -> list[audit.AuditChange]:
     """What changes of each payment, told with the invoice it is for."""
     return [
-        audit.Change(known[one].invoice_id, f"payments[{one}].{name}", old, new)
+        audit.AuditChange(known[one].invoice_id, f"payments[{one}].{name}", old, new)
         for one, values in annotations.items()
         for name, old, new in differences(known[one], values)
     ]
 
 
-def _assert_facts(row: Record, record: Given) -> None:
+def _assert_facts(row: Record, record: InputRecord) -> None:
     for name in _FACTS:
         if name in record and record[name] != getattr(row, name):
             raise Refused(f"{name}: a payment's {name} cannot be changed, only entered again")

@@ -16,7 +16,7 @@ CLIENTS = table_of(Client)
 EVENTS = table_of(StripeEvent)
 
 
-class MethodChange(StrEnum):
+class PaymentMethodChange(StrEnum):
     SAVED = "saved"
     RENAMED = "renamed"
     GONE = "gone"
@@ -24,30 +24,30 @@ class MethodChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class MethodNews:
+class PaymentMethodReport:
     """What became of a customer or of its saved card or bank account."""
 
-    change: MethodChange
+    change: PaymentMethodChange
     customer_id: str | None = None
     payment_method_id: str | None = None
     name: str | None = None
 
 
-async def record(tx: Tx, news: Sequence[MethodNews], *, now: datetime) -> None:
+async def apply_reports(tx: Tx, news: Sequence[PaymentMethodReport], *, now: datetime) -> None:
     """Write what changes for the clients concerned. Rare, so one statement each."""
     for one in news:
         match one.change:
-            case MethodChange.SAVED:
+            case PaymentMethodChange.SAVED:
                 await _saved(tx, one, now)
-            case MethodChange.RENAMED:
+            case PaymentMethodChange.RENAMED:
                 await _renamed(tx, one, now)
-            case MethodChange.GONE:
+            case PaymentMethodChange.GONE:
                 await _gone(tx, one, now)
-            case MethodChange.CUSTOMER_GONE:
+            case PaymentMethodChange.CUSTOMER_GONE:
                 await _forget_customer(tx, one, now)
 
 
-async def _saved(tx: Tx, news: MethodNews, now: datetime) -> None:
+async def _saved(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
     """A method saved for off-session use becomes the client's, unless the client has one.
 
     Events come in any order: a method whose detachment is already here stays gone.
@@ -71,7 +71,7 @@ async def _saved(tx: Tx, news: MethodNews, now: datetime) -> None:
         )
 
 
-async def _renamed(tx: Tx, news: MethodNews, now: datetime) -> None:
+async def _renamed(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
     await tx.execute(
         update(CLIENTS)
         .where(CLIENTS.c.stripe_payment_method_id == news.payment_method_id)
@@ -79,7 +79,7 @@ async def _renamed(tx: Tx, news: MethodNews, now: datetime) -> None:
     )
 
 
-async def _gone(tx: Tx, news: MethodNews, now: datetime) -> None:
+async def _gone(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
     """A method that is gone is charged no more; one that was saved meanwhile takes its place."""
     method_id = news.payment_method_id
     await tx.execute(
@@ -94,7 +94,7 @@ async def _gone(tx: Tx, news: MethodNews, now: datetime) -> None:
     )
 
 
-async def _forget_customer(tx: Tx, news: MethodNews, now: datetime) -> None:
+async def _forget_customer(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
     await tx.execute(
         update(CLIENTS)
         .where(CLIENTS.c.stripe_customer_id == news.customer_id)

@@ -22,13 +22,13 @@ PRORATAS = table_of(InvoiceProRata)
 
 _OURS = frozenset({"id", "invoicedetailid", "invoice_id", "recurring_invoice_id", "client_id"})
 _READERS = {
-    **{one.name: parsing.reader(one) for one in PRORATAS.c if one.name not in {*_OURS, "extra"}},
+    **{one.name: parsing.parser_of(one) for one in PRORATAS.c if one.name not in {*_OURS, "extra"}},
     **INVOICE_PRORATAS.wider,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ProrataSource:
     """A line that was written, with its properties of HaloPSA's wider schema, old and new."""
 
     id: int
@@ -38,7 +38,7 @@ class Line:
     after: Mapping[str, Any]
 
 
-async def keep(tx: Tx, lines: Sequence[Line]) -> None:
+async def write_rows(tx: Tx, lines: Sequence[ProrataSource]) -> None:
     """Write the rows of lines whose `prorata_data` changed; most batches have none."""
     changed = [
         one for one in lines if one.before.get("prorata_data") != one.after.get("prorata_data")
@@ -48,17 +48,17 @@ async def keep(tx: Tx, lines: Sequence[Line]) -> None:
     ids = [one.id for one in changed]
     await tx.execute(delete(PRORATAS).where(PRORATAS.c.invoicedetailid.in_(ids)))
     entries = [_row(line, given) for line in changed for given in _entries(line)]
-    await rows.inserted(tx, PRORATAS, entries)
+    await rows.insert_rows(tx, PRORATAS, entries)
 
 
-def _entries(line: Line) -> Sequence[Mapping[str, Any]]:
+def _entries(line: ProrataSource) -> Sequence[Mapping[str, Any]]:
     found = line.after.get("prorata_data") or []
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise InvalidField("prorata_data", "is not an array of objects")
     return found
 
 
-def _row(line: Line, given: Mapping[str, Any]) -> dict[str, Any]:
+def _row(line: ProrataSource, given: Mapping[str, Any]) -> dict[str, Any]:
     said = {name: _read(name, given[name]) for name in _READERS if name in given}
     kept = {name: one for name, one in said.items() if name in INVOICE_PRORATAS.wider}
     return {
@@ -67,7 +67,7 @@ def _row(line: Line, given: Mapping[str, Any]) -> dict[str, Any]:
         "invoice_id": line.invoice_id,
         "recurring_invoice_id": line.invoice_id if line.invoice_id < 0 else None,
         "client_id": line.client_id,
-        "extra": rows.with_extra(None, kept),
+        "extra": rows.merge_extra(None, kept),
     }
 
 

@@ -31,7 +31,7 @@ _SCHEDULE = frozenset("schedule period period_type schedule_id nextcreationperio
 _LINE_NOT_COPIED = frozenset({"id", "ihid", "extra", "isinactive"})
 
 
-async def process(
+async def create_due_invoices(
     tx: Tx, ids: Sequence[int], *, force: bool, now: datetime, who: str, home: str
 ) -> list[int]:
     """The invoices of these templates' present period, made now unless they are there.
@@ -56,7 +56,7 @@ async def _locked(tx: Tx, ids: Sequence[int]) -> Mapping[int, Record]:
     for one in ids:
         if one >= 0:
             raise NotFound("RecurringInvoice", one)
-    found = await rows.locked(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
+    found = await rows.lock_rows(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
     for template in found.values():
         if template.disabled:
             raise Refused(f"RecurringInvoice {template.id} is disabled")
@@ -108,7 +108,7 @@ def _copy(template: Record, lines: Sequence[Record], now: datetime) -> dict[str,
         for name, value in template._mapping.items()
         if name not in _NOT_COPIED and value is not None
     }
-    due = schedule.due(
+    due = schedule.due_date(
         now.date(), int(extra.get("due_date_type", 0)), int(extra.get("due_date_int", 0))
     )
     return {
@@ -152,7 +152,7 @@ async def _move_on(tx: Tx, templates: Sequence[Record], *, now: datetime, who: s
     changes = {}
     for one in templates:
         extra = one.extra or {}
-        following = one.nextcreationdate and schedule.after(
+        following = one.nextcreationdate and schedule.next_creation(
             one.nextcreationdate, int(extra.get("period", 0))
         )
         changes[one.id] = {
@@ -162,9 +162,9 @@ async def _move_on(tx: Tx, templates: Sequence[Record], *, now: datetime, who: s
             "last_modified": now,
             "change_seq": one.change_seq + 1,
         }
-    await rows.change(tx, INVOICES, changes)
+    await rows.update_rows(tx, INVOICES, changes)
     told = [
-        audit.Change(one.id, name, getattr(one, name), changes[one.id][name])
+        audit.AuditChange(one.id, name, getattr(one, name), changes[one.id][name])
         for one in templates
         for name in ("lastcreated", "nextcreationdate")
         if getattr(one, name) != changes[one.id][name]
@@ -182,4 +182,4 @@ async def _charge_once(
         for line in lines.get(one, ())
         if (line.extra or {}).get("onetimecharge")
     }
-    await rows.change(tx, LINES, changes)
+    await rows.update_rows(tx, LINES, changes)

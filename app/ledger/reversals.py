@@ -5,26 +5,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import bindparam, select, update
 
 from app.rules.payment import (
-    PaymentNews,
+    PaymentReport,
     Reversal,
     ReversalKind,
-    Reversed,
-    later_reversal,
-    reversed_of,
+    ReversedTotal,
+    merge_reversal,
+    reversed_total,
 )
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Tx
-from app.storage.prepared import Query, any_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import insert_once
 from app.storage.tables.stripe_reversals import StripeReversal
 
 REVERSALS = table_of(StripeReversal)
 
 
-async def recorded(
-    tx: Tx, intents: Sequence[str], news: Iterable[PaymentNews]
-) -> dict[str, Reversed]:
+async def record_reversals(
+    tx: Tx, intents: Sequence[str], news: Iterable[PaymentReport]
+) -> dict[str, ReversedTotal]:
     """What went back of each intent in all, with this batch's reports written down."""
     found = await _LOCK_REVERSALS.all(tx, intents=intents)
     known = {
@@ -35,16 +35,16 @@ async def recorded(
     for one in news:
         if one.reversal:
             before = after.get(one.reversal.id)
-            seen = later_reversal(before[1], one.reversal) if before else one.reversal
+            seen = merge_reversal(before[1], one.reversal) if before else one.reversal
             after[seen.id] = (one.intent_id, seen)
     await _write(tx, known, after)
     by_intent: dict[str, list[Reversal]] = {}
     for intent_id, reversal in after.values():
         by_intent.setdefault(intent_id, []).append(reversal)
-    return {intent_id: reversed_of(all_of) for intent_id, all_of in by_intent.items()}
+    return {intent_id: reversed_total(all_of) for intent_id, all_of in by_intent.items()}
 
 
-_LOCK_REVERSALS = Query(
+_LOCK_REVERSALS = PreparedStatement(
     select(REVERSALS)
     .where(any_of(REVERSALS.c.intent_id, "intents"))
     .order_by(REVERSALS.c.id)

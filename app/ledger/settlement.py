@@ -22,16 +22,16 @@ from app.rules.payment import (
     FOR_NONE,
     LONG_AGO,
     Payment,
-    PaymentNews,
+    PaymentReport,
     PaymentState,
-    Reversed,
-    first_known,
-    merged,
+    ReversedTotal,
+    merge_report,
+    payment_from_report,
 )
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Record, Tx
-from app.storage.prepared import BulkInsert, BulkUpdate, Query, any_of
+from app.storage.prepared import BulkInsert, BulkUpdate, PreparedStatement, any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 
@@ -43,7 +43,7 @@ _ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ManualPayment:
     """A payment somebody enters by hand; `values` are further columns of InvoicePayment."""
 
     invoice_id: int | None
@@ -52,7 +52,9 @@ class Entry:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str) -> dict[str, str]:
+async def record(
+    tx: Tx, news: Sequence[PaymentReport], *, now: datetime, who: str
+) -> dict[str, str]:
     """Book a batch of reports on payments. The same batch may come again, in any order.
 
     Answers what was refused, by intent, with the reason: that news was kept, and waits.
@@ -61,11 +63,11 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
         return {}
     intents = sorted({one.intent_id for one in news})
     known = await _payments(tx, intents)
-    invoices = await balances.locked(tx, _invoice_ids(known.values(), news))
+    invoices = await balances.lock_invoices(tx, _invoice_ids(known.values(), news))
     if known:  # what another node wrote between the look and the lock; a new one it would refuse
         known = await _locked_payments(tx, intents)
         _assert_locked(known.values(), invoices)
-    back = await reversals.recorded(tx, intents, news)
+    back = await reversals.record_reversals(tx, intents, news)
     after = _folded(known, news, back)
     refused = {one.intent_id: "no payment is known for this intent yet" for one in news}
     for intent, payment in after.items():
@@ -75,22 +77,24 @@ async def record(tx: Tx, news: Sequence[PaymentNews], *, now: datetime, who: str
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    await balances.settle(tx, invoices, balances.moved_by(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
     return refused
 
 
-async def enter(tx: Tx, entries: Sequence[Entry], *, now: datetime, who: str) -> list[int]:
+async def enter_manual(
+    tx: Tx, entries: Sequence[ManualPayment], *, now: datetime, who: str
+) -> list[int]:
     """Book payments entered by hand; answers their ids in the order given."""
     named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
-    invoices = await balances.locked(tx, named)
+    invoices = await balances.lock_invoices(tx, named)
     rows = [_entered(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
     entered = [
-        audit.Change(entry.invoice_id, "payments", None, f"{one}: {plain(entry.amount)}")
+        audit.AuditChange(entry.invoice_id, "payments", None, f"{one}: {plain(entry.amount)}")
         for entry, one in zip(entries, ids, strict=True)
     ]
     await audit.write(tx, entered, who=who, now=now)
-    await balances.resettle(tx, named, now=now, who=who)
+    await balances.recompute(tx, named, now=now, who=who)
     return [cast(int, one) for one in ids]
 
 
@@ -99,7 +103,9 @@ async def assign(
 ) -> None:
     """Say which invoice a payment is for, or that it is for none."""
     found = await tx.scalar(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id == payment_id))
-    invoices = await balances.locked(tx, {one for one in (found, invoice_id) if one is not None})
+    invoices = await balances.lock_invoices(
+        tx, {one for one in (found, invoice_id) if one is not None}
+    )
     payment = (
         await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == payment_id).with_for_update())
     ).one_or_none()
@@ -121,36 +127,36 @@ async def assign(
             invoice_id=invoice_id, client_id=client_id, claimed_invoice_id=invoice_id or FOR_NONE
         )
     )
-    await _tell_assigned(tx, payment, invoice_id, now=now, who=who)
-    await balances.resettle(tx, list(invoices), now=now, who=who)
+    await _audit_assignment(tx, payment, invoice_id, now=now, who=who)
+    await balances.recompute(tx, list(invoices), now=now, who=who)
 
 
-async def _tell_assigned(
+async def _audit_assignment(
     tx: Tx, payment: Record, invoice_id: int | None, *, now: datetime, who: str
 ) -> None:
     changes = [
-        audit.Change(one, "payments", payment.invoice_id, invoice_id)
+        audit.AuditChange(one, "payments", payment.invoice_id, invoice_id)
         for one in (payment.invoice_id, invoice_id)
         if one is not None
     ]
     await audit.write(tx, changes, who=who, now=now)
 
 
-async def attach_waiting(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
+async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
     """Book the payments that named these invoices before they existed."""
     if not invoice_ids:
         return
     rows = await _WAITING.all(tx, ids=sorted(invoice_ids))
     if not rows:
         return
-    invoices = await balances.locked(tx, invoice_ids)
+    invoices = await balances.lock_invoices(tx, invoice_ids)
     known = {row.intent_id: _payment(row) for row in rows}
     after = {intent: _attached(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
-    await balances.settle(tx, invoices, balances.moved_by(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
 
 
-async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
+async def schedule_check(tx: Tx, intent_id: str, at: datetime | None) -> None:
     """When reconciliation asks about an unfinished intent again; None leaves it to events."""
     await tx.execute(
         update(PAYMENTS)
@@ -162,7 +168,7 @@ async def check_later(tx: Tx, intent_id: str, at: datetime | None) -> None:
 # --- reading under locks ---------------------------------------------------------------------
 
 
-def _invoice_ids(known: Iterable[Payment], news: Iterable[PaymentNews]) -> set[int]:
+def _invoice_ids(known: Iterable[Payment], news: Iterable[PaymentReport]) -> set[int]:
     booked = {one.invoice_id for one in known if one.invoice_id is not None}
     return booked | {one.invoice_id for one in news if one.invoice_id is not None}
 
@@ -199,11 +205,11 @@ _OF_PAYMENT = (
 
 
 _BY_INTENT = select(*_OF_PAYMENT).where(any_of(PAYMENTS.c.intent_id, "intents"))
-_PAYMENTS = Query(_BY_INTENT)
-_LOCK_PAYMENTS = Query(_BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update())
+_PAYMENTS = PreparedStatement(_BY_INTENT)
+_LOCK_PAYMENTS = PreparedStatement(_BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update())
 
 
-_WAITING = Query(
+_WAITING = PreparedStatement(
     select(*_OF_PAYMENT)
     .where(PAYMENTS.c.invoice_id.is_(None), any_of(PAYMENTS.c.claimed_invoice_id, "ids"))
     .order_by(PAYMENTS.c.intent_id)
@@ -229,7 +235,7 @@ def _payment(row: Record) -> Payment:
         method=row.payment_method_name,
         event_id=row.webhook_event_id,
         response=row.intent_response,
-        back=Reversed(row.amount_refunded, row.amount_lost, row.disputed),
+        back=ReversedTotal(row.amount_refunded, row.amount_lost, row.disputed),
     )
 
 
@@ -243,16 +249,16 @@ def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, Record]) 
 
 
 def _folded(
-    known: Mapping[str, Payment], news: Iterable[PaymentNews], back: Mapping[str, Reversed]
+    known: Mapping[str, Payment], news: Iterable[PaymentReport], back: Mapping[str, ReversedTotal]
 ) -> dict[str, Payment]:
     """Each intent's payment after all its reports. Money going back alone makes no payment."""
     after = dict(known)
     for one in sorted(news, key=lambda report: report.reversal is not None):
         before = after.get(one.intent_id)
         if before is not None:
-            after[one.intent_id] = merged(before, one) if one.reversal is None else before
+            after[one.intent_id] = merge_report(before, one) if one.reversal is None else before
         elif one.reversal is None:
-            after[one.intent_id] = first_known(one)
+            after[one.intent_id] = payment_from_report(one)
     for intent, reversed_ in back.items():
         if intent in after:
             after[intent] = replace(after[intent], back=reversed_)
@@ -350,7 +356,7 @@ _UPDATE_PAYMENTS = BulkUpdate(
 )
 
 
-def _entered(entry: Entry, invoices: Mapping[int, Record], now: datetime) -> dict[str, Any]:
+def _entered(entry: ManualPayment, invoices: Mapping[int, Record], now: datetime) -> dict[str, Any]:
     if entry.invoice_id is None:
         raise InvalidField("invoice_id", "a payment entered by hand needs an invoice")
     invoice = _must_exist(invoices, entry.invoice_id)

@@ -6,10 +6,10 @@ from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
 from app.ledger import audit, balances
-from app.ledger.dependents import standings
-from app.rules.invoice import Standing, why_not_delete, why_not_void
+from app.ledger.dependents import load_dependents
+from app.rules.invoice import Dependents, deletion_refusal, void_refusal
 from app.rules.notation import plain
-from app.rules.payment import PaymentState, why_not_delete as why_not_delete_payment
+from app.rules.payment import PaymentState, payment_deletion_refusal as why_not_delete_payment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
@@ -27,16 +27,16 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
     row, standing = await _locked(tx, "Invoice", invoice_id)
     if row.voided:
         return
-    _assert_none(why_not_void(standing), f"invoice {invoice_id} cannot be voided")
+    _assert_none(void_refusal(standing), f"invoice {invoice_id} cannot be voided")
     seq = row.change_seq + 1
     await tx.execute(
         update(INVOICES)
         .where(INVOICES.c.id == invoice_id)
         .values(voided=True, change_seq=seq, last_modified=now)
     )
-    change = audit.Change(invoice_id, "voided", old=False, new=True)
+    change = audit.AuditChange(invoice_id, "voided", old=False, new=True)
     await audit.write(tx, [change], who=who, now=now)
-    await balances.resettle(tx, [invoice_id], now=now, who=who)
+    await balances.recompute(tx, [invoice_id], now=now, who=who)
 
 
 async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
@@ -50,11 +50,11 @@ async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, ho
 
 async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> None:
     row, standing = await _locked(tx, what, invoice_id)
-    _assert_none(why_not_delete(standing), f"{what} {invoice_id} cannot be deleted")
-    await rows.assert_free(tx, INVOICES, what, invoice_id)
+    _assert_none(deletion_refusal(standing), f"{what} {invoice_id} cannot be deleted")
+    await rows.assert_unreferenced(tx, INVOICES, what, invoice_id)
     await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
     await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))
-    change = audit.Change(invoice_id, "deleted", row.invoicenumber, None)
+    change = audit.AuditChange(invoice_id, "deleted", row.invoicenumber, None)
     await audit.write(tx, [change], who=who, now=now)
 
 
@@ -63,7 +63,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     if invoice_id is not None:
-        await balances.locked(tx, [invoice_id])
+        await balances.lock_invoices(tx, [invoice_id])
     row = (await tx.execute(select(PAYMENTS).where(by_id).with_for_update())).one_or_none()
     if row is None:
         raise NotFound("InvoicePayment", record_id)
@@ -73,19 +73,21 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     _assert_none(why, f"payment {record_id} cannot be deleted")
     await tx.execute(delete(PAYMENTS).where(by_id))
     if invoice_id is not None:
-        change = audit.Change(invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None)
+        change = audit.AuditChange(
+            invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None
+        )
         await audit.write(tx, [change], who=who, now=now)
-        await balances.resettle(tx, [invoice_id], now=now, who=who)
+        await balances.recompute(tx, [invoice_id], now=now, who=who)
 
 
-async def _locked(tx: Tx, what: str, invoice_id: int) -> tuple[Record, Standing]:
+async def _locked(tx: Tx, what: str, invoice_id: int) -> tuple[Record, Dependents]:
     """The invoice under its lock, or a template when `what` says so."""
     is_template = what == "RecurringInvoice"
     found = await tx.execute(select(INVOICES).where(INVOICES.c.id == invoice_id).with_for_update())
     row = found.one_or_none()
     if row is None or (invoice_id < 0) != is_template:
         raise NotFound(what, invoice_id)
-    return row, (await standings(tx, [invoice_id]))[invoice_id]
+    return row, (await load_dependents(tx, [invoice_id]))[invoice_id]
 
 
 def _assert_none(why: str | None, what: str) -> None:

@@ -32,7 +32,7 @@ _BIGINT_MAX = 2**63 - 1
 
 
 @dataclass(slots=True)
-class Story:
+class PaymentStory:
     """One PaymentIntent, or one invoice that has none yet, with all that happened to it."""
 
     invoice_id: int | None
@@ -59,16 +59,18 @@ class Story:
         }
 
 
-async def find(tx: Tx, text: str) -> list[Story]:
+async def find_intents(tx: Tx, text: str) -> list[PaymentStory]:
     """Everything a text may mean: an intent, charge, event, refund or dispute id, an invoice's
     number, id or total, a client's name or Stripe customer."""
     text = text.strip()
     intents = await _intents_named(tx, text)
     invoices = set() if intents else await _invoices_named(tx, text)
-    return await stories(tx, intents, invoices)
+    return await load_stories(tx, intents, invoices)
 
 
-async def stories(tx: Tx, intents: Collection[str], invoices: Collection[int]) -> list[Story]:
+async def load_stories(
+    tx: Tx, intents: Collection[str], invoices: Collection[int]
+) -> list[PaymentStory]:
     """The stories of some intents and of everything about some invoices."""
     payments = await _rows(
         tx, PAYMENTS, or_(PAYMENTS.c.intent_id.in_(intents), PAYMENTS.c.invoice_id.in_(invoices))
@@ -172,8 +174,8 @@ def _told(
     events: Sequence[Record],
     headers: dict[int, Record],
     invoices: set[int],
-) -> list[Story]:
-    found: dict[str, Story] = {}
+) -> list[PaymentStory]:
+    found: dict[str, PaymentStory] = {}
     by_hand = [_of_payment(row, headers) for row in payments if row.intent_id is None]
     for row in payments:
         if row.intent_id:
@@ -198,9 +200,9 @@ def _told(
     return stories
 
 
-def _of_payment(row: Record, headers: dict[int, Record]) -> Story:
+def _of_payment(row: Record, headers: dict[int, Record]) -> PaymentStory:
     header = headers.get(row.invoice_id)
-    return Story(
+    return PaymentStory(
         row.invoice_id,
         header.invoicenumber if header else None,
         row.client_id,
@@ -211,9 +213,9 @@ def _of_payment(row: Record, headers: dict[int, Record]) -> Story:
     )
 
 
-def _of_attempt(row: Record, headers: dict[int, Record]) -> Story:
+def _of_attempt(row: Record, headers: dict[int, Record]) -> PaymentStory:
     header = headers.get(row.invoice_id)
-    return Story(
+    return PaymentStory(
         row.invoice_id,
         header.invoicenumber if header else None,
         header.client_id if header else None,
@@ -224,13 +226,13 @@ def _of_attempt(row: Record, headers: dict[int, Record]) -> Story:
     )
 
 
-def _of_event(row: Record) -> Story:
-    return Story(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "usd")
+def _of_event(row: Record) -> PaymentStory:
+    return PaymentStory(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "usd")
 
 
-def _of_invoice(row: Record) -> Story:
+def _of_invoice(row: Record) -> PaymentStory:
     status = "voided" if row.voided else "not charged" if row.amountdue > 0 else "paid"
-    return Story(
+    return PaymentStory(
         row.id, row.invoicenumber, row.client_id, None, status, row.amountdue, row.currency_iso
     )
 

@@ -16,17 +16,17 @@ from sqlalchemy import and_, exists, or_, select
 
 from app.ledger import settlement
 from app.payments.autopay import attempts
-from app.payments.autopay.run import Stop
+from app.payments.autopay.run import StopSignal
 from app.payments.stripe.gateway import Gateway, RequestRefused
-from app.payments.stripe.stripe_objects import dispute_news, intent_news, refund_news
+from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
 from app.payments.webhook import event_types, inbox
 from app.rules.attempt import UNRESOLVED, AttemptState
-from app.rules.payment import PaymentNews, PaymentState
+from app.rules.payment import PaymentReport, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.rows import upsert
 from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.cluster import Fact
+from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
 
@@ -34,7 +34,7 @@ log = structlog.get_logger("paydue.reconcile")
 PAYMENTS = table_of(InvoicePayment)
 EVENTS = table_of(StripeEvent)
 ATTEMPTS = table_of(ChargeAttempt)
-FACTS = table_of(Fact)
+FACTS = table_of(InstallationValue)
 
 CURSOR = "reconciled_until"
 # Lists may lag behind and clocks differ; everything found twice is booked once.
@@ -52,7 +52,7 @@ GIVE_UP_AFTER = timedelta(days=60)
 
 
 @dataclass(slots=True)
-class Found:
+class ReconcileResult:
     """What one reconciliation met, and how much of it was news."""
 
     events: int = 0
@@ -69,13 +69,13 @@ class Reconciliation:
     database: Database
     gateway: Gateway
     installation: str
-    stop: Stop
+    stop: StopSignal
 
-    async def run(self) -> Found:
+    async def run(self) -> ReconcileResult:
         """One pass. The cursor moves only when the whole pass came to its end."""
         started = datetime.now(UTC)
         since = await self._since(started)
-        found = Found()
+        found = ReconcileResult()
         await self._events(since, found)
         await self._intents(since, found)
         await self._reversals(since, found)
@@ -88,7 +88,7 @@ class Reconciliation:
 
     # --- events ------------------------------------------------------------------------------
 
-    async def _events(self, since: datetime, found: Found) -> None:
+    async def _events(self, since: datetime, found: ReconcileResult) -> None:
         types = list(event_types.HANDLERS)
         for start in range(0, len(types), TYPES_MAX):
             listed = self.gateway.events(since, types[start : start + TYPES_MAX])
@@ -108,12 +108,10 @@ class Reconciliation:
                 )
             )
         fresh = [one for one in page if one["id"] not in known]
-        await inbox.commit(
+        await inbox.store_and_apply(
             self.database,
             [
-                inbox.understood(
-                    one, orjson.dumps(one), "reconcile", installation=self.installation
-                )
+                inbox.interpret(one, orjson.dumps(one), "reconcile", installation=self.installation)
                 for one in fresh
             ],
         )
@@ -121,19 +119,19 @@ class Reconciliation:
 
     # --- objects -----------------------------------------------------------------------------
 
-    async def _intents(self, since: datetime, found: Found) -> None:
+    async def _intents(self, since: datetime, found: ReconcileResult) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
         async for page in _paged(self.gateway.intents(since=since)):
             if self.stop:
                 return
             found.intents += len(page)
-            found.intents_new += await self._book([intent_news(one, at=now) for one in page])
+            found.intents_new += await self._book([intent_report(one, at=now) for one in page])
 
-    async def _reversals(self, since: datetime, found: Found) -> None:
+    async def _reversals(self, since: datetime, found: ReconcileResult) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
         for listed, read in (
-            (self.gateway.refunds_since(since), refund_news),
-            (self.gateway.disputes_since(since), dispute_news),
+            (self.gateway.refunds_since(since), refund_report),
+            (self.gateway.disputes_since(since), dispute_report),
         ):
             async for page in _paged(listed):
                 if self.stop:
@@ -142,7 +140,7 @@ class Reconciliation:
                 named = [one for one in page if one.get("payment_intent")]
                 await self._book([read(one, at=now) for one in named])
 
-    async def _book(self, news: Sequence[PaymentNews]) -> int:
+    async def _book(self, news: Sequence[PaymentReport]) -> int:
         """Book reports that tell something new; answers how many did."""
         async with self.database.snapshot() as tx:
             rows = await tx.execute(
@@ -153,10 +151,10 @@ class Reconciliation:
             known = {row.intent_id: row.state for row in rows}
         fresh = [one for one in news if one.reversal or known.get(one.intent_id) != one.state]
         if fresh:
-            await self.database.decided(lambda tx: _record(tx, fresh))
+            await self.database.with_retry(lambda tx: _record(tx, fresh))
         return len(fresh)
 
-    async def _unfinished(self, found: Found) -> None:
+    async def _unfinished(self, found: ReconcileResult) -> None:
         """Ask about every intent that has not ended and whose time to be asked about has come."""
         while not self.stop:
             now = datetime.now(UTC)
@@ -183,20 +181,22 @@ class Reconciliation:
         except RequestRefused as error:
             log.warning("intent not shown", intent=intent_id, why=error.message)
         else:
-            told = intent_news(answer.object, at=now.replace(microsecond=0), response=answer.body)
+            told = intent_report(answer.object, at=now.replace(microsecond=0), response=answer.body)
             news = [replace(told, invoice_id=told.invoice_id or invoice_id)]
         age = now - date
         wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
 
         async def book(tx: Tx) -> None:
             await _record(tx, news)
-            await settlement.check_later(tx, intent_id, now + wait if age < GIVE_UP_AFTER else None)
+            await settlement.schedule_check(
+                tx, intent_id, now + wait if age < GIVE_UP_AFTER else None
+            )
 
-        await self.database.decided(book)
+        await self.database.with_retry(book)
 
     # --- orphans -----------------------------------------------------------------------------
 
-    async def _orphans(self, found: Found) -> None:
+    async def _orphans(self, found: ReconcileResult) -> None:
         """Cancel intents that a lost create of ours made and no attempt goes on with."""
         for intent_id in await self._orphan_ids():
             if self.stop:
@@ -205,7 +205,7 @@ class Reconciliation:
                 answer = await self.gateway.cancel(intent_id)
             except RequestRefused:
                 answer = await self.gateway.retrieve(intent_id)
-            news = intent_news(answer.object, at=datetime.now(UTC), response=answer.body)
+            news = intent_report(answer.object, at=datetime.now(UTC), response=answer.body)
             await self._book([news])
             found.orphans_canceled += news.state == PaymentState.CANCELED
             log.warning("orphan canceled", intent=intent_id, invoice=news.invoice_id)
@@ -252,10 +252,10 @@ class Reconciliation:
             await upsert(tx, FACTS, [row], key=[FACTS.c.name])
 
 
-async def _record(tx: Tx, news: Sequence[PaymentNews]) -> None:
+async def _record(tx: Tx, news: Sequence[PaymentReport]) -> None:
     now = datetime.now(UTC)
     await settlement.record(tx, news, now=now, who="reconcile")
-    await attempts.heard(tx, news, now=now)
+    await attempts.apply_reports(tx, news, now=now)
 
 
 async def _paged(
@@ -271,5 +271,5 @@ async def _paged(
         yield page
 
 
-def _counts(found: Found) -> dict[str, int]:
-    return {name: getattr(found, name) for name in Found.__slots__}
+def _counts(found: ReconcileResult) -> dict[str, int]:
+    return {name: getattr(found, name) for name in ReconcileResult.__slots__}

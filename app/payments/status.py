@@ -11,8 +11,8 @@ from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.invoices import SOMETHING_LEFT, Invoice
-from app.storage.tables.stripe_events import STILL_OPEN, EventState, StripeEvent
+from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
+from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
 
 INVOICES = table_of(Invoice)
 ATTEMPTS = table_of(ChargeAttempt)
@@ -39,7 +39,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             tx,
             select(func.count()).where(
                 or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
-                SOMETHING_LEFT,
+                HAS_AMOUNT_DUE,
                 INVOICES.c.duedate <= today,
                 INVOICES.c.voided.is_(False),
                 INVOICES.c.is_recurring_invoice.is_(False),
@@ -60,7 +60,7 @@ async def _attempts(tx: Tx, state: AttemptState) -> int:
 
 
 async def _events(tx: Tx, state: EventState) -> int:
-    return await _count(tx, select(func.count()).where(STILL_OPEN, EVENTS.c.state == state))
+    return await _count(tx, select(func.count()).where(IS_PARKED_OR_DEAD, EVENTS.c.state == state))
 
 
 async def _count(tx: Tx, statement: Any) -> int:

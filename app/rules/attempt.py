@@ -17,7 +17,7 @@ class AttemptState(StrEnum):
 UNRESOLVED = (AttemptState.OPEN, AttemptState.UNKNOWN, AttemptState.PROCESSING)
 
 
-class Step(StrEnum):
+class AttemptStep(StrEnum):
     """How far an attempt has come; each name says what is durably true."""
 
     CLAIMED = "claimed"  # no intent id is known
@@ -27,7 +27,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class AttemptKey:
     """An idempotency key taken apart: which installation, invoice, attempt and call it names."""
 
     installation: str
@@ -49,16 +49,16 @@ def create_key(installation: str, invoice_id: int, attempt: int, creates: int) -
     Stripe's 24 h window the repeated calls are replays and not new charges. The installation keeps
     two databases on one Stripe account apart.
     """
-    return str(Key(installation, invoice_id, attempt, f"create{creates}"))
+    return str(AttemptKey(installation, invoice_id, attempt, f"create{creates}"))
 
 
 def confirm_key(installation: str, invoice_id: int, attempt: int) -> str:
-    return str(Key(installation, invoice_id, attempt, "confirm"))
+    return str(AttemptKey(installation, invoice_id, attempt, "confirm"))
 
 
-def parsed_key(text: str | None) -> Key | None:
+def parse_key(text: str | None) -> AttemptKey | None:
     """The key's parts when it is one of ours."""
     found = _KEY.fullmatch(text) if text else None
     if found is None:
         return None
-    return Key(found[1], int(found[2]), int(found[3]), found[4])
+    return AttemptKey(found[1], int(found[2]), int(found[3]), found[4])

@@ -8,7 +8,7 @@ from enum import IntEnum
 from app.rules import money
 
 
-class PaymentStatus(IntEnum):
+class InvoicePaymentStatus(IntEnum):
     """HaloPSA publishes -1 and 0 (both unpaid); the others are our choice, see docs."""
 
     NEW = -1
@@ -17,7 +17,7 @@ class PaymentStatus(IntEnum):
     PAID = 2
 
 
-class Kind(IntEnum):
+class InvoiceKind(IntEnum):
     """Invoice.invoicetype. Only a plain invoice is owed to us."""
 
     INVOICE = 0
@@ -38,7 +38,7 @@ class Approval(IntEnum):
 class Balance:
     paid: Decimal
     remaining: Decimal
-    status: PaymentStatus
+    status: InvoicePaymentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ def balance(total: Decimal, counted: Iterable[Decimal]) -> Balance:
     """An invoice is paid once what counts covers its total; overpayment leaves nothing due."""
     paid = sum(counted, Decimal(0))
     if paid >= total and (total > 0 or paid > 0):
-        status = PaymentStatus.PAID
+        status = InvoicePaymentStatus.PAID
     elif paid > 0:
-        status = PaymentStatus.PART_PAID
+        status = InvoicePaymentStatus.PART_PAID
     else:
-        status = PaymentStatus.UNPAID
+        status = InvoicePaymentStatus.UNPAID
     return Balance(paid, max(total - paid, Decimal(0)), status)
 
 
 def is_owed(kind: int, *, voided: bool) -> bool:
     """Credit notes and purchases are no claims of ours, and a voided invoice is none any more."""
-    return kind == Kind.INVOICE and not voided
+    return kind == InvoiceKind.INVOICE and not voided
 
 
 def totals(lines: Iterable[Line], currency: str) -> Totals:
@@ -98,7 +98,7 @@ def totals(lines: Iterable[Line], currency: str) -> Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Dependents:
     """What hangs on an invoice or a template besides its lines."""
 
     posted: bool = False
@@ -114,7 +114,7 @@ class Standing:
     made: int = 0
 
 
-def why_not_void(one: Standing) -> str | None:
+def void_refusal(one: Dependents) -> str | None:
     """Why voiding would lose money: what was paid, or what may be being paid now."""
     if one.paid > 0:
         return "money was paid on it; give it back first, or raise a credit note"
@@ -123,7 +123,7 @@ def why_not_void(one: Standing) -> str | None:
     return _in_motion(one)
 
 
-def why_not_delete(one: Standing) -> str | None:
+def deletion_refusal(one: Dependents) -> str | None:
     """Only what left no trace with anybody else can go; the rest is voided, or disabled."""
     if one.payments:
         return "payments hang on it; void it instead"
@@ -138,7 +138,7 @@ def why_not_delete(one: Standing) -> str | None:
     return None
 
 
-def _in_motion(one: Standing) -> str | None:
+def _in_motion(one: Dependents) -> str | None:
     if one.pending:
         return "a payment of it is processing; wait for its end"
     if one.attempts_open:
@@ -146,7 +146,7 @@ def _in_motion(one: Standing) -> str | None:
     return None
 
 
-def why_not_edit(one: Standing, *, total_before: Decimal, total_after: Decimal) -> str | None:
+def edit_refusal(one: Dependents, *, total_before: Decimal, total_after: Decimal) -> str | None:
     """Amounts of a voided invoice stand still, and so do those that money is moving for.
 
     A paid one may be corrected: never below what was paid, since that would owe the client money

@@ -53,7 +53,7 @@ class Reversal:
 
 
 @dataclass(frozen=True, slots=True)
-class Reversed:
+class ReversedTotal:
     """What went back of one payment in all, and whether a dispute is open."""
 
     refunded: Decimal = Decimal(0)
@@ -61,11 +61,11 @@ class Reversed:
     disputed: bool = False
 
 
-NOTHING_BACK = Reversed()
+NOTHING_BACK = ReversedTotal()
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentNews:
+class PaymentReport:
     """One report on one payment, from a webhook, from our own charge or from reconciliation.
 
     `attempt` is the number of our own charge attempt that made the intent. `state` is None when
@@ -110,7 +110,7 @@ class Payment:
     method: str | None = None
     event_id: str | None = None
     response: str | None = None
-    back: Reversed = NOTHING_BACK
+    back: ReversedTotal = NOTHING_BACK
 
     @property
     def counted(self) -> Decimal:
@@ -143,7 +143,7 @@ class Payment:
         return PaymentStatus.SUCCEEDED
 
 
-def why_not_delete(state: PaymentState, *, is_stripes: bool) -> str | None:
+def payment_deletion_refusal(state: PaymentState, *, is_stripes: bool) -> str | None:
     """A payment at Stripe is a fact there; only one that ended without money may go."""
     if not is_stripes:
         return None
@@ -190,7 +190,7 @@ FOR_NONE = 0
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def first_known(news: PaymentNews) -> Payment:
+def payment_from_report(news: PaymentReport) -> Payment:
     """A payment as its first report shows it."""
     return Payment(
         intent_id=news.intent_id,
@@ -210,7 +210,7 @@ def first_known(news: PaymentNews) -> Payment:
     )
 
 
-def merged(known: Payment, news: PaymentNews) -> Payment:
+def merge_report(known: Payment, news: PaymentReport) -> Payment:
     """What is known after one more report, whatever order reports arrive in."""
     linked = replace(
         known,
@@ -241,7 +241,7 @@ def _claimed(known: int | None, seen: int | None) -> int | None:
     return seen if known is None else known
 
 
-def _completed(payment: Payment, news: PaymentNews) -> Payment:
+def _completed(payment: Payment, news: PaymentReport) -> Payment:
     """The same state told again: what the first report left open, and when it really came about."""
     ended = payment.state in FINAL
     return replace(
@@ -285,7 +285,7 @@ def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decima
     return max(known.amount, seen)
 
 
-def later_reversal(known: Reversal, seen: Reversal) -> Reversal:
+def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:
     """Which of two reports on one refund, dispute or charge total stands."""
     match seen.kind:
         case ReversalKind.CHARGE:
@@ -296,7 +296,7 @@ def later_reversal(known: Reversal, seen: Reversal) -> Reversal:
             return max(known, seen, key=lambda one: (_DISPUTE_RANK.get(one.status, 0), one.amount))
 
 
-def reversed_of(reversals: Iterable[Reversal]) -> Reversed:
+def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
     """What went back in all.
 
     Refunds are known one by one and as the charge's running total; the total may know of refunds
@@ -315,4 +315,4 @@ def reversed_of(reversals: Iterable[Reversal]) -> Reversed:
             case ReversalKind.DISPUTE:
                 lost += one.amount if one.status in _LOST else 0
                 disputed |= one.status in _DISPUTE_OPEN
-    return Reversed(max(stood, total - failed), lost, disputed)
+    return ReversedTotal(max(stood, total - failed), lost, disputed)

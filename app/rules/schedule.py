@@ -8,7 +8,7 @@ _WEEKLY = 1
 _MONTHS = {2: 1, 3: 12, 4: 3, 5: 6, 6: 60, 7: 36, 8: 24, 9: 48}
 
 
-def after(start: datetime, period: int) -> datetime | None:
+def next_creation(start: datetime, period: int) -> datetime | None:
     """The same moment a period later, the last day of a shorter month; None for once."""
     if period == _WEEKLY:
         return start + timedelta(weeks=1)
@@ -19,7 +19,7 @@ def after(start: datetime, period: int) -> datetime | None:
     return start.replace(year=day.year, month=day.month, day=day.day)
 
 
-def due(invoiced: date, kind: int, days: int) -> date:
+def due_date(invoiced: date, kind: int, days: int) -> date:
     """The due day by HaloPSA's `due_date_type` and `due_date_int`."""
     match kind:
         case 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 
-class Fact(IntEnum):
+class TaxFact(IntEnum):
     """TaxRuleConditions.value_type: what a condition looks at. Nobody publishes HaloPSA's codes."""
 
     CLIENT = 1
@@ -16,25 +16,25 @@ class Fact(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class TaxCondition:
     """Holds when what it looks at is one of the values, in any case of letters."""
 
     tested: int | None
     values: frozenset[str]
 
-    def holds(self, facts: Mapping[Fact, str]) -> bool:
+    def holds(self, facts: Mapping[TaxFact, str]) -> bool:
         return any(self.tested == one and fact in self.values for one, fact in facts.items())
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TaxRuleTerms:
     id: int
     sequence: int
     tax_id: int
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[TaxCondition, ...] = ()
 
 
-def chosen(rules: Iterable[Rule], facts: Mapping[Fact, str]) -> int | None:
+def matching_rule(rules: Iterable[TaxRuleTerms], facts: Mapping[TaxFact, str]) -> int | None:
     """The tax of the first rule that fits, by sequence and then by age. None fits: no tax."""
     for rule in sorted(rules, key=lambda one: (one.sequence, one.id)):
         if all(condition.holds(facts) for condition in rule.conditions):

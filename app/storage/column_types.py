@@ -37,7 +37,7 @@ class Exact(TypeDecorator[Decimal]):
         return Decimal
 
 
-def scaled(value: Decimal) -> int:
+def to_millionths(value: Decimal) -> int:
     """The value in millionths, or InvalidField when it has more decimals or digits than we keep."""
     exact = value * _SCALE
     whole = int(exact)
@@ -96,7 +96,7 @@ _REMEMBERED = 4096
 
 @lru_cache(_REMEMBERED)
 def _scaled_or_none(value: Decimal | None) -> int | None:
-    return None if value is None else scaled(value)
+    return None if value is None else to_millionths(value)
 
 
 @lru_cache(_REMEMBERED)

@@ -43,7 +43,7 @@ def is_worth_retrying(error: BaseException) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def explained() -> AsyncIterator[None]:
+async def translated_errors() -> AsyncIterator[None]:
     """Turns a failure of the place into DatabaseUnavailable; our own faults pass as they are."""
     try:
         yield

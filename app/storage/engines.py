@@ -20,8 +20,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import ConfigurationError
-from app.storage.driver_errors import explained, is_worth_retrying
-from app.storage.sqlite_driver import connector
+from app.storage.driver_errors import is_worth_retrying, translated_errors
+from app.storage.sqlite_driver import connection_factory
 from app.storage.writer_lock import WriterLock
 
 Record = Row[*tuple[Any, ...]]
@@ -61,7 +61,7 @@ class Database:
     """Opens transactions and snapshots. Closes with `close()`."""
 
     def __init__(self, url: str) -> None:
-        self.url = normalized(url)
+        self.url = normalize_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # How many transactions of one process may write at once without waiting for each other.
         self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
@@ -79,10 +79,10 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
-        async with self._turn(), explained(), self._writer.begin() as tx:
+        async with self._turn(), translated_errors(), self._writer.begin() as tx:
             yield tx
 
-    async def decided(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+    async def with_retry(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """What `work` answers in a transaction of its own, run again when it lost a race."""
         for race in range(RACES_MAX + 1):
             try:
@@ -96,7 +96,7 @@ class Database:
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
         """Reading only: every statement sees the same moment, so no record is seen by halves."""
-        async with explained(), self._reader.connect() as tx:
+        async with translated_errors(), self._reader.connect() as tx:
             yield tx
 
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
@@ -112,7 +112,7 @@ class Database:
             await self._writer.dispose()
 
 
-async def clock(tx: Tx) -> datetime:
+async def database_time(tx: Tx) -> datetime:
     """The database's own time: one clock for every node."""
     if tx.dialect.name == "sqlite":
         return datetime.now(UTC)
@@ -121,7 +121,7 @@ async def clock(tx: Tx) -> datetime:
     return found.astimezone(UTC)
 
 
-def normalized(url: str) -> URL:
+def normalize_url(url: str) -> URL:
     """The URL with the asynchronous driver that we use for its engine."""
     try:
         parsed = make_url(url)
@@ -152,7 +152,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=WAIT_S,
         connect_args={
-            "async_creator_fn": connector(_file(url), WAIT_S, writes=writes),
+            "async_creator_fn": connection_factory(_file(url), WAIT_S, writes=writes),
         },
     )
 

@@ -79,7 +79,7 @@ class SearchIndex:
             )
 
 
-def values_for(name: str, said: str) -> dict[str, str]:
+def search_parameters(name: str, said: str) -> dict[str, str]:
     """What `holds` wants to know: the text as a pattern, its end as a phrase of trigrams.
 
     SQLite compares other letters than A to Z only in its trigrams without regard to case; a text
@@ -90,14 +90,14 @@ def values_for(name: str, said: str) -> dict[str, str]:
     # PostgreSQL makes trigrams of letters and digits only.
     end = said[-_TAIL:] if said[-_TAIL:].isalnum() else said
     return {
-        f"{name}_pattern": pattern(said),
-        f"{name}_tail": pattern(end),
+        f"{name}_pattern": like_pattern(said),
+        f"{name}_tail": like_pattern(end),
         f"{name}_phrase": f'"{quoted}"',
-        f"{name}_check": pattern(said) if said.isascii() else "%",
+        f"{name}_check": like_pattern(said) if said.isascii() else "%",
     }
 
 
-def pattern(said: str) -> str:
+def like_pattern(said: str) -> str:
     """What finds a text anywhere, whatever characters it is made of."""
     for special in "\\%_":
         said = said.replace(special, f"\\{special}")

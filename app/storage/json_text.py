@@ -7,7 +7,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.visitors import InternalTraversal
 
 
-class KeptText(ColumnElement[str]):
+class JsonText(ColumnElement[str]):
     """A text property of a JSON column; NULL where there is none."""
 
     inherit_cache = True
@@ -23,14 +23,14 @@ class KeptText(ColumnElement[str]):
         self.name = name
 
 
-@compiles(KeptText, "sqlite")
-def _in_sqlite(element: KeptText, compiler: Any, **kw: Any) -> str:
+@compiles(JsonText, "sqlite")
+def _in_sqlite(element: JsonText, compiler: Any, **kw: Any) -> str:
     column = compiler.process(element.column, **kw)
     return f"json_extract({column}, '$.\"{element.name}\"')"
 
 
-@compiles(KeptText, "postgresql")
-def _in_postgres(element: KeptText, compiler: Any, **kw: Any) -> str:
+@compiles(JsonText, "postgresql")
+def _in_postgres(element: JsonText, compiler: Any, **kw: Any) -> str:
     """An escaped NUL may stand in what a client gave us to keep, and PostgreSQL reads none."""
     column = compiler.process(element.column, **kw)
     readable = rf"strpos({column}, '\u0000') = 0"

@@ -79,14 +79,14 @@ def _as_json(element: _AnyOf, compiler: Any, **kw: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608  a name and a bind
 
 
-Row = Mapping[str, Any]
+RowValues = Mapping[str, Any]
 _Convert = Callable[[Any], Any]
 
 
 _Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
-class Query:
+class PreparedStatement:
     """A statement on the fast lane. Its rows have the columns it answers as attributes.
 
     Its values stand in it or are given to `all` by name; many at once with `any_of`, never as
@@ -162,7 +162,7 @@ def _bound(compiled: Any, name: str, dialect: Dialect) -> _Convert | None:
     return convert
 
 
-class Bulk:
+class BulkWrite:
     """One statement for many rows, each of which has the same columns.
 
     SQLite runs it row by row inside the process; PostgreSQL gets one array a column, once.
@@ -173,7 +173,7 @@ class Bulk:
         self._columns = [table.c[name] for name in names]
         self._made: dict[str, tuple[str, list[tuple[str, _Convert | None]]]] = {}
 
-    async def run(self, tx: Tx, rows: Sequence[Row]) -> None:
+    async def run(self, tx: Tx, rows: Sequence[RowValues]) -> None:
         if not rows:
             return
         text, columns = self._of(tx)
@@ -213,7 +213,7 @@ class Bulk:
         return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=1))
 
 
-class BulkInsert(Bulk):
+class BulkInsert(BulkWrite):
     """Inserts rows whose keys the caller found to be new; LostRace when one is not any more."""
 
     def _by_row(self) -> str:
@@ -241,7 +241,7 @@ class BulkInsertOnce(BulkInsert):
         super().__init__(table, names)
         self._key = key
 
-    async def new(self, tx: Tx, rows: Sequence[Row]) -> set[Any]:
+    async def new(self, tx: Tx, rows: Sequence[RowValues]) -> set[Any]:
         if not rows:
             return set()
         text, columns = self._of(tx)
@@ -259,7 +259,7 @@ class BulkInsertOnce(BulkInsert):
         return f"{super()._by_column(dialect)} {once}"
 
 
-class BulkUpdate(Bulk):
+class BulkUpdate(BulkWrite):
     """Overwrites columns of the rows that a key names; every row gives the key and all columns."""
 
     def __init__(self, table: Table, key: str, names: Sequence[str]) -> None:
@@ -281,11 +281,11 @@ class BulkUpdate(Bulk):
         )
 
 
-def _tuple(row: Row, converts: Sequence[tuple[str, _Convert | None]]) -> tuple[Any, ...]:
+def _tuple(row: RowValues, converts: Sequence[tuple[str, _Convert | None]]) -> tuple[Any, ...]:
     return tuple([row[name] if made is None else made(row[name]) for name, made in converts])
 
 
-def _list(rows: Sequence[Row], name: str, convert: _Convert | None) -> list[Any]:
+def _list(rows: Sequence[RowValues], name: str, convert: _Convert | None) -> list[Any]:
     if convert is None:
         return [row[name] for row in rows]
     return [convert(row[name]) for row in rows]

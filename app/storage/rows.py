@@ -15,11 +15,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from app.errors import InvalidField, NotFound, Refused
 from app.storage.engines import Record, Tx
 
-Given = Mapping[str, Any]
+InputRecord = Mapping[str, Any]
 """What a caller said about one record: column values by name, with `id` when it exists."""
 
 
-async def locked(tx: Tx, table: Table, what: str, records: Sequence[Given]) -> dict[int, Record]:
+async def lock_rows(
+    tx: Tx, table: Table, what: str, records: Sequence[InputRecord]
+) -> dict[int, Record]:
     """The rows that the records with an id name, locked in the order of their ids."""
     times = Counter(record["id"] for record in records if "id" in record)
     if not times:
@@ -37,7 +39,7 @@ async def locked(tx: Tx, table: Table, what: str, records: Sequence[Given]) -> d
     return rows
 
 
-async def inserted(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+async def insert_rows(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """The new rows' ids, in the order given."""
     if not rows:
         return []
@@ -49,7 +51,7 @@ async def inserted(tx: Tx, table: Table, rows: Sequence[Mapping[str, Any]]) -> l
     return ids if is_sorted_for_us else sorted(ids)
 
 
-async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
+async def update_rows(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]]) -> None:
     """Give rows new values; each row gets the same columns."""
     if not changes:
         return
@@ -65,14 +67,16 @@ async def change(tx: Tx, table: Table, changes: Mapping[int, Mapping[str, Any]])
     )
 
 
-async def remove(tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()) -> None:
+async def delete_row(
+    tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()
+) -> None:
     """Delete one row, or Refused while another names it."""
-    await locked(tx, table, what, [{"id": row_id}])
-    await assert_free(tx, table, what, row_id, held_by)
+    await lock_rows(tx, table, what, [{"id": row_id}])
+    await assert_unreferenced(tx, table, what, row_id, held_by)
     await tx.execute(delete(table).where(table.c.id == row_id))
 
 
-async def assert_free(
+async def assert_unreferenced(
     tx: Tx, table: Table, what: str, row_id: int, held_by: Sequence[str] = ()
 ) -> None:
     """Refused while another row names this one: by a foreign key, or in a column of `held_by`."""
@@ -97,7 +101,7 @@ def _holders(table: Table, held_by: Sequence[str]) -> list[Column[Any]]:
     return [*referring, *(table.metadata.tables[name].c[column] for name, column in named)]
 
 
-async def refer(tx: Tx, table: Table, records: Iterable[Given]) -> None:
+async def assert_references_exist(tx: Tx, table: Table, records: Iterable[InputRecord]) -> None:
     """Every record that is referred to exists, or InvalidField: one statement a foreign key."""
     given = list(records)
     for key in table.foreign_keys:
@@ -110,7 +114,7 @@ async def refer(tx: Tx, table: Table, records: Iterable[Given]) -> None:
                 raise InvalidField(name, f"{min(missing)} does not exist")
 
 
-def with_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
+def merge_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """What is kept of HaloPSA's wider schema after a change; null takes a property away."""
     merged = {**(known or {}), **given}
     return {name: value for name, value in merged.items() if value is not None} or None

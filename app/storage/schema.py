@@ -28,7 +28,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     stripe_reversals,
     taxes,
 )
-from app.storage.tables.cluster import Fact
+from app.storage.tables.cluster import InstallationValue
 
 METADATA = Row.metadata
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -73,13 +73,17 @@ async def downgrade(database: Database, to: str) -> None:
 async def installation(database: Database) -> str:
     """The name that keeps this database's idempotency keys apart from any other's."""
     async with database.snapshot() as tx:
-        found = await tx.scalar(select(Fact.value).where(Fact.name == "installation"))
+        found = await tx.scalar(
+            select(InstallationValue.value).where(InstallationValue.name == "installation")
+        )
     assert found is not None, "the first migration names the installation"
     return found
 
 
 def name_installation(connection: Connection) -> None:
-    connection.execute(insert(Fact).values(name="installation", value=secrets.token_hex(4)))
+    connection.execute(
+        insert(InstallationValue).values(name="installation", value=secrets.token_hex(4))
+    )
 
 
 def _revision(connection: Connection) -> str | None:

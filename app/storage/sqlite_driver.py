@@ -21,12 +21,12 @@ _CHUNK = 64
 _POLL_S = 0.002
 
 
-class OneHopCursor(Cursor):
+class ReaderCursor(Cursor):
     """Executes and fetches in one go; closing is left to the garbage collector."""
 
     _rows: list[Any]
 
-    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "OneHopCursor":
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "ReaderCursor":
         arguments = (sql,) if parameters is None else (sql, parameters)
         self._rows = await self._execute(_fetched, self._cursor, arguments)  # type: ignore[no-untyped-call]
         return self
@@ -39,17 +39,17 @@ class OneHopCursor(Cursor):
         self._cursor.close()
 
 
-class OneHop(Connection):
+class ReaderConnection(Connection):
     """A connection for readers. To let go of what was read takes no hop."""
 
     async def rollback(self) -> None:
         self._conn.rollback()
 
     def cursor(self) -> Any:
-        return OneHopCursor(self, self._conn.cursor())
+        return ReaderCursor(self, self._conn.cursor())
 
 
-class InPlace(OneHop):
+class InlineWriterConnection(ReaderConnection):
     """A connection for the writer: its statements run in the event loop, only the commit hops.
 
     It never waits inside SQLite for another writer, for that would stop the loop: BEGIN is tried
@@ -78,10 +78,12 @@ class InPlace(OneHop):
     patience = 0.0
 
 
-def connector(path: Path, patience: float, *, writes: bool) -> Callable[..., OneHop]:
+def connection_factory(
+    path: Path, patience: float, *, writes: bool
+) -> Callable[..., ReaderConnection]:
     """What SQLAlchemy calls to make a connection; it waits for other writers so many seconds."""
 
-    def connect(*_: Any, **__: Any) -> OneHop:
+    def connect(*_: Any, **__: Any) -> ReaderConnection:
         opened = partial(
             sqlite3.connect,
             path,
@@ -89,12 +91,12 @@ def connector(path: Path, patience: float, *, writes: bool) -> Callable[..., One
             isolation_level=None,
             check_same_thread=False,
         )
-        made: OneHop
+        made: ReaderConnection
         if writes:
-            made = InPlace(opened, _CHUNK)
+            made = InlineWriterConnection(opened, _CHUNK)
             made.patience = patience
         else:
-            made = OneHop(opened, _CHUNK)
+            made = ReaderConnection(opened, _CHUNK)
         made._thread.daemon = True
         return made
 

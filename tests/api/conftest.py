@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.main import create_app
-from app.serving import served
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Api
@@ -59,9 +59,9 @@ def clock() -> Clock:
 @pytest.fixture
 async def api(database: Database, clock: Clock) -> AsyncIterator[Api]:
     settings = Settings(_env_file=None, PAYDUE_RATE_LIMIT=0)  # the clock stands still
-    async with served(create_app(settings, database, clock=clock)) as base:
+    async with serve_in_loop(create_app(settings, database, clock=clock)) as base:
         async with database.transaction() as tx:
-            credentials = await create_access(tx, "tests", ["all"], NOW)
+            credentials = await create_credential(tx, "tests", ["all"], NOW)
         async with aiohttp.ClientSession(base) as session:
             client = Api(session, database)
             await client.sign_in(*credentials)

@@ -7,15 +7,16 @@ import aiohttp
 import pytest
 from sqlalchemy.orm import Mapped
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.halo.engine.resource import ALL_VERBS, Resource, equals
-from app.halo.engine.resource_routes import routes
+from app.halo.engine.resource_routes import resource_routes
 from app.main import create_app
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.column_types import Id, Row, table_of
 from app.storage.engines import Database
 from tests.api.client import Api
-from tests.api.conftest import NOW, Clock, served
+from tests.api.conftest import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -40,9 +41,11 @@ TEAPOTS = Resource(
 async def teapots(database: Database, clock: Clock) -> AsyncIterator[Api]:
     async with database.transaction() as tx:
         await tx.run_sync(table_of(Teapot).create)
-        credentials = await create_access(tx, "tests", ["all"], NOW)
-    app = create_app(Settings(_env_file=None), database, clock=clock, extra_routes=routes(TEAPOTS))
-    async with served(app) as base, aiohttp.ClientSession(base) as session:
+        credentials = await create_credential(tx, "tests", ["all"], NOW)
+    app = create_app(
+        Settings(_env_file=None), database, clock=clock, extra_routes=resource_routes(TEAPOTS)
+    )
+    async with serve_in_loop(app) as base, aiohttp.ClientSession(base) as session:
         api = Api(session, database)
         await api.sign_in(*credentials)
         yield api

@@ -10,11 +10,11 @@ from app.errors import NotFound
 from app.halo.access.authenticator import (
     REMEMBERED,
     REMEMBERED_MAX,
-    create_access,
-    granted,
-    revoke_access,
+    create_credential,
+    list_scopes,
+    revoke_credential,
 )
-from app.storage.tables.credentials import Access, AccessToken
+from app.storage.tables.credentials import AccessToken, ApiCredential
 from app.storage.tables.invoice_payments import InvoicePayment
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 async def credentials(api: Api, *scopes: str) -> dict[str, str]:
     async with api.database.transaction() as tx:
-        client_id, secret = await create_access(tx, "another", scopes, NOW)
+        client_id, secret = await create_credential(tx, "another", scopes, NOW)
     return {
         "grant_type": "client_credentials",
         "client_id": client_id,
@@ -140,7 +140,7 @@ async def test_a_token_expires(api: Api, clock: Clock) -> None:
 async def test_revoked_credentials_are_soon_shut_out(api: Api, clock: Clock) -> None:
     await api.get("/api/Invoice")
     async with api.database.transaction() as tx:
-        await tx.execute(update(Access).values(revoked_at=NOW))
+        await tx.execute(update(ApiCredential).values(revoked_at=NOW))
 
     clock.now += REMEMBERED
 
@@ -175,7 +175,7 @@ async def test_secrets_and_tokens_are_kept_as_hashes_only(api: Api) -> None:
     token = (await api.token(**form)).json["access_token"]
 
     async with api.database.snapshot() as tx:
-        kept = [*await tx.execute(select(Access)), *await tx.execute(select(AccessToken))]
+        kept = [*await tx.execute(select(ApiCredential)), *await tx.execute(select(AccessToken))]
 
     assert form["client_secret"] not in str(kept)
     assert token not in str(kept)
@@ -194,10 +194,10 @@ async def test_buying_a_token_sweeps_expired_ones_away(api: Api, clock: Clock) -
 
 
 async def test_what_is_remembered_of_tokens_is_bounded(api: Api, clock: Clock) -> None:
-    from app.halo.access.authenticator import Caller, Doors
-    from app.halo.access.request_limiter import Limits
+    from app.halo.access.authenticator import Authenticator, Caller
+    from app.halo.access.request_limiter import RequestLimiter
 
-    doors = Doors(api.database, clock, Limits(0))
+    doors = Authenticator(api.database, clock, RequestLimiter(0))
     doors._known = {
         str(one): (Caller(one, "x", frozenset()), NOW + timedelta(days=1))
         for one in range(REMEMBERED_MAX)
@@ -247,17 +247,17 @@ async def test_revoked_access_buys_no_token_and_its_tokens_end(
 
     async with api.database.transaction() as tx:
         who = {"name": "another", "client_id": form["client_id"]}[by]
-        assert await revoke_access(tx, who, NOW) == 1
+        assert await revoke_credential(tx, who, NOW) == 1
     clock.now += REMEMBERED
 
     assert (await api.send("GET", "/api/Invoice")).status == 401
     assert (await refused(api, **form)).status == 401
     async with api.database.snapshot() as tx:
-        revoked = {one.name: one.revoked_at for one in await granted(tx)}
+        revoked = {one.name: one.revoked_at for one in await list_scopes(tx)}
     assert revoked == {"tests": None, "another": NOW}
 
 
 async def test_nobody_is_revoked_by_mistake(api: Api) -> None:
     with pytest.raises(NotFound, match="nobody"):
         async with api.database.transaction() as tx:
-            await revoke_access(tx, "nobody", NOW)
+            await revoke_credential(tx, "nobody", NOW)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from app.cli.import_file import load
+from app.cli.import_file import import_records
 from app.settings import Settings
 from tests.api.client import Api
 from tests.api.conftest import Clock
@@ -21,7 +21,7 @@ async def _ids(api: Api, path: str, **params: Any) -> list[int]:
 
 
 async def _imported(api: Api, **lists: list[dict[str, Any]]) -> None:
-    await load(api.database, Settings(_env_file=None), orjson.dumps(lists))
+    await import_records(api.database, Settings(_env_file=None), orjson.dumps(lists))
 
 
 # --- cost centres and budget types -----------------------------------------------------------

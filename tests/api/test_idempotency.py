@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.halo.access.authenticator import create_access
-from app.storage.tables.credentials import KeptAnswer
+from app.halo.access.authenticator import create_credential
+from app.storage.tables.credentials import IdempotencyRecord
 from tests.api.client import Answer, Api
 from tests.api.conftest import NOW, Clock
 
@@ -27,7 +27,7 @@ async def clients(api: Api) -> int:
 
 async def kept(api: Api) -> int:
     async with api.database.snapshot() as tx:
-        return await tx.scalar(select(func.count()).select_from(KeptAnswer)) or 0
+        return await tx.scalar(select(func.count()).select_from(IdempotencyRecord)) or 0
 
 
 def is_replayed(answer: Answer) -> bool:
@@ -125,7 +125,7 @@ async def test_a_body_that_is_no_json_is_refused_alike_each_time(api: Api) -> No
 async def test_keys_of_different_credentials_do_not_meet(api: Api) -> None:
     await post(api, "k1", {"name": "Ada Ltd"})
     async with api.database.transaction() as tx:
-        another = await create_access(tx, "another", ["all"], NOW)
+        another = await create_credential(tx, "another", ["all"], NOW)
     await api.sign_in(*another)
 
     answer = await post(api, "k1", {"name": "Ada Ltd"})
@@ -136,7 +136,7 @@ async def test_keys_of_different_credentials_do_not_meet(api: Api) -> None:
 
 async def test_a_token_that_opens_less_is_not_told_the_answer(api: Api) -> None:
     async with api.database.transaction() as tx:
-        credentials = await create_access(tx, "another", ["all"], NOW)
+        credentials = await create_credential(tx, "another", ["all"], NOW)
     await api.sign_in(*credentials)
     await post(api, "k1", {"name": "Ada Ltd"})
     await api.sign_in(*credentials, scope="read:invoices")
@@ -149,7 +149,7 @@ async def test_a_token_that_opens_less_is_not_told_the_answer(api: Api) -> None:
 
 async def test_what_a_token_may_not_do_is_not_remembered(api: Api) -> None:
     async with api.database.transaction() as tx:
-        credentials = await create_access(tx, "another", ["all"], NOW)
+        credentials = await create_credential(tx, "another", ["all"], NOW)
     await api.sign_in(*credentials, scope="read:invoices")
     refused = await post(api, "k1", {"name": "Ada Ltd"})
     await api.sign_in(*credentials)
@@ -169,7 +169,7 @@ async def test_a_day_later_a_key_is_new_again_and_the_old_answers_are_gone(
     api: Api, clock: Clock
 ) -> None:
     async with api.database.transaction() as tx:
-        credentials = await create_access(tx, "another", ["all"], NOW)
+        credentials = await create_credential(tx, "another", ["all"], NOW)
     await api.sign_in(*credentials)
     for number in range(3):
         await post(api, f"k{number}", {"name": "Ada Ltd"})

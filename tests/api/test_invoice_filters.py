@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.storage.tables.clients import Client
-from app.storage.tables.credentials import Access
+from app.storage.tables.credentials import ApiCredential
 from tests.api.client import Api
 from tests.api.test_lists import ids
 
@@ -105,7 +105,7 @@ async def test_invoices_of_clients_below_a_toplevel_are_found(api: Api) -> None:
 
 async def test_my_approvals_are_the_callers_own(api: Api) -> None:
     async with api.database.snapshot() as tx:
-        me = await tx.scalar(select(Access.id))
+        me = await tx.scalar(select(ApiCredential.id))
     mine = await api.invoice(1, approval_status=1, approvalagentid=me)
     await api.invoice(1, approval_status=1, approvalagentid=4711)
     await api.invoice(1, approval_status=2, approvalagentid=me)

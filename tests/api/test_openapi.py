@@ -12,14 +12,14 @@ from openapi_spec_validator import validate
 
 from app.halo import routes as published
 from app.halo.engine.resource import Resource, equals
-from app.halo.engine.resource_routes import routes
+from app.halo.engine.resource_routes import resource_routes
 from app.halo.openapi import docs_page
 from app.main import create_app
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from app.storage.tables.taxes import TaxRule
 from tests.api.client import Api
-from tests.api.conftest import served
 
 pytestmark = pytest.mark.anyio
 
@@ -143,8 +143,8 @@ async def test_scopes_are_told_as_they_are_checked(doc: dict[str, Any]) -> None:
 
 async def test_a_new_resource_appears_by_itself(database: Database) -> None:
     gadgets = Resource(path="Gadget", table=TaxRule, filters={"weight": equals(TaxRule.sequence)})
-    made = create_app(Settings(_env_file=None), database, extra_routes=routes(gadgets))
-    async with served(made) as base, aiohttp.ClientSession(base) as session:
+    made = create_app(Settings(_env_file=None), database, extra_routes=resource_routes(gadgets))
+    async with serve_in_loop(made) as base, aiohttp.ClientSession(base) as session:
         doc = (await Api(session, database).send("GET", "/api/openapi.json")).json
 
     assert {"id", "name", "sequence"} <= doc["components"]["schemas"]["Gadget"]["properties"].keys()

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.main import create_app
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Answer, Api
-from tests.api.conftest import NOW, Clock, served
+from tests.api.conftest import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -21,7 +22,7 @@ LIMIT = 30
 async def limited(database: Database, clock: Clock) -> AsyncIterator[Api]:
     settings = Settings(_env_file=None, PAYDUE_RATE_LIMIT=LIMIT)
     async with (
-        served(create_app(settings, database, clock=clock)) as base,
+        serve_in_loop(create_app(settings, database, clock=clock)) as base,
         aiohttp.ClientSession(base) as session,
     ):
         api = Api(session, database)
@@ -31,7 +32,7 @@ async def limited(database: Database, clock: Clock) -> AsyncIterator[Api]:
 
 async def sign_in(api: Api, name: str, *scopes: str) -> None:
     async with api.database.transaction() as tx:
-        credentials = await create_access(tx, name, scopes or ["all"], NOW)
+        credentials = await create_credential(tx, name, scopes or ["all"], NOW)
     await api.sign_in(*credentials)
 
 
@@ -78,7 +79,7 @@ async def test_each_credential_has_a_bucket_of_its_own(limited: Api) -> None:
 
 async def test_a_new_token_does_not_fill_the_bucket(limited: Api) -> None:
     async with limited.database.transaction() as tx:
-        credentials = await create_access(tx, "another", ["all"], NOW)
+        credentials = await create_credential(tx, "another", ["all"], NOW)
     await limited.sign_in(*credentials)
     await asked(limited, LIMIT)
     await limited.sign_in(*credentials)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.main import create_app
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Api
-from tests.api.conftest import NOW, Clock, served
+from tests.api.conftest import NOW, Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 
@@ -59,8 +60,8 @@ async def test_no_answer_breaks_the_document(
 ) -> None:
     settings = Settings(_env_file=None, PAYDUE_RATE_LIMIT=0)
     async with database.transaction() as tx:
-        client_id, secret = await create_access(tx, "schemathesis", ["all"], NOW)
-    async with served(create_app(settings, database, clock=clock)) as base:
+        client_id, secret = await create_credential(tx, "schemathesis", ["all"], NOW)
+    async with serve_in_loop(create_app(settings, database, clock=clock)) as base:
         token = await bought(base, database, client_id, secret)
 
         code, said = await schemathesis(base, token, tmp_path)

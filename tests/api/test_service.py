@@ -11,10 +11,10 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from app.main import create_app
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Api
-from tests.api.conftest import served
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +41,7 @@ async def test_a_database_that_is_away_is_a_503_that_says_when_to_come_back(
 ) -> None:
     database = Database("postgresql://nobody@127.0.0.1:1/none")
     async with (
-        served(create_app(Settings(_env_file=None), database)) as base,
+        serve_in_loop(create_app(Settings(_env_file=None), database)) as base,
         aiohttp.ClientSession(base) as session,
     ):
         answer = await Api(session, database).send(
@@ -63,7 +63,7 @@ async def test_a_failure_is_one_log_line_and_an_answer_without_details(
 ) -> None:
     app = create_app(Settings(_env_file=None), database, extra_routes=[Route("/broken", broken)])
     with capture_logs() as logs:
-        async with served(app) as base, aiohttp.ClientSession(base) as session:
+        async with serve_in_loop(app) as base, aiohttp.ClientSession(base) as session:
             answer = await Api(session, database).send("GET", "/broken")
 
     assert answer.status == 500

@@ -38,9 +38,9 @@ from sqlalchemy import (
     text,
 )
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.storage import schema
-from app.storage.column_types import scaled, table_of
+from app.storage.column_types import table_of, to_millionths
 from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -307,7 +307,7 @@ async def filled(url: str, size: int) -> tuple[str, str]:
     async with database.transaction() as tx:
         n = numbers(tx, 1, size // OF_EACH_CLIENT)
         await _insert(tx, Client, n, id=n.c.n, name=literal("Client ") + cast(n.c.n, Text))
-        credentials = await create_access(tx, "bench", ["all"], datetime.now(UTC))
+        credentials = await create_credential(tx, "bench", ["all"], datetime.now(UTC))
     for start in range(1, size + 1, CHUNK):
         async with database.transaction() as tx:
             await _fill(tx, start, min(start + CHUNK - 1, size), clients=size // OF_EACH_CLIENT)
@@ -328,7 +328,7 @@ async def _fill(tx: Tx, first: int, last: int, *, clients: int) -> None:
     n = numbers(tx, first, last)
     shown = literal("INV-") + func.substr(cast(n.c.n + 100_000_000, Text), 2)
     is_unpaid = n.c.n % 50 == 0
-    total = scaled(Decimal(100))
+    total = to_millionths(Decimal(100))
     await _insert(
         tx, Invoice, n, id=n.c.n, client_id=n.c.n % clients + 1, invoicenumber=shown,
         invoice_date=_instant(tx, n), duedate=_day(tx, n), currency_code=_usd(),
@@ -341,7 +341,7 @@ async def _fill(tx: Tx, first: int, last: int, *, clients: int) -> None:
         await _insert(
             tx, InvoiceLine, n, ihid=n.c.n, sequenceid=literal_column(str(place)),
             item_shortdescription=literal("Service"),
-            unit_price=literal_column(str(scaled(Decimal(50)))),
+            unit_price=literal_column(str(to_millionths(Decimal(50)))),
         )  # fmt: skip
     n = numbers(tx, first, last)
     await _insert(

@@ -26,10 +26,10 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from app.logs import configure
-from app.payments.autopay.outcomes import Kind
+from app.payments.autopay.outcomes import OutcomeKind
 from app.payments.autopay.run import Autopay
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.settings import Settings
 from app.storage import schema
 from app.storage.column_types import table_of
@@ -125,7 +125,7 @@ async def run(asked: dict) -> dict[str, float]:
     configure(settings)
     database = Database(settings.database_url)
     times: list[float] = []
-    async with Gateway(settings, Pace(database, settings.stripe_pace)) as gateway:
+    async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
         way = Autopay(database, gateway, settings, await schema.installation(database))
         began, used = time.monotonic(), time.process_time()
         if asked.get("dry"):
@@ -134,7 +134,7 @@ async def run(asked: dict) -> dict[str, float]:
             report = await way.run(tell=lambda _: times.append(time.monotonic()))
         took, used = time.monotonic() - began, time.process_time() - used
     await database.close()
-    charged = report.counts[Kind.CHARGED]
+    charged = report.counts[OutcomeKind.CHARGED]
     report.close()
     return {
         "charged": charged,

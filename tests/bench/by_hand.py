@@ -23,12 +23,12 @@ from starlette.routing import Route
 from app.halo.resources import invoice_details
 from app.halo.resources.invoice_resource import INVOICES as DECLARED
 from app.storage.column_types import table_of
-from app.storage.engines import normalized
+from app.storage.engines import normalize_url
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceChange, InvoiceLine
 
-URL = normalized(os.environ["PAYDUE_DATABASE_URL"])
+URL = normalize_url(os.environ["PAYDUE_DATABASE_URL"])
 TOKENS = {hashlib.sha256(os.environ["BENCH_TOKEN"].encode()).hexdigest()}
 INVOICES, LINES, PAYMENTS = table_of(Invoice), table_of(InvoiceLine), table_of(InvoicePayment)
 CLIENTS, CURRENCIES, CHANGES = table_of(Client), table_of(Currency), table_of(InvoiceChange)
@@ -196,7 +196,7 @@ async def invoice(request: Request) -> Response:
         found["payments"] = [
             shown(row) for row in await tx.execute(ITS_PAYMENTS, {"id": found["id"]})
         ]
-        await invoice_details.add(tx, found)
+        await invoice_details.add_details(tx, found)
     return answer(found)
 
 

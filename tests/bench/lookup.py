@@ -21,9 +21,9 @@ from decimal import Decimal
 import aiohttp
 from sqlalchemy import insert, text
 
-from app.halo.access.authenticator import create_access
+from app.halo.access.authenticator import create_credential
 from app.payments import lookup
-from app.serving import served, web
+from app.serving import serve_in_loop, web_application
 from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
@@ -111,7 +111,7 @@ class Place:
         one = next(self.picks)
         self.api.append(await asked(self.http, one))
         began = time.perf_counter()
-        assert len(await lookup.find(self.tx, one)) == 1
+        assert len(await lookup.find_intents(self.tx, one)) == 1
         self.find.append(time.perf_counter() - began)
 
 
@@ -124,8 +124,8 @@ async def opened(url: str, size: int) -> AsyncIterator[Place]:
     async with contextlib.AsyncExitStack() as stack:
         database = Database(url)
         stack.push_async_callback(database.close)
-        app = await stack.enter_async_context(web(settings))
-        base = await stack.enter_async_context(served(app))
+        app = await stack.enter_async_context(web_application(settings))
+        base = await stack.enter_async_context(serve_in_loop(app))
         http = await stack.enter_async_context(aiohttp.ClientSession(base))
         http.headers["Authorization"] = f"Bearer {await token(database, http)}"
         place = Place(picks, http, await stack.enter_async_context(database.snapshot()))
@@ -138,7 +138,7 @@ async def opened(url: str, size: int) -> AsyncIterator[Place]:
 
 async def token(database: Database, http: aiohttp.ClientSession) -> str:
     async with database.transaction() as tx:
-        client_id, secret = await create_access(tx, "bench", ["all"], datetime.now(UTC))
+        client_id, secret = await create_credential(tx, "bench", ["all"], datetime.now(UTC))
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
     async with http.post("/auth/token", data=form) as answer:
         found: str = (await answer.json())["access_token"]

@@ -13,25 +13,25 @@ import orjson
 from sqlalchemy import update
 
 from app.main import create_app
-from app.payments.autopay.run import Autopay, Stop
+from app.payments.autopay.run import Autopay, StopSignal
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import dead_letters, endpoint
-from app.payments.webhook.endpoint import Webhook
+from app.payments.webhook.endpoint import WebhookEndpoint
 from app.payments.webhook.inbox import Inbox
 from app.rules.attempt import UNRESOLVED
-from app.serving import opened, served, web
+from app.serving import open_database, serve_in_loop, web_application
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.cluster import CustomerTurn
+from app.storage.tables.cluster import CustomerLease
 from tests.crash import scenario
 from tests.crash.points import ARM, Commits
 from tests.harness import SECRET, settings_for
 
 Tell = Callable[..., None]
-ATTEMPTS, TURNS = table_of(ChargeAttempt), table_of(CustomerTurn)
+ATTEMPTS, TURNS = table_of(ChargeAttempt), table_of(CustomerLease)
 
 
 @dataclass
@@ -52,11 +52,11 @@ class House:
 async def house(database_url: str, stripe_url: str, concurrency: int = 1) -> AsyncIterator[House]:
     settings = settings_for(database_url, stripe_url, PAYDUE_STRIPE_CONCURRENCY=concurrency)
     async with (
-        opened(settings) as (database, installation),
-        Gateway(settings, Pace(database, settings.stripe_pace)) as gateway,
+        open_database(settings) as (database, installation),
+        Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway,
         aiohttp.ClientSession(stripe_url) as stripe,
     ):
-        autopay = Autopay(database, gateway, settings, installation, Stop())
+        autopay = Autopay(database, gateway, settings, installation, StopSignal())
         yield House(settings, database, autopay, installation, stripe)
 
 
@@ -87,7 +87,7 @@ async def restart(
         again = await _report(home, scenario.second_day())
         await home.autopay.recover()
         before = await scenario.books(home.database)
-        async with web(home.settings) as app, served(app) as url:
+        async with web_application(home.settings) as app, serve_in_loop(app) as url:
             await home.call("endpoints", url=f"{url}/stripe/webhook", secrets=[SECRET], mode="held")
             await home.call("deliver", everything=True, seed=disorder)
             await home.call("clock", advance=8 * 86400)
@@ -109,12 +109,12 @@ async def one_of_many(tell: Tell, *, database_url: str, stripe_url: str, concurr
 async def serve(tell: Tell, *, database_url: str, stripe_url: str, die_at: str | None) -> None:
     """Takes webhooks until it is killed, or dies at the commit of an event."""
     settings = settings_for(database_url, stripe_url)
-    async with opened(settings) as (database, installation):
+    async with open_database(settings) as (database, installation):
         commits = Commits(database, die_at)
         commits.watch()
         inbox = Inbox(database, installation)
-        routes = endpoint.routes(Webhook(settings, inbox))
-        async with served(create_app(settings, database, extra_routes=routes)) as url:
+        routes = endpoint.webhook_routes(WebhookEndpoint(settings, inbox))
+        async with serve_in_loop(create_app(settings, database, extra_routes=routes)) as url:
             tell(url=url)
             await asyncio.Event().wait()
 
@@ -170,7 +170,7 @@ async def let_leases_expire(database: Database) -> None:
 async def replay(home: House) -> None:
     for _ in range(2):
         later = datetime.now(UTC) + timedelta(days=1)
-        await dead_letters.replay_due(home.database, home.installation, later)
+        await dead_letters.retry_due(home.database, home.installation, later)
 
 
 async def _report(home: House, day: Any) -> dict[str, Any]:

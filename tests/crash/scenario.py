@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from app.ledger import settlement
-from app.ledger.settlement import Entry
+from app.ledger.settlement import ManualPayment
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.engines import Database
@@ -107,9 +107,9 @@ def invoice(number: int) -> dict[str, Any]:
 
 async def pay_by_hand(database: Database) -> None:
     now = datetime.now(UTC)
-    entries = [Entry(invoice, amount, now) for invoice, amount in BY_HAND.items()]
+    entries = [ManualPayment(invoice, amount, now) for invoice, amount in BY_HAND.items()]
     async with database.transaction() as tx:
-        await settlement.enter(tx, entries, now=now, who="somebody")
+        await settlement.enter_manual(tx, entries, now=now, who="somebody")
 
 
 async def books(database: Database) -> dict[str, Any]:

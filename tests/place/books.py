@@ -10,10 +10,10 @@ from app.rules.attempt import UNRESOLVED
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.engines import Database
-from app.storage.tables.cluster import CustomerTurn, Job
+from app.storage.tables.cluster import CustomerLease, Job
 from tests.harness import ATTEMPTS, CLIENTS, EVENTS, INVOICES, PAYMENTS, today
 
-TURNS, JOBS = table_of(CustomerTurn), table_of(Job)
+TURNS, JOBS = table_of(CustomerLease), table_of(Job)
 TOTAL = Decimal(120)
 
 

@@ -5,7 +5,14 @@ import itertools
 import pytest
 from hypothesis import given, strategies as st
 
-from app.rules.attempt import UNRESOLVED, AttemptState, Key, confirm_key, create_key, parsed_key
+from app.rules.attempt import (
+    UNRESOLVED,
+    AttemptKey,
+    AttemptState,
+    confirm_key,
+    create_key,
+    parse_key,
+)
 
 
 def test_a_key_is_the_same_at_every_replay() -> None:
@@ -34,7 +41,7 @@ def test_our_own_keys_are_read_back_and_fit_stripes_limit(
         (create_key(installation, invoice, attempt, creates), f"create{creates}"),
         (confirm_key(installation, invoice, attempt), "confirm"),
     ):
-        assert parsed_key(key) == Key(installation, invoice, attempt, call)
+        assert parse_key(key) == AttemptKey(installation, invoice, attempt, call)
         assert len(key) <= 255
 
 
@@ -57,7 +64,7 @@ def test_our_own_keys_are_read_back_and_fit_stripes_limit(
     ],
 )
 def test_another_systems_key_is_not_taken_for_ours(text: str | None) -> None:
-    assert parsed_key(text) is None
+    assert parse_key(text) is None
 
 
 def test_what_may_still_move_money_is_unresolved() -> None:

@@ -6,9 +6,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from app.rules import money
-from app.rules.invoice import Line, PaymentStatus, balance, totals
+from app.rules.invoice import InvoicePaymentStatus, Line, balance, totals
 
-UNPAID, PART, PAID = PaymentStatus.UNPAID, PaymentStatus.PART_PAID, PaymentStatus.PAID
+UNPAID, PART, PAID = (
+    InvoicePaymentStatus.UNPAID,
+    InvoicePaymentStatus.PART_PAID,
+    InvoicePaymentStatus.PAID,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,7 @@ UNPAID, PART, PAID = PaymentStatus.UNPAID, PaymentStatus.PART_PAID, PaymentStatu
     ],
 )
 def test_an_invoice_is_paid_once_what_counts_covers_its_total(
-    total: str, counted: list[str], paid: str, remaining: str, status: PaymentStatus
+    total: str, counted: list[str], paid: str, remaining: str, status: InvoicePaymentStatus
 ) -> None:
     found = balance(Decimal(total), [Decimal(one) for one in counted])
 

@@ -13,30 +13,30 @@ from hypothesis import given, strategies as st
 
 from app.rules.payment import (
     Payment,
-    PaymentNews,
+    PaymentReport,
     PaymentState,
     PaymentStatus,
     Reversal,
     ReversalKind,
-    Reversed,
-    first_known,
-    later_reversal,
-    merged,
-    reversed_of,
+    ReversedTotal,
+    merge_report,
+    merge_reversal,
+    payment_from_report,
+    reversed_total,
 )
 
 START = datetime(2026, 11, 22, 6, tzinfo=UTC)
 CREATED, ACTION, PROCESSING, FAILED, CANCELED, SUCCEEDED = PaymentState
 
 
-def news(state: PaymentState | None, second: int = 0, **more: object) -> PaymentNews:
-    base = PaymentNews("pi_1", START + timedelta(seconds=second), "usd", Decimal(120), state)
+def news(state: PaymentState | None, second: int = 0, **more: object) -> PaymentReport:
+    base = PaymentReport("pi_1", START + timedelta(seconds=second), "usd", Decimal(120), state)
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def known(reports: Iterable[PaymentNews]) -> Payment:
+def known(reports: Iterable[PaymentReport]) -> Payment:
     first, *rest = reports
-    return reduce(merged, rest, first_known(first))
+    return reduce(merge_report, rest, payment_from_report(first))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_debit_that_starts_in_the_second_of_a_failure_is_waited_for() -> None:
     st.randoms(use_true_random=False),
 )
 def test_any_order_with_any_repetition_ends_the_same(
-    reports: list[PaymentNews], chance: random.Random
+    reports: list[PaymentReport], chance: random.Random
 ) -> None:
     # A failure has one reason at one second; that the reports agree is Stripe's part.
     reports = [replace(one, amount=_amount(one)) for one in reports]
@@ -110,7 +110,7 @@ ENDED = [
 
 @pytest.mark.parametrize("order", list(itertools.permutations(ENDED)))
 def test_every_report_of_one_end_adds_what_the_others_left_open(
-    order: tuple[PaymentNews, ...],
+    order: tuple[PaymentReport, ...],
 ) -> None:
     told = [replace(one, event_id=5) if one.charge_id else one for one in order]
 
@@ -121,7 +121,7 @@ def test_every_report_of_one_end_adds_what_the_others_left_open(
     assert payment.state_at == START + timedelta(seconds=2)
 
 
-def _amount(report: PaymentNews) -> Decimal:
+def _amount(report: PaymentReport) -> Decimal:
     return Decimal(110) if report.state == SUCCEEDED else Decimal(120)
 
 
@@ -158,12 +158,12 @@ def total(amount: int) -> Reversal:
     return Reversal("ch_1", ReversalKind.CHARGE, Decimal(amount), "None")
 
 
-def went_back(*reports: Reversal) -> Reversed:
+def went_back(*reports: Reversal) -> ReversedTotal:
     """As settlement keeps them: one report stands for each id."""
     stands: dict[str, Reversal] = {}
     for one in reports:
-        stands[one.id] = later_reversal(stands[one.id], one) if one.id in stands else one
-    return reversed_of(stands.values())
+        stands[one.id] = merge_reversal(stands[one.id], one) if one.id in stands else one
+    return reversed_total(stands.values())
 
 
 REFUNDS = ["pending", "requires_action", "succeeded", "failed", "canceled"]
@@ -253,24 +253,24 @@ def test_refunds_and_the_charges_total_are_never_counted_twice(
 @pytest.mark.parametrize(
     ("state", "back", "counted", "status"),
     [
-        (SUCCEEDED, Reversed(), 120, PaymentStatus.SUCCEEDED),
-        (SUCCEEDED, Reversed(Decimal(20)), 100, PaymentStatus.PART_REFUNDED),
-        (SUCCEEDED, Reversed(Decimal(120)), 0, PaymentStatus.REFUNDED),
-        (SUCCEEDED, Reversed(disputed=True), 120, PaymentStatus.DISPUTED),
-        (SUCCEEDED, Reversed(lost=Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
-        (SUCCEEDED, Reversed(Decimal(20), Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
-        (SUCCEEDED, Reversed(Decimal(20), disputed=True), 100, PaymentStatus.DISPUTED),
-        (PROCESSING, Reversed(), 0, PaymentStatus.PROCESSING),
-        (FAILED, Reversed(Decimal(20)), 0, PaymentStatus.FAILED),
-        (CANCELED, Reversed(), 0, PaymentStatus.CANCELED),
-        (CREATED, Reversed(), 0, PaymentStatus.CREATED),
+        (SUCCEEDED, ReversedTotal(), 120, PaymentStatus.SUCCEEDED),
+        (SUCCEEDED, ReversedTotal(Decimal(20)), 100, PaymentStatus.PART_REFUNDED),
+        (SUCCEEDED, ReversedTotal(Decimal(120)), 0, PaymentStatus.REFUNDED),
+        (SUCCEEDED, ReversedTotal(disputed=True), 120, PaymentStatus.DISPUTED),
+        (SUCCEEDED, ReversedTotal(lost=Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
+        (SUCCEEDED, ReversedTotal(Decimal(20), Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
+        (SUCCEEDED, ReversedTotal(Decimal(20), disputed=True), 100, PaymentStatus.DISPUTED),
+        (PROCESSING, ReversedTotal(), 0, PaymentStatus.PROCESSING),
+        (FAILED, ReversedTotal(Decimal(20)), 0, PaymentStatus.FAILED),
+        (CANCELED, ReversedTotal(), 0, PaymentStatus.CANCELED),
+        (CREATED, ReversedTotal(), 0, PaymentStatus.CREATED),
     ],
 )
 def test_what_counts_and_what_is_shown(
-    state: PaymentState, back: Reversed, counted: int, status: PaymentStatus
+    state: PaymentState, back: ReversedTotal, counted: int, status: PaymentStatus
 ) -> None:
     payment = replace(known([news(state)]), back=back)
 
     assert (payment.counted, payment.status) == (counted, status)
-    assert payment.is_reversed == (back != Reversed())
+    assert payment.is_reversed == (back != ReversedTotal())
     assert payment.is_pending == (state == PROCESSING)

@@ -2,33 +2,39 @@
 
 import pytest
 
-from app.rules.tax import Condition, Fact, Rule, chosen, tax_id
+from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, tax_id
 
-BOOKS = Condition(Fact.ITEM_CODE, frozenset({"book", "map"}))
-ADA = Condition(Fact.CLIENT, frozenset({"7"}))
-FACTS = {Fact.CLIENT: "7", Fact.ITEM_CODE: "book"}
+BOOKS = TaxCondition(TaxFact.ITEM_CODE, frozenset({"book", "map"}))
+ADA = TaxCondition(TaxFact.CLIENT, frozenset({"7"}))
+FACTS = {TaxFact.CLIENT: "7", TaxFact.ITEM_CODE: "book"}
 
 
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
         ([], None),
-        ([Rule(1, 0, 5)], 5),
-        ([Rule(1, 2, 5), Rule(2, 1, 6)], 6),
-        ([Rule(2, 1, 6), Rule(1, 1, 5)], 5),
-        ([Rule(1, 0, 5, (BOOKS,))], 5),
-        ([Rule(1, 0, 5, (BOOKS, ADA))], 5),
-        ([Rule(1, 0, 5, (BOOKS, Condition(Fact.CLIENT, frozenset({"8"})))), Rule(2, 9, 6)], 6),
-        ([Rule(1, 0, 5, (Condition(99, frozenset({"7"})),))], None),
-        ([Rule(1, 0, 5, (Condition(None, frozenset({"7"})),))], None),
-        ([Rule(1, 0, 5, (Condition(Fact.CLIENT, frozenset()),))], None),
-        ([Rule(1, 0, 5, (Condition(Fact.SITE, frozenset({"7"})),))], None),
+        ([TaxRuleTerms(1, 0, 5)], 5),
+        ([TaxRuleTerms(1, 2, 5), TaxRuleTerms(2, 1, 6)], 6),
+        ([TaxRuleTerms(2, 1, 6), TaxRuleTerms(1, 1, 5)], 5),
+        ([TaxRuleTerms(1, 0, 5, (BOOKS,))], 5),
+        ([TaxRuleTerms(1, 0, 5, (BOOKS, ADA))], 5),
+        (
+            [
+                TaxRuleTerms(1, 0, 5, (BOOKS, TaxCondition(TaxFact.CLIENT, frozenset({"8"})))),
+                TaxRuleTerms(2, 9, 6),
+            ],
+            6,
+        ),
+        ([TaxRuleTerms(1, 0, 5, (TaxCondition(99, frozenset({"7"})),))], None),
+        ([TaxRuleTerms(1, 0, 5, (TaxCondition(None, frozenset({"7"})),))], None),
+        ([TaxRuleTerms(1, 0, 5, (TaxCondition(TaxFact.CLIENT, frozenset()),))], None),
+        ([TaxRuleTerms(1, 0, 5, (TaxCondition(TaxFact.SITE, frozenset({"7"})),))], None),
     ],
 )
 def test_the_first_rule_whose_conditions_all_hold_applies(
-    rules: list[Rule], expected: int | None
+    rules: list[TaxRuleTerms], expected: int | None
 ) -> None:
-    assert chosen(rules, FACTS) == expected
+    assert matching_rule(rules, FACTS) == expected
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ async def _rest(w: World) -> None:
         await steps.received(w, told)
         await w.reconciliation().run()
         await w.autopay().recover()
-        await dead_letters.replay_due(
+        await dead_letters.retry_due(
             w.database, w.installation, datetime.now(UTC) + timedelta(days=5)
         )
         w.collect()

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from app.errors import Refused
 from app.ledger import invoicing, settlement
-from app.payments.stripe.gateway import NoAnswer, RateLimited, RequestRefused
+from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
@@ -21,7 +21,7 @@ from tests.simulation.world import INVOICES, NEVER_MADE, Step, World, line, now
 
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
-NO_ANSWER = (NoAnswer, RateLimited, RequestRefused)
+NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused)
 HOUR = 3600
 
 # --- the service's own work ------------------------------------------------------------------
@@ -61,7 +61,7 @@ async def reconcile(w: World) -> bool:
 
 async def replay(w: World) -> bool:
     at = datetime.now(UTC) + timedelta(minutes=w.random.choice((1, 15, 3000)))
-    done = await dead_letters.replay_due(w.database, w.installation, at)
+    done = await dead_letters.retry_due(w.database, w.installation, at)
     return bool(done.applied or done.parked)
 
 
@@ -88,7 +88,7 @@ async def received(w: World, events: list[Any]) -> None:
         if len(batch) == 1:
             await w.receive(batch[0])
         else:
-            await inbox.commit(w.database, [w.arrival(one) for one in batch])
+            await inbox.store_and_apply(w.database, [w.arrival(one) for one in batch])
 
 
 async def duplicate(w: World) -> bool:
@@ -238,10 +238,10 @@ async def pay_by_hand(w: World) -> bool:
     amount = w.random.choice((row.amountdue, money.rounded(row.amountdue / 3, row.currency_iso)))
     if amount <= 0:
         return False
-    entry = settlement.Entry(invoice, amount, now())
+    entry = settlement.ManualPayment(invoice, amount, now())
     try:
         async with w.transaction() as tx:
-            await settlement.enter(tx, [entry], now=now(), who="simulation")
+            await settlement.enter_manual(tx, [entry], now=now(), who="simulation")
     except Refused:
         return False  # a debit is on its way
     w.by_hand[invoice] = w.by_hand.get(invoice, Decimal(0)) + amount

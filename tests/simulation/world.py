@@ -16,12 +16,12 @@ from sqlalchemy import insert, select, text, update
 from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
-from app.payments.autopay.run import Autopay, Stop
+from app.payments.autopay.run import Autopay, StopSignal
 from app.payments.reconcile import CURSOR, Reconciliation
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import Pace
+from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import endpoint
-from app.payments.webhook.inbox import Arrival, Inbox, understood
+from app.payments.webhook.inbox import Arrival, Inbox, interpret
 from app.sandbox import hosting
 from app.sandbox.ids import reproducible
 from app.sandbox.rendering import rendered
@@ -32,7 +32,7 @@ from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Client
-from app.storage.tables.cluster import Fact
+from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import EventState, StripeEvent
 from tests.harness import settings_for, today
@@ -40,7 +40,7 @@ from tests.harness import settings_for, today
 CLIENTS = table_of(Client)
 INVOICES = table_of(Invoice)
 EVENTS = table_of(StripeEvent)
-FACTS = table_of(Fact)
+FACTS = table_of(InstallationValue)
 
 CARDS = (
     ["succeed"],
@@ -111,10 +111,10 @@ class World:
     # --- doing what the service does ---------------------------------------------------------
 
     def autopay(self) -> Autopay:
-        return Autopay(self.database, self.gateway, self.settings, self.installation, Stop())
+        return Autopay(self.database, self.gateway, self.settings, self.installation, StopSignal())
 
     def reconciliation(self) -> Reconciliation:
-        return Reconciliation(self.database, self.gateway, self.installation, Stop())
+        return Reconciliation(self.database, self.gateway, self.installation, StopSignal())
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -124,13 +124,13 @@ class World:
     async def receive(self, event: Event) -> None:
         """As the webhook does with a body whose signature fits."""
         body = self._body(event)
-        await self.inbox.receive(endpoint.parsed_event(body), body, "webhook")
+        await self.inbox.receive(endpoint.parse_event(body), body, "webhook")
 
     def arrival(self, event: Event) -> Arrival:
         """The same, to be committed with others in one batch."""
         body = self._body(event)
-        return understood(
-            endpoint.parsed_event(body), body, "webhook", installation=self.installation
+        return interpret(
+            endpoint.parse_event(body), body, "webhook", installation=self.installation
         )
 
     def _body(self, event: Event) -> bytes:
@@ -301,7 +301,7 @@ async def place(name: str, database_url: str, board: Switchboard, url: str) -> A
     raw = sqlite3.connect(str(database.url.database)) if database.is_sqlite else None
     try:
         installation = await schema.installation(database)
-        async with Gateway(settings, Pace(database, settings.stripe_pace)) as gateway:
+        async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
             yield Place(database, gateway, settings, installation, board, key, raw)
     finally:
         if raw:

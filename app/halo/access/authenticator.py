@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy import Table, delete, insert, or_, select, update
 
 from app.errors import AppError, InvalidField, NotAllowed, NotAuthenticated, NotFound
-from app.halo.access.request_limiter import Limits
+from app.halo.access.request_limiter import RequestLimiter
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
-from app.storage.tables.credentials import Access, AccessToken
+from app.storage.tables.credentials import AccessToken, ApiCredential
 
-ACCESS: Table = table_of(Access)
+ACCESS: Table = table_of(ApiCredential)
 TOKENS: Table = table_of(AccessToken)
 
 SCOPES = frozenset({"all", "admin", "read:invoices", "edit:invoices", "read:customers",
@@ -38,7 +38,7 @@ REMEMBERED_MAX = 1024
 _SWEPT = 100
 
 
-class TokenRefused(AppError):
+class TokenRequestRefused(AppError):
     """A token request that is answered as OAuth 2 says (RFC 6749, 5.2)."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
@@ -82,7 +82,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantedToken:
     """Credentials, without their secret."""
 
     name: str
@@ -92,7 +92,9 @@ class Granted:
     revoked_at: datetime | None
 
 
-async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime) -> tuple[str, str]:
+async def create_credential(
+    tx: Tx, name: str, scopes: Iterable[str], now: datetime
+) -> tuple[str, str]:
     """New credentials: the client_id and the client_secret, which is shown this once only."""
     wanted = sorted(scopes)
     unknown = set(wanted) - SCOPES
@@ -102,21 +104,24 @@ async def create_access(tx: Tx, name: str, scopes: Iterable[str], now: datetime)
     client_id, secret = secrets.token_hex(16), secrets.token_urlsafe(32)
     await tx.execute(
         insert(ACCESS).values(
-            name=name, client_id=client_id, secret_hash=hashed(secret), scopes=" ".join(wanted),
+            name=name,
+            client_id=client_id,
+            secret_hash=hash_secret(secret),
+            scopes=" ".join(wanted),
             created_at=now,
         )
     )  # fmt: skip
     return client_id, secret
 
 
-async def granted(tx: Tx) -> list[Granted]:
+async def list_scopes(tx: Tx) -> list[GrantedToken]:
     """All credentials there ever were, the oldest first."""
-    names = (ACCESS.c[one] for one in Granted.__dataclass_fields__)
+    names = (ACCESS.c[one] for one in GrantedToken.__dataclass_fields__)
     found = await tx.execute(select(*names).order_by(ACCESS.c.id))
-    return [Granted(*row) for row in found]
+    return [GrantedToken(*row) for row in found]
 
 
-async def revoke_access(tx: Tx, who: str, now: datetime) -> int:
+async def revoke_credential(tx: Tx, who: str, now: datetime) -> int:
     """Revoke the credentials of this client_id or name; their tokens go too. Answers how many."""
     theirs = (
         await tx.scalars(
@@ -133,7 +138,7 @@ async def revoke_access(tx: Tx, who: str, now: datetime) -> int:
     return len(theirs)
 
 
-async def buy_token(
+async def issue_token(
     tx: Tx, client_id: str, secret: str, scope: str, *, now: datetime, lasts_s: int
 ) -> Token:
     """A token for credentials, with those of the wanted scopes that they have."""
@@ -145,15 +150,15 @@ async def buy_token(
         )
     ).one_or_none()
     # Compared in any case, so that the time taken does not tell which ids exist.
-    matches = hmac.compare_digest(found.secret_hash if found else "", hashed(secret))
+    matches = hmac.compare_digest(found.secret_hash if found else "", hash_secret(secret))
     if found is None or not matches:
-        raise TokenRefused("invalid_client", "client_id or client_secret is wrong", 401)
+        raise TokenRequestRefused("invalid_client", "client_id or client_secret is wrong", 401)
     granted = _granted(scope, found.scopes.split())
     value = secrets.token_urlsafe(32)
     await _sweep(tx, now)
     await tx.execute(
         insert(TOKENS).values(
-            token_hash=hashed(value), access_id=found.id, scopes=granted,
+            token_hash=hash_secret(value), access_id=found.id, scopes=granted,
             expires_at=now + timedelta(seconds=lasts_s),
         )
     )  # fmt: skip
@@ -167,7 +172,9 @@ def _granted(wanted: str, owned: list[str]) -> str:
     if asked & _EVERYTHING:
         granted |= set(owned)
     if not granted:
-        raise TokenRefused("invalid_scope", f"these credentials open only: {' '.join(owned)}")
+        raise TokenRequestRefused(
+            "invalid_scope", f"these credentials open only: {' '.join(owned)}"
+        )
     return " ".join(sorted(granted))
 
 
@@ -176,10 +183,12 @@ async def _sweep(tx: Tx, now: datetime) -> None:
     await tx.execute(delete(TOKENS).where(TOKENS.c.token_hash.in_(old)))
 
 
-class Doors:
+class Authenticator:
     """Lets callers in, and remembers good tokens for a moment, so that few requests ask for it."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime], limits: Limits) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], datetime], limits: RequestLimiter
+    ) -> None:
         self._database = database
         self._clock = clock
         self._limits = limits
@@ -202,7 +211,7 @@ class Doors:
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise NotAuthenticated("send Authorization: Bearer with a token from /auth/token")
-        token_hash = hashed(token.strip())
+        token_hash = hash_secret(token.strip())
         now = self._clock()
         known = self._known.get(token_hash)
         if known is not None and now < known[1]:
@@ -228,5 +237,5 @@ class Doors:
         return Caller(found.id, found.name, frozenset(found.scopes.split())), found.expires_at
 
 
-def hashed(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()

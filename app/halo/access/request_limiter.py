@@ -16,7 +16,7 @@ class RateLimited(AppError):
         self.retry_after_s = retry_after_s
 
 
-class Limits:
+class RequestLimiter:
     """A token bucket for each credential: a minute's worth at once, then an even pace.
 
     A bucket is one number, the moment when it will be full again; so a request costs a look into

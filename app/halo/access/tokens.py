@@ -6,9 +6,9 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.halo.access.authenticator import TokenRefused, buy_token
+from app.halo.access.authenticator import TokenRequestRefused, issue_token
 from app.halo.engine import json_schema, parsing, request_body
-from app.halo.engine.responses import answer
+from app.halo.engine.responses import json_response
 from app.halo.openapi.operations import Operation
 
 # Five short fields; nobody is known yet, so nobody may send more.
@@ -20,18 +20,18 @@ async def token(request: Request) -> Response:
     """Client credentials for a bearer token. `tenant` is accepted; there is one."""
     form = await _form(request)
     if form.get("grant_type") != "client_credentials":
-        raise TokenRefused("unsupported_grant_type", "grant_type must be client_credentials")
+        raise TokenRequestRefused("unsupported_grant_type", "grant_type must be client_credentials")
     client_id = parsing.text("client_id", form.get("client_id")) or ""
     secret = form.get("client_secret", "")
     if not (client_id and secret):
-        raise TokenRefused("invalid_request", "client_id and client_secret are required")
+        raise TokenRequestRefused("invalid_request", "client_id and client_secret are required")
     now: datetime = request.app.state.clock()
     lasts_s: int = request.app.state.settings.token_lasts
     async with request.app.state.database.transaction() as tx:
-        bought = await buy_token(
+        bought = await issue_token(
             tx, client_id, secret, form.get("scope", ""), now=now, lasts_s=lasts_s
         )
-    response = answer(
+    response = json_response(
         {
             "scope": bought.scope,
             "token_type": "Bearer",
@@ -50,13 +50,13 @@ async def _form(request: Request) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw.decode(), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
-        raise TokenRefused("invalid_request", "the body is not a form") from None
+        raise TokenRequestRefused("invalid_request", "the body is not a form") from None
     return dict(pairs)
 
 
 async def authinfo(request: Request) -> Response:
     """Where tokens are bought. Anonymous: it is asked before there is a token."""
-    return answer({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
+    return json_response({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
 
 
 _TAG = "Access"

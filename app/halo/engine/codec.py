@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement
 
 from app.errors import InvalidField
-from app.halo.engine.parsing import Reader, nested, reader, whole
+from app.halo.engine.parsing import Parser, nested, parser_of, whole
 from app.halo.engine.resource import Resource
-from app.halo.engine.serializing import Shower, shower
+from app.halo.engine.serializing import Serializer, serializer_of
 from app.storage.column_types import table_of
 from app.storage.engines import Record
 
@@ -19,7 +19,7 @@ OBJECTS_MAX = 500
 NAME_MAX = 100
 
 
-class Codec:
+class RecordCodec:
     """What a resource's rows look like outside. One for each resource, made at import."""
 
     def __init__(self, resource: Resource) -> None:
@@ -27,7 +27,7 @@ class Codec:
         self.table = table_of(resource.table)
         shown = [column for column in self.table.c if not column.info.get("hidden")]
         # Each accepted property: what reads it, and whether null clears it.
-        self._read: dict[str, tuple[Reader, bool]] = {
+        self._read: dict[str, tuple[Parser, bool]] = {
             **{name: (codec_of(one).load_list, False) for name, one in resource.nested.items()},
             **{name: (read, False) for name, read in resource.instructions.items()},
             **{
@@ -37,9 +37,9 @@ class Codec:
             },
             "id": (_existing, False),
         }
-        self._fields: list[tuple[str, Shower | None]] = [
+        self._fields: list[tuple[str, Serializer | None]] = [
             *((column.name, _shower(resource, column)) for column in shown),
-            *((name, shower(one.type)) for name, one in resource.derived.items()),
+            *((name, serializer_of(one.type)) for name, one in resource.derived.items()),
         ]
         names = [name for name, _ in self._fields]
         self._has_extra = "extra" in self.table.c
@@ -113,21 +113,21 @@ class Codec:
         return [self.load_one(one, f"{at}[{number}].") for number, one in enumerate(given)]
 
 
-_CODECS: dict[Resource, Codec] = {}
+_CODECS: dict[Resource, RecordCodec] = {}
 
 
-def codec_of(resource: Resource) -> Codec:
+def codec_of(resource: Resource) -> RecordCodec:
     if resource not in _CODECS:
-        _CODECS[resource] = Codec(resource)
+        _CODECS[resource] = RecordCodec(resource)
     return _CODECS[resource]
 
 
-def _reader(resource: Resource, column: Column[Any]) -> Reader:
-    return resource.readers.get(column.name) or reader(column)
+def _reader(resource: Resource, column: Column[Any]) -> Parser:
+    return resource.readers.get(column.name) or parser_of(column)
 
 
 def _shower(resource: Resource, column: Column[Any]) -> Callable[[Any], Any] | None:
-    return resource.showers.get(column.name) or shower(column.type)
+    return resource.showers.get(column.name) or serializer_of(column.type)
 
 
 def _existing(name: str, value: Any) -> int | None:

@@ -13,10 +13,10 @@ from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import is_worth_retrying
 from app.storage.engines import Record, Tx
-from app.storage.rows import Given
+from app.storage.rows import InputRecord
 
-Prepare = Callable[[Mapping[int, Record], Sequence[Given], datetime], Sequence[Given]]
-Finish = Callable[[Tx, Mapping[int, Given]], Awaitable[None]]
+Prepare = Callable[[Mapping[int, Record], Sequence[InputRecord], datetime], Sequence[InputRecord]]
+Finish = Callable[[Tx, Mapping[int, InputRecord]], Awaitable[None]]
 
 
 class Writer(Protocol):
@@ -26,7 +26,7 @@ class Writer(Protocol):
     """
 
     def __call__(
-        self, tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+        self, tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
     ) -> Awaitable[list[int]]: ...
 
 
@@ -38,7 +38,7 @@ class Remover(Protocol):
     ) -> Awaitable[None]: ...
 
 
-def writer(
+def resource_writer(
     resource: Resource, prepare: Prepare | None = None, finish: Finish | None = None
 ) -> Writer:
     """What writes a resource's records.
@@ -48,7 +48,7 @@ def writer(
     """
 
     async def write(
-        tx: Tx, records: Sequence[Given], *, now: datetime, who: str, home: str
+        tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
     ) -> list[int]:
         ids = await _save(tx, resource, prepare, records, now)
         if finish is not None:
@@ -58,21 +58,23 @@ def writer(
     return write
 
 
-def dated(name: str) -> Prepare:
+def dated_on_creation(name: str) -> Prepare:
     """New records that do not say this date get the moment they are written."""
 
-    def prepare(_: Mapping[int, Record], records: Sequence[Given], now: datetime) -> list[Given]:
+    def prepare(
+        _: Mapping[int, Record], records: Sequence[InputRecord], now: datetime
+    ) -> list[InputRecord]:
         return [record if "id" in record else {name: now, **record} for record in records]
 
     return prepare
 
 
-def remover(resource: Resource) -> Remover:
+def resource_remover(resource: Resource) -> Remover:
     """What deletes a resource's records that nothing else names."""
 
     async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
         table = table_of(resource.table)
-        await rows.remove(tx, table, resource.path, record_id, resource.held_by)
+        await rows.delete_row(tx, table, resource.path, record_id, resource.held_by)
 
     return remove
 
@@ -81,19 +83,19 @@ async def _save(
     tx: Tx,
     resource: Resource,
     prepare: Prepare | None,
-    records: Sequence[Given],
+    records: Sequence[InputRecord],
     now: datetime,
 ) -> list[int]:
     table = table_of(resource.table)
-    known = await rows.locked(tx, table, resource.path, records)
+    known = await rows.lock_rows(tx, table, resource.path, records)
     if prepare is not None:
         records = prepare(known, records, now)
     records = [_columns(table, record) for record in records]
-    await rows.refer(tx, table, records)
+    await rows.assert_references_exist(tx, table, records)
     new = [_created(table, record, now) for record in records if "id" not in record]
     try:
-        ids = iter(await rows.inserted(tx, table, new))
-        await rows.change(tx, table, _changes(table, known, records, now))
+        ids = iter(await rows.insert_rows(tx, table, new))
+        await rows.update_rows(tx, table, _changes(table, known, records, now))
     except IntegrityError as error:
         if is_worth_retrying(error):
             raise
@@ -101,12 +103,12 @@ async def _save(
     return [record["id"] if "id" in record else next(ids) for record in records]
 
 
-def _columns(table: Table, record: Given) -> Given:
+def _columns(table: Table, record: InputRecord) -> InputRecord:
     """What the table keeps; the rest is `finish`'s."""
     return {name: value for name, value in record.items() if name in table.c}
 
 
-def _created(table: Table, record: Given, now: datetime) -> dict[str, Any]:
+def _created(table: Table, record: InputRecord, now: datetime) -> dict[str, Any]:
     required = (one for one in table.c if not (one.nullable or one.default or one.primary_key))
     for column in required:
         if record.get(column.name) in (None, ""):
@@ -125,7 +127,7 @@ def _stamps(table: Table, now: datetime, name: str = "last_modified") -> dict[st
 
 
 def _changes(
-    table: Table, known: Mapping[int, Record], records: Sequence[Given], now: datetime
+    table: Table, known: Mapping[int, Record], records: Sequence[InputRecord], now: datetime
 ) -> dict[int, dict[str, Any]]:
     changed = [record for record in records if "id" in record]
     names = sorted({name for record in changed for name in record if name != "id"})
@@ -134,6 +136,6 @@ def _changes(
         row = known[record["id"]]
         values = {name: record.get(name, getattr(row, name)) for name in names}
         if "extra" in record:
-            values["extra"] = rows.with_extra(row.extra, record["extra"])
+            values["extra"] = rows.merge_extra(row.extra, record["extra"])
         changes[row.id] = {**values, **_stamps(table, now)}
     return changes

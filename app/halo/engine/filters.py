@@ -10,9 +10,16 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from app.errors import InvalidField
 from app.halo.engine import json_schema, parsing
-from app.halo.engine.resource import Attachable, Condition, Filter, Params, contains, given
+from app.halo.engine.resource import (
+    Attachable,
+    Filter,
+    ListCondition,
+    Params,
+    contains,
+    parameter_value,
+)
 from app.storage.column_types import BigId
-from app.storage.fulltext import pattern
+from app.storage.fulltext import like_pattern
 
 Clause = ColumnElement[bool]
 
@@ -23,27 +30,29 @@ CONDITIONS_MAX = 20
 CONTAINS = 4
 
 
-def refers(clause: Callable[[ColumnElement[int]], Clause] | Attachable, about: str = "") -> Filter:
+def refers_to(
+    clause: Callable[[ColumnElement[int]], Clause] | Attachable, about: str = ""
+) -> Filter:
     """The id of another record; 0 and -1, HaloPSA's words for none, ask for nothing."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        wanted = parsing.reference(name, given(params, name))
+    def condition(name: str, params: Params) -> ListCondition | None:
+        wanted = parsing.reference(name, parameter_value(params, name))
         if wanted is None:
             return None
         bound: ColumnElement[int] = bindparam(name, type_=BigId)
         made = clause == bound if isinstance(clause, InstrumentedAttribute) else clause(bound)
-        return Condition(name, lambda: made, {name: wanted})
+        return ListCondition(name, lambda: made, {name: wanted})
 
     named = clause.key if isinstance(clause, InstrumentedAttribute) else ""
     return Filter(condition, json_schema.WHOLE, about or f"Only those whose `{named}` is this.")
 
 
-def left_out(clause: Clause, about: str) -> Filter:
+def excluded_when_false(clause: Clause, about: str) -> Filter:
     """`false` leaves out what the clause describes; `true` is what happens anyway."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        is_wanted = parsing.flag(name, given(params, name))
-        return Condition(name, lambda: ~clause, {}) if is_wanted is False else None
+    def condition(name: str, params: Params) -> ListCondition | None:
+        is_wanted = parsing.flag(name, parameter_value(params, name))
+        return ListCondition(name, lambda: ~clause, {}) if is_wanted is False else None
 
     return Filter(condition, json_schema.FLAG, about)
 
@@ -51,14 +60,14 @@ def left_out(clause: Clause, about: str) -> Filter:
 def one_of_words(words: Mapping[str, Clause | None], about: str) -> Filter:
     """One of a few words, each with what it asks for; None asks for nothing."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        said = (given(params, name) or "").strip().lower()
+    def condition(name: str, params: Params) -> ListCondition | None:
+        said = (parameter_value(params, name) or "").strip().lower()
         if not said:
             return None
         if said not in words:
             raise InvalidField(name, f"{said[:60]!r} is not one of {', '.join(words)}")
         clause = words[said]
-        return None if clause is None else Condition(f"{name} {said}", lambda: clause, {})
+        return None if clause is None else ListCondition(f"{name} {said}", lambda: clause, {})
 
     return Filter(condition, {"type": "string", "enum": list(words)}, about)
 
@@ -66,13 +75,13 @@ def one_of_words(words: Mapping[str, Clause | None], about: str) -> Filter:
 def on_day(column: Attachable, about: str) -> Filter:
     """Within the day that is given, in UTC as all our dates are."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        day = parsing.day(name, given(params, name))
+    def condition(name: str, params: Params) -> ListCondition | None:
+        day = parsing.day(name, parameter_value(params, name))
         if day is None:
             return None
         begins = datetime.combine(day, time.min, tzinfo=UTC)
         first, after = (bindparam(f"{name}_{end}", type_=column.type) for end in ("first", "after"))
-        return Condition(
+        return ListCondition(
             name,
             lambda: and_(column >= first, column < after),
             {f"{name}_first": begins, f"{name}_after": begins + timedelta(days=1)},
@@ -84,12 +93,12 @@ def on_day(column: Attachable, about: str) -> Filter:
 def of_caller(column: Attachable, clause: Clause, about: str) -> Filter:
     """Only those the clause describes, and whose column names whoever asks."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        if not parsing.flag(name, given(params, name)):
+    def condition(name: str, params: Params) -> ListCondition | None:
+        if not parsing.flag(name, parameter_value(params, name)):
             return None
-        asks = parsing.whole(name, given(params, CALLER))
+        asks = parsing.whole(name, parameter_value(params, CALLER))
         bound: ColumnElement[int] = bindparam(name, type_=column.type)
-        return Condition(name, lambda: and_(clause, column == bound), {name: asks})
+        return ListCondition(name, lambda: and_(clause, column == bound), {name: asks})
 
     return Filter(condition, json_schema.FLAG, about)
 
@@ -97,13 +106,13 @@ def of_caller(column: Attachable, clause: Clause, about: str) -> Filter:
 def advanced(fields: Mapping[str, ColumnElement[Any]]) -> Filter:
     """A JSON array of `{filter_name, filter_type, filter_value}`; all of them must hold."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        said = given(params, name)
+    def condition(name: str, params: Params) -> ListCondition | None:
+        said = parameter_value(params, name)
         asked = _asked(name, said, fields) if said else []
         if not asked:
             return None
         names = [field for field, _ in asked]
-        bound = {f"{name}_{place}": pattern(text) for place, (_, text) in enumerate(asked)}
+        bound = {f"{name}_{place}": like_pattern(text) for place, (_, text) in enumerate(asked)}
 
         def clause() -> Clause:
             return and_(
@@ -113,7 +122,7 @@ def advanced(fields: Mapping[str, ColumnElement[Any]]) -> Filter:
                 )
             )
 
-        return Condition(f"{name} {' '.join(names)}", clause, bound)
+        return ListCondition(f"{name} {' '.join(names)}", clause, bound)
 
     about = "A JSON array of {filter_name, filter_type, filter_value}; filter_type 4 is contains."
     return Filter(condition, json_schema.TEXT, about)

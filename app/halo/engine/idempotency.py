@@ -16,16 +16,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, InvalidField, Unavailable
-from app.halo.access.authenticator import Caller, Doors
+from app.halo.access.authenticator import Authenticator, Caller
 from app.halo.engine import request_body
-from app.halo.engine.responses import refusal
+from app.halo.engine.responses import refusal_response
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace, is_worth_retrying
 from app.storage.engines import Database, Tx
 from app.storage.rows import insert_once
-from app.storage.tables.credentials import KeptAnswer
+from app.storage.tables.credentials import IdempotencyRecord
 
-KEPT: Table = table_of(KeptAnswer)
+KEPT: Table = table_of(IdempotencyRecord)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -54,7 +54,7 @@ class _Claim:
     is_kept: bool = False
 
 
-async def decided(request: Request, work: Callable[[Tx], Awaitable[Response]]) -> Response:
+async def run_idempotent(request: Request, work: Callable[[Tx], Awaitable[Response]]) -> Response:
     """What `work` answers in a transaction, with the memory of it when the request has a key.
 
     Everything that a POST changes goes through here. It is run again when it lost a race.
@@ -70,7 +70,7 @@ async def decided(request: Request, work: Callable[[Tx], Awaitable[Response]]) -
         return known or await _keep(tx, claim, await work(tx), now)
 
     try:
-        response = await database.decided(once)
+        response = await database.with_retry(once)
     except Exception as error:
         if is_worth_retrying(error):
             raise Unavailable("others keep changing the same records; try again") from error
@@ -80,7 +80,7 @@ async def decided(request: Request, work: Callable[[Tx], Awaitable[Response]]) -
     return response
 
 
-class Idempotent:
+class IdempotencyMiddleware:
     """ASGI middleware: answers what is known of a key, and keeps refusals too."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -97,7 +97,7 @@ class Idempotent:
 
     async def _answered(self, request: Request, key: str) -> Response:
         state = request.app.state
-        doors: Doors = state.doors
+        doors: Authenticator = state.doors
         caller = await doors.identified(request.headers.get("authorization", ""))
         raw = await request_body.read(request, state.settings.body_max)
         claim = _Claim(caller.access_id, _checked(key), _fingerprint(request, caller, raw))
@@ -110,7 +110,7 @@ class Idempotent:
         response = await self._run(request, raw)
         if claim.is_kept or response.status_code >= 500 or response.status_code in _INDEFINITE:
             return response
-        return await decided(request, _answering(response))
+        return await run_idempotent(request, _answering(response))
 
     async def _run(self, request: Request, raw: bytes) -> Response:
         """What the application answers, whole; or what it raised, as it would be answered."""
@@ -118,7 +118,7 @@ class Idempotent:
         try:
             await self._app(request.scope, _receiving(raw, request.receive), answer)
         except AppError as error:
-            return refusal(error)
+            return refusal_response(error)
         return answer.response()
 
 

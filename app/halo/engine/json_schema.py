@@ -27,7 +27,7 @@ TEXT: Schema = {"type": "string"}
 MOMENT: Schema = {"type": "string", "format": "date-time-local"}
 ANYTHING: Schema = {}
 
-_OF_READERS: Mapping[parsing.Reader, Schema] = {
+_OF_READERS: Mapping[parsing.Parser, Schema] = {
     parsing.flag: FLAG,
     parsing.small: SMALL,
     parsing.whole: WHOLE,
@@ -43,12 +43,12 @@ _OF_READERS: Mapping[parsing.Reader, Schema] = {
 }
 
 
-def of_column(column: Column[Any]) -> Schema:
+def column_schema(column: Column[Any]) -> Schema:
     """What a column takes and shows. A resource may read it more strictly, but as the same type."""
-    return of_reader(parsing.reader(column))
+    return parser_schema(parsing.parser_of(column))
 
 
-def of_type(kind: TypeEngine[Any]) -> Schema:
+def type_schema(kind: TypeEngine[Any]) -> Schema:
     """What is shown of a column, or of an expression, of this type."""
     match kind:
         case Exact():
@@ -67,7 +67,7 @@ def of_type(kind: TypeEngine[Any]) -> Schema:
             return TEXT
 
 
-def of_reader(read: parsing.Reader) -> Schema:
+def parser_schema(read: parsing.Parser) -> Schema:
     """What a reader accepts. One of a module's own counts as text, unless it says `schema`."""
     known: Schema = getattr(read, "schema", TEXT)
     return _OF_READERS.get(read, known)

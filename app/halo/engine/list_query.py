@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
 
 from app.errors import InvalidField
-from app.halo.engine.codec import Codec
+from app.halo.engine.codec import RecordCodec
 from app.halo.engine.parsing import small
-from app.halo.engine.resource import Condition, Params, given, is_set
+from app.halo.engine.resource import ListCondition, Params, is_set, parameter_value
 from app.storage import prepared
 from app.storage.engines import Record, Tx
 
@@ -42,10 +42,10 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ListQuery:
     """What a list was asked for."""
 
-    conditions: Sequence[Condition]
+    conditions: Sequence[ListCondition]
     order: tuple[tuple[str, bool], ...]
     page: Page
     ids_only: bool
@@ -70,7 +70,7 @@ class Query:
         return {name: value for one in self.conditions for name, value in one.values.items()}
 
 
-def parameters(query_string: bytes) -> Params:
+def query_parameters(query_string: bytes) -> Params:
     """Names in lower case, `paymentstatuses[]` as `paymentstatuses`, every value kept."""
     try:
         pairs = parse_qsl(
@@ -84,10 +84,10 @@ def parameters(query_string: bytes) -> Params:
     return found
 
 
-def asked(codec: Codec, params: Params) -> Query:
+def parse_list_query(codec: RecordCodec, params: Params) -> ListQuery:
     filters = codec.resource.filters
     found = [filters[name](name, params) for name in params if name in filters]
-    return Query(
+    return ListQuery(
         conditions=sorted((one for one in found if one), key=lambda one: one.key),
         order=_order(codec, params),
         page=_page(params),
@@ -95,32 +95,34 @@ def asked(codec: Codec, params: Params) -> Query:
     )
 
 
-class Statements:
+class ListStatements:
     """A resource's SELECTs, each built when it is first asked for."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: RecordCodec) -> None:
         self._codec = codec
-        self._rows: dict[tuple[object, ...], Select[Any] | prepared.Query] = {}
+        self._rows: dict[tuple[object, ...], Select[Any] | prepared.PreparedStatement] = {}
         self._counts: dict[tuple[object, ...], Select[Any]] = {}
 
-    async def rows(self, tx: Tx, query: Query, after: int | None) -> Sequence[Record]:
+    async def rows(self, tx: Tx, query: ListQuery, after: int | None) -> Sequence[Record]:
         """The page's rows; those behind an id where the place of the page is known."""
         shape = (*query.shape, after is None, tx.dialect.name)
         statement = self._rows.get(shape)
         if statement is None:
             built = self._build(query, after is not None)
             is_fast = prepared.is_for_fast_lane(built, tx.dialect)
-            statement = _kept(self._rows, shape, prepared.Query(built) if is_fast else built)
+            statement = _kept(
+                self._rows, shape, prepared.PreparedStatement(built) if is_fast else built
+            )
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
         found: Sequence[Record]
-        if isinstance(statement, prepared.Query):
+        if isinstance(statement, prepared.PreparedStatement):
             found = await statement.all(tx, **values)
         else:
             found = (await tx.execute(statement, values)).all()
         return found
 
-    def count(self, query: Query) -> tuple[Select[Any], Mapping[str, Any]]:
+    def count(self, query: ListQuery) -> tuple[Select[Any], Mapping[str, Any]]:
         shape = query.shape[:1]
         statement = self._counts.get(shape)
         if statement is None:
@@ -128,7 +130,7 @@ class Statements:
             statement = _kept(self._counts, shape, counted.where(*self._where(query)))
         return statement, query.values
 
-    def _build(self, query: Query, has_place: bool) -> Select[Any]:
+    def _build(self, query: ListQuery, has_place: bool) -> Select[Any]:
         row_id = self._codec.table.c.id
         order = self._order_by(query)
         # Of two bounds for one column SQLite goes by the first.
@@ -145,10 +147,10 @@ class Statements:
         # page only.
         return select(*self._codec.selected).where(row_id.in_(found)).order_by(*order)
 
-    def _where(self, query: Query) -> list[ColumnElement[bool]]:
+    def _where(self, query: ListQuery) -> list[ColumnElement[bool]]:
         return [*self._codec.resource.only, *(one.clause() for one in query.conditions)]
 
-    def _order_by(self, query: Query) -> list[ColumnElement[Any]]:
+    def _order_by(self, query: ListQuery) -> list[ColumnElement[Any]]:
         """The id comes last, in the direction of the last column, so that pages never overlap."""
         order = dict(query.order)
         descending = list(order.values())[-1] if order else False
@@ -170,11 +172,11 @@ def _kept(
     return statement
 
 
-def _order(codec: Codec, params: Params) -> tuple[tuple[str, bool], ...]:
+def _order(codec: RecordCodec, params: Params) -> tuple[tuple[str, bool], ...]:
     """`order` to `order5`. A name that is no field is ignored, as HaloPSA does."""
     found: dict[str, bool] = {}
     for suffix in ("", "2", "3", "4", "5"):
-        name = (given(params, f"order{suffix}") or "").lower()
+        name = (parameter_value(params, f"order{suffix}") or "").lower()
         if name in codec.shown:
             found.setdefault(name, is_set(params, f"orderdesc{suffix}"))
     return tuple(found.items())
@@ -189,7 +191,7 @@ def _page(params: Params) -> Page:
 
 
 def _positive(params: Params, name: str, default: int) -> int:
-    said = small(name, given(params, name))
+    said = small(name, parameter_value(params, name))
     if said is None:
         return default
     if said < 1:
@@ -199,7 +201,7 @@ def _positive(params: Params, name: str, default: int) -> int:
 
 def _count(params: Params) -> int:
     """Clients send `count=true` as well; what is no number is not meant."""
-    said = (given(params, "count") or "").strip()
+    said = (parameter_value(params, "count") or "").strip()
     return min(int(said), LIST_MAX) if _is_count(said) else LIST_MAX
 
 

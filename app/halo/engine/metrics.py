@@ -16,7 +16,7 @@ SECONDS = Histogram(
 )
 
 
-class Measured:
+class MetricsMiddleware:
     """ASGI middleware: counts what the routes inside answer."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -22,7 +22,7 @@ PLACE_LASTS_S = 60.0
 REMEMBERED_MAX = 4096
 
 
-class Walks:
+class PaginationCache:
     """What one process remembers of one database."""
 
     def __init__(self) -> None:
@@ -46,14 +46,14 @@ class Walks:
         _keep(self._places, (which, page + 1), last, PLACE_LASTS_S)
 
 
-def walks(tx: Tx) -> Walks:
+def cache_of(tx: Tx) -> PaginationCache:
     """What is remembered of the database of this transaction."""
     connection = tx.sync_connection
     assert connection is not None, "a transaction is open"
-    return _of_database.setdefault(connection.engine, Walks())
+    return _of_database.setdefault(connection.engine, PaginationCache())
 
 
-_of_database: WeakKeyDictionary[Any, Walks] = WeakKeyDictionary()
+_of_database: WeakKeyDictionary[Any, PaginationCache] = WeakKeyDictionary()
 
 
 def _fresh(known: dict[Hashable, tuple[float, int]], key: Hashable) -> int | None:

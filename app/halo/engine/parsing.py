@@ -17,7 +17,7 @@ from app.errors import InvalidField
 from app.rules.notation import moment
 from app.storage.column_types import DECIMALS, Exact, Instant, Json
 
-Reader = Callable[[str, Any], Any]
+Parser = Callable[[str, Any], Any]
 
 # What HaloPSA and .NET write for "no date"; clients post whole records back.
 NO_DATES = frozenset({date(1899, 12, 30), date(1, 1, 1)})
@@ -36,7 +36,7 @@ _NOTHING = frozenset({"", "undefined", "null"})
 _LARGEST = Decimal(2**63 - 1).scaleb(-DECIMALS)
 
 
-def reader(column: Column[Any]) -> Reader:
+def parser_of(column: Column[Any]) -> Parser:
     """What turns an outside value into this column's."""
     match column.type:
         case Exact():
@@ -110,7 +110,7 @@ def _is_usual(value: Decimal) -> bool:
     )
 
 
-def _whole(bits: int) -> Reader:
+def _whole(bits: int) -> Parser:
     largest = 2 ** (bits - 1) - 1
 
     def read(name: str, value: Any) -> int | None:

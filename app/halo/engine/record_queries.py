@@ -8,47 +8,47 @@ from typing import Any
 from sqlalchemy import select
 
 from app.errors import NotFound
-from app.halo.engine.codec import Codec, codec_of
-from app.halo.engine.list_query import Query, Statements, asked
-from app.halo.engine.pagination_cache import walks
+from app.halo.engine.codec import RecordCodec, codec_of
+from app.halo.engine.list_query import ListQuery, ListStatements, parse_list_query
+from app.halo.engine.pagination_cache import cache_of
 from app.halo.engine.resource import Child, Params, Resource, is_set
 from app.storage import prepared
 from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 
-Shown = dict[str, Any]
+ShownRecord = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    query: Query
-    records: Sequence[Shown]
+class RecordPage:
+    query: ListQuery
+    records: Sequence[ShownRecord]
     total: int
     beside: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Reading:
+class RecordQueries:
     """How the records of one resource are read."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: RecordCodec) -> None:
         self._codec = codec
-        self._statements = Statements(codec)
+        self._statements = ListStatements(codec)
         table = codec.table
-        self._by_ids = prepared.Query(
+        self._by_ids = prepared.PreparedStatement(
             select(*codec.selected).where(any_of(table.c.id, "ids"), *codec.resource.only)
         )
         self._children = {
             name: (child, _children(child)) for name, child in codec.resource.children.items()
         }
 
-    async def listing(self, tx: Tx, params: Params) -> Listing:
-        query = asked(self._codec, params)
+    async def listing(self, tx: Tx, params: Params) -> RecordPage:
+        query = parse_list_query(self._codec, params)
         rows = await self._page(tx, query)
         total = await self._total(tx, query, len(rows))
         told = self._codec.resource.beside
         beside = await told(tx, params) if told else {}
         if query.ids_only:
-            return Listing(query, [{"id": row.id} for row in rows], total, beside)
+            return RecordPage(query, [{"id": row.id} for row in rows], total, beside)
         wanted = [
             name
             for name, (one, _) in self._children.items()
@@ -59,9 +59,11 @@ class Reading:
             child = self._children[name][0].resource
             _asked_for(child, chain.from_iterable(one[name] for one in records), params)
         _asked_for(self._codec.resource, records, params)
-        return Listing(query, records, total, beside)
+        return RecordPage(query, records, total, beside)
 
-    async def by_ids(self, tx: Tx, ids: Collection[int], *, detailed: bool) -> dict[int, Shown]:
+    async def by_ids(
+        self, tx: Tx, ids: Collection[int], *, detailed: bool
+    ) -> dict[int, ShownRecord]:
         """Whole records, as a GET of each would show them."""
         rows = await self._by_ids.all(tx, ids=sorted(ids))
         wanted = [
@@ -71,7 +73,7 @@ class Reading:
         sentinels = self._codec.resource.sentinels
         return {record["id"]: {**sentinels, **record} for record in records}
 
-    async def one(self, tx: Tx, record_id: int, params: Params) -> Shown:
+    async def one(self, tx: Tx, record_id: int, params: Params) -> ShownRecord:
         asked_for = (one.in_one for one, _ in self._children.values() if one.in_one)
         detailed = any(is_set(params, name) for name in asked_for)
         found = await self.by_ids(tx, [record_id], detailed=detailed)
@@ -82,29 +84,29 @@ class Reading:
         _asked_for(self._codec.resource, [found[record_id]], params)
         return found[record_id]
 
-    async def _page(self, tx: Tx, query: Query) -> Sequence[Record]:
+    async def _page(self, tx: Tx, query: ListQuery) -> Sequence[Record]:
         walk = (query.list(self._codec.resource.path), query.page.size)
-        after = walks(tx).place(walk, query.page.number) if query.is_walk else None
+        after = cache_of(tx).place(walk, query.page.number) if query.is_walk else None
         rows = await self._statements.rows(tx, query, after)
         if query.is_walk and rows:
             before = rows[0].id - 1 if after is None else after
-            walks(tx).seen(walk, query.page.number, before, rows[-1].id)
+            cache_of(tx).seen(walk, query.page.number, before, rows[-1].id)
         return rows
 
-    async def _total(self, tx: Tx, query: Query, found: int) -> int:
+    async def _total(self, tx: Tx, query: ListQuery, found: int) -> int:
         """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""
         if found == 0 or found < query.page.size:
             return query.page.offset + found if found else 0
         which = query.list(self._codec.resource.path)
-        total = walks(tx).total(which)
+        total = cache_of(tx).total(which)
         if total is None:
             total = int(await tx.scalar(*self._statements.count(query)) or 0)
-            walks(tx).counted(which, total)
+            cache_of(tx).counted(which, total)
         return max(total, query.page.offset + found)
 
     async def _completed(
         self, tx: Tx, rows: Sequence[Record], wanted: Sequence[str]
-    ) -> list[Shown]:
+    ) -> list[ShownRecord]:
         records = [self._codec.show(row) for row in rows]
         if rows and self._codec.resource.attached:
             await self._attach(tx, rows, records)
@@ -113,7 +115,7 @@ class Reading:
             await _add_children(tx, name, child, children, records)
         return records
 
-    async def _attach(self, tx: Tx, rows: Sequence[Record], records: Sequence[Shown]) -> None:
+    async def _attach(self, tx: Tx, rows: Sequence[Record], records: Sequence[ShownRecord]) -> None:
         attached = self._codec.resource.attached
         assert attached is not None, "the caller looked"
         key = attached.key.key
@@ -124,7 +126,7 @@ class Reading:
                 record.setdefault(name, value)
 
 
-def _asked_for(resource: Resource, records: Iterable[Shown], params: Params) -> None:
+def _asked_for(resource: Resource, records: Iterable[ShownRecord], params: Params) -> None:
     """Leaves out of the records what a parameter would have to ask for."""
     on_request = resource.on_request.items()
     hidden = [name for name, parameter in on_request if not is_set(params, parameter)]
@@ -133,9 +135,9 @@ def _asked_for(resource: Resource, records: Iterable[Shown], params: Params) -> 
             record.pop(name, None)
 
 
-def _children(child: Child) -> prepared.Query:
+def _children(child: Child) -> prepared.PreparedStatement:
     codec = codec_of(child.resource)
-    return prepared.Query(
+    return prepared.PreparedStatement(
         select(*codec.selected, child.parent)
         .where(any_of(codec.table.c[child.parent.key], "ids"))
         .order_by(*child.order)
@@ -143,9 +145,13 @@ def _children(child: Child) -> prepared.Query:
 
 
 async def _add_children(
-    tx: Tx, name: str, child: Child, children: prepared.Query, records: Sequence[Shown]
+    tx: Tx,
+    name: str,
+    child: Child,
+    children: prepared.PreparedStatement,
+    records: Sequence[ShownRecord],
 ) -> None:
-    of_parent: dict[int, list[Shown]] = {record["id"]: [] for record in records}
+    of_parent: dict[int, list[ShownRecord]] = {record["id"]: [] for record in records}
     codec = codec_of(child.resource)
     if of_parent:
         for row in await children.all(tx, ids=list(of_parent)):

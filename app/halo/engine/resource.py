@@ -13,7 +13,7 @@ from app.halo.engine import json_schema, parsing, serializing
 from app.halo.engine.json_schema import Schema
 from app.storage.column_types import Row
 from app.storage.engines import Record, Tx
-from app.storage.fulltext import TRIGRAM, pattern, values_for
+from app.storage.fulltext import TRIGRAM, like_pattern, search_parameters
 
 Params = Mapping[str, Sequence[str]]
 """Query parameters: names in lower case and without `[]`, each with all its values."""
@@ -22,7 +22,7 @@ LIST, SAVE, READ, REMOVE = "list", "save", "read", "remove"
 ALL_VERBS = (LIST, SAVE, READ, REMOVE)
 
 
-class Condition(NamedTuple):
+class ListCondition(NamedTuple):
     """One condition of a list. Statements are built once per combination of keys, then reused."""
 
     key: str
@@ -42,13 +42,13 @@ class Parameter:
 class Filter:
     """The condition a query parameter puts on a list, and what OpenAPI says of the parameter."""
 
-    condition: Callable[[str, Params], Condition | None]
+    condition: Callable[[str, Params], ListCondition | None]
     schema: Schema
     about: str
     # Parameters that it reads besides its own.
     beside: Mapping[str, Parameter] = field(default_factory=dict)
 
-    def __call__(self, name: str, params: Params) -> Condition | None:
+    def __call__(self, name: str, params: Params) -> ListCondition | None:
         return self.condition(name, params)
 
 
@@ -68,7 +68,7 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Attached:
+class AttachedFields:
     """Fields that one more statement brings for a whole page. A value of the row's own wins."""
 
     key: Attachable
@@ -95,12 +95,12 @@ class Resource:
     # For OpenAPI: what `computed` and `attached` bring, and instructions of more than one value.
     further: Mapping[str, Schema] = field(default_factory=dict)
     # Columns that are read or shown otherwise than their type says.
-    readers: Mapping[str, parsing.Reader] = field(default_factory=dict)
-    showers: Mapping[str, serializing.Shower] = field(default_factory=dict)
+    readers: Mapping[str, parsing.Parser] = field(default_factory=dict)
+    showers: Mapping[str, serializing.Serializer] = field(default_factory=dict)
     # What a single record shows where it has nothing.
     sentinels: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[str, Child] = field(default_factory=dict)
-    attached: Attached | None = None
+    attached: AttachedFields | None = None
     # What a single record shows besides, when its details are asked for.
     details: Callable[[Tx, dict[str, Any]], Awaitable[None]] | None = None
     # What a list's wrapper says besides, by what was asked for.
@@ -108,10 +108,10 @@ class Resource:
     brings: Mapping[str, Schema] = field(default_factory=dict)  # its names, for OpenAPI
     # Further input: lists of another resource's records, and instructions to the writer.
     nested: Mapping[str, "Resource"] = field(default_factory=dict)
-    instructions: Mapping[str, parsing.Reader] = field(default_factory=dict)
+    instructions: Mapping[str, parsing.Parser] = field(default_factory=dict)
     # Names of HaloPSA's wider schema that are kept and given back; where nobody published the
     # schema, every name is.
-    wider: Mapping[str, parsing.Reader] = field(default_factory=dict)
+    wider: Mapping[str, parsing.Parser] = field(default_factory=dict)
     keeps_all: bool = False
     # Fields that a GET shows only when the parameter named here is set.
     on_request: Mapping[str, str] = field(default_factory=dict)
@@ -120,24 +120,26 @@ class Resource:
     held_by: tuple[str, ...] = ()
 
 
-def given(params: Params, name: str) -> str | None:
+def parameter_value(params: Params, name: str) -> str | None:
     """The last value of a parameter; None when it is absent or says nothing."""
     said = params.get(name)
     return said[-1] if said and said[-1].strip().lower() not in ("", "undefined", "null") else None
 
 
 def is_set(params: Params, name: str) -> bool:
-    return bool(parsing.flag(name, given(params, name)))
+    return bool(parsing.flag(name, parameter_value(params, name)))
 
 
 def equals(column: Attachable, about: str = "") -> Filter:
     read = _reader(column)
 
-    def condition(name: str, params: Params) -> Condition | None:
-        wanted = read(name, given(params, name))
+    def condition(name: str, params: Params) -> ListCondition | None:
+        wanted = read(name, parameter_value(params, name))
         if wanted is None:  # nothing said, or 0 for a reference to none
             return None
-        return Condition(name, lambda: column == bindparam(name, type_=column.type), {name: wanted})
+        return ListCondition(
+            name, lambda: column == bindparam(name, type_=column.type), {name: wanted}
+        )
 
     return Filter(condition, _shape(column), about or f"Only those whose `{column.key}` is this.")
 
@@ -150,7 +152,7 @@ def one_of(column: Attachable, about: str = "") -> Filter:
     """Any of several values: comma-separated, repeated, or as a JSON array of plain values."""
     read = _reader(column)
 
-    def condition(name: str, params: Params) -> Condition | None:
+    def condition(name: str, params: Params) -> ListCondition | None:
         parts = ",".join(params.get(name, ())).strip("[] ").split(",")
         said = [part.strip() for part in parts if part.strip().lower() not in ("", "undefined")]
         if not said:
@@ -160,7 +162,7 @@ def one_of(column: Attachable, about: str = "") -> Filter:
         wanted = [one for part in said if (one := read(name, part)) is not None]
         if not wanted:
             return None
-        return Condition(
+        return ListCondition(
             name,
             lambda: column.in_(bindparam(name, type_=column.type, expanding=True)),
             {name: wanted},
@@ -173,8 +175,8 @@ def one_of(column: Attachable, about: str = "") -> Filter:
 def when_set(
     clause: ColumnElement[bool], about: str = "Only those of which this is true."
 ) -> Filter:
-    def condition(name: str, params: Params) -> Condition | None:
-        return Condition(name, lambda: clause, {}) if is_set(params, name) else None
+    def condition(name: str, params: Params) -> ListCondition | None:
+        return ListCondition(name, lambda: clause, {}) if is_set(params, name) else None
 
     return Filter(condition, json_schema.FLAG, about)
 
@@ -190,19 +192,19 @@ def until(columns: Mapping[str, Attachable]) -> Filter:
 
 
 def _dated(columns: Mapping[str, Attachable], *, is_start: bool) -> Filter:
-    def condition(name: str, params: Params) -> Condition | None:
-        said = given(params, name)
+    def condition(name: str, params: Params) -> ListCondition | None:
+        said = parameter_value(params, name)
         # Published as booleans, and some clients believe it.
         if said is None or said.lower() in ("true", "false"):
             return None
-        chosen = given(params, "datesearch") or next(iter(columns))
+        chosen = parameter_value(params, "datesearch") or next(iter(columns))
         if len(columns) == 1:
             chosen = next(iter(columns))
         if chosen not in columns:
             raise InvalidField("datesearch", f"{chosen!r} is not one of {', '.join(columns)}")
         column = columns[chosen]
         bound = bindparam(name, type_=column.type)
-        return Condition(
+        return ListCondition(
             f"{name} {chosen}",
             lambda: column >= bound if is_start else column <= bound,
             {name: _bound(column, name, said, is_start)},
@@ -237,18 +239,20 @@ def searched(
 ) -> Filter:
     """Free text, found anywhere in what `search` looks at; `by_index` finds the same faster."""
 
-    def condition(name: str, params: Params) -> Condition | None:
-        said = given(params, name)
+    def condition(name: str, params: Params) -> ListCondition | None:
+        said = parameter_value(params, name)
         if said is None:
             return None
         parsing.short(name, said)
         if by_index and len(said) >= TRIGRAM:
             indexed = by_index
-            return Condition(f"{name} indexed", lambda: indexed(name), values_for(name, said))
+            return ListCondition(
+                f"{name} indexed", lambda: indexed(name), search_parameters(name, said)
+            )
         bound: ColumnElement[str] = bindparam(name)
-        return Condition(name, lambda: or_(*search(bound)), {name: pattern(said)})
+        return ListCondition(name, lambda: or_(*search(bound)), {name: like_pattern(said)})
 
-    schema = json_schema.of_reader(parsing.short)
+    schema = json_schema.parser_schema(parsing.short)
     return Filter(condition, schema, "Only those that hold this text, in any case of letters.")
 
 
@@ -257,9 +261,9 @@ def contains(column: Any, pattern: ColumnElement[str]) -> ColumnElement[bool]:
     return clause
 
 
-def _reader(column: Attachable) -> parsing.Reader:
-    return parsing.reader(column.property.columns[0])
+def _reader(column: Attachable) -> parsing.Parser:
+    return parsing.parser_of(column.property.columns[0])
 
 
 def _shape(column: Attachable) -> Schema:
-    return json_schema.of_reader(_reader(column))
+    return json_schema.parser_schema(_reader(column))

@@ -12,14 +12,14 @@ from starlette.routing import Route
 from app.errors import NotFound
 from app.halo.access.authenticator import Caller
 from app.halo.engine import request_body
-from app.halo.engine.codec import Codec, codec_of
-from app.halo.engine.crud import Remover, Writer, remover, writer
+from app.halo.engine.codec import RecordCodec, codec_of
+from app.halo.engine.crud import Remover, Writer, resource_remover, resource_writer
 from app.halo.engine.filters import CALLER
-from app.halo.engine.idempotency import decided
-from app.halo.engine.list_query import parameters
-from app.halo.engine.record_queries import Listing, Reading
+from app.halo.engine.idempotency import run_idempotent
+from app.halo.engine.list_query import query_parameters
+from app.halo.engine.record_queries import RecordPage, RecordQueries
 from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
-from app.halo.engine.responses import answer
+from app.halo.engine.responses import json_response
 from app.halo.openapi import operations
 from app.halo.openapi.operations import Operation
 from app.settings import Settings
@@ -28,7 +28,7 @@ from app.storage.engines import Tx
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class AnyCase(Route):
+class CaseInsensitiveRoute(Route):
     """A route that HaloPSA's clients find in whatever case they write it, with `/` or without."""
 
     def __init__(
@@ -45,28 +45,28 @@ class AnyCase(Route):
         self.path_regex = re.compile(pattern, re.IGNORECASE)
 
 
-def routes(
+def resource_routes(
     resource: Resource, write: Writer | None = None, remove: Remover | None = None
-) -> list[AnyCase]:
+) -> list[CaseInsensitiveRoute]:
     """The routes for a resource's verbs. `write` and `remove` stand where a rule guards them."""
-    write, remove = write or writer(resource), remove or remover(resource)
+    write, remove = write or resource_writer(resource), remove or resource_remover(resource)
     codec = codec_of(resource)
-    reading = Reading(codec)
+    reading = RecordQueries(codec)
     collection, single = f"/api/{resource.path}", f"/api/{resource.path}/{{id}}"
     available = {
-        LIST: lambda: AnyCase(
+        LIST: lambda: CaseInsensitiveRoute(
             collection, _list(codec, reading), "GET", operations.listed(resource),
             f"list {resource.path}",
         ),
-        SAVE: lambda: AnyCase(
+        SAVE: lambda: CaseInsensitiveRoute(
             collection, _save(codec, reading, write), "POST", operations.saved(resource),
             f"save {resource.path}",
         ),
-        READ: lambda: AnyCase(
+        READ: lambda: CaseInsensitiveRoute(
             single, _read(codec, reading), "GET", operations.read(resource),
             f"read {resource.path}",
         ),
-        REMOVE: lambda: AnyCase(
+        REMOVE: lambda: CaseInsensitiveRoute(
             single, _remove(codec, remove), "DELETE", operations.removed(resource),
             f"delete {resource.path}",
         ),
@@ -74,20 +74,23 @@ def routes(
     return [available[verb]() for verb in resource.verbs]
 
 
-def _list(codec: Codec, reading: Reading) -> Endpoint:
+def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def listed(request: Request) -> Response:
-        caller = await caller_of(request, right)
-        params = {**parameters(request.scope["query_string"]), CALLER: (str(caller.access_id),)}
+        caller = await authenticate(request, right)
+        params = {
+            **query_parameters(request.scope["query_string"]),
+            CALLER: (str(caller.access_id),),
+        }
         async with request.app.state.database.snapshot() as tx:
             listing = await reading.listing(tx, params)
-        return answer(caller.seen(wrapped(codec.resource, listing)))
+        return json_response(caller.seen(envelope(codec.resource, listing)))
 
     return listed
 
 
-def wrapped(resource: Resource, listing: Listing) -> Any:
+def envelope(resource: Resource, listing: RecordPage) -> Any:
     """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
     if resource.envelope is None:
         return listing.records
@@ -97,11 +100,11 @@ def wrapped(resource: Resource, listing: Listing) -> Any:
     return {**paging, **listing.beside, **counted}
 
 
-def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
+def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def saved(request: Request) -> Response:
-        caller = await caller_of(request, right)
+        caller = await authenticate(request, right)
         settings: Settings = request.app.state.settings
         raw = await request_body.read(request, settings.body_max)
         records = codec.load(request_body.parsed(raw))
@@ -111,52 +114,54 @@ def _save(codec: Codec, reading: Reading, write: Writer) -> Endpoint:
             ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
             found = await reading.by_ids(tx, set(ids), detailed=False)
             shown = [caller.seen(found[one]) for one in ids]
-            return answer(shown[0] if len(shown) == 1 else shown, codec.resource.saved_status)
+            return json_response(
+                shown[0] if len(shown) == 1 else shown, codec.resource.saved_status
+            )
 
-        return await decided(request, work)
+        return await run_idempotent(request, work)
 
     return saved
 
 
-def _read(codec: Codec, reading: Reading) -> Endpoint:
+def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def read(request: Request) -> Response:
-        caller = await caller_of(request, right)
-        record_id = id_of(codec.resource, request.path_params["id"])
-        params = parameters(request.scope["query_string"])
+        caller = await authenticate(request, right)
+        record_id = id_in_path(codec.resource, request.path_params["id"])
+        params = query_parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
-            return answer(caller.seen(await reading.one(tx, record_id, params)))
+            return json_response(caller.seen(await reading.one(tx, record_id, params)))
 
     return read
 
 
-def _remove(codec: Codec, remove: Remover) -> Endpoint:
+def _remove(codec: RecordCodec, remove: Remover) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def removed(request: Request) -> Response:
-        caller = await caller_of(request, right)
-        record_id = id_of(codec.resource, request.path_params["id"])
+        caller = await authenticate(request, right)
+        record_id = id_in_path(codec.resource, request.path_params["id"])
         home: str = request.app.state.settings.currency
 
         async def work(tx: Tx) -> Response:
             now: datetime = request.app.state.clock()
             await remove(tx, record_id, now=now, who=caller.name, home=home)
-            return answer({"id": record_id})
+            return json_response({"id": record_id})
 
-        return await decided(request, work)
+        return await run_idempotent(request, work)
 
     return removed
 
 
-async def caller_of(request: Request, right: str) -> Caller:
+async def authenticate(request: Request, right: str) -> Caller:
     caller: Caller = await request.app.state.doors.caller(
         request.headers.get("authorization", ""), right
     )
     return caller
 
 
-def id_of(resource: Resource, said: str) -> int:
+def id_in_path(resource: Resource, said: str) -> int:
     """Ids are whole numbers of 64 bits; anything else is a record that does not exist."""
     if not re.fullmatch(r"-?[0-9]{1,19}", said) or abs(int(said)) >= 2**63:
         raise NotFound(resource.path, said)

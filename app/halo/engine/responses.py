@@ -20,17 +20,17 @@ from app.errors import AppError, NotAuthenticated, Unavailable
 log = structlog.get_logger("paydue.api")
 
 
-def answer(content: Any, status: int = 200) -> Response:
+def json_response(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def failure(code: str, message: str, status: int) -> Response:
-    return answer({"error": code, "error_description": message, "Message": message}, status)
+def error_response(code: str, message: str, status: int) -> Response:
+    return json_response({"error": code, "error_description": message, "Message": message}, status)
 
 
-def refusal(error: AppError) -> Response:
+def refusal_response(error: AppError) -> Response:
     """The answer to something the caller, or the place, caused."""
-    response = failure(_code(error), error.message, error.status)
+    response = error_response(_code(error), error.message, error.status)
     if isinstance(error, Unavailable):
         log.warning("unavailable", reason=error.message)
     if error.retry_after_s is not None:
@@ -45,15 +45,15 @@ def _code(error: AppError) -> str:
     return named or re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
 
 
-async def http_failure(_: Request, error: Exception) -> Response:
+async def http_error_response(_: Request, error: Exception) -> Response:
     """What the router refuses: no such path, or not with this method."""
     assert isinstance(error, HTTPException), "registered for these only"
-    response = failure("http_error", error.detail, error.status_code)
+    response = error_response("http_error", error.detail, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
-class Answered:
+class ErrorMiddleware:
     """ASGI middleware: whatever is raised inside becomes one JSON answer, and at most one log."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -74,7 +74,7 @@ class Answered:
         except AppError as error:
             if started:
                 raise
-            await refusal(error)(scope, receive, send)
+            await refusal_response(error)(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise
@@ -89,4 +89,4 @@ def _unexpected(scope: Scope, error: Exception) -> Response:
         "request failed", request_id=request_id, method=scope["method"], path=scope["path"],
         exc_info=error,
     )  # fmt: skip
-    return failure("internal_error", f"unexpected failure, request {request_id}", 500)
+    return error_response("internal_error", f"unexpected failure, request {request_id}", 500)

@@ -11,10 +11,10 @@ from sqlalchemy.types import TypeEngine
 from app.rules.notation import midnight, moment, plain
 from app.storage.column_types import Exact, Instant
 
-Shower = Callable[[Any], Any]
+Serializer = Callable[[Any], Any]
 
 
-def shower(kind: TypeEngine[Any]) -> Shower | None:
+def serializer_of(kind: TypeEngine[Any]) -> Serializer | None:
     """What turns a column's value into JSON's; None when it is the same."""
     match kind:
         case Exact():

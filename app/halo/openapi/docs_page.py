@@ -7,7 +7,7 @@ from starlette.responses import FileResponse, Response
 
 from app.errors import NotFound
 from app.halo.engine import json_schema
-from app.halo.engine.responses import answer
+from app.halo.engine.responses import json_response
 from app.halo.openapi.document import document
 from app.halo.openapi.operations import Operation
 
@@ -23,7 +23,7 @@ async def openapi_json(request: Request) -> Response:
     state = request.app.state
     if not hasattr(state, "openapi"):
         state.openapi = document(request.app.routes)
-    return answer(state.openapi)
+    return json_response(state.openapi)
 
 
 async def page(_: Request) -> Response:

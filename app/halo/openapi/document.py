@@ -12,7 +12,7 @@ from app.halo.engine import json_schema
 from app.halo.engine.idempotency import HEADER, KEY_MAX, REPLAYED
 from app.halo.engine.json_schema import Schema
 from app.halo.engine.resource import READ, REMOVE, Parameter, Resource
-from app.halo.engine.resource_routes import AnyCase
+from app.halo.engine.resource_routes import CaseInsensitiveRoute
 from app.halo.openapi import schemas
 from app.halo.openapi.operations import Operation
 
@@ -92,7 +92,7 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
     told = [
         (route, route.operation)
         for route in routes
-        if isinstance(route, AnyCase) and route.operation is not None
+        if isinstance(route, CaseInsensitiveRoute) and route.operation is not None
     ]
     paths: dict[str, dict[str, Any]] = {}
     for route, operation in told:
@@ -127,7 +127,7 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Schema]:
     return {path: schemas.of_record(one) for path, one in found.items()}
 
 
-def _operation(route: AnyCase, method: str, operation: Operation) -> dict[str, Any]:
+def _operation(route: CaseInsensitiveRoute, method: str, operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {
         "operationId": _id(route.name),
         "summary": operation.summary,
@@ -151,7 +151,9 @@ def _has_key(method: str, operation: Operation) -> bool:
     return method == "POST" and operation.right is not None
 
 
-def _parameters(route: AnyCase, method: str, operation: Operation) -> Iterator[dict[str, Any]]:
+def _parameters(
+    route: CaseInsensitiveRoute, method: str, operation: Operation
+) -> Iterator[dict[str, Any]]:
     for name in re.findall(r"{(\w+)", route.path):
         about = f"The `{name}` of the {operation.tag}."
         yield {"name": name, "in": "path", "required": True, "schema": json_schema.WHOLE,

@@ -45,7 +45,7 @@ def of(resource: Resource) -> dict[str, Any]:
 def _least(resource: Resource) -> dict[str, Any]:
     columns = codec_of(resource).table.c
     return {
-        one.name: _value(json_schema.of_column(one))
+        one.name: _value(json_schema.column_schema(one))
         for one in columns
         if not (one.nullable or one.default or one.primary_key or one.info)
     }

@@ -57,7 +57,7 @@ TEMPLATE_LINE_BY_QUERY = Operation(
     tag=RECURRING_INVOICES.path,
     right=_EDIT,
     parameters={
-        name: Parameter(json_schema.of_column(codec_of(INVOICE_LINES).table.c[name]), about)
+        name: Parameter(json_schema.column_schema(codec_of(INVOICE_LINES).table.c[name]), about)
         for name, about in {
             "id": "The line.",
             "item_shortdescription": "What is sold.",

@@ -7,7 +7,7 @@ from app.halo.engine.resource import Resource
 _KEPT = "Kept and given back; Paydue computes nothing from it."
 
 
-def about(resource: Resource, name: str) -> str:
+def property_text(resource: Resource, name: str) -> str:
     """The line for a property. What is kept for the client only needs none of its own."""
     told = _TOLD.get(f"{resource.path}.{name}") or _TOLD.get(name)
     return told or _KEPT

@@ -21,7 +21,7 @@ def of_record(resource: Resource) -> Schema:
     return {
         "type": "object",
         "properties": {
-            name: {**schema, "description": property_docs.about(resource, name)}
+            name: {**schema, "description": property_docs.property_text(resource, name)}
             for name, schema in properties.items()
         },
     }
@@ -40,18 +40,18 @@ def _properties(resource: Resource) -> Iterator[tuple[str, Schema]]:
     yield from _lists(resource)
     shown = codec_of(resource).shown
     for name, read in resource.instructions.items():
-        schema = resource.further.get(name) or json_schema.of_reader(read)
+        schema = resource.further.get(name) or json_schema.parser_schema(read)
         is_shown = name in shown or name in resource.further
         yield name, schema if is_shown else {**schema, "writeOnly": True}
     for column in codec_of(resource).table.c:
         if not column.info.get("hidden"):
             yield column.name, _of_column(column)
     for name, derived in resource.derived.items():
-        yield name, _read_only(json_schema.of_type(derived.type))
+        yield name, _read_only(json_schema.type_schema(derived.type))
     for name, schema in resource.further.items():
         yield name, _read_only(schema)
     for name, read in resource.wider.items():
-        yield name, _nullable(json_schema.of_reader(read))
+        yield name, _nullable(json_schema.parser_schema(read))
     for name, value in resource.sentinels.items():
         yield name, _read_only(_of_value(value))
 
@@ -70,7 +70,7 @@ def _lists(resource: Resource) -> Iterator[tuple[str, Schema]]:
 
 
 def _of_column(column: Column[Any]) -> Schema:
-    schema = json_schema.of_column(column)
+    schema = json_schema.column_schema(column)
     if column.info.get("read_only"):
         return _read_only(schema)
     return _nullable(schema) if column.nullable else schema

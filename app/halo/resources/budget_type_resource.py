@@ -1,7 +1,7 @@
 """GET, POST and DELETE /BudgetType."""
 
 from app.halo.engine.resource import ALL_VERBS, Resource, equals
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.tables.catalogue import BudgetType
 
 BUDGET_TYPES = Resource(
@@ -9,5 +9,5 @@ BUDGET_TYPES = Resource(
     table=BudgetType,
     verbs=ALL_VERBS,
     filters={"ticket_id": equals(BudgetType.ticket_id)},
-    wider=known(texts="_warning"),
+    wider=passthrough(texts="_warning"),
 )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import and_, bindparam, func, or_
 
 from app.halo.engine.resource import LIST, READ, Resource, equals, when_set
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.column_types import Instant
 from app.storage.tables.catalogue import ChargeRate
 
@@ -33,7 +33,7 @@ CHARGE_RATES = Resource(
         "current_rate": func.coalesce(ChargeRate.rateoverride, ChargeRate.rate),
     },
     sentinels={"area": 0},
-    wider=known(
+    wider=passthrough(
         flags="override_surcharge surcharge use_budget_rate useagentworkinghours",
         numbers="round ticket_id travel_surchargeid tree_id",
         texts="agentslist _warning",

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from app.errors import InvalidField
 from app.halo.engine import parsing
-from app.halo.engine.filters import left_out
+from app.halo.engine.filters import excluded_when_false
 from app.halo.engine.resource import ALL_VERBS, Resource, contains, equals, searched
 from app.storage.tables.clients import Client
 
@@ -32,8 +32,10 @@ CLIENTS = Resource(
     envelope="clients",
     filters={
         "inactive": equals(Client.inactive),
-        "includeinactive": left_out(Client.inactive.is_(True), _WITHOUT.format("inactive")),
-        "includeactive": left_out(Client.inactive.is_(False), _WITHOUT.format("active")),
+        "includeinactive": excluded_when_false(
+            Client.inactive.is_(True), _WITHOUT.format("inactive")
+        ),
+        "includeactive": excluded_when_false(Client.inactive.is_(False), _WITHOUT.format("active")),
         "toplevel_id": equals(Client.toplevel_id),
         "stripe_customer_id": equals(Client.stripe_customer_id),
         "search": searched(

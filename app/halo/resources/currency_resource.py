@@ -4,7 +4,7 @@ from typing import Any
 
 from app.halo.engine import parsing
 from app.halo.engine.resource import ALL_VERBS, Resource, contains, searched
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.rules import money
 from app.storage.tables.clients import Currency
 
@@ -24,7 +24,7 @@ CURRENCIES = Resource(
         ),
     },
     readers={"code": _code},
-    wider=known(texts="_warning"),
+    wider=passthrough(texts="_warning"),
     on_request={"history": "includedetails"},
     showers={"code": str.upper},  # ISO codes are kept in lower case, as Stripe writes them
 )

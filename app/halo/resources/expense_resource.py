@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from app.halo.engine.resource import LIST, SAVE, Resource
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.tables.clients import Client
 from app.storage.tables.expenses import Expense
 from app.storage.tables.lookups import Lookup
@@ -16,5 +16,5 @@ EXPENSES = Resource(
         "client_name": select(Client.name).where(Client.id == Expense.client_id).scalar_subquery(),
         "type_name": select(Lookup.name).where(Lookup.id == Expense.lookup_id).scalar_subquery(),
     },
-    wider=known(flags="can_review", texts="_warning", others="customfields"),
+    wider=passthrough(flags="can_review", texts="_warning", others="customfields"),
 )

@@ -1,7 +1,7 @@
 """How the audit of invoices is offered: who changed what, newest last."""
 
 from app.halo.engine.resource import LIST, SAVE, Resource, contains, equals, searched
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.tables.invoices import InvoiceChange
 
 _SEARCHED = (
@@ -21,5 +21,5 @@ INVOICE_CHANGES = Resource(
         "type_id": equals(InvoiceChange.type_id),
         "search": searched(lambda said: [contains(column, said) for column in _SEARCHED]),
     },
-    wider=known(texts="_warning"),
+    wider=passthrough(texts="_warning"),
 )

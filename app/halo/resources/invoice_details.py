@@ -22,7 +22,7 @@ LINES = table_of(InvoiceLine)
 _KEPT = Decimal("0.000001")
 
 
-async def add(tx: Tx, shown: dict[str, Any]) -> None:
+async def add_details(tx: Tx, shown: dict[str, Any]) -> None:
     """Adds `invoice_totals`, each line's `line_totals`, and what follows from either."""
     statement = (
         select(INVOICES, Currency.name.label("currency_name"))

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Text, column, select, table
 from app.halo.engine import json_schema
 from app.halo.engine.resource import (
     ALL_VERBS,
-    Attached,
+    AttachedFields,
     Resource,
     contains,
     equals,
@@ -19,7 +19,7 @@ from app.halo.engine.resource import (
 from app.halo.resources import passthrough
 from app.storage.column_types import BigId, table_of
 from app.storage.engines import Tx
-from app.storage.prepared import Query, any_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
@@ -53,7 +53,7 @@ async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str
     }
 
 
-_PAYLOADS = Query(
+_PAYLOADS = PreparedStatement(
     select(StripeEvent.event_id, StripeEvent.payload).where(
         any_of(table_of(StripeEvent).c.event_id, "ids")
     )
@@ -76,7 +76,7 @@ INVOICE_PAYMENTS = Resource(
         "search": searched(_search),
     },
     derived={"client_name": _CLIENT_NAME, "invoice_invoicenumber": _INVOICENUMBER},
-    attached=Attached(InvoicePayment.webhook_event_id, _told_by_events),
+    attached=AttachedFields(InvoicePayment.webhook_event_id, _told_by_events),
     further={"webhook_payload": json_schema.TEXT},
     wider=passthrough.INVOICE_PAYMENT,
 )

@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from app.halo.engine.resource import LIST, Resource
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_proratas import InvoiceProRata
 
@@ -16,7 +16,7 @@ INVOICE_PRORATAS = Resource(
         .where(Client.id == InvoiceProRata.client_id)
         .scalar_subquery()
     },
-    wider=known(
+    wider=passthrough(
         flags="""
             dont_auto_calculate include_in_roi inv_manual_pr_immediately isfuturepr isinvoiced
             istempprorata

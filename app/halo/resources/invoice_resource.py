@@ -33,16 +33,16 @@ from app.halo.engine.resource import (
 from app.halo.resources import invoice_details, passthrough
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
-from app.rules.invoice import Approval, Kind
+from app.rules.invoice import Approval, InvoiceKind
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.json_text import KeptText
+from app.storage.json_text import JsonText
 from app.storage.tables.clients import CLIENT_SEARCH, Client, Currency, Site
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import (
+    HAS_AMOUNT_DUE,
     INVOICE_SEARCH,
     SEARCHED_TEXTS,
-    SOMETHING_LEFT,
     Invoice,
     InvoiceLine,
 )
@@ -85,7 +85,7 @@ _DATES = {
 # The first two conditions are those of ix_invoice_autopay_due, so that the index is used.
 _AUTOPAY_REQUIRED = and_(
     or_(Invoice.take_auto_payment, Invoice.include_in_autopay),
-    SOMETHING_LEFT,
+    HAS_AMOUNT_DUE,
     Invoice.payments_pending == 0,
     Invoice.voided.is_(False),
     exists().where(
@@ -106,7 +106,7 @@ _READY = and_(
 )
 
 
-def _is(kind: Kind) -> ColumnElement[bool]:
+def _is(kind: InvoiceKind) -> ColumnElement[bool]:
     return Invoice.invoicetype == kind.value
 
 
@@ -125,7 +125,7 @@ def _below_toplevel(toplevel_id: ColumnElement[int]) -> ColumnElement[bool]:
 # What `advanced_search` looks into: every text that an invoice shows.
 _TEXTS: Mapping[str, ColumnElement[Any]] = {
     **{
-        name: KeptText(table_of(Invoice).c.extra, name)
+        name: JsonText(table_of(Invoice).c.extra, name)
         for name, read in passthrough.INVOICE.items()
         if read is parsing.text
     },
@@ -141,7 +141,7 @@ _TEXTS: Mapping[str, ColumnElement[Any]] = {
 # A credit note's own payments are none; what counts is where it was used.
 _CREDIT_USED = case(
     (
-        _is(Kind.CREDIT_NOTE),
+        _is(InvoiceKind.CREDIT_NOTE),
         select(func.coalesce(func.sum(InvoicePayment.counted), 0))
         .where(InvoicePayment.credit_note_id == Invoice.id)
         .scalar_subquery(),
@@ -151,7 +151,7 @@ _CREDIT_USED = case(
 
 def _credit(row: Record) -> dict[str, Any]:
     """What a credit note gave, what of it was used, and what is left."""
-    if row.invoicetype != Kind.CREDIT_NOTE:
+    if row.invoicetype != InvoiceKind.CREDIT_NOTE:
         return {}
     total, used = abs(row.total), row.credit_used
     return {
@@ -182,18 +182,20 @@ FILTERS = {
     "invoice_ids": one_of(Invoice.id),
     "client_id": equals(Invoice.client_id),
     "client_ids": one_of(Invoice.client_id),
-    "toplevel_id": filters.refers(_below_toplevel, "Only those of clients below this one."),
-    "site_id": filters.refers(Invoice.sitenumber),
-    "user_id": filters.refers(Invoice.uid),
-    "contract_id": filters.refers(Invoice.contract_id),
-    "ticket_id": filters.refers(Invoice.ticket_id),
-    "salesorder_id": filters.refers(_of_salesorder, "Only those of this sales order; -2: of none."),
-    "purchaseorder_id": filters.refers(Invoice.purchaseorder_id),
-    "asset_id": filters.refers(_with_asset, "Only those with a line for this asset."),
-    "recurringinvoice_id": filters.refers(Invoice.recurring_invoice_id),
+    "toplevel_id": filters.refers_to(_below_toplevel, "Only those of clients below this one."),
+    "site_id": filters.refers_to(Invoice.sitenumber),
+    "user_id": filters.refers_to(Invoice.uid),
+    "contract_id": filters.refers_to(Invoice.contract_id),
+    "ticket_id": filters.refers_to(Invoice.ticket_id),
+    "salesorder_id": filters.refers_to(
+        _of_salesorder, "Only those of this sales order; -2: of none."
+    ),
+    "purchaseorder_id": filters.refers_to(Invoice.purchaseorder_id),
+    "asset_id": filters.refers_to(_with_asset, "Only those with a line for this asset."),
+    "recurringinvoice_id": filters.refers_to(Invoice.recurring_invoice_id),
     "third_party_id": equals(Invoice.thirdpartyinvoicenumber),
     "xero_id": equals(Invoice.xeroid),
-    "quickbooks_id": filters.refers(Invoice.qboid),
+    "quickbooks_id": filters.refers_to(Invoice.qboid),
     "invoicenumber": equals(Invoice.invoicenumber),
     "currency_code": equals(Invoice.currency_code),
     "billingcategory_ids": one_of(Invoice.billingcategory),
@@ -209,10 +211,14 @@ FILTERS = {
         {"contracts": _OF_CONTRACT, "invoices": ~_OF_CONTRACT, "both": None},
         "contracts: only those of a contract; invoices: only those of none; both: all.",
     ),
-    "includeinvoices": filters.left_out(_is(Kind.INVOICE), "false: without plain invoices."),
-    "includecredits": filters.left_out(_is(Kind.CREDIT_NOTE), "false: without credit notes."),
-    "includepoinvoices": filters.left_out(
-        _is(Kind.PURCHASE), "false: without invoices of purchase orders."
+    "includeinvoices": filters.excluded_when_false(
+        _is(InvoiceKind.INVOICE), "false: without plain invoices."
+    ),
+    "includecredits": filters.excluded_when_false(
+        _is(InvoiceKind.CREDIT_NOTE), "false: without credit notes."
+    ),
+    "includepoinvoices": filters.excluded_when_false(
+        _is(InvoiceKind.PURCHASE), "false: without invoices of purchase orders."
     ),
     "awaiting_approval": when_set(_AWAITING, "Only those that wait for somebody's approval."),
     "my_approvals": filters.of_caller(
@@ -306,7 +312,7 @@ INVOICES = Resource(
         "currency_code_name": json_schema.TEXT,
         "invoice_totals": {"type": "object"},
     },
-    details=invoice_details.add,
+    details=invoice_details.add_details,
     beside=_stripe_of_client,
     brings={
         "stripe_customer_id": json_schema.TEXT,

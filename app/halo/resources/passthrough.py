@@ -7,12 +7,12 @@ out on purpose: columns of ours, what we work out ourselves, and properties that
 from collections.abc import Mapping
 
 from app.halo.engine import parsing
-from app.halo.engine.parsing import Reader
+from app.halo.engine.parsing import Parser
 
 
-def known(
+def passthrough(
     *, flags: str = "", numbers: str = "", texts: str = "", dates: str = "", others: str = ""
-) -> Mapping[str, Reader]:
+) -> Mapping[str, Parser]:
     kinds = (
         (flags, parsing.flag),
         (numbers, parsing.plain_number),
@@ -23,7 +23,7 @@ def known(
     return {name: read for names, read in kinds for name in names.split()}
 
 
-INVOICE = known(
+INVOICE = passthrough(
     flags="""
         bcd_posted contains_calculated_quantity dont_set_original_client_id
         dont_sync_to_3rd_party hideinvoice invoice_separately is_down_payment is_invoice_screen
@@ -74,7 +74,7 @@ INVOICE = known(
     """,
 )
 
-INVOICE_LINE = known(
+INVOICE_LINE = passthrough(
     flags="""
         autorenew calculate_price_from_assets calculate_price_from_users exclude_auto_increase
         hide_grouped_items_price hide_on_pdf hideitems includegrouppriceandqty isActive
@@ -120,7 +120,7 @@ INVOICE_LINE = known(
     """,
 )
 
-INVOICE_PAYMENT = known(
+INVOICE_PAYMENT = passthrough(
     numbers="""
         qbo_id sqlimport_id
     """,

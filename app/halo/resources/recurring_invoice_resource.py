@@ -29,7 +29,7 @@ RECURRING_INVOICES = replace(
     filters={
         **FILTERS,
         # A template's own id: lists of either kind then understand the same words.
-        "recurringinvoice_id": filters.refers(Invoice.id),
+        "recurringinvoice_id": filters.refers_to(Invoice.id),
         "billing_date": filters.on_day(
             Invoice.nextcreationdate, "Only those that make their next invoice on this day."
         ),

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from app.halo.engine.filters import left_out
+from app.halo.engine.filters import excluded_when_false
 from app.halo.engine.resource import ALL_VERBS, Resource, contains, equals, searched
 from app.storage.tables.clients import Client, Site
 
@@ -17,8 +17,10 @@ SITES = Resource(
     filters={
         "client_id": equals(Site.client_id),
         "inactive": equals(Site.inactive),
-        "includeinactive": left_out(Site.inactive.is_(True), _WITHOUT.format("inactive")),
-        "includeactive": left_out(Site.inactive.is_(False), _WITHOUT.format("active")),
+        "includeinactive": excluded_when_false(
+            Site.inactive.is_(True), _WITHOUT.format("inactive")
+        ),
+        "includeactive": excluded_when_false(Site.inactive.is_(False), _WITHOUT.format("active")),
         "search": searched(
             lambda said: [contains(column, said) for column in (Site.name, Site.phonenumber)]
         ),

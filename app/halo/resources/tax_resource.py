@@ -11,15 +11,15 @@ from app.errors import InvalidField
 from app.halo.engine import json_schema, parsing, serializing
 from app.halo.engine.resource import (
     ALL_VERBS,
-    Attached,
-    Condition,
+    AttachedFields,
     Filter,
+    ListCondition,
     Params,
     Resource,
     equals,
-    given,
+    parameter_value,
 )
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.taxes import CompositeTax, Tax
@@ -58,9 +58,9 @@ def _rate(tax_id: int, name: str, code: str | None, value: Decimal) -> dict[str,
     return {name: one for name, one in shown.items() if one is not None}
 
 
-def _related_rates(name: str, params: Params) -> Condition | None:
+def _related_rates(name: str, params: Params) -> ListCondition | None:
     """A rate, the rates that it is made of, and the composites that it is part of."""
-    wanted = parsing.reference(name, given(params, name))
+    wanted = parsing.reference(name, parameter_value(params, name))
     if wanted is None:
         return None
     link = aliased(CompositeTax)
@@ -69,7 +69,7 @@ def _related_rates(name: str, params: Params) -> Condition | None:
         and_(link.tax_id == asked, link.linked_id == Tax.id),
         and_(link.linked_id == asked, link.tax_id == Tax.id),
     )
-    return Condition(name, lambda: or_(Tax.id == asked, exists().where(either)), {name: wanted})
+    return ListCondition(name, lambda: or_(Tax.id == asked, exists().where(either)), {name: wanted})
 
 
 TAXES = Resource(
@@ -82,15 +82,15 @@ TAXES = Resource(
         "xerotenantid": equals(Tax.xero_tenant_id),
         "related_to": Filter(
             _related_rates,
-            json_schema.of_reader(parsing.reference),
+            json_schema.parser_schema(parsing.reference),
             "Only this rate, the rates it is made of, and the composite rates it is part of.",
         ),
     },
     readers={"value": parsing.percentage},
-    attached=Attached(Tax.id, _linked_rates),
+    attached=AttachedFields(Tax.id, _linked_rates),
     further={"linked_rates": {"type": "array", "items": {"$ref": "#/components/schemas/Tax"}}},
     instructions={"linked_rates": _linked_ids},
-    wider=known(
+    wider=passthrough(
         flags="onseparateline qbo_is_sales_tax",
         numbers="exact_division myob_details_id sage_tenant_id",
         texts="""

@@ -3,11 +3,11 @@
 from sqlalchemy import select
 
 from app.halo.engine.resource import ALL_VERBS, Child, Resource
-from app.halo.resources.passthrough import known
+from app.halo.resources.passthrough import passthrough
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAX_RULE_CONDITIONS = Resource(
-    path="TaxRuleConditions", table=TaxRuleCondition, wider=known(texts="_warning")
+    path="TaxRuleConditions", table=TaxRuleCondition, wider=passthrough(texts="_warning")
 )
 
 TAX_RULES = Resource(
@@ -21,5 +21,5 @@ TAX_RULES = Resource(
         )
     },
     nested={"tax_conditions": TAX_RULE_CONDITIONS},
-    wider=known(texts="_warning"),
+    wider=passthrough(texts="_warning"),
 )

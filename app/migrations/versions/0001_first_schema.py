@@ -846,11 +846,11 @@ def seed() -> None:
         currency,
         [
             {"code": s.code, "symbol": s.symbol, "name": s.name, "conversion_rate": million}
-            for s in currencies.seeds()
+            for s in currencies.currency_seeds()
         ],
     )
     lookup = sa.table("lookup", sa.column("lookupid"), sa.column("name"))
-    op.bulk_insert(lookup, lookups.seeds())
+    op.bulk_insert(lookup, lookups.lookup_seeds())
     schema.name_installation(op.get_bind())
 
 

@@ -13,28 +13,28 @@ from typing import Any
 
 from sqlalchemy import BindParameter, and_, bindparam, literal_column, or_, select, update
 
-from app.rules.attempt import UNRESOLVED, AttemptState, Step
-from app.rules.payment import PaymentNews, PaymentState
+from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
+from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.prepared import Query, any_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import insert_of
 from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.cluster import CustomerTurn
+from app.storage.tables.cluster import CustomerLease
 
 ATTEMPTS = table_of(ChargeAttempt)
 # Written out, not bound: the partial indexes on unresolved attempts are chosen only for literals.
 IS_UNRESOLVED = ATTEMPTS.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
-TURNS = table_of(CustomerTurn)
+TURNS = table_of(CustomerLease)
 
 # Longer than one call to Stripe may take, short enough that a crash delays nobody by a minute.
 # Right never hangs on it: keys and the PaymentIntent itself make every step happen once.
 LEASE = timedelta(seconds=45)
 # An attempt without an answer is asked about soon, then ever less often, at least once a day.
-ASK_AGAIN = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 900, 3600, 6 * 3600, 86400))
+CHECK_DELAYS = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 900, 3600, 6 * 3600, 86400))
 # A bank debit ends in days and Stripe tells; asking is the net below, and reads are budgeted.
-ASK_ABOUT_DEBIT = timedelta(hours=6)
+CHECK_DEBIT_AFTER = timedelta(hours=6)
 _RECOVER_PAGE = 100
 
 
@@ -43,13 +43,13 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LeaseHolder:
     """Who is at work: a run or a worker, by a random token."""
 
     token: str
 
 
-async def heard(tx: Tx, news: Sequence[PaymentNews], *, now: datetime) -> None:
+async def apply_reports(tx: Tx, news: Sequence[PaymentReport], *, now: datetime) -> None:
     """Let attempts follow what events report; the invoices concerned are locked already."""
     reports = [one for one in news if one.state is not None]
     if not reports:
@@ -60,16 +60,16 @@ async def heard(tx: Tx, news: Sequence[PaymentNews], *, now: datetime) -> None:
             if row.intent_id == one.intent_id:
                 await _follow(tx, row, one, now)
             elif _made(row, one):
-                await adopt(tx, row.id, one.intent_id, now=now)
+                await adopt_intent(tx, row.id, one.intent_id, now=now)
 
 
-async def _unresolved_of(tx: Tx, reports: Sequence[PaymentNews]) -> Sequence[Record]:
+async def _unresolved_of(tx: Tx, reports: Sequence[PaymentReport]) -> Sequence[Record]:
     intents = list({one.intent_id for one in reports})
     invoices = list({one.invoice_id for one in reports if one.attempt and one.invoice_id})
     return await _UNRESOLVED.all(tx, intents=intents, invoices=invoices)
 
 
-_UNRESOLVED = Query(
+_UNRESOLVED = PreparedStatement(
     select(ATTEMPTS)
     .where(
         IS_UNRESOLVED,
@@ -83,33 +83,35 @@ _UNRESOLVED = Query(
 )
 
 
-def _made(row: Record, news: PaymentNews) -> bool:
+def _made(row: Record, news: PaymentReport) -> bool:
     """Whether the intent is the one whose create got no answer."""
     ours = row.invoice_id == news.invoice_id and row.number == news.attempt
     return ours and row.intent_id is None and news.state == PaymentState.CREATED
 
 
-async def _follow(tx: Tx, row: Record, news: PaymentNews, now: datetime) -> None:
+async def _follow(tx: Tx, row: Record, news: PaymentReport, now: datetime) -> None:
     match news.state:
         case PaymentState.SUCCEEDED:
-            await end(tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id)
+            await end_attempt(tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id)
         case PaymentState.CANCELED:
-            await end(tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe")
-        case _ if row.step == Step.CONFIRMING:
+            await end_attempt(
+                tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
+            )
+        case _ if row.step == AttemptStep.CONFIRMING:
             # Only the intent itself tells which try a failure belongs to: ask it, soon.
             await _changed(tx, row.id, check_at=now)
 
 
-async def adopt(tx: Tx, attempt_id: int, intent_id: str, *, now: datetime) -> None:
+async def adopt_intent(tx: Tx, attempt_id: int, intent_id: str, *, now: datetime) -> None:
     """The intent of a create that got no answer has turned up."""
-    await _changed(tx, attempt_id, intent_id=intent_id, step=Step.PREPARED, check_at=now)
+    await _changed(tx, attempt_id, intent_id=intent_id, step=AttemptStep.PREPARED, check_at=now)
 
 
 # --- claiming --------------------------------------------------------------------------------
 
 
-async def opened(
-    tx: Tx, holder: Holder, *, now: datetime, values: Mapping[str, Any]
+async def open_attempt(
+    tx: Tx, holder: LeaseHolder, *, now: datetime, values: Mapping[str, Any]
 ) -> Record | None:
     """A new attempt under our lease, or None when the invoice has an unresolved one."""
     row = {
@@ -127,8 +129,8 @@ async def opened(
 
 
 @cache
-def _opening(*names: str) -> Query:
-    return Query(
+def _opening(*names: str) -> PreparedStatement:
+    return PreparedStatement(
         lambda dialect: (
             insert_of(dialect)(ATTEMPTS)
             .values(_to(names))
@@ -138,7 +140,9 @@ def _opening(*names: str) -> Query:
     )
 
 
-async def taken_over(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime) -> Record | None:
+async def take_over(
+    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime
+) -> Record | None:
     """An unresolved attempt under our lease, or None while another holds it or it has ended."""
     found = await _LOCKED.all(tx, id=attempt_id)
     if not found or found[0].state not in UNRESOLVED:
@@ -147,14 +151,16 @@ async def taken_over(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime) 
     held = row.lease_until is not None and row.lease_until > now
     if held and row.lease_token != holder.token:
         return None
-    return await leased(tx, attempt_id, holder, now=now)
+    return await renew_lease(tx, attempt_id, holder, now=now)
 
 
-_LOCKED = Query(select(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("id")).with_for_update())
+_LOCKED = PreparedStatement(
+    select(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("id")).with_for_update()
+)
 
 
-async def leased(
-    tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **values: Any
+async def renew_lease(
+    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **values: Any
 ) -> Record:
     """Change an attempt and renew our lease on it."""
     until = now + LEASE
@@ -164,15 +170,19 @@ async def leased(
     return row
 
 
-async def held(tx: Tx, attempt_id: int, holder: Holder, *, now: datetime, **values: Any) -> Record:
+async def update_leased(
+    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **values: Any
+) -> Record:
     """Change an attempt that is still ours and renew the lease, or LeaseLost."""
     (row,) = await _LOCKED.all(tx, id=attempt_id)
     if row.lease_token != holder.token or row.state not in UNRESOLVED:
         raise LeaseLost
-    return await leased(tx, attempt_id, holder, now=now, **values)
+    return await renew_lease(tx, attempt_id, holder, now=now, **values)
 
 
-async def turn_taken(tx: Tx, customer_id: str, holder: Holder, *, now: datetime) -> bool:
+async def acquire_customer_lease(
+    tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
+) -> bool:
     """One mutation at a time per customer: whether the turn is ours until the lease ends."""
     wanted = {"customer_id": customer_id, "token": holder.token, "until": now + LEASE}
     return bool(await _TAKE_TURN.all(tx, now=now, **_given(wanted)))
@@ -188,14 +198,16 @@ def _taking_turn(dialect: str) -> Any:
     ).returning(TURNS.c.customer_id)
 
 
-_TAKE_TURN = Query(_taking_turn)
+_TAKE_TURN = PreparedStatement(_taking_turn)
 
 
-async def turn_given_back(tx: Tx, customer_id: str, holder: Holder, *, now: datetime) -> None:
+async def release_customer_lease(
+    tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
+) -> None:
     await _GIVE_TURN_BACK.all(tx, b_customer=customer_id, b_token=holder.token, b_now=now)
 
 
-_GIVE_TURN_BACK = Query(
+_GIVE_TURN_BACK = PreparedStatement(
     update(TURNS)
     .where(TURNS.c.customer_id == bindparam("b_customer"), TURNS.c.token == bindparam("b_token"))
     .values(until=bindparam("b_now"))
@@ -206,7 +218,7 @@ _GIVE_TURN_BACK = Query(
 # --- ending ----------------------------------------------------------------------------------
 
 
-async def end(
+async def end_attempt(
     tx: Tx,
     attempt_id: int,
     state: AttemptState,
@@ -220,7 +232,7 @@ async def end(
         tx,
         attempt_id,
         state=state,
-        step=Step.ENDED,
+        step=AttemptStep.ENDED,
         finished_at=now,
         check_at=None,
         lease_until=None,
@@ -243,7 +255,7 @@ async def end_declined(
         tx,
         attempt_id,
         state=AttemptState.DECLINED,
-        step=Step.ENDED,
+        step=AttemptStep.ENDED,
         finished_at=now,
         check_at=None,
         lease_until=None,
@@ -256,23 +268,25 @@ async def end_declined(
     )
 
 
-async def wait_for_debit(tx: Tx, attempt_id: int, *, now: datetime, charge_id: str | None) -> None:
+async def await_debit(tx: Tx, attempt_id: int, *, now: datetime, charge_id: str | None) -> None:
     """A bank debit is under way; Stripe tells how it ends, and is asked now and then."""
     await _changed(
         tx,
         attempt_id,
         state=AttemptState.PROCESSING,
-        step=Step.CONFIRMING,
-        check_at=now + ASK_ABOUT_DEBIT,
+        step=AttemptStep.CONFIRMING,
+        check_at=now + CHECK_DEBIT_AFTER,
         lease_until=None,
         charge_id=charge_id,
         reason=None,
     )
 
 
-async def leave(tx: Tx, row: Record, *, now: datetime, reason: str, unknown: bool) -> None:
+async def release_unresolved(
+    tx: Tx, row: Record, *, now: datetime, reason: str, unknown: bool
+) -> None:
     """Give the lease back without an end. Unknown is not failed: Stripe is asked again."""
-    wait = ASK_AGAIN[min(row.checks, len(ASK_AGAIN) - 1)]
+    wait = CHECK_DELAYS[min(row.checks, len(CHECK_DELAYS) - 1)]
     state = AttemptState.UNKNOWN if unknown else AttemptState.OPEN
     await _changed(
         tx,
@@ -285,7 +299,7 @@ async def leave(tx: Tx, row: Record, *, now: datetime, reason: str, unknown: boo
     )
 
 
-async def give_back(tx: Tx, holder: Holder, *, now: datetime) -> int:
+async def release_leases(tx: Tx, holder: LeaseHolder, *, now: datetime) -> int:
     """A run that stops lets go of all it holds; answers of how many."""
     found = await tx.execute(
         update(ATTEMPTS)
@@ -303,9 +317,9 @@ async def _changed(tx: Tx, attempt_id: int, **values: Any) -> list[Record]:
 
 
 @cache
-def _changing(*names: str) -> Query:
+def _changing(*names: str) -> PreparedStatement:
     """A handful of different ones, by the columns they change."""
-    return Query(
+    return PreparedStatement(
         update(ATTEMPTS)
         .where(ATTEMPTS.c.id == bindparam("b_attempt"), IS_UNRESOLVED)
         .values(_to(names))
@@ -325,7 +339,9 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 # --- asking ----------------------------------------------------------------------------------
 
 
-async def to_ask(tx: Tx, *, now: datetime, whenever: bool, after: int = 0) -> Sequence[Record]:
+async def list_unresolved(
+    tx: Tx, *, now: datetime, whenever: bool, after: int = 0
+) -> Sequence[Record]:
     """A page of attempts that nobody holds and that wait for an answer, by id.
 
     `whenever` also takes those whose next time to ask has not come; bank debits keep theirs.
@@ -343,7 +359,7 @@ async def to_ask(tx: Tx, *, now: datetime, whenever: bool, after: int = 0) -> Se
     return found.all()
 
 
-async def declines_before(
+async def count_declines(
     tx: Tx, payment_method_ids: Iterable[str], *, now: datetime
 ) -> dict[str, tuple[int, int]]:
     """How often each payment method was declined in 24 hours and in 30 days, over all invoices."""
@@ -355,7 +371,7 @@ async def declines_before(
     return {method: (today[method], month[method]) for method in asked}
 
 
-_DECLINES = Query(
+_DECLINES = PreparedStatement(
     select(ATTEMPTS.c.payment_method_id, ATTEMPTS.c.finished_at).where(
         any_of(ATTEMPTS.c.payment_method_id, "methods"),
         ATTEMPTS.c.finished_at > bindparam("since"),
@@ -364,7 +380,7 @@ _DECLINES = Query(
 )
 
 
-async def tries_of(tx: Tx, invoice_id: int, payment_method_id: str | None) -> int:
+async def count_tries(tx: Tx, invoice_id: int, payment_method_id: str | None) -> int:
     """How often an invoice was tried on a payment method, this try included."""
     rows = await tx.scalars(
         select(ATTEMPTS.c.id).where(
@@ -376,5 +392,5 @@ async def tries_of(tx: Tx, invoice_id: int, payment_method_id: str | None) -> in
     return len(list(rows))
 
 
-async def read(tx: Tx, attempt_id: int) -> Record:
+async def load_attempt(tx: Tx, attempt_id: int) -> Record:
     return (await tx.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id))).one()

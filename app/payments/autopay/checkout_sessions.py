@@ -6,8 +6,13 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from app.ledger import settlement
-from app.payments.stripe.gateway import Gateway, RequestRefused, asked, patiently
-from app.payments.stripe.stripe_objects import intent_news, metadata_number, number, reference
+from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
+from app.payments.stripe.stripe_objects import (
+    intent_report,
+    metadata_number,
+    reference,
+    whole_number,
+)
 from app.rules.payment import FINAL, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Record
@@ -23,15 +28,15 @@ class NoLongerDue(Exception):
     """The last look found that this charge is not wanted any more."""
 
 
-async def ruled_out(database: Database, gateway: Gateway, row: Record) -> None:
+async def close_sessions(database: Database, gateway: Gateway, row: Record) -> None:
     """Expire open Checkout Sessions for this invoice; book those paid without our knowledge.
 
     A session that is complete is no longer open, and its event may still be on the way.
     """
     since = datetime.now(UTC) - SESSIONS_SINCE
-    for session in await patiently(lambda: gateway.sessions(row.customer_id, since)):
+    for session in await with_backoff(lambda: gateway.sessions(row.customer_id, since)):
         named = metadata_number(session, "invoice_id")
-        if row.invoice_id not in (named, number(session.get("client_reference_id"))):
+        if row.invoice_id not in (named, whole_number(session.get("client_reference_id"))):
             continue
         if session["status"] == "open":
             await _expired(gateway, session["id"])
@@ -41,7 +46,7 @@ async def ruled_out(database: Database, gateway: Gateway, row: Record) -> None:
 
 async def _expired(gateway: Gateway, session_id: str) -> None:
     try:
-        await patiently(lambda: gateway.expire(session_id))
+        await with_backoff(lambda: gateway.expire(session_id))
     except RequestRefused as error:
         raise NoLongerDue("a Checkout Session for it is being paid") from error
 
@@ -50,13 +55,13 @@ async def _booked(database: Database, gateway: Gateway, row: Record, intent_id: 
     """What the customer has paid counts, though nobody told us; then this is no longer due."""
     if intent_id is None or await _has_settled(database, intent_id):
         return
-    answer = await asked(gateway, intent_id)
+    answer = await retrieve_intent(gateway, intent_id)
     now = datetime.now(UTC)
     news = replace(
-        intent_news(answer.object, at=now.replace(microsecond=0), response=answer.body),
+        intent_report(answer.object, at=now.replace(microsecond=0), response=answer.body),
         invoice_id=row.invoice_id,
     )
-    await database.decided(lambda tx: settlement.record(tx, [news], now=now, who="autopay"))
+    await database.with_retry(lambda tx: settlement.record(tx, [news], now=now, who="autopay"))
     # Asked this moment, it weighs more than an event whose time may seem later.
     if news.state in (PaymentState.SUCCEEDED, PaymentState.PROCESSING):
         raise NoLongerDue("a Checkout Session for it has been paid")

@@ -25,11 +25,11 @@ from app.rules.payment import PaymentState
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.prepared import Query, any_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import SOMETHING_LEFT, Invoice
+from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
@@ -41,7 +41,7 @@ PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class LastTry:
+class LastAttempt:
     """What became of the invoice's newest attempt."""
 
     number: int
@@ -74,7 +74,7 @@ class Candidate:
     timezone: str | None
     customer_id: str | None
     payment_method_id: str | None
-    last: LastTry | None
+    last: LastAttempt | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +88,23 @@ class Skip:
 Position = tuple[date, int]
 
 
-async def page(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
+async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due on or before a day that have something left to pay, by day and id."""
-    return await _page(tx, after, INVOICES.c.duedate <= day, SOMETHING_LEFT)
+    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE)
 
 
-async def page_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
+async def list_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due that very day with nothing left to pay: accounted for this once."""
     return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
 
 
-async def locked(tx: Tx, invoice_id: int) -> Candidate | None:
+async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice looked at again, under its lock."""
     found = await _LOCKED.all(tx, invoice_id=invoice_id)
     return _candidate(found[0]) if found else None
 
 
-def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
+def skip_reason(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
     """Why this invoice is not charged on a business day, or None when it is.
 
     Without a day, each client's own: the one that has begun where the client is.
@@ -118,7 +118,7 @@ def why_not(one: Candidate, day: date | None, now: datetime, settings: Settings)
     )
 
 
-async def paid_elsewhere(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
+async def find_unbooked_payments(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
     """Those that a payment names which is not booked to them yet, for it came before they did."""
     return {
         row.claimed_invoice_id: Skip(
@@ -129,7 +129,7 @@ async def paid_elsewhere(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
 
 
 _MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
-_WAITING = Query(
+_WAITING = PreparedStatement(
     select(PAYMENTS.c.claimed_invoice_id, PAYMENTS.c.intent_id).where(
         PAYMENTS.c.invoice_id.is_(None),
         any_of(PAYMENTS.c.claimed_invoice_id, "ids"),
@@ -138,11 +138,11 @@ _WAITING = Query(
 )
 
 
-async def networks_forbid(
+async def network_limits(
     tx: Tx, payment_method_ids: Iterable[str], now: datetime
 ) -> dict[str, Skip]:
     """The cards that the networks' own limits on re-trying forbid, over all their invoices."""
-    counts = await attempts.declines_before(tx, payment_method_ids, now=now)
+    counts = await attempts.count_declines(tx, payment_method_ids, now=now)
     reasons = {
         method: retry.network_limit(declines_today=today, declines_month=month)
         for method, (today, month) in counts.items()
@@ -215,7 +215,7 @@ def _after_last_try(one: Candidate, today: date) -> Skip | None:
     return None
 
 
-def _is_another_method(one: Candidate, last: LastTry) -> bool:
+def _is_another_method(one: Candidate, last: LastAttempt) -> bool:
     known = one.payment_method_id is not None
     return one.customer_id != last.customer_id or (
         known and one.payment_method_id != last.payment_method_id
@@ -268,7 +268,7 @@ def _candidates() -> Select[Any]:
 
 
 _CANDIDATES = _candidates()
-_LOCKED = Query(
+_LOCKED = PreparedStatement(
     _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
 )
 
@@ -307,6 +307,6 @@ def _candidate(row: Record) -> Candidate:
     )
 
 
-def _last_try(row: Record) -> LastTry:
+def _last_try(row: Record) -> LastAttempt:
     values = {name: getattr(row, f"last_{name}") for name in _LAST_COLUMNS}
-    return LastTry(**{**values, "state": AttemptState(row.last_state)})
+    return LastAttempt(**{**values, "state": AttemptState(row.last_state)})

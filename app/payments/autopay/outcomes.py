@@ -11,7 +11,7 @@ from app.rules.attempt import AttemptState
 from app.storage.engines import Record
 
 
-class Kind(StrEnum):
+class OutcomeKind(StrEnum):
     CHARGED = "charged"
     PENDING = "pending"
     DECLINED = "declined"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 class Outcome:
     """What became of one invoice in one run."""
 
-    kind: Kind
+    kind: OutcomeKind
     invoice_id: int
     amount: Decimal
     currency: str
@@ -32,8 +32,8 @@ class Outcome:
     next_try: date | None = None
 
 
-def outcome(
-    kind: Kind,
+def attempt_outcome(
+    kind: OutcomeKind,
     row: Record,
     *,
     intent_id: str | None = None,
@@ -44,10 +44,10 @@ def outcome(
     return Outcome(kind, row.invoice_id, amount, row.currency, intent_id, reason, next_try)
 
 
-def skipped(one: Candidate, skip: Skip) -> Outcome:
+def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
     return Outcome(
-        Kind.UNKNOWN if waits else Kind.SKIPPED,
+        OutcomeKind.UNKNOWN if waits else OutcomeKind.SKIPPED,
         one.invoice_id,
         one.amount,
         one.currency,

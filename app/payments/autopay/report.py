@@ -8,26 +8,26 @@ from datetime import date
 from decimal import Decimal
 from typing import IO, Any
 
-from app.payments.autopay.outcomes import Kind, Outcome
+from app.payments.autopay.outcomes import Outcome, OutcomeKind
 from app.rules import money
 
 # So much stays in memory; the rest of a long list waits in a temporary file.
 _SPOOL_BYTES = 256 * 1024
 
 
-class Report:
+class RunReport:
     """Counts and sums at once; the entries one after the other, when they are asked for."""
 
     def __init__(self, day: date, *, dry_run: bool) -> None:
         self.day = day
         self.dry_run = dry_run
-        self.counts: Counter[Kind] = Counter()
-        self.sums: dict[tuple[Kind, str], Decimal] = {}
-        self._spools: dict[Kind, IO[str]] = {
+        self.counts: Counter[OutcomeKind] = Counter()
+        self.sums: dict[tuple[OutcomeKind, str], Decimal] = {}
+        self._spools: dict[OutcomeKind, IO[str]] = {
             kind: tempfile.SpooledTemporaryFile(  # noqa: SIM115  closed by close()
                 max_size=_SPOOL_BYTES, mode="w+", encoding="utf-8"
             )
-            for kind in Kind
+            for kind in OutcomeKind
         }
 
     def add(self, one: Outcome) -> None:
@@ -36,7 +36,7 @@ class Report:
         self.sums[total] = self.sums.get(total, Decimal(0)) + one.amount
         self._spools[one.kind].write(json.dumps(_entry(one)) + "\n")
 
-    def entries(self, kind: Kind) -> Iterator[dict[str, Any]]:
+    def entries(self, kind: OutcomeKind) -> Iterator[dict[str, Any]]:
         spool = self._spools[kind]
         spool.seek(0)
         for line in spool:
@@ -47,7 +47,7 @@ class Report:
         """The whole report as one JSON object, in pieces."""
         head = json.dumps({"day": self.day.isoformat(), "dry_run": self.dry_run})
         yield head[:-1]
-        for kind in Kind:
+        for kind in OutcomeKind:
             yield f', "{kind}": ['
             for number, entry in enumerate(self.entries(kind)):
                 yield (", " if number else "") + json.dumps(entry)

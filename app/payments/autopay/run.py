@@ -12,11 +12,11 @@ from uuid import uuid4
 import structlog
 
 from app.payments.autopay import attempts, eligibility
-from app.payments.autopay.attempts import Holder
-from app.payments.autopay.charge import Charger, method_of
+from app.payments.autopay.attempts import LeaseHolder
+from app.payments.autopay.charge import Charger, choose_payment_method
 from app.payments.autopay.eligibility import Candidate, Position, Skip
-from app.payments.autopay.outcomes import Kind, Outcome, skipped
-from app.payments.autopay.report import Report
+from app.payments.autopay.outcomes import Outcome, OutcomeKind, skipped_outcome
+from app.payments.autopay.report import RunReport
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
 from app.settings import Settings
@@ -32,7 +32,7 @@ Queue = asyncio.Queue[Sequence[Candidate] | None]
 
 
 @dataclass(slots=True)
-class Stop:
+class StopSignal:
     """Told by SIGTERM: begin nothing new."""
 
     event: asyncio.Event = field(default_factory=asyncio.Event)
@@ -49,13 +49,13 @@ class Autopay:
     gateway: Gateway
     settings: Settings
     installation: str
-    stop: Stop = field(default_factory=Stop)
+    stop: StopSignal = field(default_factory=StopSignal)
 
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
-    ) -> Report:
+    ) -> RunReport:
         """One run. Ends early, with leases given back, when it is told to stop."""
-        report = Report(day or self._today(), dry_run=False)
+        report = RunReport(day or self._today(), dry_run=False)
         charger = self._charger(day)
 
         def note(outcome: Outcome) -> None:
@@ -66,7 +66,7 @@ class Autopay:
 
         async def work() -> None:
             async for one in self._settled(report.day):
-                note(skipped(one, self._passed_over(one, day)))
+                note(skipped_outcome(one, self._passed_over(one, day)))
             await self._recover(charger, note, whenever=True)
             await self._charge_all(charger, note)
 
@@ -74,15 +74,15 @@ class Autopay:
             await self._until_stopped(work(), charger.holder)
         return report
 
-    async def dry_run(self, day: date | None = None) -> Report:
+    async def dry_run(self, day: date | None = None) -> RunReport:
         """What a run would do now. Reads only, at Stripe too."""
-        report = Report(day or self._today(), dry_run=True)
+        report = RunReport(day or self._today(), dry_run=True)
         with _closed_on_failure(report):
-            async for page in self._pages(eligibility.page, self._latest(day)):
+            async for page in self._pages(eligibility.list_due, self._latest(day)):
                 for foreseen in await self._foreseen(page, day):
                     report.add(foreseen)
             async for one in self._settled(report.day):
-                report.add(skipped(one, self._passed_over(one, day)))
+                report.add(skipped_outcome(one, self._passed_over(one, day)))
         return report
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
@@ -100,7 +100,7 @@ class Autopay:
         await self._until_stopped(self._recover(charger, note, whenever=False), charger.holder)
         return count
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: Holder) -> None:
+    async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
         """Do the work; once told to stop, finish what is under way, or leave it open for others."""
         working = asyncio.create_task(work)
         stopping = asyncio.create_task(self.stop.event.wait())
@@ -124,7 +124,9 @@ class Autopay:
         after = 0
         while not self.stop:
             async with self.database.snapshot() as tx:
-                rows = await attempts.to_ask(tx, now=_now(), whenever=whenever, after=after)
+                rows = await attempts.list_unresolved(
+                    tx, now=_now(), whenever=whenever, after=after
+                )
             if not rows:
                 return
             after = rows[-1].id
@@ -156,7 +158,7 @@ class Autopay:
         async with asyncio.TaskGroup() as group:
             for _ in range(crowd):
                 group.create_task(self._work_off(queue, charger, note))
-            async for page in self._pages(eligibility.page, self._latest(charger.day)):
+            async for page in self._pages(eligibility.list_due, self._latest(charger.day)):
                 for invoices in self._by_customer(page, charger.day, note):
                     await queue.put(invoices)
             for _ in range(crowd):
@@ -176,9 +178,9 @@ class Autopay:
         """The invoices to charge, those of one customer together; the others are accounted for."""
         wanted: dict[str | None, list[Candidate]] = defaultdict(list)
         for one in page:
-            skip = eligibility.why_not(one, day, _now(), self.settings)
+            skip = eligibility.skip_reason(one, day, _now(), self.settings)
             if skip:
-                note(skipped(one, skip))
+                note(skipped_outcome(one, skip))
             else:
                 wanted[one.customer_id].append(one)
         return list(wanted.values())
@@ -188,15 +190,15 @@ class Autopay:
         skips: dict[int, Skip] = {}
         methods: dict[int, str] = {}
         for one in page:
-            skip = eligibility.why_not(one, day, _now(), self.settings)
-            found = skip or await method_of(self.gateway, one)
+            skip = eligibility.skip_reason(one, day, _now(), self.settings)
+            found = skip or await choose_payment_method(self.gateway, one)
             if isinstance(found, Skip):
                 skips[one.invoice_id] = found
             else:
                 methods[one.invoice_id] = found
         async with self.database.snapshot() as tx:
-            elsewhere = await eligibility.paid_elsewhere(tx, list(methods))
-            forbidden = await eligibility.networks_forbid(tx, methods.values(), _now())
+            elsewhere = await eligibility.find_unbooked_payments(tx, list(methods))
+            forbidden = await eligibility.network_limits(tx, methods.values(), _now())
         for invoice_id, method in methods.items():
             skip = elsewhere.get(invoice_id) or forbidden.get(method)
             if skip:
@@ -218,7 +220,7 @@ class Autopay:
             yield page
 
     async def _settled(self, day: date) -> AsyncIterator[Candidate]:
-        async for page in self._pages(eligibility.page_settled, day):
+        async for page in self._pages(eligibility.list_settled, day):
             for one in page:
                 yield one
 
@@ -230,18 +232,18 @@ class Autopay:
             self.gateway,
             self.settings,
             self.installation,
-            Holder(uuid4().hex),
+            LeaseHolder(uuid4().hex),
             day,
         )
 
     def _passed_over(self, one: Candidate, day: date | None) -> Skip:
-        return eligibility.why_not(one, day, _now(), self.settings) or Skip(
+        return eligibility.skip_reason(one, day, _now(), self.settings) or Skip(
             "nothing is left to pay"
         )
 
-    async def _give_back(self, holder: Holder) -> None:
+    async def _give_back(self, holder: LeaseHolder) -> None:
         async with self.database.transaction() as tx:
-            await attempts.give_back(tx, holder, now=_now())
+            await attempts.release_leases(tx, holder, now=_now())
 
     def _today(self) -> date:
         return calendar.business_day(_now(), self.settings.timezone)
@@ -252,15 +254,15 @@ class Autopay:
 
 def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:
     if skip:
-        return skipped(one, skip)
+        return skipped_outcome(one, skip)
     return Outcome(
-        Kind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
+        OutcomeKind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
     )
 
 
 def _log(one: Outcome) -> None:
     known = {"intent": one.intent_id, "reason": one.reason, "next_try": one.next_try}
-    say = log.debug if one.kind == Kind.SKIPPED else log.info
+    say = log.debug if one.kind == OutcomeKind.SKIPPED else log.info
     say(
         f"invoice {one.kind}",
         invoice=one.invoice_id,
@@ -271,7 +273,7 @@ def _log(one: Outcome) -> None:
 
 
 @contextlib.contextmanager
-def _closed_on_failure(report: Report) -> Iterator[None]:
+def _closed_on_failure(report: RunReport) -> Iterator[None]:
     """A report that nobody will get leaves no open file behind."""
     try:
         yield

@@ -16,7 +16,7 @@ import orjson
 import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
-from app.payments.stripe.rate_limiter import Pacer
+from app.payments.stripe.rate_limiter import RateLimiter
 from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
 
@@ -37,15 +37,15 @@ class NoAnswer(Exception):
     """Nothing we can trust came back: the call may or may not have happened."""
 
 
-class SavedFailure(NoAnswer):
+class ReplayedFailure(NoAnswer):
     """Stripe replays a 500 it saved under this key; asking again under it brings the same."""
 
 
-class KeyReused(Exception):
+class StripeKeyReused(Exception):
     """The key was used before with other parameters, by another life of this database."""
 
 
-class RateLimited(Exception):
+class StripeRateLimited(Exception):
     """Refused before it began. On a first send nothing happened; on a replay it says nothing."""
 
 
@@ -73,7 +73,7 @@ class Declined(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StripeResponse:
     """An object as Stripe sent it: parsed, and the text itself for support."""
 
     object: Mapping[str, Any]
@@ -83,7 +83,7 @@ class Answer:
 class Gateway:
     """One Stripe account. Use `async with`: the client belongs to the running event loop."""
 
-    def __init__(self, settings: Settings, pace: Pacer) -> None:
+    def __init__(self, settings: Settings, pace: RateLimiter) -> None:
         self._settings = settings
         self._pace = pace
         self._client: stripe.StripeClient | None = None
@@ -115,19 +115,19 @@ class Gateway:
 
     # --- intents -----------------------------------------------------------------------------
 
-    async def create(self, params: Mapping[str, Any], key: str) -> Answer:
+    async def create(self, params: Mapping[str, Any], key: str) -> StripeResponse:
         """An unconfirmed PaymentIntent: it never moves money by itself."""
-        await self._pace.slot(endpoints.CREATE)
+        await self._pace.acquire(endpoints.CREATE)
         return await _answered(
             self._v1.payment_intents.create_async, dict(params), {"idempotency_key": key}
         )
 
-    async def confirm_slot(self) -> None:
+    async def acquire_confirm(self) -> None:
         """Wait for the turn to confirm. Taken before the last look, so that nothing comes after."""
-        await self._pace.slot(endpoints.CONFIRM)
+        await self._pace.acquire(endpoints.CONFIRM)
 
-    async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> Answer:
-        """Move the money, off-session. The caller has waited for `confirm_slot`."""
+    async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> StripeResponse:
+        """Move the money, off-session. The caller has waited for `acquire_confirm`."""
         return await _answered(
             self._v1.payment_intents.confirm_async,
             intent_id,
@@ -135,14 +135,14 @@ class Gateway:
             {"idempotency_key": key},
         )
 
-    async def retrieve(self, intent_id: str) -> Answer:
-        await self._pace.slot(endpoints.RETRIEVE)
+    async def retrieve(self, intent_id: str) -> StripeResponse:
+        await self._pace.acquire(endpoints.RETRIEVE)
         return await _answered(
             self._v1.payment_intents.retrieve_async, intent_id, {"expand": ["latest_charge"]}
         )
 
-    async def cancel(self, intent_id: str) -> Answer:
-        await self._pace.slot(endpoints.CANCEL)
+    async def cancel(self, intent_id: str) -> StripeResponse:
+        await self._pace.acquire(endpoints.CANCEL)
         return await _answered(self._v1.payment_intents.cancel_async, intent_id)
 
     async def intents(
@@ -171,7 +171,7 @@ class Gateway:
 
     async def default_method(self, customer_id: str) -> str | None:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
-        await self._pace.slot(endpoints.CUSTOMER)
+        await self._pace.acquire(endpoints.CUSTOMER)
         found = (await _answered(self._v1.customers.retrieve_async, customer_id)).object
         settings = found.get("invoice_settings") or {}
         return reference(settings.get("default_payment_method"))
@@ -187,7 +187,7 @@ class Gateway:
         return [one async for one in listed]
 
     async def expire(self, session_id: str) -> None:
-        await self._pace.slot(endpoints.EXPIRE)
+        await self._pace.acquire(endpoints.EXPIRE)
         await _answered(self._v1.checkout.sessions.expire_async, session_id)
 
     async def events(self, since: datetime, types: list[str]) -> AsyncIterator[Mapping[str, Any]]:
@@ -205,7 +205,7 @@ class Gateway:
     ) -> AsyncIterator[Mapping[str, Any]]:
         after: str | None = None
         while True:
-            await self._pace.slot(endpoint)
+            await self._pace.acquire(endpoint)
             start = {"starting_after": after} if after else {}
             page = (await _answered(call, {**params, **start, "limit": PAGE})).object
             for one in page["data"]:
@@ -215,11 +215,11 @@ class Gateway:
             after = page["data"][-1]["id"]
 
 
-async def _answered(call: Callable[..., Awaitable[Any]], *arguments: Any) -> Answer:
+async def _answered(call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
     with _sorted_errors():
         found = await call(*arguments)
         body = found.last_response.body
-        return Answer(orjson.loads(body), body)
+        return StripeResponse(orjson.loads(body), body)
 
 
 @contextlib.contextmanager
@@ -230,18 +230,18 @@ def _sorted_errors() -> Any:
     except stripe.CardError as error:
         raise _decline(error) from error
     except stripe.RateLimitError as error:
-        raise RateLimited(_said(error)) from error
+        raise StripeRateLimited(_said(error)) from error
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
         raise NotAuthorized(_said(error)) from error
     except stripe.IdempotencyError as error:
-        raise KeyReused(_said(error)) from error
+        raise StripeKeyReused(_said(error)) from error
     except stripe.InvalidRequestError as error:
         body = error.error.to_dict() if error.error else {}
         code = error.code or ("resource_missing" if error.http_status == 404 else "refused")
         raise RequestRefused(code, _said(error), body.get("payment_intent")) from error
     except stripe.APIError as error:
         replayed = (error.headers or {}).get("Idempotent-Replayed") == "true"
-        raise (SavedFailure if replayed else NoAnswer)(_said(error)) from error
+        raise (ReplayedFailure if replayed else NoAnswer)(_said(error)) from error
     except Exception as error:  # also what the aiohttp transport lets through
         raise NoAnswer(f"{type(error).__name__}: {error}") from error
 
@@ -262,17 +262,17 @@ def _said(error: stripe.StripeError) -> str:
     return f"{message} (HTTP {error.http_status})" if error.http_status else message
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+async def with_backoff(call: Callable[[], Awaitable[T]]) -> T:
     """Wait out a limiter's refusal. It came before the call began, so the same call is right."""
     for tried in range(_LIMITED_TRIES):
         try:
             return await call()
-        except RateLimited:
+        except StripeRateLimited:
             await asyncio.sleep(_LIMITED_WAIT_S * 2**tried)
     return await call()
 
 
-async def asked(gateway: Gateway, intent_id: str) -> Answer:
+async def retrieve_intent(gateway: Gateway, intent_id: str) -> StripeResponse:
     """What the intent itself says; that Stripe does not show it is no answer."""
     try:
         return await gateway.retrieve(intent_id)

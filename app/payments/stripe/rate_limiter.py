@@ -12,11 +12,11 @@ from typing import Protocol
 from sqlalchemy import select, update
 
 from app.storage.column_types import table_of
-from app.storage.engines import Database, Tx, clock
+from app.storage.engines import Database, Tx, database_time
 from app.storage.rows import insert_once
-from app.storage.tables.cluster import Pace as PaceRow
+from app.storage.tables.cluster import RateLimitSlot as PaceRow
 
-PACE = table_of(PaceRow)
+SLOTS = table_of(PaceRow)
 
 CREATE = "POST /v1/payment_intents"
 CONFIRM = "POST /v1/payment_intents/{id}/confirm"
@@ -37,19 +37,19 @@ _LATE_S = 0.25
 _MICRO = 1_000_000
 
 
-class Pacer(Protocol):
-    async def slot(self, endpoint: str) -> None:
+class RateLimiter(Protocol):
+    async def acquire(self, endpoint: str) -> None:
         """Returns when one request may be sent to the endpoint."""
 
 
-class Unpaced:
+class Unlimited:
     """For a single call that needs no database."""
 
-    async def slot(self, endpoint: str) -> None:
+    async def acquire(self, endpoint: str) -> None:
         return
 
 
-class Pace:
+class StripeRateLimiter:
     """Answers `slot(endpoint)` when it is this node's turn to send one request there."""
 
     def __init__(self, database: Database, per_second: float) -> None:
@@ -59,7 +59,7 @@ class Pace:
         self._moments: dict[str, deque[float]] = {}
         self._reserving: dict[str, asyncio.Lock] = {}
 
-    async def slot(self, endpoint: str) -> None:
+    async def acquire(self, endpoint: str) -> None:
         moment = await self._moment(endpoint)
         wait = moment - time.monotonic()
         if wait > 0:
@@ -78,12 +78,12 @@ class Pace:
 
     async def _reserved(self, endpoint: str) -> list[float]:
         async with self._database.transaction() as tx:
-            now_us = round((await clock(tx)).timestamp() * _MICRO)
+            now_us = round((await database_time(tx)).timestamp() * _MICRO)
             here = time.monotonic()
             start_us = max(now_us, await _free_at(tx, endpoint, now_us))
             await tx.execute(
-                update(PACE)
-                .where(PACE.c.endpoint == endpoint)
+                update(SLOTS)
+                .where(SLOTS.c.endpoint == endpoint)
                 .values(free_at_us=start_us + self._batch * self._interval_us)
             )
         first = here + (start_us - now_us) / _MICRO
@@ -92,9 +92,9 @@ class Pace:
 
 async def _free_at(tx: Tx, endpoint: str, now_us: int) -> int:
     row = {"endpoint": endpoint, "free_at_us": now_us}
-    await insert_once(tx, PACE, [row], key=[PACE.c.endpoint], returning=[PACE.c.endpoint])
+    await insert_once(tx, SLOTS, [row], key=[SLOTS.c.endpoint], returning=[SLOTS.c.endpoint])
     found = await tx.scalar(
-        select(PACE.c.free_at_us).where(PACE.c.endpoint == endpoint).with_for_update()
+        select(SLOTS.c.free_at_us).where(SLOTS.c.endpoint == endpoint).with_for_update()
     )
     assert isinstance(found, int), "the row was inserted above"
     return found

@@ -7,10 +7,10 @@ from typing import Any
 
 from app.errors import BadEvent, InvalidField
 from app.rules import money
-from app.rules.payment import PaymentNews, PaymentState, Reversal, ReversalKind
+from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
 from app.rules.retry import Decline
 
-Object = Mapping[str, Any]
+StripeObject = Mapping[str, Any]
 
 _STATES = {
     "requires_payment_method": PaymentState.CREATED,
@@ -27,14 +27,14 @@ _BIGINT_MAX = 2**63 - 1
 _ATTEMPT_MAX = 10**9 - 1
 
 
-def intent_news(
-    intent: Object,
+def intent_report(
+    intent: StripeObject,
     *,
     at: datetime,
     response: str | None = None,
     at_least: PaymentState = PaymentState.CREATED,
     event_id: str | None = None,
-) -> PaymentNews:
+) -> PaymentReport:
     """The report that a PaymentIntent is, from an event or an answer of the API.
 
     Its own status decides; `at_least` is what an event's type adds where the status leaves it open.
@@ -42,7 +42,7 @@ def intent_news(
     currency = currency_of(intent)
     state = max(intent_state(intent), at_least)
     received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
-    return PaymentNews(
+    return PaymentReport(
         intent_id=id_of(intent, "id"),
         at=at,
         currency=currency,
@@ -60,20 +60,20 @@ def intent_news(
     )
 
 
-def intent_state(intent: Object) -> PaymentState:
+def intent_state(intent: StripeObject) -> PaymentState:
     """An intent that waits for a payment method after an error has failed; one without is new."""
-    status = word(intent.get("status")) or ""
+    status = text_of(intent.get("status")) or ""
     state = _STATES.get(status, PaymentState.CREATED)
     waits = status in {"requires_payment_method", "requires_confirmation"}
     return PaymentState.FAILED if waits and intent.get("last_payment_error") else state
 
 
-def _attempt(intent: Object) -> int | None:
+def _attempt(intent: StripeObject) -> int | None:
     found = metadata_number(intent, "attempt")
     return found if found and found <= _ATTEMPT_MAX else None
 
 
-def session_news(session: Object, *, at: datetime) -> PaymentNews | None:
+def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | None:
     """Which intent a Checkout Session made, for which invoice, and whether it is paid.
 
     None for a session that made no PaymentIntent. A payment link names the invoice by its
@@ -84,41 +84,43 @@ def session_news(session: Object, *, at: datetime) -> PaymentNews | None:
         return None
     currency = currency_of(session)
     named = metadata_number(session, "invoice_id")
-    return PaymentNews(
+    return PaymentReport(
         intent_id=intent_id,
         at=at,
         currency=currency,
         amount=amount_of(session, "amount_total", currency),
         state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
-        invoice_id=named if named is not None else number(session.get("client_reference_id")),
+        invoice_id=named if named is not None else whole_number(session.get("client_reference_id")),
         customer_id=reference(session.get("customer")),
     )
 
 
-def refund_news(refund: Object, *, at: datetime) -> PaymentNews:
-    return _reversal_news(refund, ReversalKind.REFUND, "amount", at, charge=refund.get("charge"))
+def refund_report(refund: StripeObject, *, at: datetime) -> PaymentReport:
+    return _reversal_report(refund, ReversalKind.REFUND, "amount", at, charge=refund.get("charge"))
 
 
-def dispute_news(dispute: Object, *, at: datetime) -> PaymentNews:
-    return _reversal_news(dispute, ReversalKind.DISPUTE, "amount", at, charge=dispute.get("charge"))
+def dispute_report(dispute: StripeObject, *, at: datetime) -> PaymentReport:
+    return _reversal_report(
+        dispute, ReversalKind.DISPUTE, "amount", at, charge=dispute.get("charge")
+    )
 
 
-def charge_refunded_news(charge: Object, *, at: datetime) -> list[PaymentNews]:
+def charge_refunded_reports(charge: StripeObject, *, at: datetime) -> list[PaymentReport]:
     """A charge's running total of refunds, and the refunds themselves where the shape has them."""
-    total = _reversal_news(
+    total = _reversal_report(
         charge, ReversalKind.CHARGE, "amount_refunded", at, charge=charge.get("id")
     )
     listed = (charge.get("refunds") or {}).get("data") or []
-    return [total, *(refund_news({**_of_charge(charge), **one}, at=at) for one in listed)]
+    return [total, *(refund_report({**_of_charge(charge), **one}, at=at) for one in listed)]
 
 
-def _of_charge(charge: Object) -> dict[str, Any]:
+def _of_charge(charge: StripeObject) -> dict[str, Any]:
     return {"payment_intent": charge.get("payment_intent"), "charge": charge.get("id")}
 
 
-def _reversal_news(
-    thing: Object, kind: ReversalKind, amount: str, at: datetime, *, charge: Any
-) -> PaymentNews:
+def _reversal_report(
+    thing: StripeObject, kind: ReversalKind, amount: str, at: datetime, *, charge: Any
+) -> PaymentReport:
     intent_id = reference(thing.get("payment_intent"))
     if intent_id is None:
         raise BadEvent(f"{kind} {thing.get('id')} names no PaymentIntent")
@@ -127,32 +129,32 @@ def _reversal_news(
         id=id_of(thing, "id"),
         kind=kind,
         amount=amount_of(thing, amount, currency),
-        status=word(thing.get("status")) or "",
+        status=text_of(thing.get("status")) or "",
     )
-    return PaymentNews(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
+    return PaymentReport(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 
 
-def decline_of(intent: Object) -> Decline:
+def decline_of(intent: StripeObject) -> Decline:
     """Why the intent's last try failed, with the network's own words where the charge has them."""
     error = intent.get("last_payment_error") or {}
     method = error.get("payment_method") or {}
     return Decline(
-        code=word(error.get("code")),
-        decline_code=word(error.get("decline_code")),
-        advice_code=word(error.get("advice_code")),
-        network_advice_code=word(error.get("network_advice_code")),
-        network_decline_code=word(error.get("network_decline_code")),
-        method=word(method.get("type")) or "card",
+        code=text_of(error.get("code")),
+        decline_code=text_of(error.get("decline_code")),
+        advice_code=text_of(error.get("advice_code")),
+        network_advice_code=text_of(error.get("network_advice_code")),
+        network_decline_code=text_of(error.get("network_decline_code")),
+        method=text_of(method.get("type")) or "card",
         message=error.get("message"),
     )
 
 
-def failed_charge_id(intent: Object) -> str | None:
+def failed_charge_id(intent: StripeObject) -> str | None:
     """The charge that the intent's last error is about."""
     return reference((intent.get("last_payment_error") or {}).get("charge"))
 
 
-def charge_id(intent: Object) -> str | None:
+def charge_id(intent: StripeObject) -> str | None:
     """The newest charge: `latest_charge`, or the head of `charges.data` before 2022-11-15."""
     latest = reference(intent.get("latest_charge"))
     if latest is None:
@@ -161,7 +163,7 @@ def charge_id(intent: Object) -> str | None:
     return latest
 
 
-def method_name(intent: Object) -> str | None:
+def method_name(intent: StripeObject) -> str | None:
     """A person's words for what was charged, such as `visa 4242`, where the object tells."""
     charge = intent.get("latest_charge")
     if not isinstance(charge, dict):
@@ -172,19 +174,19 @@ def method_name(intent: Object) -> str | None:
     return described_method(details) if isinstance(details, dict) else None
 
 
-def described_method(method: Object) -> str | None:
-    kind = word(method.get("type"))
+def described_method(method: StripeObject) -> str | None:
+    kind = text_of(method.get("type"))
     details = method.get(kind) if kind else None
     if kind is None or not isinstance(details, dict):
         return kind
-    name = word(details.get("brand")) or word(details.get("bank_name")) or kind
-    return f"{name} {word(details.get('last4')) or ''}".strip()
+    name = text_of(details.get("brand")) or text_of(details.get("bank_name")) or kind
+    return f"{name} {text_of(details.get('last4')) or ''}".strip()
 
 
 # --- reading one field -----------------------------------------------------------------------
 
 
-def id_of(thing: Object, field: str) -> str:
+def id_of(thing: StripeObject, field: str) -> str:
     found = reference(thing.get(field))
     if found is None:
         raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an id")
@@ -193,16 +195,16 @@ def id_of(thing: Object, field: str) -> str:
 
 def reference(value: Any) -> str | None:
     """The id that a field holds, whether the object is expanded in it or not."""
-    return word(value.get("id") if isinstance(value, dict) else value)
+    return text_of(value.get("id") if isinstance(value, dict) else value)
 
 
-def word(value: Any) -> str | None:
+def text_of(value: Any) -> str | None:
     """An id, a code, a name: text that both databases can keep, or None."""
     usable = isinstance(value, str) and 0 < len(value) <= _WORD_MAX and value.isprintable()
     return value if usable else None
 
 
-def number(value: Any) -> int | None:
+def whole_number(value: Any) -> int | None:
     """A positive whole number written as text, as metadata holds it."""
     text = str(value).strip() if isinstance(value, str | int) else ""
     if not (text.isascii() and text.isdigit()) or len(text) > 19:
@@ -211,26 +213,26 @@ def number(value: Any) -> int | None:
     return found if 0 < found <= _BIGINT_MAX else None
 
 
-def metadata_number(thing: Object, name: str) -> int | None:
+def metadata_number(thing: StripeObject, name: str) -> int | None:
     metadata = thing.get("metadata")
-    return number(metadata.get(name)) if isinstance(metadata, dict) else None
+    return whole_number(metadata.get(name)) if isinstance(metadata, dict) else None
 
 
-def amount_of(thing: Object, field: str, currency: str) -> Decimal:
+def amount_of(thing: StripeObject, field: str, currency: str) -> Decimal:
     value = thing.get(field)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= money.MINOR_MAX:
         raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {value!r}")
     return money.from_minor(value, currency)
 
 
-def currency_of(thing: Object) -> str:
+def currency_of(thing: StripeObject) -> str:
     try:
         return money.currency_code(str(thing.get("currency")))
     except InvalidField as error:
         raise BadEvent(error.message) from None
 
 
-def instant_of(thing: Object, field: str) -> datetime | None:
+def instant_of(thing: StripeObject, field: str) -> datetime | None:
     value = thing.get(field)
     if not isinstance(value, int) or isinstance(value, bool):
         return None

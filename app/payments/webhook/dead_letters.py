@@ -9,55 +9,57 @@ from sqlalchemy import select, update
 
 from app.errors import Unavailable
 from app.payments.webhook import event_types
-from app.payments.webhook.inbox import BATCH_MAX, RETRY_AFTER, applied, understood
+from app.payments.webhook.inbox import BATCH_MAX, RETRY_DELAYS, apply_reports, interpret
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Record, Tx
-from app.storage.tables.stripe_events import STILL_OPEN, EventState, StripeEvent
+from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
 
 EVENTS = table_of(StripeEvent)
 log = structlog.get_logger("paydue.inbox")
 
 
 @dataclass(slots=True)
-class Replayed:
+class RetryResult:
     applied: int = 0
     parked: int = 0
     dead: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
 
 
-async def replay_due(database: Database, installation: str, now: datetime) -> Replayed:
+async def retry_due(database: Database, installation: str, now: datetime) -> RetryResult:
     """Try the parked events whose time has come."""
     async with database.snapshot() as tx:
         due = await tx.scalars(
             select(EVENTS.c.id)
-            .where(STILL_OPEN, EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now)
+            .where(
+                IS_PARKED_OR_DEAD, EVENTS.c.state == EventState.PARKED, EVENTS.c.next_try_at <= now
+            )
             .order_by(EVENTS.c.next_try_at)
             .limit(BATCH_MAX)
         )
         ids = list(due)
-    return await replay(database, installation, ids, now)
+    return await retry_events(database, installation, ids, now)
 
 
-async def replay(
+async def retry_events(
     database: Database, installation: str, ids: Sequence[int], now: datetime
-) -> Replayed:
+) -> RetryResult:
     """Try stored events again, each in its own transaction; what was applied stays applied."""
-    done = Replayed()
+    done = RetryResult()
     for row_id in ids:
         await _replay_one(database, installation, row_id, now, done)
     return done
 
 
 async def _replay_one(
-    database: Database, installation: str, row_id: int, now: datetime, done: Replayed
+    database: Database, installation: str, row_id: int, now: datetime, done: RetryResult
 ) -> None:
 
     async def again(tx: Tx) -> EventState:
         return await _note(tx, row_id, await _tried_again(tx, installation, row_id, now), now)
 
     try:
-        state = await database.decided(again)
+        state = await database.with_retry(again)
     except Unavailable:
         raise
     except Exception as error:
@@ -75,12 +77,15 @@ async def _replay_one(
 
 async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
     row = await _locked(tx, row_id)
-    arrival = understood(
-        event_types.parsed(row.payload), row.payload, row.source, installation=installation
+    arrival = interpret(
+        event_types.parse_stored_event(row.payload),
+        row.payload,
+        row.source,
+        installation=installation,
     )
     if arrival.error:
         return arrival.error
-    return (await applied(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
+    return (await apply_reports(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
 
 
 async def _locked(tx: Tx, row_id: int) -> Record:
@@ -94,8 +99,8 @@ async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventSta
         ignored = row.type not in event_types.HANDLERS
         state = EventState.IGNORED if ignored else EventState.APPLIED
     else:
-        state = EventState.PARKED if row.tries < len(RETRY_AFTER) else EventState.DEAD
-    wait = RETRY_AFTER[row.tries] if state == EventState.PARKED else None
+        state = EventState.PARKED if row.tries < len(RETRY_DELAYS) else EventState.DEAD
+    wait = RETRY_DELAYS[row.tries] if state == EventState.PARKED else None
     await tx.execute(
         update(EVENTS)
         .where(EVENTS.c.id == row_id)

@@ -25,7 +25,7 @@ _CREATED_MAX = 99_999_999_999
 _ACCEPTED = b'{"received":true}'
 
 
-class Webhook:
+class WebhookEndpoint:
     """The endpoint as a bare ASGI application: nothing stands between the socket and the inbox."""
 
     def __init__(self, settings: Settings, inbox: Inbox) -> None:
@@ -51,8 +51,8 @@ class Webhook:
         headers = scope["headers"]
         body = await _body(headers, receive, self._body_max)
         signed = next((value for name, value in headers if name == b"stripe-signature"), b"")
-        signature.check(body, signed, self._secrets, time.time())
-        event = parsed_event(body)
+        signature.verify(body, signed, self._secrets, time.time())
+        event = parse_event(body)
         self._check_mode(event)
         await self._inbox.receive(event, body, "webhook")
 
@@ -64,11 +64,11 @@ class Webhook:
             raise BadEvent(f"the event {event['id']} is of account {event.get('account')!r}")
 
 
-def routes(webhook: Webhook) -> list[BaseRoute]:
+def webhook_routes(webhook: WebhookEndpoint) -> list[BaseRoute]:
     return [Route(path, webhook, methods=["POST"]) for path in PATHS]
 
 
-def parsed_event(body: bytes) -> dict[str, Any]:
+def parse_event(body: bytes) -> dict[str, Any]:
     """The event in a body, or BadEvent: whatever passes has an id, a type, a time and an object."""
     try:
         event = orjson.loads(body)

@@ -7,39 +7,39 @@ from typing import Any
 
 import orjson
 
-from app.ledger.payment_methods import MethodChange, MethodNews
+from app.ledger.payment_methods import PaymentMethodChange, PaymentMethodReport
 from app.payments.stripe import stripe_objects
-from app.rules.attempt import parsed_key
-from app.rules.payment import PaymentNews, PaymentState
+from app.rules.attempt import parse_key
+from app.rules.payment import PaymentReport, PaymentState
 
-News = PaymentNews | MethodNews
-Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[News]]
+EventReport = PaymentReport | PaymentMethodReport
+Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[EventReport]]
 
 
 def _intent(at_least: PaymentState) -> Handler:
-    def handler(intent: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
-        return [stripe_objects.intent_news(intent, at=at, at_least=at_least, event_id=event_id)]
+    def handler(intent: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[EventReport]:
+        return [stripe_objects.intent_report(intent, at=at, at_least=at_least, event_id=event_id)]
 
     return handler
 
 
-def _refund(refund: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
-    return [stripe_objects.refund_news(refund, at=at)]
+def _refund(refund: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
+    return [stripe_objects.refund_report(refund, at=at)]
 
 
-def _charge_refunded(charge: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
-    return stripe_objects.charge_refunded_news(charge, at=at)
+def _charge_refunded(charge: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
+    return stripe_objects.charge_refunded_reports(charge, at=at)
 
 
-def _dispute(dispute: Mapping[str, Any], at: datetime, _: str) -> Sequence[News]:
-    return [stripe_objects.dispute_news(dispute, at=at)]
+def _dispute(dispute: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
+    return [stripe_objects.dispute_report(dispute, at=at)]
 
 
 def _session(otherwise: PaymentState | None) -> Handler:
     """Reads a Checkout Session; `otherwise` is the payment's state where it is not paid."""
 
-    def handler(session: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[News]:
-        news = stripe_objects.session_news(session, at=at)
+    def handler(session: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[EventReport]:
+        news = stripe_objects.session_report(session, at=at)
         if news is None:
             return []
         return [replace(news, state=news.state or otherwise, event_id=event_id)]
@@ -47,30 +47,36 @@ def _session(otherwise: PaymentState | None) -> Handler:
     return handler
 
 
-def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
-    return [MethodNews(MethodChange.GONE, payment_method_id=stripe_objects.id_of(method, "id"))]
-
-
-def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
     return [
-        MethodNews(
-            MethodChange.RENAMED,
+        PaymentMethodReport(
+            PaymentMethodChange.GONE, payment_method_id=stripe_objects.id_of(method, "id")
+        )
+    ]
+
+
+def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+    return [
+        PaymentMethodReport(
+            PaymentMethodChange.RENAMED,
             payment_method_id=stripe_objects.id_of(method, "id"),
             name=stripe_objects.described_method(method),
         )
     ]
 
 
-def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
+def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
     customer = stripe_objects.reference(setup.get("customer"))
     method = stripe_objects.reference(setup.get("payment_method"))
     if setup.get("usage") != "off_session" or not customer or not method:
         return []
-    return [MethodNews(MethodChange.SAVED, customer, method)]
+    return [PaymentMethodReport(PaymentMethodChange.SAVED, customer, method)]
 
 
-def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequence[News]:
-    return [MethodNews(MethodChange.CUSTOMER_GONE, stripe_objects.id_of(customer, "id"))]
+def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+    return [
+        PaymentMethodReport(PaymentMethodChange.CUSTOMER_GONE, stripe_objects.id_of(customer, "id"))
+    ]
 
 
 HANDLERS: dict[str, Handler] = {
@@ -114,22 +120,24 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-def news_of(event: Mapping[str, Any], *, installation: str) -> Sequence[News] | None:
+def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[EventReport] | None:
     """What a verified event tells, or None when its type is of no consequence to us."""
     handler = HANDLERS.get(event["type"])
     if handler is None:
         return None
     at = datetime.fromtimestamp(event["created"], UTC)
     told = handler(event["data"]["object"], at, event["id"])
-    return [_named_by_key(event, news, installation) for news in told]
+    return [_with_key_evidence(event, news, installation) for news in told]
 
 
-def _named_by_key(event: Mapping[str, Any], news: News, installation: str) -> News:
+def _with_key_evidence(
+    event: Mapping[str, Any], news: EventReport, installation: str
+) -> EventReport:
     """Our own idempotency key names the invoice too, even where the metadata was lost."""
     request = event.get("request")
-    if isinstance(news, MethodNews) or not isinstance(request, dict):
+    if isinstance(news, PaymentMethodReport) or not isinstance(request, dict):
         return news
-    key = parsed_key(request.get("idempotency_key"))
+    key = parse_key(request.get("idempotency_key"))
     if key is None or key.installation != installation or news.invoice_id is not None:
         return news
     return replace(news, invoice_id=key.invoice_id, attempt=key.attempt)
@@ -147,7 +155,7 @@ def object_id_of(event: Mapping[str, Any]) -> str | None:
     return stripe_objects.reference(event["data"]["object"])
 
 
-def parsed(payload: bytes) -> dict[str, Any]:
+def parse_stored_event(payload: bytes) -> dict[str, Any]:
     """A stored event again."""
     event = orjson.loads(payload)
     assert isinstance(event, dict), "only events are stored"

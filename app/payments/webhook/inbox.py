@@ -19,10 +19,10 @@ from sqlalchemy import bindparam, update
 
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import payment_methods, settlement
-from app.ledger.payment_methods import MethodNews
+from app.ledger.payment_methods import PaymentMethodReport
 from app.payments.autopay import attempts
 from app.payments.webhook import event_types
-from app.rules.payment import PaymentNews
+from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.prepared import BulkInsertOnce
@@ -45,7 +45,7 @@ OVERDUE_LOOK_S = 0.25
 COMMIT_S = 8.0
 # Parked events: soon at first, for most wait only for a neighbour; the tries span four days, one
 # more than Stripe's own redelivery.
-RETRY_AFTER = tuple(
+RETRY_DELAYS = tuple(
     timedelta(seconds=s) for s in (5, 30, 120, 600, 3600, 6 * 3600, 12 * 3600, 86400, 86400, 86400)
 )
 
@@ -61,7 +61,7 @@ class Arrival:
     payload: bytes
     received_at: datetime
     source: str = "webhook"
-    news: Sequence[event_types.News] = ()
+    news: Sequence[event_types.EventReport] = ()
     state: EventState = EventState.APPLIED
     error: str | None = None
 
@@ -80,7 +80,7 @@ class Inbox:
         """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
         if len(self._waiting) >= WAITING_MAX:
             raise Unavailable("too many events are waiting for the database")
-        arrival = understood(event, payload, source, installation=self._installation)
+        arrival = interpret(event, payload, source, installation=self._installation)
         loop = asyncio.get_running_loop()
         durable = loop.create_future()
         self._waiting.append((arrival, durable))
@@ -139,7 +139,7 @@ class Inbox:
     async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
         try:
             async with asyncio.timeout(COMMIT_S):
-                await commit(self._database, batch)
+                await store_and_apply(self._database, batch)
         except TimeoutError:
             return DatabaseUnavailable("the database did not answer in time")
         except Exception as error:  # the waiting requests get it, each its own answer
@@ -158,13 +158,13 @@ def _resolve(durable: asyncio.Future[None], failure: Exception | None) -> None:
         durable.set_exception(Unavailable("the event could not be stored"))
 
 
-def understood(
+def interpret(
     event: Mapping[str, Any], payload: bytes, source: str, *, installation: str
 ) -> Arrival:
     """The arrival with its news. An event that makes no sense is kept all the same, parked."""
     arrival = Arrival(event, payload, datetime.now(UTC), source)
     try:
-        news = event_types.news_of(event, installation=installation)
+        news = event_types.reports_of(event, installation=installation)
     except AppError as error:
         return replace(arrival, state=EventState.PARKED, error=error.message)
     except Exception as error:  # a shape nobody foresaw must not lose the event
@@ -175,13 +175,13 @@ def understood(
     return replace(arrival, news=news)
 
 
-async def commit(database: Database, batch: Sequence[Arrival]) -> None:
+async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
     """Store and apply a batch in one transaction. One bad event never harms its neighbours."""
     if not batch:
         return
     started = time.monotonic()
     try:
-        outcomes = await database.decided(lambda tx: _store(tx, batch))
+        outcomes = await database.with_retry(lambda tx: _store(tx, batch))
     except Unavailable:
         raise
     except Exception as error:
@@ -190,7 +190,7 @@ async def commit(database: Database, batch: Sequence[Arrival]) -> None:
             return
         log.warning("batch taken apart", events=len(batch), error=repr(error))
         for one in batch:
-            await commit(database, [one])
+            await store_and_apply(database, [one])
         return
     BATCH.observe(len(batch))
     for state, count in Counted(outcome.state for outcome in outcomes).items():
@@ -232,7 +232,7 @@ async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
     arrivals = {one.event["id"]: one for one in batch}
     new = await _INSERT.new(tx, [_row(arrivals[event_id], now) for event_id in sorted(arrivals)])
     fresh = [arrivals[event_id] for event_id in sorted(new)]
-    refused = await applied(tx, [(one.event["id"], one.news) for one in fresh], now)
+    refused = await apply_reports(tx, [(one.event["id"], one.news) for one in fresh], now)
     await _mark_parked(tx, refused, now)
     return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
 
@@ -252,7 +252,7 @@ def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
         "payload": arrival.payload,
         "state": arrival.state,
         "tries": 1,
-        "next_try_at": now + RETRY_AFTER[0] if parked else None,
+        "next_try_at": now + RETRY_DELAYS[0] if parked else None,
         "error": arrival.error,
     }
 
@@ -276,22 +276,22 @@ def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
     )
 
 
-async def applied(
-    tx: Tx, told: Sequence[tuple[str, Sequence[event_types.News]]], now: datetime
+async def apply_reports(
+    tx: Tx, told: Sequence[tuple[str, Sequence[event_types.EventReport]]], now: datetime
 ) -> dict[str, str]:
     """Apply news by event; answers the events that a rule refused, with the reason."""
-    payments = [one for _, news in told for one in news if isinstance(one, PaymentNews)]
-    methods = [one for _, news in told for one in news if isinstance(one, MethodNews)]
+    payments = [one for _, news in told for one in news if isinstance(one, PaymentReport)]
+    methods = [one for _, news in told for one in news if isinstance(one, PaymentMethodReport)]
     refused = await settlement.record(tx, payments, now=now, who="stripe")
-    await attempts.heard(tx, payments, now=now)
-    await payment_methods.record(tx, methods, now=now)
+    await attempts.apply_reports(tx, payments, now=now)
+    await payment_methods.apply_reports(tx, methods, now=now)
     if not refused:
         return {}
     return {
         event_id: refused[one.intent_id]
         for event_id, news in told
         for one in news
-        if isinstance(one, PaymentNews) and one.intent_id in refused
+        if isinstance(one, PaymentReport) and one.intent_id in refused
     }
 
 
@@ -303,7 +303,7 @@ async def _mark_parked(tx: Tx, refused: Mapping[str, str], now: datetime) -> Non
             .values(
                 state=EventState.PARKED,
                 error=bindparam("b_error"),
-                next_try_at=now + RETRY_AFTER[0],
+                next_try_at=now + RETRY_DELAYS[0],
             ),
             [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
         )

@@ -16,7 +16,7 @@ _SIGNATURES_MAX = 10
 _HEADER_MAX = 4096
 
 
-def check(body: bytes, header: bytes, secrets: Sequence[bytes], now: float) -> None:
+def verify(body: bytes, header: bytes, secrets: Sequence[bytes], now: float) -> None:
     """Passes when any signature fits any secret within 300 s of `now`, else BadSignature."""
     timestamp, signatures = _parts(header)
     if abs(now - timestamp) > TOLERANCE_S:

@@ -21,7 +21,7 @@ class Job(Row):
     result: Mapped[str | None]
 
 
-class CustomerTurn(Row):
+class CustomerLease(Row):
     """One mutation at a time per Stripe customer, over all nodes."""
 
     __tablename__ = "customer_turn"
@@ -31,7 +31,7 @@ class CustomerTurn(Row):
     until: Mapped[datetime]
 
 
-class Pace(Row):
+class RateLimitSlot(Row):
     """The next free moment of a Stripe endpoint, in microseconds since the epoch."""
 
     __tablename__ = "pace"
@@ -40,7 +40,7 @@ class Pace(Row):
     free_at_us: Mapped[Ref]
 
 
-class Fact(Row):
+class InstallationValue(Row):
     """A single value of this installation: its id, the reconciliation cursor."""
 
     __tablename__ = "fact"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.storage.column_types import Id, Ref, Row
 
 
-class Access(Row):
+class ApiCredential(Row):
     __tablename__ = "access"
 
     id: Mapped[Id]
@@ -29,7 +29,7 @@ class AccessToken(Row):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class KeptAnswer(Row):
+class IdempotencyRecord(Row):
     """The answer to a request that carried an Idempotency-Key."""
 
     __tablename__ = "kept_answer"

@@ -6,7 +6,7 @@ Source: https://docs.stripe.com/currencies#presentment-currencies. Names after I
 from typing import NamedTuple
 
 
-class Seed(NamedTuple):
+class CurrencySeed(NamedTuple):
     id: int
     code: str
     symbol: str
@@ -156,10 +156,10 @@ ZMW ZK Zambian Kwacha
 """
 
 
-def seeds() -> list[Seed]:
+def currency_seeds() -> list[CurrencySeed]:
     """Every currency with its id; ids are the order of the table and never change."""
     rows = (line.split(" ", 2) for line in _TABLE.strip().splitlines())
     return [
-        Seed(number, code.lower(), symbol, name)
+        CurrencySeed(number, code.lower(), symbol, name)
         for number, (code, symbol, name) in enumerate(rows, start=1)
     ]

@@ -201,4 +201,4 @@ INVOICE_SEARCH = SearchIndex("invoice", [column.key for column in SEARCHED_TEXTS
 # Voided invoices owe nothing either, whatever was paid. The status is written out, not bound, for
 # the partial index ix_invoice_autopay_due is chosen only for a literal; and it is the index's
 # condition rather than the amount, so that a part payment rewrites no index on PostgreSQL.
-SOMETHING_LEFT = and_(Invoice.paymentstatus != literal_column("2"), Invoice.amountdue > 0)
+HAS_AMOUNT_DUE = and_(Invoice.paymentstatus != literal_column("2"), Invoice.amountdue > 0)

@@ -24,7 +24,7 @@ _SEEDS = {
 }
 
 
-def seeds() -> list[dict[str, object]]:
+def lookup_seeds() -> list[dict[str, object]]:
     return [
         {"lookupid": number, "name": name} for number, names in _SEEDS.items() for name in names
     ]

@@ -26,7 +26,7 @@ VIEWERS = table_of(InvoiceViewer)
 LASTS = timedelta(minutes=1)
 
 
-async def seen(
+async def record_presence(
     tx: Tx, actions: dict[int, str | None], *, access_id: int, name: str, now: datetime
 ) -> list[Record]:
     """Note who looks at which invoices; answers everybody who does, those who left not."""

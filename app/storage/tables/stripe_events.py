@@ -17,7 +17,7 @@ class EventState(StrEnum):
 
 
 # Part of every question for such events, and written out: SQLite then takes the small index.
-STILL_OPEN = text("state IN ('parked', 'dead')")
+IS_PARKED_OR_DEAD = text("state IN ('parked', 'dead')")
 
 
 class StripeEvent(Row):
@@ -50,7 +50,7 @@ class StripeEvent(Row):
             "ix_stripe_event_open",
             "state",
             "next_try_at",
-            sqlite_where=STILL_OPEN,
-            postgresql_where=STILL_OPEN,
+            sqlite_where=IS_PARKED_OR_DEAD,
+            postgresql_where=IS_PARKED_OR_DEAD,
         ),
     )
