@@ -15,8 +15,8 @@ from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.webhook.inbox import Inbox
 from app.rules.payment import PaymentState
-from app.sandbox import checkout
 from app.sandbox.server import Sandbox
+from app.sandbox.stripe_api import checkout_api
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import InvoiceChange
 from tests.gate import PATIENCE_S, Gate
@@ -521,7 +521,7 @@ def a_page(sandbox: Sandbox, customer: str, invoice: int, by: str) -> str:
     )
     price = {"currency": "usd", "unit_amount": "12000", "product_data": {"name": "x"}}
     lines = [{"price_data": price, "quantity": "1"}]
-    made = checkout.create(
+    made = checkout_api.create(
         sandbox.state, {"mode": "payment", "customer": customer, "line_items": lines, **named}
     )
     return str(made["id"])

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.sandbox.refusals import Refusal
+from app.sandbox.account.stripe_errors import Refusal
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox

@@ -10,27 +10,26 @@ from typing import Any, overload
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from app.sandbox import (
-    calls,
-    charging,
-    checkout,
-    controls,
-    customers,
-    disputes,
-    hosting,
-    refunds,
-    setups,
+from app.sandbox import controls
+from app.sandbox.account.account_state import Cause, Event, State, Table
+from app.sandbox.account.event_rendering import Rendering, rendered
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.account.test_cards import Instrument, checked_steps
+from app.sandbox.account.truth_ledger import Ledger
+from app.sandbox.stripe_api import (
+    checkout_api,
+    confirmation,
+    customers_api,
+    disputes_api,
+    refunds_api,
+    setup_intents_api,
 )
-from app.sandbox.behaviour import Instrument, checked_steps
-from app.sandbox.clock import Clock
-from app.sandbox.delivery import Delivery, Endpoint, Mode, Outbox, Report
-from app.sandbox.faults import Fault, Kind
-from app.sandbox.judge import Ledger
-from app.sandbox.limiter import Limiter
-from app.sandbox.objects import Obj
-from app.sandbox.pipeline import Logged, Pipeline
-from app.sandbox.rendering import Rendering, rendered
-from app.sandbox.state import Cause, Event, State, Table
+from app.sandbox.transport import asgi_server, stripe_routes
+from app.sandbox.transport.fault_injection import Fault, Kind
+from app.sandbox.transport.request_pipeline import Logged, Pipeline
+from app.sandbox.transport.token_buckets import Limiter
+from app.sandbox.webhook_delivery import Delivery, Endpoint, Mode, Outbox, Report
 
 _TICK_SECONDS = 0.05
 _LOG_SIZE = 10_000
@@ -93,7 +92,7 @@ class Sandbox:
     async def running(self, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
         """Served inside the running loop; yields the base URL. Nothing hangs past its end."""
         self.pipeline.closing.clear()
-        async with hosting.served(self.app, port, host) as url:
+        async with asgi_server.served(self.app, port, host) as url:
             try:
                 yield url
             finally:
@@ -174,7 +173,7 @@ class Sandbox:
         bank_debit_fails:CODE. The type follows from the steps (us_bank_account for bank debits)
         unless it is given.
         """
-        created = customers.create(self.state, {**fields, "id": customer_id})
+        created = customers_api.create(self.state, {**fields, "id": customer_id})
         if payment_method is not None:
             steps = [behaviour] if isinstance(behaviour, str) else list(behaviour)
             self.add_payment_method(
@@ -187,7 +186,7 @@ class Sandbox:
             )
             if default:
                 settings = {"default_payment_method": payment_method}
-                return customers.update(self.state, {"invoice_settings": settings}, customer_id)
+                return customers_api.update(self.state, {"invoice_settings": settings}, customer_id)
         return created
 
     def add_payment_method(
@@ -201,7 +200,7 @@ class Sandbox:
         refund: str = "succeeded",
     ) -> Obj:
         kind = payment_method_type or _type_of(behaviour)
-        if refund not in refunds.OUTCOMES:
+        if refund not in refunds_api.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {refund}")
         self.state.living_customer(customer)
         instrument = Instrument(checked_steps(behaviour, kind), refund=refund, is_set_up=True)
@@ -209,7 +208,7 @@ class Sandbox:
             kind, instrument, method_id=payment_method, customer=customer
         )
         if kind != "card" and mandate:
-            instrument.mandate = charging.new_mandate(self.state, method)
+            instrument.mandate = confirmation.new_mandate(self.state, method)
         self.state.emit("payment_method.attached", method)
         return method
 
@@ -235,14 +234,14 @@ class Sandbox:
     def complete_action(self, intent: str, *, succeeded: bool = True) -> Obj:
         """The customer comes back from 3-D Secure of a PaymentIntent or a SetupIntent."""
         if intent.startswith("seti_"):
-            return setups.succeed(self.state, self.state.find("setup_intents", intent))
+            return setup_intents_api.succeed(self.state, self.state.find("setup_intents", intent))
         found = self.state.find("payment_intents", intent)
         if found["status"] != "requires_action":
             raise ValueError(f"{intent} is {found['status']}")
-        return charging.finish_action(self.state, found, succeeded=succeeded)
+        return confirmation.finish_action(self.state, found, succeeded=succeeded)
 
     def complete_checkout(self, session_id: str, payment_method: str = "pm_card_visa") -> Obj:
-        return checkout.complete(self.state, session_id, payment_method)
+        return checkout_api.complete(self.state, session_id, payment_method)
 
     def open_dispute(
         self,
@@ -258,21 +257,21 @@ class Sandbox:
             "reason": reason,
             "amount": charge["amount"] if amount is None else amount,
         }
-        return disputes.open_on(self.state, charge, fields)
+        return disputes_api.open_on(self.state, charge, fields)
 
     def close_dispute(self, dispute_id: str, status: str = "lost") -> Obj:
         """won, lost or warning_closed; a lost one may still be won later."""
-        return disputes.closed_as(self.state, self.state.find("disputes", dispute_id), status)
+        return disputes_api.closed_as(self.state, self.state.find("disputes", dispute_id), status)
 
     def refund(
         self, payment_intent_or_charge: str, amount: int | None = None, outcome: str = "succeeded"
     ) -> Obj:
         """In the Dashboard: succeeded, pending (ends well), fails (later) or requires_action."""
-        if outcome not in refunds.OUTCOMES:
+        if outcome not in refunds_api.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {outcome}")
         charge = self._charge(payment_intent_or_charge)
         wanted = {"charge": charge["id"]} | ({} if amount is None else {"amount": amount})
-        return refunds.create(self.state, wanted, outcome)
+        return refunds_api.create(self.state, wanted, outcome)
 
     def _charge(self, wanted: str) -> Obj:
         if wanted.startswith("pi_"):
@@ -297,7 +296,7 @@ class Sandbox:
         """Of every call, or of one such as GET /v1/events."""
         if call is None:
             self.pipeline.latency = seconds
-        elif call in calls.NAMES:
+        elif call in stripe_routes.NAMES:
             self.pipeline.latencies[call] = seconds
         else:
             raise ValueError(f"no such call: {call}")

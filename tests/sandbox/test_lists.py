@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.sandbox.happenings import HORIZON
+from app.sandbox.stripe_api.events_api import HORIZON
 from tests.sandbox.conftest import charged, intent_of, refused
 
 pytestmark = pytest.mark.anyio

@@ -22,11 +22,11 @@ from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, Inbox, interpret
-from app.sandbox import hosting
-from app.sandbox.ids import reproducible
-from app.sandbox.rendering import rendered
+from app.sandbox.account.account_state import Event
+from app.sandbox.account.event_rendering import rendered
+from app.sandbox.account.reproducible_ids import reproducible
 from app.sandbox.server import Sandbox
-from app.sandbox.state import Event
+from app.sandbox.transport import asgi_server
 from app.settings import Settings
 from app.storage import schema
 from app.storage.column_types import table_of
@@ -78,7 +78,7 @@ class Switchboard:
 @contextlib.asynccontextmanager
 async def switchboard() -> AsyncIterator[tuple[Switchboard, str]]:
     board = Switchboard()
-    async with hosting.served(board, 0, "127.0.0.1") as url:
+    async with asgi_server.served(board, 0, "127.0.0.1") as url:
         yield board, url
 
 

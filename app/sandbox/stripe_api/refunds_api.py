@@ -1,9 +1,10 @@
 """Refunds: partial or full, at once or later, and some fail after all."""
 
-from app.sandbox import lists, objects, refusals
-from app.sandbox.customers import merged
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.stripe_api.customers_api import merged
 
 # How a refund goes: at once; pending, then succeeded; succeeded at first, then failed; or waiting
 # for the customer.
@@ -15,30 +16,30 @@ def create(state: State, params: Obj, outcome: str | None = None) -> Obj:
     """How it goes is the payment method's matter, unless the caller says."""
     charge = _charge(state, params)
     if charge["status"] != "succeeded":
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge to "
             "refund."
         )
     if charge["refunded"]:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
         )
     if _is_charged_back(state, charge):
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
         )
     remaining = charge["amount"] - charge["amount_refunded"]
     amount = params.get("amount", remaining)
     if amount < 1:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "Invalid positive integer", param="amount", code="parameter_invalid_integer"
         )
     if amount > remaining:
         message = (
             f"Refund amount ({amount}) is greater than unrefunded amount on charge ({remaining})"
         )
-        raise refusals.invalid(message, param="amount")
+        raise stripe_errors.invalid(message, param="amount")
     fields = {
         "amount": amount,
         "reason": params.get("reason"),
@@ -54,13 +55,13 @@ def _charge(state: State, params: Obj) -> Obj:
     if "charge" in params:
         return state.find("charges", params["charge"], param="charge")
     if "payment_intent" not in params:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "One of the following params should be provided for this request: payment_intent or "
             "charge."
         )
     intent = state.find("payment_intents", params["payment_intent"], param="payment_intent")
     if intent["latest_charge"] is None:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund."
         )
     return state.find("charges", intent["latest_charge"])
@@ -77,7 +78,7 @@ def _is_charged_back(state: State, charge: Obj) -> bool:
 def _made(state: State, charge: Obj, fields: Obj, outcome: str) -> Obj:
     """The money counts as given back from now on, until the refund fails or is canceled."""
     fields = {**fields, "status": _FIRST_STATUS.get(outcome, outcome)}
-    refund = objects.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
+    refund = object_templates.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
     state.add(refund, refund["payment_intent"], refund["charge"], refund["customer"])
     charge = _shown_on(state, charge["id"], refund["amount"])
     state.ledger.gave_back(charge["id"], refund["amount"])
@@ -136,11 +137,13 @@ def cancel(state: State, params: Obj, refund_id: str) -> Obj:
     """Only a refund that waits for the customer can be canceled."""
     refund = state.find("refunds", refund_id)
     if refund["status"] != "requires_action":
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"Refund {refund_id} cannot be canceled because its status is {refund['status']}."
         )
     return _ended(state, refund_id, "canceled")
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(state, "refunds", params, "/v1/refunds", "payment_intent", "charge")
+    return cursor_pagination.listed(
+        state, "refunds", params, "/v1/refunds", "payment_intent", "charge"
+    )

@@ -1,10 +1,16 @@
 """PaymentIntents: what may be done to one in which state."""
 
-from app.sandbox import amounts, charging, lists, methods, objects, refusals
-from app.sandbox.charging import Terms
-from app.sandbox.customers import merged
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import (
+    charge_amounts,
+    confirmation,
+    cursor_pagination,
+    payment_methods_api,
+)
+from app.sandbox.stripe_api.confirmation import Terms
+from app.sandbox.stripe_api.customers_api import merged
 
 _COPIED = (
     "description receipt_email setup_future_usage shipping statement_descriptor "
@@ -21,11 +27,13 @@ def create(state: State, params: Obj) -> Obj:
     confirms = params.get("confirm", False)
     for name in _WITH_CONFIRM:
         if name in params and not confirms:
-            raise refusals.malformed(f"`{name}` can only be used with `confirm`=true.", param=name)
+            raise stripe_errors.malformed(
+                f"`{name}` can only be used with `confirm`=true.", param=name
+            )
     if params.get("capture_method") == "manual":
         message = "This sandbox captures at once: capture_method=manual is not offered."
-        raise refusals.invalid(message, param="capture_method")
-    currency = amounts.checked(params["amount"], params["currency"])
+        raise stripe_errors.invalid(message, param="capture_method")
+    currency = charge_amounts.checked(params["amount"], params["currency"])
     customer = params.get("customer")
     if customer is not None:
         state.living_customer(customer, param="customer")
@@ -38,7 +46,7 @@ def create(state: State, params: Obj) -> Obj:
         "customer": customer,
     }
     intent = state.add(
-        objects.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
+        object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
     )
     state.emit("payment_intent.created", intent)
     return _attempted(state, intent, params) if confirms else intent
@@ -47,23 +55,23 @@ def create(state: State, params: Obj) -> Obj:
 def _method(state: State, params: Obj, customer: str | None) -> Obj | None:
     """The method that the parameters name, if it may be used for this customer."""
     if "payment_method_data" in params:
-        return methods.create(state, params["payment_method_data"])
+        return payment_methods_api.create(state, params["payment_method_data"])
     if not params.get("payment_method"):
         return None
-    method = methods.named(state, params["payment_method"])
+    method = payment_methods_api.named(state, params["payment_method"])
     owner = method["customer"]
     if owner is not None and customer is None:
         message = (
             f"The PaymentMethod provided ({method['id']}) is attached to a Customer. Please "
             "include the Customer in the `customer` parameter."
         )
-        raise refusals.invalid(message)
+        raise stripe_errors.invalid(message)
     if owner not in {None, customer}:
         message = (
             f"The customer does not have a payment method with the ID {method['id']}. The payment "
             "method must be attached to the customer."
         )
-        raise refusals.invalid(message, param="payment_method", code="resource_missing")
+        raise stripe_errors.invalid(message, param="payment_method", code="resource_missing")
     return method
 
 
@@ -104,7 +112,7 @@ def update(state: State, params: Obj, intent_id: str) -> Obj:
         changes["metadata"] = merged(intent["metadata"], params["metadata"])
     if "amount" in params or "currency" in params:
         wanted = {**intent, **params}
-        currency = amounts.checked(wanted["amount"], wanted["currency"])
+        currency = charge_amounts.checked(wanted["amount"], wanted["currency"])
         changes |= {"amount": wanted["amount"], "currency": currency}
     if "customer" in params:
         changes["customer"] = state.living_customer(params["customer"], param="customer")["id"]
@@ -120,7 +128,7 @@ def confirm(state: State, params: Obj, intent_id: str) -> Obj:
         raise _unexpected(intent, "confirm")
     if params.get("amount_to_confirm", intent["amount"]) != intent["amount"]:
         message = f"The amount of this PaymentIntent is {intent['amount']}."
-        raise refusals.invalid(message, param="amount_to_confirm", payment_intent=intent)
+        raise stripe_errors.invalid(message, param="amount_to_confirm", payment_intent=intent)
     changes: Obj = {
         name: params[name]
         for name in ("receipt_email", "setup_future_usage", "shipping")
@@ -134,14 +142,16 @@ def confirm(state: State, params: Obj, intent_id: str) -> Obj:
 def _attempted(state: State, intent: Obj, params: Obj) -> Obj:
     if intent["payment_method"] is None:
         message = "You cannot confirm this PaymentIntent because it's missing a payment method."
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             message, code="payment_intent_unexpected_state", payment_intent=intent
         )
     method_id = intent["payment_method"]
-    intent = charging.attempt(state, intent, _terms(params))
+    intent = confirmation.attempt(state, intent, _terms(params))
     if intent["setup_future_usage"] and intent["customer"]:
         state.instruments[method_id].is_set_up = True
-        methods.attached(state, state.find("payment_methods", method_id), intent["customer"])
+        payment_methods_api.attached(
+            state, state.find("payment_methods", method_id), intent["customer"]
+        )
     return intent
 
 
@@ -170,13 +180,17 @@ def cancel(state: State, params: Obj, intent_id: str) -> Obj:
     return intent
 
 
-def _unexpected(intent: Obj, verb: str) -> refusals.Refusal:
+def _unexpected(intent: Obj, verb: str) -> stripe_errors.Refusal:
     message = (
         f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. Only "
         f"a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(_OPEN)}."
     )
-    return refusals.invalid(message, code="payment_intent_unexpected_state", payment_intent=intent)
+    return stripe_errors.invalid(
+        message, code="payment_intent_unexpected_state", payment_intent=intent
+    )
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(state, "payment_intents", params, "/v1/payment_intents", "customer")
+    return cursor_pagination.listed(
+        state, "payment_intents", params, "/v1/payment_intents", "customer"
+    )

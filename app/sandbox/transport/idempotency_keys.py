@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from app.sandbox import refusals
-from app.sandbox.clock import Clock
-from app.sandbox.wire import Answer, Request
+from app.sandbox.account import stripe_errors
+from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.transport.http_messages import Answer, Request
 
 _KEY_MAX = 255
 
@@ -33,7 +33,7 @@ class Keys:
         """The saved answer to repeat, or None: the request is now in flight under its key."""
         key = request.idempotency_key or ""
         if len(key) > _KEY_MAX:
-            raise refusals.malformed(f"Idempotency keys can have up to {_KEY_MAX} characters.")
+            raise stripe_errors.malformed(f"Idempotency keys can have up to {_KEY_MAX} characters.")
         self._prune(lifetime)
         fingerprint = request.fingerprint
         first = self._saved.get(key)
@@ -41,9 +41,9 @@ class Keys:
             self._saved[key] = Saved(fingerprint, request.id, self._clock.now())
             return None
         if first.fingerprint != fingerprint:
-            raise refusals.key_reused(key)
+            raise stripe_errors.key_reused(key)
         if first.answer is None:
-            raise refusals.key_in_use(key)
+            raise stripe_errors.key_in_use(key)
         return _replayed(first.answer, first.request_id)
 
     def end(self, key: str, answer: Answer | None) -> None:

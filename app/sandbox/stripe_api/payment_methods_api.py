@@ -1,9 +1,10 @@
 """Payment methods: test names become objects, a customer gets them, detaching is for good."""
 
-from app.sandbox import lists, objects, refusals
-from app.sandbox.behaviour import BANK_DEBITS, Instrument, specimen
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.test_cards import BANK_DEBITS, Instrument, specimen
+from app.sandbox.stripe_api import cursor_pagination
 
 _OWN_FIELDS = ("billing_details", "metadata", "allow_redisplay")
 
@@ -12,7 +13,7 @@ def create(state: State, params: Obj) -> Obj:
     """By card[token]=tok_visa or by bank account numbers; every one of them succeeds."""
     kind = params["type"]
     if kind != "card" and kind not in BANK_DEBITS:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"The payment method type '{kind}' is not offered by this sandbox.", param="type"
         )
     step = "succeed" if kind == "card" else "bank_debit_succeeds"
@@ -72,12 +73,12 @@ def attach(state: State, params: Obj, method_id: str) -> Obj:
     customer = state.living_customer(params["customer"], param="customer")
     instrument = state.instruments[method["id"]]
     if instrument.is_detached or (method["customer"] is None and instrument.is_spent):
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             "This PaymentMethod was previously used without being attached to a Customer or was "
             "detached from a Customer, and may not be used again."
         )
     if method["customer"] not in {None, customer["id"]}:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             "The payment method you provided has already been attached to a customer."
         )
     return attached(state, method, customer["id"])
@@ -95,7 +96,7 @@ def attached(state: State, method: Obj, customer_id: str) -> Obj:
 def detach(state: State, params: Obj, method_id: str) -> Obj:
     method = state.find("payment_methods", method_id)
     if method["customer"] is None:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             "The payment method you provided is not attached to a customer so detachment is "
             "impossible."
         )
@@ -122,7 +123,7 @@ def _forget_default(state: State, customer: Obj, method_id: str) -> None:
 def listing(state: State, params: Obj) -> Obj:
     """Only a customer's methods are listed; without a customer Stripe lists none of these."""
     if "customer" not in params:
-        return objects.sublist("/v1/payment_methods", [])
+        return object_templates.sublist("/v1/payment_methods", [])
     return _listed(state, params, "/v1/payment_methods")
 
 
@@ -134,7 +135,7 @@ def of_customer(state: State, params: Obj, customer_id: str) -> Obj:
 
 def _listed(state: State, params: Obj, url: str) -> Obj:
     state.living_customer(params["customer"], param="customer")
-    return lists.listed(state, "payment_methods", params, url, "customer", "type")
+    return cursor_pagination.listed(state, "payment_methods", params, url, "customer", "type")
 
 
 def one_of_customer(state: State, params: Obj, customer_id: str, method_id: str) -> Obj:
@@ -145,5 +146,5 @@ def one_of_customer(state: State, params: Obj, customer_id: str, method_id: str)
         message = (
             f"The customer {customer_id} does not have a payment method with the ID {method_id}."
         )
-        raise refusals.invalid(message, param="customer", status=404)
+        raise stripe_errors.invalid(message, param="customer", status=404)
     return method

@@ -2,11 +2,11 @@
 
 import re
 
-from app.sandbox import objects, refusals
-from app.sandbox.ids import reproducible
-from app.sandbox.objects import Obj
-from app.sandbox.params import whole
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.reproducible_ids import reproducible
+from app.sandbox.transport.request_params import whole
 
 # Measured: 16 to 20 s to appear for a customer, more than 2 minutes for a PaymentIntent, and then
 # gone on the next read.
@@ -28,7 +28,7 @@ def intents(state: State, params: Obj) -> Obj:
     start, limit = whole("page", params.get("page", 0)), params.get("limit", 10)
     stop = start + limit
     url = "/v1/payment_intents/search"
-    answer = objects.sublist(url, seen[start:stop], has_more=len(seen) > stop)
+    answer = object_templates.sublist(url, seen[start:stop], has_more=len(seen) > stop)
     following = {"next_page": str(stop)} if answer["has_more"] else {}
     return {**answer, "object": "search_result", "total_count": len(seen), **following}
 
@@ -41,7 +41,7 @@ def _is_indexed(intent: Obj, seed: int, now: float) -> bool:
 def _term(text: str) -> tuple[str, ...]:
     match = _TERM.match(text.strip())
     if match is None or match[2] not in _SEARCHABLE:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             f"We were unable to parse your search query: {text}", param="query"
         )
     return match[1], match[2], match[3] or "", match[4], match[5]

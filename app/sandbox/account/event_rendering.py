@@ -2,13 +2,13 @@
 
 from typing import Literal
 
-from app.sandbox import objects
-from app.sandbox.objects import Obj
-from app.sandbox.state import Event
+from app.sandbox.account import object_templates
+from app.sandbox.account.account_state import Event
+from app.sandbox.account.object_templates import Obj
 
 Rendering = Literal["new", "old"]
 
-_VERSIONS: dict[Rendering, str] = {"new": objects.API_VERSION, "old": "2020-08-27"}
+_VERSIONS: dict[Rendering, str] = {"new": object_templates.API_VERSION, "old": "2020-08-27"}
 
 
 def rendered(event: Event, rendering: Rendering = "new") -> Obj:
@@ -35,5 +35,5 @@ def _with_charges(intent: Obj, charges: tuple[Obj, ...]) -> Obj:
     """Before 2022-11-15: `charges` and `invoice`, no `latest_charge`."""
     old = {name: value for name, value in intent.items() if name != "latest_charge"}
     url = f"/v1/charges?payment_intent={intent['id']}"
-    listed = objects.sublist(url, list(charges[:10]), has_more=len(charges) > 10)
+    listed = object_templates.sublist(url, list(charges[:10]), has_more=len(charges) > 10)
     return {**old, "charges": {**listed, "total_count": len(charges)}, "invoice": None}

@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from app.sandbox import objects, refusals
-from app.sandbox.behaviour import Instrument
-from app.sandbox.clock import Clock
-from app.sandbox.ids import Ids, reproducible
-from app.sandbox.judge import Ledger
-from app.sandbox.objects import Obj
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.reproducible_ids import Ids, reproducible
+from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.account.test_cards import Instrument
+from app.sandbox.account.truth_ledger import Ledger
 
 Row = TypeVar("Row")
 
@@ -155,13 +155,17 @@ class State:
         obj = self.tables[table].get(wanted)
         if obj is None:
             kind, own_param = _SINGULAR[table]
-            raise refusals.missing(kind, wanted, param=param or own_param, in_path=param is None)
+            raise stripe_errors.missing(
+                kind, wanted, param=param or own_param, in_path=param is None
+            )
         return obj
 
     def living_customer(self, wanted: str, *, param: str | None = None) -> Obj:
         found = self.find("customers", wanted, param=param)
         if found.get("deleted"):
-            raise refusals.missing("customer", wanted, param=param or "id", in_path=param is None)
+            raise stripe_errors.missing(
+                "customer", wanted, param=param or "id", in_path=param is None
+            )
         return found
 
     def emit(self, type_: str, subject: Obj, previous: Obj | None = None) -> Event:
@@ -182,6 +186,8 @@ class State:
         """A payment method with what lies behind it; nobody's until it is attached."""
         details = fields.pop("details", {})
         new_id = method_id or self.ids.new("pm")
-        method = objects.payment_method(new_id, self.clock.stamp(), method_type, details, **fields)
+        method = object_templates.payment_method(
+            new_id, self.clock.stamp(), method_type, details, **fields
+        )
         self.instruments[new_id] = instrument
         return self.add(method, method["customer"])

@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
-from app.sandbox import calls, lists, params, refusals, wire
-from app.sandbox.calls import Call
-from app.sandbox.faults import Fault, Faults
-from app.sandbox.idempotency import Keys
-from app.sandbox.limiter import Limiter
-from app.sandbox.objects import API_VERSION, Obj
-from app.sandbox.refusals import Refusal
-from app.sandbox.state import Cause, State
-from app.sandbox.wire import Answer, Request
+from app.sandbox.account import stripe_errors
+from app.sandbox.account.account_state import Cause, State
+from app.sandbox.account.object_templates import API_VERSION, Obj
+from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.transport import http_messages, request_params, stripe_routes
+from app.sandbox.transport.fault_injection import Fault, Faults
+from app.sandbox.transport.http_messages import Answer, Request
+from app.sandbox.transport.idempotency_keys import Keys
+from app.sandbox.transport.stripe_routes import Call
+from app.sandbox.transport.token_buckets import Limiter
 
 _VERSION = re.compile(r"^20[12]\d-\d\d-\d\d(\.(acacia|basil|clover|dahlia|endive|preview))?$")
 _LOCK_TIMEOUT = "lock_timeout"
@@ -50,13 +52,13 @@ class Pipeline:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.state.clock.run_due()
-        request = await wire.request(scope, receive, self.state.ids.new("req", 14))
-        found = calls.found(request.method, request.path)
+        request = await http_messages.request(scope, receive, self.state.ids.new("req", 14))
+        found = stripe_routes.found(request.method, request.path)
         answer = await self._answer(request, found)
         self._note(request, found, answer)
         if answer.wait:
             await self._sleep(answer.wait)
-        await wire.transmit(answer, scope, receive, send)
+        await http_messages.transmit(answer, scope, receive, send)
 
     def _note(self, request: Request, found: tuple[Call, list[str]] | None, answer: Answer) -> None:
         template = found[0].name.partition(" ")[2] if found else ""
@@ -77,7 +79,7 @@ class Pipeline:
         try:
             _authenticate(request)
             if found is None:
-                raise refusals.unknown_url(request.method, request.path)
+                raise stripe_errors.unknown_url(request.method, request.path)
             call, ids = found
             self.limiter.take(call.name)
             answer = await self._spoilt_or_true(call, ids, request)
@@ -136,9 +138,9 @@ class Pipeline:
     def _run(self, call: Call, ids: list[str], request: Request) -> Answer:
         self.state.cause = Cause(request.id, request.idempotency_key)
         try:
-            checked = params.checked(request.params, call.params, call.required)
+            checked = request_params.checked(request.params, call.params, call.required)
             body = call.run(self.state, checked, *ids)
-            return Answer(200, lists.expanded(self.state, body, checked.get("expand")))
+            return Answer(200, cursor_pagination.expanded(self.state, body, checked.get("expand")))
         except Refusal as refusal:
             return Answer.refused(refusal)
         finally:
@@ -151,11 +153,11 @@ def _authenticate(request: Request) -> None:
             "You did not provide an API key. You need to provide your API key in the Authorization "
             "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
-        raise refusals.unauthorized(message)
+        raise stripe_errors.unauthorized(message)
     if not request.api_key.startswith(("sk_test_", "rk_test_")):
-        raise refusals.unauthorized(f"Invalid API Key provided: {request.api_key[:7]}****")
+        raise stripe_errors.unauthorized(f"Invalid API Key provided: {request.api_key[:7]}****")
     if request.version is not None and not _VERSION.match(request.version):
-        raise refusals.malformed(f"Invalid Stripe API version: {request.version}.")
+        raise stripe_errors.malformed(f"Invalid Stripe API version: {request.version}.")
 
 
 def _with_headers(answer: Answer, request: Request) -> Answer:

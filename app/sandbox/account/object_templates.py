@@ -7,7 +7,7 @@ snapshot, a saved answer and a shared nested constant are mere references.
 
 from typing import Any
 
-from app.sandbox.behaviour import Decline
+from app.sandbox.account.test_cards import Decline
 
 Obj = dict[str, Any]
 

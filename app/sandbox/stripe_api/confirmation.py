@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from app.sandbox import disputes, objects, refusals
-from app.sandbox.behaviour import BANK_DEBITS, Decline, Instrument
-from app.sandbox.judge import Taken
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.test_cards import BANK_DEBITS, Decline, Instrument
+from app.sandbox.account.truth_ledger import Taken
+from app.sandbox.stripe_api import disputes_api
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def attempt(state: State, intent: Obj, terms: Terms) -> Obj:
             return _succeed(state, intent, method)
         case "dispute":
             paid = _succeed(state, intent, method)
-            disputes.open_on(
+            disputes_api.open_on(
                 state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
             )
             return paid
@@ -69,26 +70,26 @@ def _refuse_what_cannot_start(state: State, intent: Obj, method: Obj, terms: Ter
             "The provided PaymentMethod was previously used with a PaymentIntent without Customer "
             "attachment, or was detached from a Customer. It may not be used again."
         )
-        raise refusals.invalid(message, payment_intent=intent)
+        raise stripe_errors.invalid(message, payment_intent=intent)
     if intent["automatic_payment_methods"] is None and method["type"] not in _allowed(intent):
         message = (
             f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent. "
             f"It may be of these types: {', '.join(_allowed(intent))}."
         )
-        raise refusals.invalid(message, param="payment_method", payment_intent=intent)
+        raise stripe_errors.invalid(message, param="payment_method", payment_intent=intent)
     if intent["statement_descriptor"] and method["type"] == "card":
         message = (
             "The `statement_descriptor` parameter is not supported for card; use "
             "`statement_descriptor_suffix`."
         )
-        raise refusals.invalid(message, param="statement_descriptor", payment_intent=intent)
+        raise stripe_errors.invalid(message, param="statement_descriptor", payment_intent=intent)
     if _needs_return_url(intent) and not terms.return_url and not terms.off_session:
         message = (
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. "
             "Because some of these might redirect your customer off of your page, you must provide "
             "a `return_url`."
         )
-        raise refusals.invalid(message, payment_intent=intent)
+        raise stripe_errors.invalid(message, payment_intent=intent)
 
 
 def _allowed(intent: Obj) -> list[str]:
@@ -109,7 +110,9 @@ def _succeed(state: State, intent: Obj, method: Obj) -> Obj:
 def _new_charge(
     state: State, intent: Obj, method: Obj, *, prefix: str, mandate: str | None = None
 ) -> Obj:
-    return objects.charge(state.ids.new(prefix), state.clock.stamp(), intent, method, mandate)
+    return object_templates.charge(
+        state.ids.new(prefix), state.clock.stamp(), intent, method, mandate
+    )
 
 
 def _paid(state: State, intent: Obj, charge: Obj) -> Obj:
@@ -181,7 +184,7 @@ def _hook(intent: Obj) -> str:
     return f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent['id']}"
 
 
-def _unattended(state: State, intent: Obj, method: Obj) -> refusals.Refusal:
+def _unattended(state: State, intent: Obj, method: Obj) -> stripe_errors.Refusal:
     """error_on_requires_action: refused before a charge is tried; the decline code tells."""
     error = {
         "code": "authentication_required",
@@ -193,10 +196,10 @@ def _unattended(state: State, intent: Obj, method: Obj) -> refusals.Refusal:
         "payment_method": method,
     }
     intent = _failed(state, intent, {"type": "card_error", **error})
-    return refusals.card_error({**error, "payment_intent": intent})
+    return stripe_errors.card_error({**error, "payment_intent": intent})
 
 
-def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> refusals.Refusal:
+def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> stripe_errors.Refusal:
     failure = {
         "status": "failed",
         "failure_code": decline.code,
@@ -206,7 +209,7 @@ def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> refus
     charge = {
         **_new_charge(state, intent, method, prefix="ch"),
         **failure,
-        "outcome": objects.declined_outcome(decline),
+        "outcome": object_templates.declined_outcome(decline),
     }
     state.add(charge, intent["id"], intent["customer"])
     error = {
@@ -224,7 +227,7 @@ def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> refus
     known = {key: value for key, value in error.items() if value is not None}
     state.emit("charge.failed", charge)
     intent = _failed(state, intent, {**known, "type": "card_error"}, latest_charge=charge["id"])
-    return refusals.card_error({**known, "payment_intent": intent})
+    return stripe_errors.card_error({**known, "payment_intent": intent})
 
 
 def _failed(state: State, intent: Obj, error: Obj, **changes: object) -> Obj:
@@ -254,13 +257,15 @@ def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
             "This PaymentIntent requires a mandate, but no existing mandate was found for "
             f"{method['id']}. Collect one with a SetupIntent, or provide `mandate_data`."
         )
-        raise refusals.invalid(message, payment_intent=intent)
+        raise stripe_errors.invalid(message, payment_intent=intent)
     return str(state.find("mandates", mandate, param="mandate")["id"])
 
 
 def new_mandate(state: State, method: Obj) -> str:
     return str(
-        state.add(objects.mandate(state.ids.new("mandate"), state.clock.stamp(), method))["id"]
+        state.add(object_templates.mandate(state.ids.new("mandate"), state.clock.stamp(), method))[
+            "id"
+        ]
     )
 
 

@@ -7,9 +7,9 @@ from itertools import islice, takewhile
 from math import inf
 from typing import TypeVar
 
-from app.sandbox import objects, refusals
-from app.sandbox.objects import Obj
-from app.sandbox.state import State, Table
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State, Table
+from app.sandbox.account.object_templates import Obj
 
 Row = TypeVar("Row")
 
@@ -42,7 +42,7 @@ class Window:
             return cls(moment - 1, moment + 1)
         bounds = {name: _whole(value, f"created[{name}]") for name, value in created.items()}
         if unknown := bounds.keys() - {"gt", "gte", "lt", "lte"}:
-            raise refusals.malformed(
+            raise stripe_errors.malformed(
                 f"Received unknown parameter: created[{min(unknown)}]",
                 param="created",
                 code="parameter_unknown",
@@ -60,7 +60,7 @@ def _whole(value: object, param: str) -> int:
     try:
         return int(str(value))
     except ValueError:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             f"Invalid integer: {value}", param=param, code="parameter_invalid_integer"
         ) from None
 
@@ -99,7 +99,9 @@ def page(
 def _place(table: Table[Row], cursor: str, param: str) -> int:
     place = table.place_of(cursor)
     if place is None:
-        raise refusals.invalid(f"No such object: '{cursor}'", param=param, code="resource_missing")
+        raise stripe_errors.invalid(
+            f"No such object: '{cursor}'", param=param, code="resource_missing"
+        )
     return place
 
 
@@ -129,7 +131,7 @@ def listed(
         return not state.clock.went_back and row.get("created", inf) <= window.above
 
     rows, has_more = page(state[table], params, indexed=indexed, keep=keep, is_past=is_past)
-    return objects.sublist(url, rows, has_more=has_more)
+    return object_templates.sublist(url, rows, has_more=has_more)
 
 
 def expanded(state: State, answer: Obj, paths: object) -> Obj:
@@ -145,7 +147,7 @@ def _expanded(state: State, node: Obj, path: list[str], whole: str) -> Obj:
     field, rest = path[0], path[1:]
     value = node.get(field)
     if field not in node or (not isinstance(value, dict | list) and field not in _EXPANDABLE):
-        raise refusals.invalid(f"This property cannot be expanded ({whole}).", param="expand")
+        raise stripe_errors.invalid(f"This property cannot be expanded ({whole}).", param="expand")
     if isinstance(value, str):
         value = state[_EXPANDABLE[field]].get(value) or value
     if rest and isinstance(value, dict):

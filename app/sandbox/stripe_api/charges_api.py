@@ -1,9 +1,9 @@
 """Charges, as they are read; charging.py makes them."""
 
-from app.sandbox import lists
-from app.sandbox.customers import merged
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.stripe_api.customers_api import merged
 
 
 def retrieve(state: State, params: Obj, charge_id: str) -> Obj:
@@ -11,7 +11,9 @@ def retrieve(state: State, params: Obj, charge_id: str) -> Obj:
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(state, "charges", params, "/v1/charges", "payment_intent", "customer")
+    return cursor_pagination.listed(
+        state, "charges", params, "/v1/charges", "payment_intent", "customer"
+    )
 
 
 def update(state: State, params: Obj, charge_id: str) -> Obj:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from app.sandbox import refusals
-from app.sandbox.clock import Clock
+from app.sandbox.account import stripe_errors
+from app.sandbox.account.sandbox_clock import Clock
 
 
 @dataclass(slots=True)
@@ -46,4 +46,4 @@ class Limiter:
             bucket = self._buckets[name] = Bucket(rate, max(1.0, rate), now)
         if not bucket.take(now):
             self.refused += 1
-            raise refusals.rate_limited(reason)
+            raise stripe_errors.rate_limited(reason)

@@ -1,9 +1,10 @@
 """The events API: 30 days back, newest first."""
 
-from app.sandbox import lists, objects, refusals
-from app.sandbox.objects import Obj
-from app.sandbox.rendering import rendered
-from app.sandbox.state import Event, State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import Event, State
+from app.sandbox.account.event_rendering import rendered
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import cursor_pagination
 
 HORIZON = 30 * 86400
 _TYPES_MAX = 20
@@ -12,13 +13,15 @@ _TYPES_MAX = 20
 def listing(state: State, params: Obj) -> Obj:
     types = set(params.get("types", ()))
     if len(types) > _TYPES_MAX:
-        raise refusals.malformed(f"You may only specify up to {_TYPES_MAX} types.", param="types")
+        raise stripe_errors.malformed(
+            f"You may only specify up to {_TYPES_MAX} types.", param="types"
+        )
     if types and "type" in params:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "You may only specify one of these parameters: type, types.", param="type"
         )
     types |= {params["type"]} if "type" in params else set()
-    window = lists.Window.asked(params.get("created"))
+    window = cursor_pagination.Window.asked(params.get("created"))
     oldest = state.clock.now() - HORIZON
     delivered = params.get("delivery_success")
     families = tuple(one[:-1] for one in types if one.endswith(".*"))
@@ -34,12 +37,14 @@ def listing(state: State, params: Obj) -> Obj:
     def is_past(event: Event) -> bool:
         return not state.clock.went_back and event.created <= max(window.above, oldest - 1)
 
-    events, has_more = lists.page(state.events, params, keep=keep, is_past=is_past)
-    return objects.sublist("/v1/events", [rendered(event) for event in events], has_more=has_more)
+    events, has_more = cursor_pagination.page(state.events, params, keep=keep, is_past=is_past)
+    return object_templates.sublist(
+        "/v1/events", [rendered(event) for event in events], has_more=has_more
+    )
 
 
 def retrieve(state: State, params: Obj, event_id: str) -> Obj:
     event = state.events.get(event_id)
     if event is None or event.created < state.clock.now() - HORIZON:
-        raise refusals.missing("event", event_id, param="id", in_path=True)
+        raise stripe_errors.missing("event", event_id, param="id", in_path=True)
     return rendered(event)

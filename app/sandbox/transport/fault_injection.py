@@ -4,10 +4,11 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal, get_args
 
-from app.sandbox import calls, refusals
-from app.sandbox.ids import reproducible
-from app.sandbox.refusals import Refusal
-from app.sandbox.wire import Answer
+from app.sandbox.account import stripe_errors
+from app.sandbox.account.reproducible_ids import reproducible
+from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.transport import stripe_routes
+from app.sandbox.transport.http_messages import Answer
 
 Kind = Literal[
     "drop",
@@ -52,7 +53,7 @@ class Fault:
     random: Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.match != "*" and self.match not in calls.NAMES:
+        if self.match != "*" and self.match not in stripe_routes.NAMES:
             raise ValueError(f"no such call: {self.match}")
         if self.kind not in get_args(Kind) or self.when not in get_args(When):
             raise ValueError(f"no such fault: {self.kind} {self.when}")
@@ -94,15 +95,15 @@ class Fault:
     def _refusal(self, key: str | None) -> Refusal:
         match self.kind:
             case "rate_limit":
-                return refusals.rate_limited("endpoint-rate")
+                return stripe_errors.rate_limited("endpoint-rate")
             case "lock_timeout":
-                return refusals.lock_timeout(self.should_retry)
+                return stripe_errors.lock_timeout(self.should_retry)
             case "conflict":
-                return refusals.key_in_use(key)
+                return stripe_errors.key_in_use(key)
             case "unauthorized":
-                return refusals.unauthorized("Invalid API Key provided: sk_test_****")
+                return stripe_errors.unauthorized("Invalid API Key provided: sk_test_****")
             case _:
-                return refusals.api_error(self.status)
+                return stripe_errors.api_error(self.status)
 
 
 class Faults:

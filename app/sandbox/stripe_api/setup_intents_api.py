@@ -1,10 +1,11 @@
 """SetupIntents and mandates: a payment method is made ready for payments without the customer."""
 
-from app.sandbox import charging, lists, methods, objects, refusals
-from app.sandbox.behaviour import BANK_DEBITS, Decline
-from app.sandbox.customers import merged
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.test_cards import BANK_DEBITS, Decline
+from app.sandbox.stripe_api import confirmation, cursor_pagination, payment_methods_api
+from app.sandbox.stripe_api.customers_api import merged
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 _FINE = ("succeed", "dispute")
@@ -22,10 +23,12 @@ def create(state: State, params: Obj) -> Obj:
         if name in params
     }
     if params.get("payment_method"):
-        method = methods.named(state, params["payment_method"])
+        method = payment_methods_api.named(state, params["payment_method"])
         fields |= {"payment_method": method["id"], "status": "requires_confirmation"}
     new_id, secret = state.ids.new("seti"), state.ids.text("secret", 30)
-    setup = state.add(objects.setup_intent(new_id, state.clock.stamp(), secret, fields), customer)
+    setup = state.add(
+        object_templates.setup_intent(new_id, state.clock.stamp(), secret, fields), customer
+    )
     state.emit("setup_intent.created", setup)
     return _attempted(state, setup, params) if params.get("confirm") else setup
 
@@ -39,7 +42,7 @@ def confirm(state: State, params: Obj, setup_id: str) -> Obj:
     if setup["status"] not in _OPEN:
         raise _unexpected(setup, "confirm")
     if params.get("payment_method"):
-        method = methods.named(state, params["payment_method"])
+        method = payment_methods_api.named(state, params["payment_method"])
         setup = state.change(setup, payment_method=method["id"], status="requires_confirmation")
     return _attempted(state, setup, params)
 
@@ -47,7 +50,9 @@ def confirm(state: State, params: Obj, setup_id: str) -> Obj:
 def _attempted(state: State, setup: Obj, params: Obj) -> Obj:
     if setup["payment_method"] is None:
         message = "You cannot confirm this SetupIntent because it's missing a payment method."
-        raise refusals.invalid(message, code="setup_intent_unexpected_state", setup_intent=setup)
+        raise stripe_errors.invalid(
+            message, code="setup_intent_unexpected_state", setup_intent=setup
+        )
     method = state.find("payment_methods", setup["payment_method"])
     if method["type"] in BANK_DEBITS:
         return _authorised(state, setup, method, has_mandate_data="mandate_data" in params)
@@ -63,8 +68,8 @@ def _attempted(state: State, setup: Obj, params: Obj) -> Obj:
 def _authorised(state: State, setup: Obj, method: Obj, *, has_mandate_data: bool) -> Obj:
     if not has_mandate_data:
         message = "This SetupIntent requires a mandate: provide `mandate_data`."
-        raise refusals.invalid(message, setup_intent=setup)
-    mandate = charging.new_mandate(state, method)
+        raise stripe_errors.invalid(message, setup_intent=setup)
+    mandate = confirmation.new_mandate(state, method)
     state.instruments[method["id"]].mandate = mandate
     return succeed(state, state.change(setup, mandate=mandate))
 
@@ -73,7 +78,7 @@ def succeed(state: State, setup: Obj) -> Obj:
     """From now on the method may be charged off session; it becomes the customer's."""
     state.instruments[setup["payment_method"]].is_set_up = True
     if setup["customer"]:
-        methods.attached(
+        payment_methods_api.attached(
             state, state.find("payment_methods", setup["payment_method"]), setup["customer"]
         )
     setup = state.change(setup, status="succeeded", next_action=None, last_setup_error=None)
@@ -91,7 +96,7 @@ def _authenticate(state: State, setup: Obj, params: Obj) -> Obj:
     return setup
 
 
-def _declined(state: State, setup: Obj, method: Obj, decline: Decline) -> refusals.Refusal:
+def _declined(state: State, setup: Obj, method: Obj, decline: Decline) -> stripe_errors.Refusal:
     error = {
         "advice_code": decline.advice_code,
         "code": decline.code,
@@ -106,7 +111,7 @@ def _declined(state: State, setup: Obj, method: Obj, decline: Decline) -> refusa
         setup, status="requires_payment_method", payment_method=None, last_setup_error=last
     )
     state.emit("setup_intent.setup_failed", setup)
-    return refusals.card_error({**known, "setup_intent": setup})
+    return stripe_errors.card_error({**known, "setup_intent": setup})
 
 
 def cancel(state: State, params: Obj, setup_id: str) -> Obj:
@@ -120,13 +125,13 @@ def cancel(state: State, params: Obj, setup_id: str) -> Obj:
     return setup
 
 
-def _unexpected(setup: Obj, verb: str) -> refusals.Refusal:
+def _unexpected(setup: Obj, verb: str) -> stripe_errors.Refusal:
     message = f"You cannot {verb} this SetupIntent because it has a status of {setup['status']}."
-    return refusals.invalid(message, code="setup_intent_unexpected_state", setup_intent=setup)
+    return stripe_errors.invalid(message, code="setup_intent_unexpected_state", setup_intent=setup)
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(
+    return cursor_pagination.listed(
         state, "setup_intents", params, "/v1/setup_intents", "customer", "payment_method"
     )
 

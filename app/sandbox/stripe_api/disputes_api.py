@@ -1,8 +1,9 @@
 """Disputes: opened and closed on command, by a test card, or accepted over the API."""
 
-from app.sandbox import lists, objects, refusals
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import cursor_pagination
 
 _INQUIRY = "warning_"
 _CLOSED = ("won", "lost", "warning_closed", "prevented")
@@ -13,20 +14,22 @@ def retrieve(state: State, params: Obj, dispute_id: str) -> Obj:
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(state, "disputes", params, "/v1/disputes", "payment_intent", "charge")
+    return cursor_pagination.listed(
+        state, "disputes", params, "/v1/disputes", "payment_intent", "charge"
+    )
 
 
 def close(state: State, params: Obj, dispute_id: str) -> Obj:
     """Accepting a dispute over the API loses it."""
     dispute = state.find("disputes", dispute_id)
     if dispute["status"] in _CLOSED:
-        raise refusals.invalid("This dispute is already closed.")
+        raise stripe_errors.invalid("This dispute is already closed.")
     return closed_as(state, dispute, "lost")
 
 
 def open_on(state: State, charge: Obj, fields: Obj) -> Obj:
     """Any first status, even lost, any amount, and several on one charge."""
-    dispute = objects.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
+    dispute = object_templates.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
     is_inquiry = dispute["status"].startswith(_INQUIRY)
     if not is_inquiry:
         dispute["balance_transactions"] = [_movement(state, dispute, -dispute["amount"])]

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from app.sandbox import forms
-from app.sandbox.objects import Obj
-from app.sandbox.refusals import Refusal
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.transport import form_encoding
 
 TRANSPORT = "paydue.sandbox.transport"
 _BODY_MAX = 1 << 20
@@ -65,7 +65,7 @@ async def request(scope: Scope, receive: Receive, request_id: str) -> Request:
         api_key=_api_key(headers.get(b"authorization", b"").decode("latin-1")),
         idempotency_key=_text(headers, b"idempotency-key"),
         version=_text(headers, b"stripe-version"),
-        params=forms.decoded(text),
+        params=form_encoding.decoded(text),
     )
 
 

@@ -3,21 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.sandbox import (
-    charges,
-    checkout,
-    customers,
-    disputes,
-    happenings,
-    intents,
-    methods,
-    objects,
-    refunds,
-    searching,
-    setups,
+from app.sandbox.account import object_templates
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import (
+    charges_api,
+    checkout_api,
+    customers_api,
+    disputes_api,
+    events_api,
+    payment_intents_api,
+    payment_methods_api,
+    refunds_api,
+    search_api,
+    setup_intents_api,
 )
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def _call(name: str, run: Callable[..., Obj], params: str = "", required: str = 
 
 
 def account(state: State, params: Obj) -> Obj:
-    return objects.account("acct_1Sandbox", 1_700_000_000)
+    return object_templates.account("acct_1Sandbox", 1_700_000_000)
 
 
 _PAGE = "created limit starting_after ending_before"
@@ -96,92 +96,100 @@ _REFUND = (
 CALLS = (
     _call("GET /v1/account", account),
     _call(
-        "POST /v1/customers", customers.create, f"{_CUSTOMER} payment_method tax_id_data test_clock"
+        "POST /v1/customers",
+        customers_api.create,
+        f"{_CUSTOMER} payment_method tax_id_data test_clock",
     ),
-    _call("GET /v1/customers", customers.listing, f"{_PAGE} email test_clock"),
-    _call("GET /v1/customers/{id}", customers.retrieve),
-    _call("POST /v1/customers/{id}", customers.update, f"{_CUSTOMER} default_source"),
-    _call("DELETE /v1/customers/{id}", customers.delete),
+    _call("GET /v1/customers", customers_api.listing, f"{_PAGE} email test_clock"),
+    _call("GET /v1/customers/{id}", customers_api.retrieve),
+    _call("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
+    _call("DELETE /v1/customers/{id}", customers_api.delete),
     _call(
         "GET /v1/customers/{id}/payment_methods",
-        methods.of_customer,
+        payment_methods_api.of_customer,
         f"{_PAGE} allow_redisplay type",
     ),
-    _call("GET /v1/customers/{id}/payment_methods/{id}", methods.one_of_customer),
+    _call("GET /v1/customers/{id}/payment_methods/{id}", payment_methods_api.one_of_customer),
     _call(
         "POST /v1/payment_methods",
-        methods.create,
+        payment_methods_api.create,
         "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
         "customer payment_method",
         "type",
     ),
     _call(
         "GET /v1/payment_methods",
-        methods.listing,
+        payment_methods_api.listing,
         f"{_PAGE} allow_redisplay customer customer_account type",
     ),
-    _call("GET /v1/payment_methods/{id}", methods.retrieve),
+    _call("GET /v1/payment_methods/{id}", payment_methods_api.retrieve),
     _call(
         "POST /v1/payment_methods/{id}",
-        methods.update,
+        payment_methods_api.update,
         "allow_redisplay billing_details card metadata us_bank_account",
     ),
     _call(
         "POST /v1/payment_methods/{id}/attach",
-        methods.attach,
+        payment_methods_api.attach,
         "customer customer_account",
         "customer",
     ),
-    _call("POST /v1/payment_methods/{id}/detach", methods.detach),
+    _call("POST /v1/payment_methods/{id}/detach", payment_methods_api.detach),
     _call(
         "POST /v1/payment_intents",
-        intents.create,
+        payment_intents_api.create,
         f"{_INTENT} {_INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
         "on_behalf_of",
         "amount currency",
     ),
-    _call("GET /v1/payment_intents", intents.listing, f"{_PAGE} customer customer_account"),
-    _call("GET /v1/payment_intents/search", searching.intents, "limit page query", "query"),
-    _call("GET /v1/payment_intents/{id}", intents.retrieve, "client_secret"),
-    _call("POST /v1/payment_intents/{id}", intents.update, _INTENT),
-    _call("POST /v1/payment_intents/{id}/confirm", intents.confirm, _INTENT_CONFIRM),
-    _call("POST /v1/payment_intents/{id}/cancel", intents.cancel, "cancellation_reason"),
-    _call("GET /v1/charges", charges.listing, f"{_PAGE} customer payment_intent transfer_group"),
-    _call("GET /v1/charges/{id}", charges.retrieve),
+    _call(
+        "GET /v1/payment_intents", payment_intents_api.listing, f"{_PAGE} customer customer_account"
+    ),
+    _call("GET /v1/payment_intents/search", search_api.intents, "limit page query", "query"),
+    _call("GET /v1/payment_intents/{id}", payment_intents_api.retrieve, "client_secret"),
+    _call("POST /v1/payment_intents/{id}", payment_intents_api.update, _INTENT),
+    _call("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
+    _call(
+        "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
+    ),
+    _call(
+        "GET /v1/charges", charges_api.listing, f"{_PAGE} customer payment_intent transfer_group"
+    ),
+    _call("GET /v1/charges/{id}", charges_api.retrieve),
     _call(
         "POST /v1/charges/{id}",
-        charges.update,
+        charges_api.update,
         "customer description fraud_details metadata receipt_email shipping transfer_group",
     ),
-    _call("POST /v1/refunds", refunds.create, _REFUND),
-    _call("GET /v1/refunds", refunds.listing, f"{_PAGE} charge payment_intent"),
-    _call("GET /v1/refunds/{id}", refunds.retrieve),
-    _call("POST /v1/refunds/{id}", refunds.update, "metadata"),
-    _call("POST /v1/refunds/{id}/cancel", refunds.cancel),
-    _call("GET /v1/disputes", disputes.listing, f"{_PAGE} charge payment_intent"),
-    _call("GET /v1/disputes/{id}", disputes.retrieve),
-    _call("POST /v1/disputes/{id}/close", disputes.close),
-    _call("POST /v1/setup_intents", setups.create, _SETUP),
+    _call("POST /v1/refunds", refunds_api.create, _REFUND),
+    _call("GET /v1/refunds", refunds_api.listing, f"{_PAGE} charge payment_intent"),
+    _call("GET /v1/refunds/{id}", refunds_api.retrieve),
+    _call("POST /v1/refunds/{id}", refunds_api.update, "metadata"),
+    _call("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
+    _call("GET /v1/disputes", disputes_api.listing, f"{_PAGE} charge payment_intent"),
+    _call("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _call("POST /v1/disputes/{id}/close", disputes_api.close),
+    _call("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
     _call(
         "GET /v1/setup_intents",
-        setups.listing,
+        setup_intents_api.listing,
         f"{_PAGE} attach_to_self customer customer_account payment_method",
     ),
-    _call("GET /v1/setup_intents/{id}", setups.retrieve, "client_secret"),
-    _call("POST /v1/setup_intents/{id}/confirm", setups.confirm, _SETUP_CONFIRM),
-    _call("POST /v1/setup_intents/{id}/cancel", setups.cancel, "cancellation_reason"),
-    _call("GET /v1/mandates/{id}", setups.mandate),
-    _call("POST /v1/checkout/sessions", checkout.create, _SESSION),
+    _call("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
+    _call("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
+    _call("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _call("GET /v1/mandates/{id}", setup_intents_api.mandate),
+    _call("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
     _call(
         "GET /v1/checkout/sessions",
-        checkout.listing,
+        checkout_api.listing,
         f"{_PAGE} customer customer_account customer_details payment_intent payment_link status "
         "subscription",
     ),
-    _call("GET /v1/checkout/sessions/{id}", checkout.retrieve),
-    _call("POST /v1/checkout/sessions/{id}/expire", checkout.expire),
-    _call("GET /v1/events", happenings.listing, f"{_PAGE} delivery_success type types"),
-    _call("GET /v1/events/{id}", happenings.retrieve),
+    _call("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
+    _call("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
+    _call("GET /v1/events", events_api.listing, f"{_PAGE} delivery_success type types"),
+    _call("GET /v1/events/{id}", events_api.retrieve),
 )
 NAMES = frozenset(call.name for call in CALLS)
 

@@ -1,8 +1,9 @@
 """Customers."""
 
-from app.sandbox import lists, methods, objects, refusals
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import cursor_pagination, payment_methods_api
 
 _FIELDS = (
     "address business_name description email individual_name name next_invoice_sequence phone "
@@ -13,13 +14,19 @@ _FIELDS = (
 def create(state: State, params: Obj) -> Obj:
     fields = {name: params[name] for name in _FIELDS if name in params}
     fields["metadata"] = merged({}, params.get("metadata"))
-    method = methods.named(state, params["payment_method"]) if "payment_method" in params else None
+    method = (
+        payment_methods_api.named(state, params["payment_method"])
+        if "payment_method" in params
+        else None
+    )
     customer = state.add(
-        objects.customer(params.get("id") or state.ids.new("cus", 14), state.clock.stamp(), fields)
+        object_templates.customer(
+            params.get("id") or state.ids.new("cus", 14), state.clock.stamp(), fields
+        )
     )
     state.emit("customer.created", customer)
     if method is not None:
-        methods.attach(state, {"customer": customer["id"]}, method["id"])
+        payment_methods_api.attach(state, {"customer": customer["id"]}, method["id"])
     settings = _settings(state, customer, params)
     return state.change(customer, invoice_settings=settings) if settings else customer
 
@@ -47,7 +54,7 @@ def _settings(state: State, customer: Obj, params: Obj) -> Obj | None:
                 f"The customer does not have a payment method with the ID {default}. It must be "
                 "attached to the customer."
             )
-            raise refusals.invalid(
+            raise stripe_errors.invalid(
                 message, param="invoice_settings[default_payment_method]", code="resource_missing"
             )
     return {**customer["invoice_settings"], **given, "default_payment_method": default or None}
@@ -76,7 +83,7 @@ def delete(state: State, params: Obj, customer_id: str) -> Obj:
     customer = state.living_customer(customer_id)
     for method in state["payment_methods"].rows(customer_id):
         if method["customer"] == customer_id:
-            methods.detach(state, {}, method["id"])
+            payment_methods_api.detach(state, {}, method["id"])
     state.emit("customer.deleted", state.find("customers", customer_id))
     gone = {"id": customer["id"], "object": "customer", "deleted": True}
     state["customers"].replace(customer["id"], gone)
@@ -84,6 +91,6 @@ def delete(state: State, params: Obj, customer_id: str) -> Obj:
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(
+    return cursor_pagination.listed(
         state, "customers", params, "/v1/customers", "email", also=lambda row: "deleted" not in row
     )

@@ -1,10 +1,16 @@
 """Checkout sessions: a page of Stripe's that the customer completes, or lets expire."""
 
-from app.sandbox import amounts, charging, lists, methods, objects, refusals
-from app.sandbox.charging import Terms
-from app.sandbox.customers import merged
-from app.sandbox.objects import Obj
-from app.sandbox.state import State
+from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.account_state import State
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import (
+    charge_amounts,
+    confirmation,
+    cursor_pagination,
+    payment_methods_api,
+)
+from app.sandbox.stripe_api.confirmation import Terms
+from app.sandbox.stripe_api.customers_api import merged
 
 _COPIED = (
     "success_url cancel_url client_reference_id customer customer_email payment_method_types "
@@ -15,13 +21,13 @@ _COPIED = (
 def create(state: State, params: Obj) -> Obj:
     """Mode payment with price_data lines; there is no PaymentIntent before the customer pays."""
     if params.get("mode", "payment") != "payment":
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"This sandbox offers mode=payment, not {params['mode']}.", param="mode"
         )
     if params.get("customer"):
         state.living_customer(params["customer"], param="customer")
     currency, total = _total(params.get("line_items"))
-    amounts.checked(total, currency)
+    charge_amounts.checked(total, currency)
     now = state.clock.stamp()
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
     fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
@@ -30,7 +36,9 @@ def create(state: State, params: Obj) -> Obj:
         "expires_at": params.get("expires_at", now + state.delays.checkout),
     }
     session_id = f"cs_test_{state.ids.text('cs', 58)}"
-    session = state.add(objects.checkout_session(session_id, now, fields), params.get("customer"))
+    session = state.add(
+        object_templates.checkout_session(session_id, now, fields), params.get("customer")
+    )
     state.checkout_intents[session_id] = params.get("payment_intent_data") or {}
     state.clock.at(session["expires_at"], lambda: _expire_if_open(state, session_id))
     return session
@@ -38,32 +46,34 @@ def create(state: State, params: Obj) -> Obj:
 
 def _total(lines: object) -> tuple[str, int]:
     if not isinstance(lines, list) or not lines:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "Missing required param: line_items.", param="line_items", code="parameter_missing"
         )
     prices = [_price(line, at) for at, line in enumerate(lines)]
     currencies = {currency for currency, _ in prices}
     if len(currencies) > 1:
-        raise refusals.invalid("All line items must have the same currency.", param="line_items")
+        raise stripe_errors.invalid(
+            "All line items must have the same currency.", param="line_items"
+        )
     return currencies.pop(), sum(amount for _, amount in prices)
 
 
 def _price(line: Obj, at: int) -> tuple[str, int]:
     if "price" in line:
-        raise refusals.missing(
+        raise stripe_errors.missing(
             "price", line["price"], param=f"line_items[{at}][price]", in_path=False
         )
     price = line.get("price_data") or {}
     if "currency" not in price or "unit_amount" not in price:
         param = f"line_items[{at}][price_data]"
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             f"Missing required param: {param}.", param=param, code="parameter_missing"
         )
     try:
         return price["currency"].lower(), int(price["unit_amount"]) * int(line.get("quantity", 1))
     except ValueError:
         param = f"line_items[{at}]"
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "Invalid integer", param=param, code="parameter_invalid_integer"
         ) from None
 
@@ -73,7 +83,7 @@ def retrieve(state: State, params: Obj, session_id: str) -> Obj:
 
 
 def listing(state: State, params: Obj) -> Obj:
-    return lists.listed(
+    return cursor_pagination.listed(
         state, "sessions", params, "/v1/checkout/sessions", "payment_intent", "customer", "status"
     )
 
@@ -85,7 +95,7 @@ def expire(state: State, params: Obj, session_id: str) -> Obj:
             'Only Checkout Sessions with a status in ["open"] can be expired. '
             f"This Checkout Session has a status of `{session['status']}`."
         )
-        raise refusals.invalid(message)
+        raise stripe_errors.invalid(message)
     return _expired(state, session)
 
 
@@ -106,15 +116,15 @@ def complete(state: State, session_id: str, token: str) -> Obj:
     session = state.find("sessions", session_id)
     if session["status"] != "open":
         raise ValueError(f"{session_id} is {session['status']}")
-    method = methods.named(state, token)
+    method = payment_methods_api.named(state, token)
     session, intent = _with_intent(state, session, method)
     terms = Terms(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
     try:
-        intent = charging.attempt(state, intent, terms)
-    except refusals.Refusal:
+        intent = confirmation.attempt(state, intent, terms)
+    except stripe_errors.Refusal:
         return session
     if intent["status"] == "requires_action":
-        intent = charging.finish_action(state, intent, succeeded=True)
+        intent = confirmation.finish_action(state, intent, succeeded=True)
     return _completed(state, session, intent, method)
 
 
@@ -150,7 +160,8 @@ def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
     }
     new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
     intent = state.add(
-        objects.payment_intent(new_id, state.clock.stamp(), secret, fields), session["customer"]
+        object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields),
+        session["customer"],
     )
     state.emit("payment_intent.created", intent)
     return intent
@@ -164,7 +175,7 @@ def _completed(state: State, session: Obj, intent: Obj, method: Obj) -> Obj:
         status="complete",
         payment_status="paid" if is_paid else "unpaid",
         url=None,
-        customer_details=objects.guest(
+        customer_details=object_templates.guest(
             session["customer_email"] or billing["email"], billing["name"]
         ),
     )

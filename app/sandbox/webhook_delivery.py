@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 import aiohttp
 import orjson
 
-from app.sandbox.clock import Clock
-from app.sandbox.ids import reproducible
-from app.sandbox.rendering import Rendering, rendered
-from app.sandbox.state import Event, Table
+from app.sandbox.account.account_state import Event, Table
+from app.sandbox.account.event_rendering import Rendering, rendered
+from app.sandbox.account.reproducible_ids import reproducible
+from app.sandbox.account.sandbox_clock import Clock
 
 Mode = Literal["auto", "held"]
 

@@ -1,6 +1,6 @@
 """Which amounts Stripe takes: its currencies, their minor units and its minimum charges."""
 
-from app.sandbox import refusals
+from app.sandbox.account import stripe_errors
 
 _TWO_DECIMAL = (
     "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn bzd "
@@ -38,15 +38,15 @@ def checked(amount: int, currency: str) -> str:
             f"Invalid currency: {currency}. Stripe currently supports these currencies: "
             f"{', '.join(sorted(CURRENCIES))}"
         )
-        raise refusals.malformed(message, param="currency")
+        raise stripe_errors.malformed(message, param="currency")
     if amount < 1:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             "This value must be greater than or equal to 1.",
             param="amount",
             code="parameter_invalid_integer",
         )
     if (currency in _THREE_DECIMAL and amount % 10) or (currency in _TWO_ZEROS and amount % 100):
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"Invalid amount {amount}: too precise for {currency}.", param="amount"
         )
     if amount < _MINIMUM.get(currency, 50):
@@ -54,9 +54,9 @@ def checked(amount: int, currency: str) -> str:
             f"Amount must be at least the minimum charge of {_MINIMUM.get(currency, 50)} "
             f"{currency}."
         )
-        raise refusals.invalid(message, param="amount", code="amount_too_small")
+        raise stripe_errors.invalid(message, param="amount", code="amount_too_small")
     if amount > _MAXIMUM:
-        raise refusals.invalid(
+        raise stripe_errors.invalid(
             f"Amount must be no more than {_MAXIMUM}.", param="amount", code="amount_too_large"
         )
     return currency

@@ -1,7 +1,7 @@
 """Validation: known names, required ones, and the types of those the sandbox reads."""
 
-from app.sandbox import refusals
-from app.sandbox.objects import Obj
+from app.sandbox.account import stripe_errors
+from app.sandbox.account.object_templates import Obj
 
 _WHOLE = frozenset({"amount", "limit", "expires_at", "amount_to_confirm", "next_invoice_sequence"})
 _FLAGS = frozenset({"confirm", "error_on_requires_action", "delivery_success", "use_stripe_sdk"})
@@ -33,17 +33,17 @@ def checked(given: Obj, allowed: frozenset[str], required: tuple[str, ...]) -> O
     """The parameters with their types; any fault is a 400 that no idempotency key remembers."""
     for name in given:
         if name not in allowed:
-            raise refusals.malformed(
+            raise stripe_errors.malformed(
                 f"Received unknown parameter: {name}", param=name, code="parameter_unknown"
             )
     for name in required:
         if name not in given:
-            raise refusals.malformed(
+            raise stripe_errors.malformed(
                 f"Missing required param: {name}.", param=name, code="parameter_missing"
             )
         if given[name] == "":
             message = f"You passed an empty string for '{name}'."
-            raise refusals.malformed(message, param=name, code="parameter_invalid_empty")
+            raise stripe_errors.malformed(message, param=name, code="parameter_invalid_empty")
     return {name: _typed(name, value) for name, value in given.items()}
 
 
@@ -57,9 +57,9 @@ def _typed(name: str, value: object) -> object:
     if name == "off_session":
         return value in {"one_off", "recurring"} or _flag(name, value)
     if name in _ARRAYS and not isinstance(value, list) and value != "":
-        raise refusals.malformed("Invalid array", param=name)
+        raise stripe_errors.malformed("Invalid array", param=name)
     if name in _MAPS and not isinstance(value, dict) and value != "":
-        raise refusals.malformed("Invalid object", param=name)
+        raise stripe_errors.malformed("Invalid object", param=name)
     return value
 
 
@@ -67,7 +67,7 @@ def whole(name: str, value: object) -> int:
     try:
         return int(str(value))
     except ValueError:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             f"Invalid integer: {value}", param=name, code="parameter_invalid_integer"
         ) from None
 
@@ -75,13 +75,13 @@ def whole(name: str, value: object) -> int:
 def _limit(limit: int) -> int:
     if not 1 <= limit <= _LIMIT_MAX:
         message = f"This value must be between 1 and {_LIMIT_MAX}."
-        raise refusals.malformed(message, param="limit", code="parameter_invalid_integer")
+        raise stripe_errors.malformed(message, param="limit", code="parameter_invalid_integer")
     return limit
 
 
 def _flag(name: str, value: object) -> bool:
     if value not in {"true", "false"}:
-        raise refusals.malformed(f"Invalid boolean: {value}", param=name)
+        raise stripe_errors.malformed(f"Invalid boolean: {value}", param=name)
     return value == "true"
 
 
@@ -89,18 +89,20 @@ def _metadata(value: object) -> object:
     if isinstance(value, str) and not value:
         return ""
     if not isinstance(value, dict):
-        raise refusals.malformed("Invalid object", param="metadata")
+        raise stripe_errors.malformed("Invalid object", param="metadata")
     if len(value) > _METADATA_KEYS_MAX:
-        raise refusals.malformed(
+        raise stripe_errors.malformed(
             f"Metadata can have at most {_METADATA_KEYS_MAX} keys.", param="metadata"
         )
     for key, text in value.items():
         if not isinstance(text, str):
-            raise refusals.malformed("Metadata values must be strings", param=f"metadata[{key}]")
+            raise stripe_errors.malformed(
+                "Metadata values must be strings", param=f"metadata[{key}]"
+            )
         if len(key) > _METADATA_KEY_MAX or len(text) > _METADATA_VALUE_MAX:
             message = (
                 f"Metadata keys can have up to {_METADATA_KEY_MAX} characters, values up to "
                 f"{_METADATA_VALUE_MAX}."
             )
-            raise refusals.malformed(message, param=f"metadata[{key}]")
+            raise stripe_errors.malformed(message, param=f"metadata[{key}]")
     return value

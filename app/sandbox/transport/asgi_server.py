@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.sandbox.wire import TRANSPORT
+from app.sandbox.transport.http_messages import TRANSPORT
 
 _LAST_ANSWERS_SECONDS = 0.5
 
