@@ -55,15 +55,15 @@ def _command(port: int) -> Sequence[str] | None:
 
 
 def _binary() -> str | None:
-    go_bin = Path(_said("go", "env", "GOPATH") or Path.home() / "go") / "bin"
+    go_bin = Path(printed_by("go", "env", "GOPATH") or Path.home() / "go") / "bin"
     return shutil.which("stripe-mock") or shutil.which("stripe-mock", path=str(go_bin))
 
 
 def _docker_answers() -> bool:
-    return bool(_said("docker", "version", "--format", "{{.Server.Version}}"))
+    return bool(printed_by("docker", "version", "--format", "{{.Server.Version}}"))
 
 
-def _said(*command: str) -> str:
+def printed_by(*command: str) -> str:
     """What a program prints; nothing if it is missing, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)

@@ -1,92 +1,46 @@
-"""Stripe's objects, as API version 2026-10-28 shows them: every field, null where nothing is known.
+"""Stripe's objects: templates made from Stripe's published fixtures, and the values that are ours.
 
-Objects are values: nobody changes one in place, a change makes a new one (see State.change). So
-an event's
-snapshot, a saved answer and a shared nested constant are mere references.
+`stripe_objects.json` holds every field of every object, null where nothing is known yet; it is
+made by `python -m tests.sandbox.stripe_fixtures` and never edited by hand. Its licence is Stripe's,
+in `stripe_objects.LICENSE`.
+
+Objects are immutable values: a change makes a new dict (see State.change). So an event's snapshot,
+a saved answer and a nested constant may share a reference.
 """
 
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from app.sandbox.account.test_cards import Decline
 
 Obj = dict[str, Any]
 
-API_VERSION = "2026-10-28.endive"
+API_VERSION = "2026-10-28.endive"  # the default of the Stripe SDK that tests use
 
-_NO_ADDRESS: Obj = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
-
-
-def _nulls(names: str) -> Obj:
-    return dict.fromkeys(names.split())
+_MADE: Obj = orjson.loads(Path(__file__).with_name("stripe_objects.json").read_bytes())
+_TEMPLATES: dict[str, Obj] = _MADE["objects"]
+_OFF: Obj = {"enabled": False}
 
 
-_CUSTOMER: Obj = {
-    **_nulls("id object"),
-    **_nulls(
-        "address currency default_source description discount email name phone shipping test_clock"
-    ),
-    "object": "customer",
-    "balance": 0,
-    "delinquent": False,
-    "livemode": False,
-    "metadata": {},
-    "next_invoice_sequence": 1,
-    "preferred_locales": [],
-    "tax_exempt": "none",
-    "invoice_settings": {
-        "custom_fields": None,
-        "default_payment_method": None,
-        "footer": None,
-        "rendering_options": None,
-    },
-}
+def _new(kind: str, new_id: str, created: int, **fields: Any) -> Obj:
+    return {**_TEMPLATES[kind], "id": new_id, "created": created, **fields}
 
 
 def customer(new_id: str, created: int, fields: Obj) -> Obj:
-    return {
-        **_CUSTOMER,
-        "id": new_id,
-        "created": created,
-        "invoice_prefix": new_id[-8:].upper(),
-        **fields,
-    }
+    prefix = new_id[-8:].upper()
+    return {**_new("customer", new_id, created, invoice_prefix=prefix), **fields}
 
 
-_PAYMENT_METHOD: Obj = {
-    **_nulls("id object type"),
-    "object": "payment_method",
-    "allow_redisplay": "unspecified",
-    "billing_details": {
-        "address": _NO_ADDRESS,
-        "email": None,
-        "name": None,
-        "phone": None,
-        "tax_id": None,
-    },
-    "customer": None,
-    "customer_account": None,
-    "livemode": False,
-    "metadata": {},
+_BILLING: Obj = {
+    **_TEMPLATES["payment_method"]["billing_details"],
+    "address": _TEMPLATES["address"],
 }
-_CARD: Obj = {
-    "brand": "visa",
-    "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
-    "country": "US",
-    "display_brand": "visa",
-    "exp_month": 8,
-    "exp_year": 2034,
-    "fingerprint": "AOB934RVNwzk6xtn",
-    "funding": "credit",
-    "generated_from": None,
-    "last4": "4242",
-    "networks": {"available": ["visa"], "preferred": None},
-    "regulated_status": None,
-    "three_d_secure_usage": {"supported": True},
-    "wallet": None,
-}
-_BANKS: dict[str, Obj] = {
+# Sample details of each payment method type; a card must not be expired.
+_DETAILS: dict[str, Obj] = {
+    "card": {"exp_year": 2034},
     "us_bank_account": {
-        **_nulls("financial_connections_account networks status_details"),
         "account_holder_type": "individual",
         "account_type": "checking",
         "bank_name": "STRIPE TEST BANK",
@@ -107,95 +61,26 @@ _BANKS: dict[str, Obj] = {
 
 
 def payment_method(new_id: str, created: int, method_type: str, details: Obj, **fields: Any) -> Obj:
-    base = _CARD if method_type == "card" else _BANKS[method_type]
-    own = {"id": new_id, "created": created, "type": method_type, method_type: {**base, **details}}
-    return {**_PAYMENT_METHOD, **own, **fields}
-
-
-_PAYMENT_INTENT: Obj = {
-    **_nulls("id object amount"),
-    "object": "payment_intent",
-    **_nulls(
-        "allowed_payment_method_types application application_fee_amount automatic_payment_methods"
-    ),
-    **_nulls(
-        "canceled_at cancellation_reason client_secret created currency customer customer_account "
-        "description"
-    ),
-    **_nulls(
-        "excluded_payment_method_types last_payment_error latest_charge next_action on_behalf_of "
-        "payment_method"
-    ),
-    **_nulls(
-        "payment_method_configuration_details processing receipt_email review setup_future_usage "
-        "shipping"
-    ),
-    **_nulls("statement_descriptor statement_descriptor_suffix transfer_data transfer_group"),
-    "amount_capturable": 0,
-    "amount_details": {"tip": {}},
-    "amount_received": 0,
-    "capture_method": "automatic_async",
-    "confirmation_method": "automatic",
-    "livemode": False,
-    "managed_payments": {"enabled": False},
-    "metadata": {},
-    "payment_method_options": {},
-    "payment_method_types": ["card"],
-    "status": "requires_payment_method",
-}
+    made = _new("payment_method", new_id, created, type=method_type, billing_details=_BILLING)
+    card = made.pop("card")
+    template = card if method_type == "card" else _TEMPLATES[f"payment_method.{method_type}"]
+    return {**made, method_type: {**template, **_DETAILS[method_type], **details}, **fields}
 
 
 def payment_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
-    return {
-        **_PAYMENT_INTENT,
-        "id": new_id,
-        "created": created,
+    own: Obj = {
+        "amount": None,
+        "currency": None,
+        "capture_method": "automatic_async",
         "client_secret": f"{new_id}_secret_{secret}",
-        **fields,
+        "managed_payments": _OFF,
     }
+    return {**_new("payment_intent", new_id, created, **own), **fields}
 
 
-_CHARGE: Obj = {
-    **_nulls("id object amount"),
-    "object": "charge",
-    **_nulls("application application_fee application_fee_amount balance_transaction"),
-    **_nulls(
-        "calculated_statement_descriptor created currency customer description "
-        "failure_balance_transaction"
-    ),
-    **_nulls(
-        "failure_code failure_message on_behalf_of payment_intent payment_method receipt_email "
-        "receipt_number"
-    ),
-    **_nulls(
-        "receipt_url review shipping source_transfer statement_descriptor "
-        "statement_descriptor_suffix"
-    ),
-    **_nulls("transfer_data transfer_group"),
-    "amount_captured": 0,
-    "amount_refunded": 0,
-    "captured": True,
-    "disputed": False,
-    "fraud_details": {},
-    "livemode": False,
-    "metadata": {},
-    "paid": False,
-    "refunded": False,
-}
-_CHARGE_CARD: Obj = {
-    **_nulls(
-        "amount_authorized authorization_code installments mandate network_transaction_id "
-        "regulated_status"
-    ),
-    **_nulls("three_d_secure transaction_link_id wallet"),
-    "extended_authorization": {"status": "disabled"},
-    "incremental_authorization": {"status": "unavailable"},
-    "multicapture": {"status": "unavailable"},
-    "network": "visa",
-    "network_token": {"used": False},
-}
+_FROM_INTENT = ("amount", "currency", "customer", "description", "metadata", "receipt_email")
 _APPROVED: Obj = {
-    **_nulls("advice_code network_advice_code network_decline_code reason"),
+    **_TEMPLATES["charge"]["outcome"],
     "network_status": "approved_by_network",
     "risk_level": "normal",
     "seller_message": "Payment complete.",
@@ -206,37 +91,28 @@ _APPROVED: Obj = {
 def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | None) -> Obj:
     """A charge of this intent by this method, not yet paid and not yet failed."""
     own = {
-        "id": new_id,
-        "created": created,
+        "billing_details": method["billing_details"],
+        "captured": True,
+        "outcome": _APPROVED,
+        "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-    }
-    copied = {
-        name: intent[name]
-        for name in (
-            "amount",
-            "currency",
-            "customer",
-            "description",
-            "metadata",
-            "receipt_email",
-            "shipping",
-        )
-    }
-    details = {
-        "billing_details": method["billing_details"],
-        "outcome": _APPROVED,
-        "payment_method_details": _charged_details(method, mandate),
+        "payment_method_details": _charged_details(method, mandate, intent["amount"]),
         "refunds": sublist(f"/v1/charges/{new_id}/refunds", []),
+        "shipping": intent["shipping"],
+        "status": "pending",
     }
-    return {**_CHARGE, **own, **copied, **details}
+    return _new("charge", new_id, created, **own, **{name: intent[name] for name in _FROM_INTENT})
 
 
-def _charged_details(method: Obj, mandate: str | None) -> Obj:
+def _charged_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     kind = method["type"]
-    if kind == "card":
-        return {"card": {**method["card"], **_CHARGE_CARD}, "type": kind}
-    return {kind: {**method[kind], "mandate": mandate}, "type": kind}
+    if kind != "card":
+        return {kind: {**method[kind], "mandate": mandate}, "type": kind}
+    template = _TEMPLATES["charge"]["payment_method_details"]["card"]
+    shared = {name: method["card"][name] for name in template.keys() & method["card"].keys()}
+    overcapture = {**template["overcapture"], "maximum_amount_capturable": amount}
+    return {"card": {**template, **shared, "overcapture": overcapture}, "type": kind}
 
 
 def declined_outcome(decline: Decline) -> Obj:
@@ -258,118 +134,38 @@ def sublist(url: str, data: list[Obj], *, has_more: bool = False) -> Obj:
 
 def refund(new_id: str, created: int, paid: Obj, fields: Obj) -> Obj:
     kind = paid["payment_method_details"]["type"]
-    return {
-        **_nulls("id object amount balance_transaction"),
-        "object": "refund",
-        "id": new_id,
+    own = {
         "charge": paid["id"],
-        "created": created,
         "currency": paid["currency"],
         "customer": paid["customer"],
-        "customer_account": None,
         "destination_details": {kind: {"type": "refund"} if kind == "card" else {}, "type": kind},
-        "metadata": {},
         "payment_intent": paid["payment_intent"],
         "payment_method": paid["payment_method"],
-        **_nulls("reason receipt_number source_transfer_reversal transfer_reversal"),
-        "status": "succeeded",
-        **fields,
     }
-
-
-_EVIDENCE: Obj = {
-    **_nulls(
-        "access_activity_log billing_address cancellation_policy cancellation_policy_disclosure"
-    ),
-    **_nulls(
-        "cancellation_rebuttal customer_communication customer_email_address customer_name "
-        "customer_purchase_ip"
-    ),
-    **_nulls(
-        "customer_signature duplicate_charge_documentation duplicate_charge_explanation "
-        "duplicate_charge_id"
-    ),
-    "enhanced_evidence": {},
-    **_nulls(
-        "product_description receipt refund_policy refund_policy_disclosure "
-        "refund_refusal_explanation"
-    ),
-    **_nulls("service_date service_documentation shipping_address shipping_carrier shipping_date"),
-    **_nulls(
-        "shipping_documentation shipping_tracking_number uncategorized_file uncategorized_text"
-    ),
-}
+    return {**_new("refund", new_id, created, **own), **fields}
 
 
 def dispute(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
+    template = _TEMPLATES["dispute"]
     kind = charged["payment_method_details"]["type"]
-    card = {
-        "brand": "visa",
-        "case_type": "chargeback",
-        "network": "visa",
-        "network_reason_code": "10.4",
-    }
-    return {
-        "id": new_id,
-        "object": "dispute",
+    card = {**template["payment_method_details"]["card"], "case_type": "chargeback"}
+    own = {
         "amount": charged["amount"],
-        "balance_transactions": [],
         "charge": charged["id"],
-        "created": created,
         "currency": charged["currency"],
         "enhanced_eligibility_types": [],
-        "evidence": _EVIDENCE,
-        "evidence_details": {
-            "due_by": created + 7 * 86400,
-            "enhanced_eligibility": {},
-            "has_evidence": False,
-            "past_due": False,
-            "submission_count": 0,
-        },
+        "evidence_details": {**template["evidence_details"], "due_by": created + 7 * 86400},
         "is_charge_refundable": False,
-        "livemode": False,
-        "metadata": {},
         "payment_intent": charged["payment_intent"],
         "payment_method_details": {kind: card if kind == "card" else {}, "type": kind},
-        "reason": "general",
         "status": "needs_response",
-        **fields,
     }
-
-
-_SETUP_INTENT: Obj = {
-    **_nulls("id object"),
-    "object": "setup_intent",
-    **_nulls(
-        "allowed_payment_method_types application automatic_payment_methods cancellation_reason "
-        "client_secret"
-    ),
-    **_nulls(
-        "created customer description excluded_payment_method_types flow_directions "
-        "last_setup_error"
-    ),
-    **_nulls(
-        "latest_attempt mandate next_action on_behalf_of payment_method "
-        "payment_method_configuration_details"
-    ),
-    **_nulls("single_use_mandate"),
-    "livemode": False,
-    "metadata": {},
-    "payment_method_options": {},
-    "payment_method_types": ["card"],
-    "status": "requires_payment_method",
-    "usage": "off_session",
-}
+    return {**_new("dispute", new_id, created, **own), **fields}
 
 
 def setup_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
-    return {
-        **_SETUP_INTENT,
-        "id": new_id,
-        "created": created,
-        "client_secret": f"{new_id}_secret_{secret}",
-        **fields,
-    }
+    client_secret = f"{new_id}_secret_{secret}"
+    return {**_new("setup_intent", new_id, created, client_secret=client_secret), **fields}
 
 
 _MANDATES: dict[str, Obj] = {
@@ -380,71 +176,33 @@ _MANDATES: dict[str, Obj] = {
         "reference": "0K5U4CQ5",
         "url": "https://pay.stripe.com/mandate",
     },
-    "card": {},
 }
 
 
 def mandate(new_id: str, created: int, method: Obj) -> Obj:
+    """Stripe's mandates have no `created`: the customer's acceptance carries the time."""
     kind = method["type"]
+    acceptance = {
+        **_TEMPLATES["mandate"]["customer_acceptance"],
+        "accepted_at": created,
+        "online": {"ip_address": "127.0.0.1", "user_agent": "sandbox"},
+    }
+    details = {**_TEMPLATES.get(f"mandate.{kind}", {}), **_MANDATES.get(kind, {})}
     return {
+        **_TEMPLATES["mandate"],
         "id": new_id,
-        "object": "mandate",
-        "customer_acceptance": {
-            "accepted_at": created,
-            "online": {"ip_address": "127.0.0.1", "user_agent": "sandbox"},
-            "type": "online",
-        },
-        "livemode": False,
-        "multi_use": {},
+        "customer_acceptance": acceptance,
         "payment_method": method["id"],
-        "payment_method_details": {kind: _MANDATES[kind], "type": kind},
-        "status": "active",
-        "type": "multi_use",
+        "payment_method_details": {kind: details, "type": kind},
     }
 
 
 _SESSION: Obj = {
-    **_nulls("id object"),
-    "object": "checkout.session",
-    **_nulls(
-        "after_expiration allow_promotion_codes amount_subtotal amount_total "
-        "billing_address_collection"
-    ),
-    **_nulls(
-        "cancel_url client_reference_id client_secret collected_information consent "
-        "consent_collection created"
-    ),
-    **_nulls(
-        "currency currency_conversion customer customer_account customer_creation customer_details"
-    ),
-    **_nulls(
-        "customer_email discounts expires_at integration_identifier invoice locale origin_context "
-        "payment_intent"
-    ),
-    **_nulls(
-        "payment_link payment_method_configuration_details permissions recovered_from setup_intent"
-    ),
-    **_nulls(
-        "saved_payment_method_options shipping_address_collection shipping_cost submit_type "
-        "subscription"
-    ),
-    **_nulls("success_url url wallet_options"),
-    "adaptive_pricing": {"enabled": False},
-    "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
-    "custom_fields": [],
-    "custom_text": _nulls("after_submit shipping_address submit terms_of_service_acceptance"),
-    "invoice_creation": {"enabled": False, "invoice_data": {"metadata": {}}},
-    "livemode": False,
-    "managed_payments": {"enabled": False},
-    "metadata": {},
-    "mode": "payment",
+    "adaptive_pricing": _OFF,
+    "expires_at": None,
+    "invoice_creation": {**_TEMPLATES["checkout.session"]["invoice_creation"], **_OFF},
+    "managed_payments": _OFF,
     "payment_method_collection": "if_required",
-    "payment_method_options": {},
-    "payment_method_types": ["card"],
-    "payment_status": "unpaid",
-    "phone_number_collection": {"enabled": False},
-    "shipping_options": [],
-    "status": "open",
     "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
     "ui_mode": "hosted_page",
 }
@@ -452,51 +210,28 @@ _SESSION: Obj = {
 
 def checkout_session(new_id: str, created: int, fields: Obj) -> Obj:
     url = f"https://checkout.stripe.com/c/pay/{new_id}"
-    return {**_SESSION, "id": new_id, "created": created, "url": url, **fields}
+    return {**_new("checkout.session", new_id, created, **_SESSION, url=url), **fields}
 
 
-def guest(email: str | None, name: str | None) -> Obj:
-    """A checkout session's customer_details."""
-    details = {
-        "address": _NO_ADDRESS,
-        "email": email,
-        "name": name,
-        "phone": None,
-        "tax_exempt": "none",
-    }
-    return {**details, "business_name": None, "individual_name": None, "tax_ids": []}
+def customer_details(email: str | None, name: str | None) -> Obj:
+    """The customer as a checkout session shows it; the sandbox asks for no address."""
+    template = _TEMPLATES["checkout.session.customer_details"]
+    own = {"address": _TEMPLATES["address"], "tax_exempt": "none", "tax_ids": []}
+    return {**template, **own, "email": email, "name": name}
 
 
 def account(account_id: str, created: int) -> Obj:
-    due: Obj = {
-        "alternatives": [],
-        "current_deadline": None,
-        "currently_due": [],
-        "disabled_reason": None,
-        "errors": [],
-        "eventually_due": [],
-        "past_due": [],
-        "pending_verification": [],
-    }
-    return {
-        "id": account_id,
-        "object": "account",
-        "business_profile": {"name": "Paydue sandbox", "mcc": None, "url": None},
-        "business_type": None,
-        "capabilities": {"card_payments": "active", "transfers": "active"},
+    """An account with every requirement fulfilled: it may charge and pay out."""
+    template, name = _TEMPLATES["account"], "Paydue sandbox"
+    dashboard = {**template["settings"]["dashboard"], "display_name": name}
+    own = {
+        "business_profile": {**template["business_profile"], "name": name},
         "charges_enabled": True,
-        "controller": {"type": "account"},
-        "country": "US",
-        "created": created,
-        "default_currency": "usd",
         "details_submitted": True,
         "email": "sandbox@example.com",
         "external_accounts": sublist(f"/v1/accounts/{account_id}/external_accounts", []),
-        "future_requirements": due,
-        "metadata": {},
         "payouts_enabled": True,
-        "requirements": due,
-        "settings": {"dashboard": {"display_name": "Paydue sandbox", "timezone": "Etc/UTC"}},
-        "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
-        "type": "standard",
+        "requirements": template["future_requirements"],
+        "settings": {**template["settings"], "dashboard": dashboard},
     }
+    return _new("account", account_id, created, **own)

@@ -175,7 +175,7 @@ def _completed(state: State, session: Obj, intent: Obj, method: Obj) -> Obj:
         status="complete",
         payment_status="paid" if is_paid else "unpaid",
         url=None,
-        customer_details=object_templates.guest(
+        customer_details=object_templates.customer_details(
             session["customer_email"] or billing["email"], billing["name"]
         ),
     )
