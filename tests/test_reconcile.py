@@ -14,7 +14,7 @@ from app.payments.reconcile import ReconcileResult
 from app.payments.stripe.gateway import NoAnswer
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentState
-from app.sandbox.transport.request_pipeline import Logged
+from app.sandbox.transport.request_pipeline import LoggedRequest
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import InvoiceChange
@@ -518,5 +518,5 @@ async def cursor(paydue: Paydue) -> datetime | None:
     return datetime.fromisoformat(found) if found else None
 
 
-def asked_since(request: Logged) -> int:
+def asked_since(request: LoggedRequest) -> int:
     return int(request.params["created"]["gte"])

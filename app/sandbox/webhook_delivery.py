@@ -1,4 +1,4 @@
-"""Webhook delivery: at once with retries, or held until told; any order, any number of times."""
+"""Webhook delivery: at once with retries, or held until a test delivers, in any order."""
 
 import asyncio
 import hmac
@@ -11,12 +11,12 @@ from typing import Literal, NamedTuple
 import aiohttp
 import orjson
 
-from app.sandbox.account.account_state import Event, Table
-from app.sandbox.account.event_rendering import Rendering, rendered
-from app.sandbox.account.reproducible_ids import reproducible
-from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.account.account_state import AccountEvent, ObjectTable
+from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.reproducible_ids import reproducible_random
+from app.sandbox.account.sandbox_clock import SandboxClock
 
-Mode = Literal["auto", "held"]
+DeliveryMode = Literal["auto", "held"]
 
 _RECORD_SIZE = 100_000
 _GIVE_UP_AFTER = 3 * 86400  # Stripe retries for up to 3 days
@@ -26,21 +26,21 @@ _FIRST_2XX, _LAST_2XX = 200, 299
 
 
 @dataclass(slots=True)
-class Endpoint:
-    """Where events go: all types unless some are named; one v1 signature for each secret."""
+class WebhookEndpoint:
+    """A webhook endpoint: it gets all types unless some are named, and a v1 for each secret."""
 
     id: str
     url: str
     secrets: list[str]
-    mode: Mode = "auto"
+    mode: DeliveryMode = "auto"
     rendering: Rendering = "new"
     types: frozenset[str] | None = None
 
-    def wants(self, event: Event) -> bool:
+    def wants(self, event: AccountEvent) -> bool:
         return self.types is None or event.type in self.types
 
 
-class Delivery(NamedTuple):
+class DeliveryAttempt(NamedTuple):
     """One attempt; `status` is None when there was no answer at all."""
 
     event: str
@@ -51,8 +51,8 @@ class Delivery(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
-    """What one `deliver` did."""
+class DeliveryReport:
+    """The counts of one `deliver`."""
 
     sent: int = 0
     dropped: int = 0
@@ -62,11 +62,11 @@ class Report:
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingDelivery:
     """An event that an endpoint has not yet answered with 2xx."""
 
-    event: Event
-    endpoint: Endpoint
+    event: AccountEvent
+    endpoint: WebhookEndpoint
     since: float
     attempts: int = 0
 
@@ -85,35 +85,35 @@ def _is_2xx(status: int | None) -> bool:
     return status is not None and _FIRST_2XX <= status <= _LAST_2XX
 
 
-class Outbox:
-    """Who still waits for what, and what has been sent."""
+class WebhookOutbox:
+    """The deliveries still to be made, and the log of those that were tried."""
 
-    def __init__(self, clock: Clock, events: Table[Event]) -> None:
+    def __init__(self, clock: SandboxClock, events: ObjectTable[AccountEvent]) -> None:
         self._clock = clock
         self._events = events
-        self.endpoints: list[Endpoint] = []
-        self.record: deque[Delivery] = deque(maxlen=_RECORD_SIZE)
+        self.endpoints: list[WebhookEndpoint] = []
+        self.record: deque[DeliveryAttempt] = deque(maxlen=_RECORD_SIZE)
         self.retry_seconds = 5.0
         self.timeout_seconds = 10.0
         self.workers = 16
-        self._waiting: dict[tuple[str, str], Waiting] = {}
+        self._waiting: dict[tuple[str, str], PendingDelivery] = {}
         self._auto_waiting = 0
         self._nothing_waits = asyncio.Event()
         self._nothing_waits.set()
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._queue: asyncio.Queue[PendingDelivery] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
 
-    def add(self, endpoint: Endpoint) -> Endpoint:
+    def add(self, endpoint: WebhookEndpoint) -> WebhookEndpoint:
         self.endpoints.append(endpoint)
         return endpoint
 
-    def offer(self, event: Event) -> None:
-        """A new event waits for every endpoint that wants it."""
+    def offer(self, event: AccountEvent) -> None:
+        """Schedules the event for every endpoint that is subscribed to its type."""
         for endpoint in self.endpoints:
             if endpoint.wants(event):
                 event.pending += 1
-                waiting = self._waiting[event.id, endpoint.id] = Waiting(
+                waiting = self._waiting[event.id, endpoint.id] = PendingDelivery(
                     event, endpoint, self._clock.now()
                 )
                 if endpoint.mode == "auto":
@@ -122,11 +122,11 @@ class Outbox:
                     self._queue.put_nowait(waiting)
 
     def undelivered(self) -> list[tuple[str, str]]:
-        """(event id, endpoint id) of what has not been answered with 2xx."""
+        """(event id, endpoint id) of every event that its endpoint has not answered with 2xx."""
         return list(self._waiting)
 
-    async def drained(self) -> None:
-        """Once every event of every auto endpoint has its 2xx, or was given up after 3 days."""
+    async def wait_until_drained(self) -> None:
+        """Waits until every event of every auto endpoint has its 2xx or was given up (3 days)."""
         await self._nothing_waits.wait()
 
     async def start(self) -> None:
@@ -149,19 +149,19 @@ class Outbox:
             if not _is_2xx(await self.send(waiting)):
                 self._retry_later(waiting)
 
-    def _retry_later(self, waiting: Waiting) -> None:
+    def _retry_later(self, waiting: PendingDelivery) -> None:
         if self._clock.now() - waiting.since > _GIVE_UP_AFTER:
-            self._settled(waiting)
+            self._forget(waiting)
             return
         pause = min(self.retry_seconds * 2 ** min(waiting.attempts - 1, 20), _BACKOFF_MAX)
         self._clock.after(pause, lambda: self._queue.put_nowait(waiting))
 
-    async def send(self, waiting: Waiting) -> int | None:
+    async def send(self, waiting: PendingDelivery) -> int | None:
         """One attempt and its status; only a 2xx acknowledges the event."""
         waiting.attempts += 1
         status = await self._post(waiting.event, waiting.endpoint)
         self.record.append(
-            Delivery(
+            DeliveryAttempt(
                 waiting.event.id, waiting.endpoint.id, waiting.attempts, status, self._clock.now()
             )
         )
@@ -169,21 +169,21 @@ class Outbox:
             self._acknowledge(waiting)
         return status
 
-    def _acknowledge(self, waiting: Waiting) -> None:
+    def _acknowledge(self, waiting: PendingDelivery) -> None:
         if (waiting.event.id, waiting.endpoint.id) in self._waiting:
             waiting.event.pending -= 1
-            self._settled(waiting)
+            self._forget(waiting)
 
-    def _settled(self, waiting: Waiting) -> None:
+    def _forget(self, waiting: PendingDelivery) -> None:
         del self._waiting[waiting.event.id, waiting.endpoint.id]
         if waiting.endpoint.mode == "auto":
             self._auto_waiting -= 1
         if not self._auto_waiting:
             self._nothing_waits.set()
 
-    async def _post(self, event: Event, endpoint: Endpoint) -> int | None:
-        """Signed by real time: a moved sandbox clock must not make a signature stale."""
-        body = orjson.dumps(rendered(event, endpoint.rendering), option=orjson.OPT_INDENT_2)
+    async def _post(self, event: AccountEvent, endpoint: WebhookEndpoint) -> int | None:
+        """Signs by real time, since a moved sandbox clock would make every signature stale."""
+        body = orjson.dumps(render_event(event, endpoint.rendering), option=orjson.OPT_INDENT_2)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature(body, endpoint.secrets, int(time.time())),
@@ -206,9 +206,9 @@ class Outbox:
             )
         return self._session
 
-    async def resend(self, event: Event) -> list[int | None]:
-        """To every endpoint that wants it, even after a 2xx; automatic retries go on."""
-        return [await self.send(waiting) for waiting in self._sendings([event])]
+    async def resend(self, event: AccountEvent) -> list[int | None]:
+        """Sends the event to its endpoints even after a 2xx; automatic retries go on."""
+        return [await self.send(waiting) for waiting in self._pending_for([event])]
 
     async def deliver(
         self,
@@ -219,35 +219,37 @@ class Outbox:
         concurrency: int,
         everything: bool,
         until_delivered: bool,
-    ) -> Report:
-        """Shuffled, dropped by chance, and in rounds until all have their 2xx, if wanted."""
-        random, report = reproducible(seed), Report()
-        batch = self._sendings(self._events.rows()) if everything else self._held()
+    ) -> DeliveryReport:
+        """Sends shuffled copies, drops some by chance, and repeats `until_delivered`."""
+        random, report = reproducible_random(seed), DeliveryReport()
+        batch = self._pending_for(self._events.rows()) if everything else self._held()
         for _ in range(_ROUNDS_MAX):
             sendings = [one for one in batch for _ in range(copies)]
             random.shuffle(sendings)
             kept = [one for one in sendings if random.random() >= drop]
             report.dropped += len(sendings) - len(kept)
-            await self._sent(kept, concurrency, report)
+            await self._send_all(kept, concurrency, report)
             batch = self._held()
             if not until_delivered or not batch:
                 break
         report.undelivered = len(self._held())
         return report
 
-    def _held(self) -> list[Waiting]:
+    def _held(self) -> list[PendingDelivery]:
         return [waiting for waiting in self._waiting.values() if waiting.endpoint.mode == "held"]
 
-    def _sendings(self, events: Iterable[Event]) -> list[Waiting]:
+    def _pending_for(self, events: Iterable[AccountEvent]) -> list[PendingDelivery]:
         now = self._clock.now()
         return [
-            self._waiting.get((event.id, endpoint.id)) or Waiting(event, endpoint, now)
+            self._waiting.get((event.id, endpoint.id)) or PendingDelivery(event, endpoint, now)
             for event in events
             for endpoint in self.endpoints
             if endpoint.wants(event)
         ]
 
-    async def _sent(self, sendings: list[Waiting], concurrency: int, report: Report) -> None:
+    async def _send_all(
+        self, sendings: list[PendingDelivery], concurrency: int, report: DeliveryReport
+    ) -> None:
         left = iter(sendings)
 
         async def work() -> None:

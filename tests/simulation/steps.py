@@ -12,7 +12,7 @@ from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimi
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
-from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import checkout_api, payment_intents_api
 from app.storage.column_types import table_of
 from app.storage.tables.charge_attempts import ChargeAttempt
@@ -192,7 +192,7 @@ async def refund(w: World) -> bool:
     outcome = w.random.choice(("succeeded", "pending", "fails", "requires_action"))
     try:
         w.sandbox.refund(one["id"], amount, outcome)
-    except Refusal:
+    except StripeRefusal:
         return False  # charged back
     return True
 

@@ -1,4 +1,4 @@
-"""What exists: tables of objects, found by id or indexed value, and the log of changes."""
+"""The objects and events of one account, in tables with an index, and every change of them."""
 
 from bisect import insort
 from collections.abc import Callable, Sequence
@@ -7,27 +7,27 @@ from typing import Any, Generic, TypeVar
 
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.reproducible_ids import Ids, reproducible
-from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.account.reproducible_ids import ReproducibleIds, reproducible_random
+from app.sandbox.account.sandbox_clock import SandboxClock
 from app.sandbox.account.test_cards import Instrument
-from app.sandbox.account.truth_ledger import Ledger
+from app.sandbox.account.truth_ledger import TruthLedger
 
-Row = TypeVar("Row")
+RowT = TypeVar("RowT")
 
 
-class Table(Generic[Row]):
+class ObjectTable(Generic[RowT]):
     """Rows in order of creation; a place is a row's number in that order."""
 
     def __init__(self) -> None:
-        self._rows: list[Row] = []
+        self._rows: list[RowT] = []
         self._places: dict[str, int] = {}
         self._index: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, row_id: str, row: Row, *indexed: str | None) -> None:
-        """Indexed values are ids of other objects, so one index serves them all."""
+    def add(self, row_id: str, row: RowT, *indexed: str | None) -> None:
+        """Adds a row, indexed by ids of other objects, for which one index is enough."""
         if row_id in self._places:
             raise ValueError(f"{row_id} exists already")
         self._places[row_id] = len(self._rows)
@@ -41,14 +41,14 @@ class Table(Generic[Row]):
             if self._places[row_id] not in places[-1:]:
                 insort(places, self._places[row_id])
 
-    def replace(self, row_id: str, row: Row) -> None:
+    def replace(self, row_id: str, row: RowT) -> None:
         self._rows[self._places[row_id]] = row
 
-    def get(self, row_id: str) -> Row | None:
+    def get(self, row_id: str) -> RowT | None:
         place = self._places.get(row_id)
         return None if place is None else self._rows[place]
 
-    def at(self, place: int) -> Row:
+    def at(self, place: int) -> RowT:
         return self._rows[place]
 
     def place_of(self, row_id: str) -> int | None:
@@ -58,12 +58,12 @@ class Table(Generic[Row]):
         """All places, or those of the rows that were ever indexed under the value."""
         return range(len(self._rows)) if value is None else self._index.get(value, ())
 
-    def rows(self, value: str | None = None) -> list[Row]:
+    def rows(self, value: str | None = None) -> list[RowT]:
         return [self._rows[place] for place in self.places(value)]
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class EventCause:
     """The request that an event comes from; both are None for what Stripe did by itself."""
 
     id: str | None = None
@@ -71,22 +71,22 @@ class Cause:
 
 
 @dataclass(slots=True)
-class Event:
-    """The object as it stood then, and the charges that an old rendering puts into an intent."""
+class AccountEvent:
+    """A change: the object as it was then, and the charges that API versions before 2022 show."""
 
     id: str
     type: str
     created: int
     subject: Obj
     previous: Obj | None
-    cause: Cause
+    cause: EventCause
     charges: tuple[Obj, ...] = ()
     pending: int = 0
 
 
 @dataclass(slots=True)
-class Delays:
-    """How long the slow things take, in seconds of the sandbox clock."""
+class AccountDelays:
+    """Seconds of the sandbox clock until a bank answers, a refund ends, a key or a session ends."""
 
     bank_debit: float = 60.0  # test mode took 15 s (SEPA) to 58 s (ACH) when it was measured
     refund: float = 60.0
@@ -119,25 +119,25 @@ _TABLE_OF = {
 
 
 @dataclass
-class State:
-    """Everything the sandbox remembers. Nothing here awaits, so every change is whole."""
+class AccountState:
+    """One account. No method awaits, so no request sees another's change half made."""
 
     seed: int
-    clock: Clock = field(default_factory=Clock)
-    delays: Delays = field(default_factory=Delays)
-    ledger: Ledger = field(default_factory=Ledger)
-    events: Table[Event] = field(default_factory=Table)
+    clock: SandboxClock = field(default_factory=SandboxClock)
+    delays: AccountDelays = field(default_factory=AccountDelays)
+    ledger: TruthLedger = field(default_factory=TruthLedger)
+    events: ObjectTable[AccountEvent] = field(default_factory=ObjectTable)
     instruments: dict[str, Instrument] = field(default_factory=dict)
-    cause: Cause = field(default_factory=Cause)
+    cause: EventCause = field(default_factory=EventCause)
     checkout_intents: dict[str, Obj] = field(default_factory=dict)
-    listener: Callable[[Event], None] | None = None
+    listener: Callable[[AccountEvent], None] | None = None
 
     def __post_init__(self) -> None:
-        self.ids = Ids(self.seed)
-        self.random = reproducible(self.seed)
-        self.tables: dict[str, Table[Obj]] = {name: Table() for name in _SINGULAR}
+        self.ids = ReproducibleIds(self.seed)
+        self.random = reproducible_random(self.seed)
+        self.tables: dict[str, ObjectTable[Obj]] = {name: ObjectTable() for name in _SINGULAR}
 
-    def __getitem__(self, table: str) -> Table[Obj]:
+    def __getitem__(self, table: str) -> ObjectTable[Obj]:
         return self.tables[table]
 
     def add(self, obj: Obj, *indexed: str | None) -> Obj:
@@ -145,7 +145,7 @@ class State:
         return obj
 
     def change(self, obj: Obj, **changes: object) -> Obj:
-        """The object with the changes, which replaces it; earlier snapshots stay as they were."""
+        """Replaces the object by a changed copy; snapshots of it in events stay as they were."""
         changed = {**obj, **changes}
         self.tables[_TABLE_OF[obj["object"]]].replace(obj["id"], changed)
         return changed
@@ -161,6 +161,7 @@ class State:
         return obj
 
     def living_customer(self, wanted: str, *, param: str | None = None) -> Obj:
+        """The customer, unless it is deleted: Stripe answers as if there were none."""
         found = self.find("customers", wanted, param=param)
         if found.get("deleted"):
             raise stripe_errors.missing(
@@ -168,13 +169,15 @@ class State:
             )
         return found
 
-    def emit(self, type_: str, subject: Obj, previous: Obj | None = None) -> Event:
-        event = Event(self.ids.new("evt"), type_, self.clock.stamp(), subject, previous, self.cause)
+    def emit(self, type_: str, subject: Obj, previous: Obj | None = None) -> AccountEvent:
+        event = AccountEvent(
+            self.ids.new("evt"), type_, self.clock.stamp(), subject, previous, self.cause
+        )
         if subject["object"] == "payment_intent":
             event.charges = tuple(reversed(self["charges"].rows(subject["id"])))
         return self.publish(event)
 
-    def publish(self, event: Event) -> Event:
+    def publish(self, event: AccountEvent) -> AccountEvent:
         self.events.add(event.id, event)
         if self.listener is not None:
             self.listener(event)
@@ -183,7 +186,7 @@ class State:
     def new_method(
         self, method_type: str, instrument: Instrument, method_id: str | None = None, **fields: Any
     ) -> Obj:
-        """A payment method with what lies behind it; nobody's until it is attached."""
+        """A payment method and its simulated instrument; it belongs to nobody until attached."""
         details = fields.pop("details", {})
         new_id = method_id or self.ids.new("pm")
         method = object_templates.payment_method(

@@ -1,9 +1,9 @@
-"""An event as JSON in its endpoint's API version, whatever the request had pinned."""
+"""Events as JSON, in the API version of the webhook endpoint and not of the request."""
 
 from typing import Literal
 
 from app.sandbox.account import object_templates
-from app.sandbox.account.account_state import Event
+from app.sandbox.account.account_state import AccountEvent
 from app.sandbox.account.object_templates import Obj
 
 Rendering = Literal["new", "old"]
@@ -11,7 +11,7 @@ Rendering = Literal["new", "old"]
 _VERSIONS: dict[Rendering, str] = {"new": object_templates.API_VERSION, "old": "2020-08-27"}
 
 
-def rendered(event: Event, rendering: Rendering = "new") -> Obj:
+def render_event(event: AccountEvent, rendering: Rendering = "new") -> Obj:
     subject = event.subject
     if rendering == "old" and subject["object"] == "payment_intent":
         subject = _with_charges(subject, event.charges)
@@ -32,7 +32,7 @@ def rendered(event: Event, rendering: Rendering = "new") -> Obj:
 
 
 def _with_charges(intent: Obj, charges: tuple[Obj, ...]) -> Obj:
-    """Before 2022-11-15: `charges` and `invoice`, no `latest_charge`."""
+    """Versions before 2022-11-15 show `charges` and `invoice` and have no `latest_charge`."""
     old = {name: value for name, value in intent.items() if name != "latest_charge"}
     url = f"/v1/charges?payment_intent={intent['id']}"
     listed = object_templates.sublist(url, list(charges[:10]), has_more=len(charges) > 10)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from app.sandbox.account.test_cards import Decline
+from app.sandbox.account.test_cards import CardDecline
 
 Obj = dict[str, Any]
 
@@ -97,7 +97,7 @@ def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | N
         "paid": False,
         "payment_intent": intent["id"],
         "payment_method": method["id"],
-        "payment_method_details": _charged_details(method, mandate, intent["amount"]),
+        "payment_method_details": _method_details(method, mandate, intent["amount"]),
         "refunds": sublist(f"/v1/charges/{new_id}/refunds", []),
         "shipping": intent["shipping"],
         "status": "pending",
@@ -105,7 +105,7 @@ def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | N
     return _new("charge", new_id, created, **own, **{name: intent[name] for name in _FROM_INTENT})
 
 
-def _charged_details(method: Obj, mandate: str | None, amount: int) -> Obj:
+def _method_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     kind = method["type"]
     if kind != "card":
         return {kind: {**method[kind], "mandate": mandate}, "type": kind}
@@ -115,7 +115,7 @@ def _charged_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     return {"card": {**template, **shared, "overcapture": overcapture}, "type": kind}
 
 
-def declined_outcome(decline: Decline) -> Obj:
+def declined_outcome(decline: CardDecline) -> Obj:
     return {
         "advice_code": decline.advice_code,
         "network_advice_code": decline.network_advice_code,

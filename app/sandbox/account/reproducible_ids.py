@@ -6,12 +6,12 @@ import string
 _ALPHABET = string.ascii_letters + string.digits
 
 
-def reproducible(seed: object) -> random.Random:
-    """Chance that can be had again; nothing here is a secret."""
+def reproducible_random(seed: object) -> random.Random:
+    """A random generator that repeats itself for the same seed; it makes no secrets."""
     return random.Random(str(seed))  # noqa: S311
 
 
-class Ids:
+class ReproducibleIds:
     """Each prefix draws from its own stream: an extra request id does not shift the charge ids."""
 
     def __init__(self, seed: int) -> None:
@@ -24,5 +24,5 @@ class Ids:
     def text(self, stream: str, length: int) -> str:
         source = self._streams.get(stream)
         if source is None:
-            source = self._streams[stream] = reproducible(f"{self._seed}:{stream}")
+            source = self._streams[stream] = reproducible_random(f"{self._seed}:{stream}")
         return "".join(source.choices(_ALPHABET, k=length))

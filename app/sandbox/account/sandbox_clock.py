@@ -1,21 +1,21 @@
-"""The sandbox clock: real time plus an offset, and the timers that hang on it."""
+"""The sandbox clock: real time plus an offset, and the timers that run by it."""
 
 import heapq
 import itertools
 import time
 from collections.abc import Callable
 
-Action = Callable[[], object]
+TimerAction = Callable[[], object]
 
 
-class Clock:
-    """All timestamps of the sandbox come from here; moving it runs what has become due."""
+class SandboxClock:
+    """The source of every timestamp; moving it runs the timers that have become due."""
 
     def __init__(self) -> None:
         self._offset = 0.0
         self.went_back = False
         self._running_at: float | None = None
-        self._timers: list[tuple[float, int, Action]] = []
+        self._timers: list[tuple[float, int, TimerAction]] = []
         self._order = itertools.count()
 
     def now(self) -> float:
@@ -25,10 +25,10 @@ class Clock:
     def stamp(self) -> int:
         return int(self.now())
 
-    def after(self, seconds: float, action: Action) -> None:
+    def after(self, seconds: float, action: TimerAction) -> None:
         heapq.heappush(self._timers, (self.now() + seconds, next(self._order), action))
 
-    def at(self, moment: float, action: Action) -> None:
+    def at(self, moment: float, action: TimerAction) -> None:
         heapq.heappush(self._timers, (moment, next(self._order), action))
 
     def advance(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class Clock:
         self.advance(moment - self.now())
 
     def run_due(self) -> None:
-        """Runs due timers in their order; what they set for a moment already past runs too."""
+        """Runs due timers in order of time, also those that a due timer sets for a past moment."""
         if not self._timers or self._running_at is not None:
             return
         limit = self.now()

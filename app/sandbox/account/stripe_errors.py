@@ -1,12 +1,12 @@
-"""Refusals: every error Stripe's API answers, with the type, code and status it has there."""
+"""Stripe's error answers, each with the type, code and HTTP status that Stripe gives it."""
 
 from typing import Any
 
-Obj = dict[str, Any]
+from app.sandbox.account.object_templates import Obj
 
 
-class Refusal(Exception):
-    """An error answer; an idempotency key remembers it when `saved`: execution had begun."""
+class StripeRefusal(Exception):
+    """An error answer. It is `saved` under the idempotency key if execution had begun."""
 
     def __init__(
         self, status: int, error: Obj, *, saved: bool = True, headers: dict[str, str] | None = None
@@ -27,14 +27,14 @@ def invalid(
     code: str | None = None,
     status: int = 400,
     **more: Any,
-) -> Refusal:
+) -> StripeRefusal:
     """An error of execution: an idempotency key remembers it."""
-    return Refusal(status, _invalid(message, param, code) | more)
+    return StripeRefusal(status, _invalid(message, param, code) | more)
 
 
-def malformed(message: str, *, param: str | None = None, code: str | None = None) -> Refusal:
+def malformed(message: str, *, param: str | None = None, code: str | None = None) -> StripeRefusal:
     """A failed validation: nothing was executed and nothing is remembered."""
-    return Refusal(400, _invalid(message, param, code), saved=False)
+    return StripeRefusal(400, _invalid(message, param, code), saved=False)
 
 
 def _invalid(message: str, param: str | None, code: str | None) -> Obj:
@@ -48,31 +48,31 @@ def _invalid(message: str, param: str | None, code: str | None) -> Obj:
     }
 
 
-def missing(kind: str, wanted: str, *, param: str, in_path: bool) -> Refusal:
+def missing(kind: str, wanted: str, *, param: str, in_path: bool) -> StripeRefusal:
     """404 for the object a URL names, 400 for one that a parameter names."""
     message = f"No such {kind}: '{wanted}'"
     return invalid(message, param=param, code="resource_missing", status=404 if in_path else 400)
 
 
-def card_error(error: Obj) -> Refusal:
-    return Refusal(402, {"type": "card_error", **error})
+def card_error(error: Obj) -> StripeRefusal:
+    return StripeRefusal(402, {"type": "card_error", **error})
 
 
-def unauthorized(message: str) -> Refusal:
-    return Refusal(401, {"type": "invalid_request_error", "message": message}, saved=False)
+def unauthorized(message: str) -> StripeRefusal:
+    return StripeRefusal(401, {"type": "invalid_request_error", "message": message}, saved=False)
 
 
-def unknown_url(method: str, path: str) -> Refusal:
+def unknown_url(method: str, path: str) -> StripeRefusal:
     message = (
         f"Unrecognized request URL ({method}: {path}). If you are trying to list objects, remove "
         "the trailing slash. If you are trying to retrieve an object, make sure you passed a "
         "valid (non-empty) identifier in your code."
     )
-    return Refusal(404, {"type": "invalid_request_error", "message": message}, saved=False)
+    return StripeRefusal(404, {"type": "invalid_request_error", "message": message}, saved=False)
 
 
-def rate_limited(reason: str) -> Refusal:
-    """429 by a limiter, which names itself in a header and runs before anything else."""
+def rate_limited(reason: str) -> StripeRefusal:
+    """429 by a rate limiter, which names itself in a header and runs before any other check."""
     error = {
         "type": "invalid_request_error",
         "code": "rate_limit",
@@ -81,11 +81,11 @@ def rate_limited(reason: str) -> Refusal:
             "https://stripe.com/docs/rate-limits."
         ),
     }
-    return Refusal(429, error, saved=False, headers={"Stripe-Rate-Limited-Reason": reason})
+    return StripeRefusal(429, error, saved=False, headers={"Stripe-Rate-Limited-Reason": reason})
 
 
-def lock_timeout(should_retry: bool | None = None) -> Refusal:
-    """429 by an object lock: no limiter's header; an SDK retries it only when told to."""
+def lock_timeout(should_retry: bool | None = None) -> StripeRefusal:
+    """429 by an object lock: no limiter names itself; SDKs retry it only if a header says so."""
     error = {
         "type": "invalid_request_error",
         "code": "lock_timeout",
@@ -95,10 +95,10 @@ def lock_timeout(should_retry: bool | None = None) -> Refusal:
         ),
     }
     headers = {} if should_retry is None else {"Stripe-Should-Retry": str(should_retry).lower()}
-    return Refusal(429, error, saved=False, headers=headers)
+    return StripeRefusal(429, error, saved=False, headers=headers)
 
 
-def key_in_use(key: str | None) -> Refusal:
+def key_in_use(key: str | None) -> StripeRefusal:
     error = {
         "type": "idempotency_error",
         "code": "idempotency_key_in_use",
@@ -107,19 +107,29 @@ def key_in_use(key: str | None) -> Refusal:
             "the first request has to end."
         ),
     }
-    return Refusal(409, error, saved=False)
+    return StripeRefusal(409, error, saved=False)
 
 
-def key_reused(key: str) -> Refusal:
-    """400 without code or param (measured), whatever web pages say of 409 and 422."""
+def key_reused(key: str) -> StripeRefusal:
+    """A measured answer: 400 without code or param, though web pages name 409 and 422."""
     message = (
         "Keys for idempotent requests can only be used with the same parameters and endpoint they "
         f"were first used with. Try using a key other than '{key}' if you meant to execute a "
         "different request."
     )
-    return Refusal(400, {"type": "idempotency_error", "message": message}, saved=False)
+    return StripeRefusal(400, {"type": "idempotency_error", "message": message}, saved=False)
 
 
-def api_error(status: int) -> Refusal:
+def api_error(status: int) -> StripeRefusal:
     message = "An unknown error occurred. Your request may or may not have been carried out."
-    return Refusal(status, {"type": "api_error", "message": message})
+    return StripeRefusal(status, {"type": "api_error", "message": message})
+
+
+def integer(name: str, value: object) -> int:
+    """The parameter as an int, or the refusal that Stripe gives to any other text."""
+    try:
+        return int(str(value))
+    except ValueError:
+        raise malformed(
+            f"Invalid integer: {value}", param=name, code="parameter_invalid_integer"
+        ) from None

@@ -1,15 +1,13 @@
-"""How a payment method behaves: by Stripe's test names, or by steps, one per confirm."""
+"""Test payment methods: Stripe's own names, or a list of outcomes, one for each confirm."""
 
 import re
 from dataclasses import dataclass, field
 
 BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
 
-# The codes of Stripe's decline list, by the advice that comes with them. The advice of the first
-# seven is measured
-# (generic_decline, insufficient_funds, processing_error, lost_card, stolen_card, expired_card,
-# incorrect_cvc);
-# `fraudulent` measurably has none; the rest follows the documented next steps.
+# The codes of Stripe's decline list, by the advice code that comes with them. Measured are
+# generic_decline, insufficient_funds, processing_error, lost_card, stolen_card, expired_card,
+# incorrect_cvc and fraudulent (which has no advice); the rest follows the documented next steps.
 _TRY_AGAIN = (
     "generic_decline insufficient_funds processing_error do_not_honor issuer_not_available "
     "try_again_later reenter_transaction approve_with_id call_issuer no_action_taken "
@@ -71,8 +69,8 @@ _MESSAGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Decline:
-    """What the network said: on the error, last_payment_error and the charge's outcome."""
+class CardDecline:
+    """A decline by the network, as errors, last_payment_error and a charge's outcome show it."""
 
     decline_code: str
 
@@ -94,7 +92,7 @@ class Decline:
 
     @property
     def is_blocked(self) -> bool:
-        """Stopped before the network saw it."""
+        """Radar blocked the charge before the network saw it."""
         return self.decline_code == "highest_risk_level"
 
     @property
@@ -108,7 +106,7 @@ class Decline:
 
 @dataclass(slots=True)
 class Instrument:
-    """What lies behind a payment method: its steps, and what has become of it."""
+    """The card or bank account behind a payment method: its coming outcomes and its state."""
 
     steps: list[str]
     refund: str = "succeeded"
@@ -119,14 +117,14 @@ class Instrument:
     taken: int = field(default=0)
 
     def next_step(self) -> str:
-        """One step per confirm; the last one repeats."""
+        """Takes the outcome of the next confirm; the last one repeats."""
         step = self.steps[min(self.taken, len(self.steps) - 1)]
         self.taken += 1
         return step
 
 
 @dataclass(frozen=True, slots=True)
-class Specimen:
+class SampleMethod:
     """One of Stripe's test payment methods."""
 
     type: str = "card"
@@ -137,30 +135,32 @@ class Specimen:
 
 
 _CARDS = {
-    "": Specimen(),
-    "visa": Specimen(),
-    "visa_debit": Specimen(last4="5556"),
-    "mastercard": Specimen(brand="mastercard", last4="4444"),
-    "amex": Specimen(brand="amex", last4="8431"),
-    "discover": Specimen(brand="discover", last4="9424"),
-    "chargeDeclined": Specimen(step="generic_decline", last4="0002"),
-    "chargeCustomerFail": Specimen(step="generic_decline", last4="0341"),
-    "chargeDeclinedInsufficientFunds": Specimen(step="insufficient_funds", last4="9995"),
-    "chargeDeclinedLostCard": Specimen(step="lost_card", last4="9987"),
-    "chargeDeclinedStolenCard": Specimen(step="stolen_card", last4="9979"),
-    "chargeDeclinedExpiredCard": Specimen(step="expired_card", last4="0069"),
-    "chargeDeclinedIncorrectCvc": Specimen(step="incorrect_cvc", last4="0127"),
-    "chargeDeclinedProcessingError": Specimen(step="processing_error", last4="0119"),
-    "chargeDeclinedFraudulent": Specimen(step="fraudulent", last4="0019"),
-    "chargeDeclinedVelocityLimitExceeded": Specimen(step="card_velocity_exceeded", last4="6975"),
-    "radarBlock": Specimen(step="highest_risk_level", last4="0019"),
-    "authenticationRequired": Specimen(step="authentication_required", last4="3184"),
-    "authenticationRequiredOnSetup": Specimen(
+    "": SampleMethod(),
+    "visa": SampleMethod(),
+    "visa_debit": SampleMethod(last4="5556"),
+    "mastercard": SampleMethod(brand="mastercard", last4="4444"),
+    "amex": SampleMethod(brand="amex", last4="8431"),
+    "discover": SampleMethod(brand="discover", last4="9424"),
+    "chargeDeclined": SampleMethod(step="generic_decline", last4="0002"),
+    "chargeCustomerFail": SampleMethod(step="generic_decline", last4="0341"),
+    "chargeDeclinedInsufficientFunds": SampleMethod(step="insufficient_funds", last4="9995"),
+    "chargeDeclinedLostCard": SampleMethod(step="lost_card", last4="9987"),
+    "chargeDeclinedStolenCard": SampleMethod(step="stolen_card", last4="9979"),
+    "chargeDeclinedExpiredCard": SampleMethod(step="expired_card", last4="0069"),
+    "chargeDeclinedIncorrectCvc": SampleMethod(step="incorrect_cvc", last4="0127"),
+    "chargeDeclinedProcessingError": SampleMethod(step="processing_error", last4="0119"),
+    "chargeDeclinedFraudulent": SampleMethod(step="fraudulent", last4="0019"),
+    "chargeDeclinedVelocityLimitExceeded": SampleMethod(
+        step="card_velocity_exceeded", last4="6975"
+    ),
+    "radarBlock": SampleMethod(step="highest_risk_level", last4="0019"),
+    "authenticationRequired": SampleMethod(step="authentication_required", last4="3184"),
+    "authenticationRequiredOnSetup": SampleMethod(
         step="authentication_required_on_setup", last4="3155"
     ),
-    "createDispute": Specimen(step="dispute", last4="0259"),
-    "pendingRefund": Specimen(refund="pending", last4="7726"),
-    "refundFail": Specimen(refund="fails", last4="5126"),
+    "createDispute": SampleMethod(step="dispute", last4="0259"),
+    "pendingRefund": SampleMethod(refund="pending", last4="7726"),
+    "refundFail": SampleMethod(refund="fails", last4="5126"),
 }
 _BANKS = {"usBankAccount": "us_bank_account", "sepaDebit": "sepa_debit", "bacsDebit": "bacs_debit"}
 _SUCCESSES = {"", "success", "processing"}
@@ -168,8 +168,8 @@ _BANK_STEP = re.compile(r"^bank_debit_(succeeds|fails:\w+)$")
 _SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
 
 
-def specimen(token: str) -> Specimen | None:
-    """Of pm_card_visa_chargeDeclined, pm_usBankAccount_success; None for any other name."""
+def find_sample(token: str) -> SampleMethod | None:
+    """The method behind pm_card_visa_chargeDeclined and the like; None for any other name."""
     if token.startswith("pm_card"):
         name = token.removeprefix("pm_card").removeprefix("_")
         return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))
@@ -177,7 +177,7 @@ def specimen(token: str) -> Specimen | None:
     bank, _, outcome = rest.partition("_")
     if bank not in _BANKS:
         return None
-    return Specimen(type=_BANKS[bank], step=_bank_step(outcome), last4="6789")
+    return SampleMethod(type=_BANKS[bank], step=_bank_step(outcome), last4="6789")
 
 
 def _bank_step(outcome: str) -> str:
@@ -186,14 +186,14 @@ def _bank_step(outcome: str) -> str:
     return "bank_debit_fails:" + re.sub(r"(?<!^)(?=[A-Z])", "_", outcome).lower()
 
 
-def checked_steps(steps: list[str], method_type: str) -> list[str]:
-    """The steps in the words of their kind of method; an unknown one is a mistake."""
+def validate_steps(steps: list[str], method_type: str) -> list[str]:
+    """The steps in the words of the method's type; an unknown step raises ValueError."""
     if not steps:
         raise ValueError("behaviour needs at least one step")
-    return [_checked(step, method_type) for step in steps]
+    return [_validate_step(step, method_type) for step in steps]
 
 
-def _checked(step: str, method_type: str) -> str:
+def _validate_step(step: str, method_type: str) -> str:
     is_bank = method_type in BANK_DEBITS
     if step.startswith("bank_debit_"):
         if not is_bank or not _BANK_STEP.match(step):

@@ -1,4 +1,4 @@
-"""The judge: what was truly taken, given back and lost, whatever any answer or event said."""
+"""The ledger of truth: money taken, refunded and lost, whatever an answer or an event said."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(slots=True)
-class Taken:
+class TakenCharge:
     """One successful charge."""
 
     charge: str
@@ -25,44 +25,44 @@ class Taken:
 
     @property
     def is_standing(self) -> bool:
-        """The customer is out of money: not wholly refunded and not wholly lost to a dispute."""
+        """The charge still costs the customer money: refunds and lost disputes do not cover it."""
         return self.net > 0
 
 
 @dataclass(slots=True)
-class Ledger:
+class TruthLedger:
     """Every successful charge, with the refunds and the lost disputes taken off it.
 
     A refund counts from its creation (a failed or canceled one is put back); a dispute counts
     while it is lost.
     """
 
-    _charges: dict[str, Taken] = field(default_factory=dict)
+    _charges: dict[str, TakenCharge] = field(default_factory=dict)
 
-    def took(self, taken: Taken) -> None:
+    def record_charge(self, taken: TakenCharge) -> None:
         if taken.charge in self._charges:
             raise AssertionError(f"{taken.charge} succeeded twice")
         self._charges[taken.charge] = taken
 
-    def gave_back(self, charge: str, amount: int) -> None:
+    def record_refund(self, charge: str, amount: int) -> None:
         self._charges[charge].refunded += amount
 
-    def lost(self, charge: str, amount: int) -> None:
+    def record_loss(self, charge: str, amount: int) -> None:
         self._charges[charge].lost += amount
 
-    def charges(self) -> list[Taken]:
+    def charges(self) -> list[TakenCharge]:
         """Oldest first."""
         return list(self._charges.values())
 
-    def charges_by_invoice(self, key: str = "invoice_id") -> dict[str, list[Taken]]:
+    def charges_by_invoice(self, key: str = "invoice_id") -> dict[str, list[TakenCharge]]:
         """Successful charges by metadata[key]; charges without it are left out."""
-        found: defaultdict[str, list[Taken]] = defaultdict(list)
+        found: defaultdict[str, list[TakenCharge]] = defaultdict(list)
         for taken in self._charges.values():
             if key in taken.metadata:
                 found[str(taken.metadata[key])].append(taken)
         return dict(found)
 
-    def double_charges(self, key: str = "invoice_id") -> dict[str, list[Taken]]:
+    def double_charges(self, key: str = "invoice_id") -> dict[str, list[TakenCharge]]:
         """Invoices with more than one standing charge."""
         standing = {
             invoice: [taken for taken in charges if taken.is_standing]
@@ -71,7 +71,7 @@ class Ledger:
         return {invoice: charges for invoice, charges in standing.items() if len(charges) > 1}
 
     def net_by_invoice(self, key: str = "invoice_id") -> dict[str, int]:
-        """Taken less refunded less lost, in minor units."""
+        """Amounts in minor units: taken, less refunded, less lost to disputes."""
         return {
             invoice: sum(taken.net for taken in charges)
             for invoice, charges in self.charges_by_invoice(key).items()

@@ -1,4 +1,4 @@
-"""Which amounts Stripe takes: its currencies, their minor units and its minimum charges."""
+"""The amounts Stripe accepts: its currencies, their minor units, its smallest charges."""
 
 from app.sandbox.account import stripe_errors
 
@@ -16,8 +16,8 @@ _THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 _TWO_ZEROS = frozenset({"isk", "ugx"})
 CURRENCIES = frozenset((*_TWO_DECIMAL.split(), *_ZERO_DECIMAL.split(), *_THREE_DECIMAL))
 
-# Minor units. Stripe's minimum depends on the settlement currency; where it publishes none, 0.50 is
-# taken.
+# Minor units. Stripe's minimum depends on the settlement currency; 0.50 stands for those that it
+# does not publish.
 _MINIMUM = {
     **dict.fromkeys(("usd", "eur", "cad", "aud", "nzd", "sgd", "chf", "brl", "inr"), 50),
     **dict.fromkeys(("pln", "aed", "ron", "myr"), 200),
@@ -30,8 +30,8 @@ _MINIMUM = {
 _MAXIMUM = 999_999_999_999  # 12 digits, the most that any page of Stripe's names
 
 
-def checked(amount: int, currency: str) -> str:
-    """The currency in lower case, or the refusal."""
+def validate(amount: int, currency: str) -> str:
+    """The currency in lower case; an amount that Stripe does not take is refused."""
     currency = currency.lower()
     if currency not in CURRENCIES:
         message = (

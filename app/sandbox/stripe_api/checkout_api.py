@@ -1,7 +1,7 @@
-"""Checkout sessions: a page of Stripe's that the customer completes, or lets expire."""
+"""Checkout Sessions: pages at Stripe that a customer completes or lets expire."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     charge_amounts,
@@ -9,8 +9,8 @@ from app.sandbox.stripe_api import (
     cursor_pagination,
     payment_methods_api,
 )
-from app.sandbox.stripe_api.confirmation import Terms
-from app.sandbox.stripe_api.customers_api import merged
+from app.sandbox.stripe_api.confirmation import ConfirmOptions
+from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _COPIED = (
     "success_url cancel_url client_reference_id customer customer_email payment_method_types "
@@ -18,8 +18,8 @@ _COPIED = (
 ).split()
 
 
-def create(state: State, params: Obj) -> Obj:
-    """Mode payment with price_data lines; there is no PaymentIntent before the customer pays."""
+def create(state: AccountState, params: Obj) -> Obj:
+    """A session has no PaymentIntent before the customer pays; only price_data lines are known."""
     if params.get("mode", "payment") != "payment":
         raise stripe_errors.invalid(
             f"This sandbox offers mode=payment, not {params['mode']}.", param="mode"
@@ -27,12 +27,12 @@ def create(state: State, params: Obj) -> Obj:
     if params.get("customer"):
         state.living_customer(params["customer"], param="customer")
     currency, total = _total(params.get("line_items"))
-    charge_amounts.checked(total, currency)
+    charge_amounts.validate(total, currency)
     now = state.clock.stamp()
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
     fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
     fields |= {
-        "metadata": merged({}, params.get("metadata")),
+        "metadata": merge_metadata({}, params.get("metadata")),
         "expires_at": params.get("expires_at", now + state.delays.checkout),
     }
     session_id = f"cs_test_{state.ids.text('cs', 58)}"
@@ -78,17 +78,17 @@ def _price(line: Obj, at: int) -> tuple[str, int]:
         ) from None
 
 
-def retrieve(state: State, params: Obj, session_id: str) -> Obj:
+def retrieve(state: AccountState, params: Obj, session_id: str) -> Obj:
     return state.find("sessions", session_id)
 
 
-def listing(state: State, params: Obj) -> Obj:
-    return cursor_pagination.listed(
+def list_page(state: AccountState, params: Obj) -> Obj:
+    return cursor_pagination.list_objects(
         state, "sessions", params, "/v1/checkout/sessions", "payment_intent", "customer", "status"
     )
 
 
-def expire(state: State, params: Obj, session_id: str) -> Obj:
+def expire(state: AccountState, params: Obj, session_id: str) -> Obj:
     session = state.find("sessions", session_id)
     if session["status"] != "open":
         message = (
@@ -96,39 +96,39 @@ def expire(state: State, params: Obj, session_id: str) -> Obj:
             f"This Checkout Session has a status of `{session['status']}`."
         )
         raise stripe_errors.invalid(message)
-    return _expired(state, session)
+    return _expire(state, session)
 
 
-def _expire_if_open(state: State, session_id: str) -> None:
+def _expire_if_open(state: AccountState, session_id: str) -> None:
     session = state.find("sessions", session_id)
     if session["status"] == "open":
-        _expired(state, session)
+        _expire(state, session)
 
 
-def _expired(state: State, session: Obj) -> Obj:
+def _expire(state: AccountState, session: Obj) -> Obj:
     session = state.change(session, status="expired", url=None)
     state.emit("checkout.session.expired", session)
     return session
 
 
-def complete(state: State, session_id: str, token: str) -> Obj:
+def complete(state: AccountState, session_id: str, token: str) -> Obj:
     """The customer pays; a declined card leaves the session open, with its intent."""
     session = state.find("sessions", session_id)
     if session["status"] != "open":
         raise ValueError(f"{session_id} is {session['status']}")
-    method = payment_methods_api.named(state, token)
-    session, intent = _with_intent(state, session, method)
-    terms = Terms(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
+    method = payment_methods_api.find_or_sample(state, token)
+    session, intent = _ensure_intent(state, session, method)
+    terms = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
     try:
         intent = confirmation.attempt(state, intent, terms)
-    except stripe_errors.Refusal:
+    except stripe_errors.StripeRefusal:
         return session
     if intent["status"] == "requires_action":
         intent = confirmation.finish_action(state, intent, succeeded=True)
-    return _completed(state, session, intent, method)
+    return _finish(state, session, intent, method)
 
 
-def _with_intent(state: State, session: Obj, method: Obj) -> tuple[Obj, Obj]:
+def _ensure_intent(state: AccountState, session: Obj, method: Obj) -> tuple[Obj, Obj]:
     if session["payment_intent"] is not None:
         intent = state.find("payment_intents", session["payment_intent"])
         return session, state.change(
@@ -140,8 +140,8 @@ def _with_intent(state: State, session: Obj, method: Obj) -> tuple[Obj, Obj]:
     return session, intent
 
 
-def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
-    """Its metadata is what payment_intent_data gave; the session's own is not copied."""
+def _new_intent(state: AccountState, session: Obj, method: Obj) -> Obj:
+    """The intent gets payment_intent_data's metadata; the session's own is not copied."""
     given = state.checkout_intents[session["id"]]
     fields: Obj = {
         name: given[name]
@@ -154,7 +154,7 @@ def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
         "customer": session["customer"],
     }
     fields |= {
-        "metadata": merged({}, given.get("metadata")),
+        "metadata": merge_metadata({}, given.get("metadata")),
         "payment_method": method["id"],
         "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
     }
@@ -167,7 +167,7 @@ def _new_intent(state: State, session: Obj, method: Obj) -> Obj:
     return intent
 
 
-def _completed(state: State, session: Obj, intent: Obj, method: Obj) -> Obj:
+def _finish(state: AccountState, session: Obj, intent: Obj, method: Obj) -> Obj:
     is_paid = intent["status"] == "succeeded"
     billing = method["billing_details"]
     session = state.change(
@@ -182,11 +182,11 @@ def _completed(state: State, session: Obj, intent: Obj, method: Obj) -> Obj:
     state.emit("checkout.session.completed", session)
     if not is_paid:
         # Set after the bank's own timer of the same delay, so the intent has its answer by then.
-        state.clock.after(state.delays.bank_debit, lambda: _async_ended(state, session["id"]))
+        state.clock.after(state.delays.bank_debit, lambda: _apply_bank_answer(state, session["id"]))
     return session
 
 
-def _async_ended(state: State, session_id: str) -> None:
+def _apply_bank_answer(state: AccountState, session_id: str) -> None:
     session = state.find("sessions", session_id)
     intent = state.find("payment_intents", session["payment_intent"])
     if intent["status"] == "succeeded":

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import BANK_DEBITS, Decline, Instrument
-from app.sandbox.account.truth_ledger import Taken
+from app.sandbox.account.test_cards import BANK_DEBITS, CardDecline, Instrument
+from app.sandbox.account.truth_ledger import TakenCharge
 from app.sandbox.stripe_api import disputes_api
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a confirm says beside its payment method."""
+class ConfirmOptions:
+    """The parameters of a confirm beside its payment method."""
 
     off_session: bool = False
     error_on_requires_action: bool = False
@@ -21,20 +21,20 @@ class Terms:
     has_mandate_data: bool = False
 
 
-def attempt(state: State, intent: Obj, terms: Terms) -> Obj:
-    """Succeeded, processing or requires_action; a refusal has changed the intent already."""
+def attempt(state: AccountState, intent: Obj, terms: ConfirmOptions) -> Obj:
+    """The intent as succeeded, processing or requires_action; a refusal has changed it as well."""
     method = state.find("payment_methods", intent["payment_method"], param="payment_method")
     instrument = state.instruments[method["id"]]
-    _refuse_what_cannot_start(state, intent, method, terms)
+    _check_preconditions(state, intent, method, terms)
     if method["type"] in BANK_DEBITS:
-        return _debit(state, intent, method, _mandate(state, intent, method, terms))
+        return _start_debit(state, intent, method, _mandate(state, intent, method, terms))
     instrument.is_spent = True
     match instrument.next_step():
         case "succeed":
             return _succeed(state, intent, method)
         case "dispute":
             paid = _succeed(state, intent, method)
-            disputes_api.open_on(
+            disputes_api.open_for_charge(
                 state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
             )
             return paid
@@ -43,10 +43,10 @@ def attempt(state: State, intent: Obj, terms: Terms) -> Obj:
         case "authentication_required" | "authentication_required_on_setup":
             return _authenticate(state, intent, method, terms)
         case decline_code:
-            raise _declined(state, intent, method, Decline(decline_code))
+            raise _decline(state, intent, method, CardDecline(decline_code))
 
 
-def finish_action(state: State, intent: Obj, *, succeeded: bool) -> Obj:
+def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
     """The customer has come back from 3-D Secure."""
     method = state.find("payment_methods", intent["payment_method"])
     if succeeded:
@@ -60,10 +60,12 @@ def finish_action(state: State, intent: Obj, *, succeeded: bool) -> Obj:
         "code": "payment_intent_authentication_failure",
         "message": message,
     }
-    return _failed(state, intent, {**error, "payment_method": method})
+    return _record_failure(state, intent, {**error, "payment_method": method})
 
 
-def _refuse_what_cannot_start(state: State, intent: Obj, method: Obj, terms: Terms) -> None:
+def _check_preconditions(
+    state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions
+) -> None:
     if method["customer"] is None and state.instruments[method["id"]].is_spent:
         intent = state.change(intent, status="requires_payment_method", payment_method=None)
         message = (
@@ -102,20 +104,22 @@ def _needs_return_url(intent: Obj) -> bool:
     return bool(automatic.get("enabled")) and automatic.get("allow_redirects") != "never"
 
 
-def _succeed(state: State, intent: Obj, method: Obj) -> Obj:
+def _succeed(state: AccountState, intent: Obj, method: Obj) -> Obj:
     charge = _new_charge(state, intent, method, prefix="ch")
-    return _paid(state, intent, state.add(charge, charge["payment_intent"], charge["customer"]))
+    return _record_success(
+        state, intent, state.add(charge, charge["payment_intent"], charge["customer"])
+    )
 
 
 def _new_charge(
-    state: State, intent: Obj, method: Obj, *, prefix: str, mandate: str | None = None
+    state: AccountState, intent: Obj, method: Obj, *, prefix: str, mandate: str | None = None
 ) -> Obj:
     return object_templates.charge(
         state.ids.new(prefix), state.clock.stamp(), intent, method, mandate
     )
 
 
-def _paid(state: State, intent: Obj, charge: Obj) -> Obj:
+def _record_success(state: AccountState, intent: Obj, charge: Obj) -> Obj:
     if intent["status"] == "succeeded":
         raise AssertionError("a PaymentIntent has at most one successful charge")
     charge = state.change(
@@ -134,7 +138,7 @@ def _paid(state: State, intent: Obj, charge: Obj) -> Obj:
         next_action=None,
         processing=None,
     )
-    state.ledger.took(_taken(state, intent, charge))
+    state.ledger.record_charge(_taken_charge(state, intent, charge))
     state.emit("charge.succeeded", charge)
     state.emit("payment_intent.succeeded", intent)
     booked = state.change(charge, balance_transaction=state.ids.new("txn"))
@@ -146,11 +150,11 @@ def _receipt(charge: Obj) -> str:
     return f"https://pay.stripe.com/receipts/{charge['id']}"
 
 
-def _taken(state: State, intent: Obj, charge: Obj) -> Taken:
-    """The judge also reads a session's metadata, which Stripe does not copy to the intent."""
+def _taken_charge(state: AccountState, intent: Obj, charge: Obj) -> TakenCharge:
+    """The ledger also holds a session's metadata, which Stripe does not copy to the intent."""
     sessions = state["sessions"].rows(intent["id"])
     metadata = {**(sessions[0]["metadata"] if sessions else {}), **charge["metadata"]}
-    return Taken(
+    return TakenCharge(
         charge=charge["id"],
         payment_intent=intent["id"],
         customer=charge["customer"],
@@ -161,13 +165,13 @@ def _taken(state: State, intent: Obj, charge: Obj) -> Taken:
     )
 
 
-def _authenticate(state: State, intent: Obj, method: Obj, terms: Terms) -> Obj:
+def _authenticate(state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions) -> Obj:
     if terms.error_on_requires_action:
-        raise _unattended(state, intent, method)
+        raise _refuse_unattended(state, intent, method)
     if terms.off_session:
-        raise _declined(state, intent, method, Decline("authentication_required"))
+        raise _decline(state, intent, method, CardDecline("authentication_required"))
     redirect = {
-        "redirect_to_url": {"return_url": terms.return_url, "url": _hook(intent)},
+        "redirect_to_url": {"return_url": terms.return_url, "url": _authentication_url(intent)},
         "type": "redirect_to_url",
     }
     action = (
@@ -180,12 +184,14 @@ def _authenticate(state: State, intent: Obj, method: Obj, terms: Terms) -> Obj:
     return intent
 
 
-def _hook(intent: Obj) -> str:
+def _authentication_url(intent: Obj) -> str:
     return f"https://hooks.stripe.com/3d_secure_2/hosted?payment_intent={intent['id']}"
 
 
-def _unattended(state: State, intent: Obj, method: Obj) -> stripe_errors.Refusal:
-    """error_on_requires_action: refused before a charge is tried; the decline code tells."""
+def _refuse_unattended(
+    state: AccountState, intent: Obj, method: Obj
+) -> stripe_errors.StripeRefusal:
+    """The refusal by error_on_requires_action: no charge is tried, and the decline code differs."""
     error = {
         "code": "authentication_required",
         "decline_code": "authentication_not_handled",
@@ -195,11 +201,13 @@ def _unattended(state: State, intent: Obj, method: Obj) -> stripe_errors.Refusal
         ),
         "payment_method": method,
     }
-    intent = _failed(state, intent, {"type": "card_error", **error})
+    intent = _record_failure(state, intent, {"type": "card_error", **error})
     return stripe_errors.card_error({**error, "payment_intent": intent})
 
 
-def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> stripe_errors.Refusal:
+def _decline(
+    state: AccountState, intent: Obj, method: Obj, decline: CardDecline
+) -> stripe_errors.StripeRefusal:
     failure = {
         "status": "failed",
         "failure_code": decline.code,
@@ -226,12 +234,14 @@ def _declined(state: State, intent: Obj, method: Obj, decline: Decline) -> strip
     }
     known = {key: value for key, value in error.items() if value is not None}
     state.emit("charge.failed", charge)
-    intent = _failed(state, intent, {**known, "type": "card_error"}, latest_charge=charge["id"])
+    intent = _record_failure(
+        state, intent, {**known, "type": "card_error"}, latest_charge=charge["id"]
+    )
     return stripe_errors.card_error({**known, "payment_intent": intent})
 
 
-def _failed(state: State, intent: Obj, error: Obj, **changes: object) -> Obj:
-    """Open again for another method: the refused one stands on the error only."""
+def _record_failure(state: AccountState, intent: Obj, error: Obj, **changes: object) -> Obj:
+    """Opens the intent for another method; only the error still names the refused one."""
     intent = state.change(
         intent,
         status="requires_payment_method",
@@ -245,8 +255,8 @@ def _failed(state: State, intent: Obj, error: Obj, **changes: object) -> Obj:
     return intent
 
 
-def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
-    """Without one the intent waits in requires_confirmation: 400, no code, no param."""
+def _mandate(state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions) -> str:
+    """The mandate; without one the answer is 400 and the intent waits in requires_confirmation."""
     instrument = state.instruments[method["id"]]
     if terms.has_mandate_data:
         instrument.mandate = new_mandate(state, method)
@@ -261,7 +271,7 @@ def _mandate(state: State, intent: Obj, method: Obj, terms: Terms) -> str:
     return str(state.find("mandates", mandate, param="mandate")["id"])
 
 
-def new_mandate(state: State, method: Obj) -> str:
+def new_mandate(state: AccountState, method: Obj) -> str:
     return str(
         state.add(object_templates.mandate(state.ids.new("mandate"), state.clock.stamp(), method))[
             "id"
@@ -269,8 +279,8 @@ def new_mandate(state: State, method: Obj) -> str:
     )
 
 
-def _debit(state: State, intent: Obj, method: Obj, mandate: str) -> Obj:
-    """Processing at once; the bank answers after a delay of the sandbox clock."""
+def _start_debit(state: AccountState, intent: Obj, method: Obj, mandate: str) -> Obj:
+    """Sets the intent to processing; the bank answers after a delay of the sandbox clock."""
     instrument: Instrument = state.instruments[method["id"]]
     _, _, failure = instrument.next_step().partition(":")
     charge = _new_charge(state, intent, method, prefix="py", mandate=mandate)
@@ -285,15 +295,16 @@ def _debit(state: State, intent: Obj, method: Obj, mandate: str) -> Obj:
     state.emit("charge.pending", charge)
     state.emit("payment_intent.processing", intent)
     state.clock.after(
-        state.delays.bank_debit, lambda: _bank_answered(state, intent["id"], charge["id"], failure)
+        state.delays.bank_debit,
+        lambda: _apply_bank_answer(state, intent["id"], charge["id"], failure),
     )
     return intent
 
 
-def _bank_answered(state: State, intent_id: str, charge_id: str, failure: str) -> None:
+def _apply_bank_answer(state: AccountState, intent_id: str, charge_id: str, failure: str) -> None:
     intent, charge = state.find("payment_intents", intent_id), state.find("charges", charge_id)
     if not failure:
-        _paid(state, intent, charge)
+        _record_success(state, intent, charge)
         return
     charge = state.change(
         charge,
@@ -303,11 +314,11 @@ def _bank_answered(state: State, intent_id: str, charge_id: str, failure: str) -
         failure_message="The payment failed.",
     )
     state.emit("charge.failed", charge)
-    _failed(state, intent, _bank_error(state, charge, failure))
+    _record_failure(state, intent, _bank_error(state, charge, failure))
 
 
-def _bank_error(state: State, charge: Obj, failure: str) -> Obj:
-    """Turned round against cards: ACH tells the reason in `code`, decline_code is generic."""
+def _bank_error(state: AccountState, charge: Obj, failure: str) -> Obj:
+    """Unlike a card's error, ACH's has the reason in `code` and a generic decline_code."""
     method = state.find("payment_methods", charge["payment_method"])
     is_ach = method["type"] == "us_bank_account"
     return {

@@ -1,7 +1,7 @@
-"""Customers."""
+"""Customers, their default payment method and their metadata."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination, payment_methods_api
 
@@ -11,11 +11,11 @@ _FIELDS = (
 ).split()
 
 
-def create(state: State, params: Obj) -> Obj:
+def create(state: AccountState, params: Obj) -> Obj:
     fields = {name: params[name] for name in _FIELDS if name in params}
-    fields["metadata"] = merged({}, params.get("metadata"))
+    fields["metadata"] = merge_metadata({}, params.get("metadata"))
     method = (
-        payment_methods_api.named(state, params["payment_method"])
+        payment_methods_api.find_or_sample(state, params["payment_method"])
         if "payment_method" in params
         else None
     )
@@ -31,8 +31,8 @@ def create(state: State, params: Obj) -> Obj:
     return state.change(customer, invoice_settings=settings) if settings else customer
 
 
-def merged(metadata: Obj, given: object) -> Obj:
-    """Given keys are set, given empty ones go, the rest stays; metadata="" clears all."""
+def merge_metadata(metadata: Obj, given: object) -> Obj:
+    """Sets the given keys and removes those given as ""; metadata="" removes all."""
     if given is None:
         return metadata
     if not isinstance(given, dict):
@@ -40,7 +40,7 @@ def merged(metadata: Obj, given: object) -> Obj:
     return {key: value for key, value in {**metadata, **given}.items() if value != ""}
 
 
-def _settings(state: State, customer: Obj, params: Obj) -> Obj | None:
+def _settings(state: AccountState, customer: Obj, params: Obj) -> Obj | None:
     given = params.get("invoice_settings")
     if given is None:
         return None
@@ -60,16 +60,16 @@ def _settings(state: State, customer: Obj, params: Obj) -> Obj | None:
     return {**customer["invoice_settings"], **given, "default_payment_method": default or None}
 
 
-def retrieve(state: State, params: Obj, customer_id: str) -> Obj:
-    """A deleted customer reads 200 with id, object and deleted only."""
+def retrieve(state: AccountState, params: Obj, customer_id: str) -> Obj:
+    """A deleted customer is answered with 200: id, object and `deleted` only."""
     return state.find("customers", customer_id)
 
 
-def update(state: State, params: Obj, customer_id: str) -> Obj:
+def update(state: AccountState, params: Obj, customer_id: str) -> Obj:
     customer = state.living_customer(customer_id)
     changes = {name: params[name] or None for name in _FIELDS if name in params}
     if "metadata" in params:
-        changes["metadata"] = merged(customer["metadata"], params["metadata"])
+        changes["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
     if settings := _settings(state, customer, params):
         changes["invoice_settings"] = settings
     previous = {name: customer[name] for name in changes if customer.get(name) != changes[name]}
@@ -79,7 +79,7 @@ def update(state: State, params: Obj, customer_id: str) -> Obj:
     return changed
 
 
-def delete(state: State, params: Obj, customer_id: str) -> Obj:
+def delete(state: AccountState, params: Obj, customer_id: str) -> Obj:
     customer = state.living_customer(customer_id)
     for method in state["payment_methods"].rows(customer_id):
         if method["customer"] == customer_id:
@@ -90,7 +90,7 @@ def delete(state: State, params: Obj, customer_id: str) -> Obj:
     return gone
 
 
-def listing(state: State, params: Obj) -> Obj:
-    return cursor_pagination.listed(
+def list_page(state: AccountState, params: Obj) -> Obj:
+    return cursor_pagination.list_objects(
         state, "customers", params, "/v1/customers", "email", also=lambda row: "deleted" not in row
     )

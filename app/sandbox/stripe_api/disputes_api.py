@@ -1,7 +1,7 @@
 """Disputes: opened and closed on command, by a test card, or accepted over the API."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination
 
@@ -9,30 +9,30 @@ _INQUIRY = "warning_"
 _CLOSED = ("won", "lost", "warning_closed", "prevented")
 
 
-def retrieve(state: State, params: Obj, dispute_id: str) -> Obj:
+def retrieve(state: AccountState, params: Obj, dispute_id: str) -> Obj:
     return state.find("disputes", dispute_id)
 
 
-def listing(state: State, params: Obj) -> Obj:
-    return cursor_pagination.listed(
+def list_page(state: AccountState, params: Obj) -> Obj:
+    return cursor_pagination.list_objects(
         state, "disputes", params, "/v1/disputes", "payment_intent", "charge"
     )
 
 
-def close(state: State, params: Obj, dispute_id: str) -> Obj:
+def close(state: AccountState, params: Obj, dispute_id: str) -> Obj:
     """Accepting a dispute over the API loses it."""
     dispute = state.find("disputes", dispute_id)
     if dispute["status"] in _CLOSED:
         raise stripe_errors.invalid("This dispute is already closed.")
-    return closed_as(state, dispute, "lost")
+    return close_as(state, dispute, "lost")
 
 
-def open_on(state: State, charge: Obj, fields: Obj) -> Obj:
-    """Any first status, even lost, any amount, and several on one charge."""
+def open_for_charge(state: AccountState, charge: Obj, fields: Obj) -> Obj:
+    """Opens a dispute of any first status and amount; a charge can have several."""
     dispute = object_templates.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
     is_inquiry = dispute["status"].startswith(_INQUIRY)
     if not is_inquiry:
-        dispute["balance_transactions"] = [_movement(state, dispute, -dispute["amount"])]
+        dispute["balance_transactions"] = [_balance_transaction(state, dispute, -dispute["amount"])]
     dispute["is_charge_refundable"] = is_inquiry
     state.add(dispute, dispute["payment_intent"], dispute["charge"])
     state.change(charge, disputed=True)
@@ -40,11 +40,11 @@ def open_on(state: State, charge: Obj, fields: Obj) -> Obj:
     if not is_inquiry:
         state.emit("charge.dispute.funds_withdrawn", dispute)
     if dispute["status"] == "lost":
-        state.ledger.lost(dispute["charge"], dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], dispute["amount"])
     return dispute
 
 
-def _movement(state: State, dispute: Obj, amount: int) -> Obj:
+def _balance_transaction(state: AccountState, dispute: Obj, amount: int) -> Obj:
     return {
         "id": state.ids.new("txn"),
         "object": "balance_transaction",
@@ -55,26 +55,26 @@ def _movement(state: State, dispute: Obj, amount: int) -> Obj:
     }
 
 
-def closed_as(state: State, dispute: Obj, status: str) -> Obj:
-    """Won, lost or warning_closed; a lost one may still be won: its events come again."""
+def close_as(state: AccountState, dispute: Obj, status: str) -> Obj:
+    """Closes it as won, lost or warning_closed; winning a lost one sends the events again."""
     was = dispute["status"]
     if was == status or was in {"won", "warning_closed", "prevented"}:
         raise ValueError(f"dispute {dispute['id']} is already {was}")
     changes: Obj = {"status": status}
     if status == "won":
-        back = _movement(state, dispute, dispute["amount"])
+        back = _balance_transaction(state, dispute, dispute["amount"])
         changes["balance_transactions"] = [*dispute["balance_transactions"], back]
     dispute = state.change(dispute, **changes)
     state.emit("charge.dispute.updated", dispute, {"status": was})
     if status == "won":
         state.emit("charge.dispute.funds_reinstated", dispute)
     state.emit("charge.dispute.closed", dispute)
-    _judge(state, dispute, was)
+    _record_loss(state, dispute, was)
     return dispute
 
 
-def _judge(state: State, dispute: Obj, was: str) -> None:
+def _record_loss(state: AccountState, dispute: Obj, was: str) -> None:
     if dispute["status"] == "lost":
-        state.ledger.lost(dispute["charge"], dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], dispute["amount"])
     elif was == "lost":
-        state.ledger.lost(dispute["charge"], -dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], -dispute["amount"])

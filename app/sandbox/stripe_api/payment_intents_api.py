@@ -1,7 +1,7 @@
-"""PaymentIntents: what may be done to one in which state."""
+"""PaymentIntents: their calls, and the states in which Stripe allows them."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     charge_amounts,
@@ -9,8 +9,8 @@ from app.sandbox.stripe_api import (
     cursor_pagination,
     payment_methods_api,
 )
-from app.sandbox.stripe_api.confirmation import Terms
-from app.sandbox.stripe_api.customers_api import merged
+from app.sandbox.stripe_api.confirmation import ConfirmOptions
+from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _COPIED = (
     "description receipt_email setup_future_usage shipping statement_descriptor "
@@ -22,7 +22,7 @@ _WITH_CONFIRM = ("off_session", "error_on_requires_action", "mandate", "mandate_
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 
 
-def create(state: State, params: Obj) -> Obj:
+def create(state: AccountState, params: Obj) -> Obj:
     """A refused confirm leaves the intent behind, as Stripe does."""
     confirms = params.get("confirm", False)
     for name in _WITH_CONFIRM:
@@ -33,7 +33,7 @@ def create(state: State, params: Obj) -> Obj:
     if params.get("capture_method") == "manual":
         message = "This sandbox captures at once: capture_method=manual is not offered."
         raise stripe_errors.invalid(message, param="capture_method")
-    currency = charge_amounts.checked(params["amount"], params["currency"])
+    currency = charge_amounts.validate(params["amount"], params["currency"])
     customer = params.get("customer")
     if customer is not None:
         state.living_customer(customer, param="customer")
@@ -49,16 +49,16 @@ def create(state: State, params: Obj) -> Obj:
         object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
     )
     state.emit("payment_intent.created", intent)
-    return _attempted(state, intent, params) if confirms else intent
+    return _attempt(state, intent, params) if confirms else intent
 
 
-def _method(state: State, params: Obj, customer: str | None) -> Obj | None:
+def _method(state: AccountState, params: Obj, customer: str | None) -> Obj | None:
     """The method that the parameters name, if it may be used for this customer."""
     if "payment_method_data" in params:
         return payment_methods_api.create(state, params["payment_method_data"])
     if not params.get("payment_method"):
         return None
-    method = payment_methods_api.named(state, params["payment_method"])
+    method = payment_methods_api.find_or_sample(state, params["payment_method"])
     owner = method["customer"]
     if owner is not None and customer is None:
         message = (
@@ -77,17 +77,17 @@ def _method(state: State, params: Obj, customer: str | None) -> Obj | None:
 
 def _fields(params: Obj, method: Obj | None) -> Obj:
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
-    fields["metadata"] = merged({}, params.get("metadata"))
+    fields["metadata"] = merge_metadata({}, params.get("metadata"))
     if method is not None:
         fields |= {"payment_method": method["id"], "status": "requires_confirmation"}
     if types := params.get("payment_method_types") or params.get("allowed_payment_method_types"):
         fields["payment_method_types"] = types
     else:
-        fields["automatic_payment_methods"] = _automatic(params)
+        fields["automatic_payment_methods"] = _automatic_payment_methods(params)
     return fields
 
 
-def _automatic(params: Obj) -> Obj:
+def _automatic_payment_methods(params: Obj) -> Obj:
     given = params.get("automatic_payment_methods") or {}
     return {
         "allow_redirects": given.get("allow_redirects", "always"),
@@ -95,24 +95,24 @@ def _automatic(params: Obj) -> Obj:
     }
 
 
-def retrieve(state: State, params: Obj, intent_id: str) -> Obj:
+def retrieve(state: AccountState, params: Obj, intent_id: str) -> Obj:
     return state.find("payment_intents", intent_id)
 
 
-def update(state: State, params: Obj, intent_id: str) -> Obj:
-    """Metadata and description at any time, the rest only while the intent is open."""
+def update(state: AccountState, params: Obj, intent_id: str) -> Obj:
+    """Changes metadata and description at any time, the rest only while the intent is open."""
     intent = state.find("payment_intents", intent_id)
     if (
         params.keys() - {"metadata", "description", "expand", "receipt_email"}
         and intent["status"] not in _OPEN
     ):
-        raise _unexpected(intent, "update")
+        raise _unexpected_state(intent, "update")
     changes: Obj = {name: params[name] or None for name in _COPIED if name in params}
     if "metadata" in params:
-        changes["metadata"] = merged(intent["metadata"], params["metadata"])
+        changes["metadata"] = merge_metadata(intent["metadata"], params["metadata"])
     if "amount" in params or "currency" in params:
         wanted = {**intent, **params}
-        currency = charge_amounts.checked(wanted["amount"], wanted["currency"])
+        currency = charge_amounts.validate(wanted["amount"], wanted["currency"])
         changes |= {"amount": wanted["amount"], "currency": currency}
     if "customer" in params:
         changes["customer"] = state.living_customer(params["customer"], param="customer")["id"]
@@ -122,10 +122,10 @@ def update(state: State, params: Obj, intent_id: str) -> Obj:
     return state.change(intent, **changes)
 
 
-def confirm(state: State, params: Obj, intent_id: str) -> Obj:
+def confirm(state: AccountState, params: Obj, intent_id: str) -> Obj:
     intent = state.find("payment_intents", intent_id)
     if intent["status"] not in _OPEN:
-        raise _unexpected(intent, "confirm")
+        raise _unexpected_state(intent, "confirm")
     if params.get("amount_to_confirm", intent["amount"]) != intent["amount"]:
         message = f"The amount of this PaymentIntent is {intent['amount']}."
         raise stripe_errors.invalid(message, param="amount_to_confirm", payment_intent=intent)
@@ -136,10 +136,10 @@ def confirm(state: State, params: Obj, intent_id: str) -> Obj:
     }
     if method := _method(state, params, intent["customer"]):
         changes |= {"payment_method": method["id"], "status": "requires_confirmation"}
-    return _attempted(state, state.change(intent, **changes) if changes else intent, params)
+    return _attempt(state, state.change(intent, **changes) if changes else intent, params)
 
 
-def _attempted(state: State, intent: Obj, params: Obj) -> Obj:
+def _attempt(state: AccountState, intent: Obj, params: Obj) -> Obj:
     if intent["payment_method"] is None:
         message = "You cannot confirm this PaymentIntent because it's missing a payment method."
         raise stripe_errors.invalid(
@@ -149,14 +149,14 @@ def _attempted(state: State, intent: Obj, params: Obj) -> Obj:
     intent = confirmation.attempt(state, intent, _terms(params))
     if intent["setup_future_usage"] and intent["customer"]:
         state.instruments[method_id].is_set_up = True
-        payment_methods_api.attached(
+        payment_methods_api.attach_to(
             state, state.find("payment_methods", method_id), intent["customer"]
         )
     return intent
 
 
-def _terms(params: Obj) -> Terms:
-    return Terms(
+def _terms(params: Obj) -> ConfirmOptions:
+    return ConfirmOptions(
         off_session=params.get("off_session", False),
         error_on_requires_action=params.get("error_on_requires_action", False),
         return_url=params.get("return_url"),
@@ -165,10 +165,10 @@ def _terms(params: Obj) -> Terms:
     )
 
 
-def cancel(state: State, params: Obj, intent_id: str) -> Obj:
+def cancel(state: AccountState, params: Obj, intent_id: str) -> Obj:
     intent = state.find("payment_intents", intent_id)
     if intent["status"] not in _OPEN:
-        raise _unexpected(intent, "cancel")
+        raise _unexpected_state(intent, "cancel")
     intent = state.change(
         intent,
         status="canceled",
@@ -180,7 +180,7 @@ def cancel(state: State, params: Obj, intent_id: str) -> Obj:
     return intent
 
 
-def _unexpected(intent: Obj, verb: str) -> stripe_errors.Refusal:
+def _unexpected_state(intent: Obj, verb: str) -> stripe_errors.StripeRefusal:
     message = (
         f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}. Only "
         f"a PaymentIntent with one of the following statuses may be {verb}ed: {', '.join(_OPEN)}."
@@ -190,7 +190,7 @@ def _unexpected(intent: Obj, verb: str) -> stripe_errors.Refusal:
     )
 
 
-def listing(state: State, params: Obj) -> Obj:
-    return cursor_pagination.listed(
+def list_page(state: AccountState, params: Obj) -> Obj:
+    return cursor_pagination.list_objects(
         state, "payment_intents", params, "/v1/payment_intents", "customer"
     )

@@ -1,16 +1,16 @@
-"""Payment methods: test names become objects, a customer gets them, detaching is for good."""
+"""Payment methods: made from test names, attached to a customer, detached for good."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import BANK_DEBITS, Instrument, specimen
+from app.sandbox.account.test_cards import BANK_DEBITS, Instrument, find_sample
 from app.sandbox.stripe_api import cursor_pagination
 
 _OWN_FIELDS = ("billing_details", "metadata", "allow_redisplay")
 
 
-def create(state: State, params: Obj) -> Obj:
-    """By card[token]=tok_visa or by bank account numbers; every one of them succeeds."""
+def create(state: AccountState, params: Obj) -> Obj:
+    """Makes a method whose every payment succeeds, whatever card token or bank account it names."""
     kind = params["type"]
     if kind != "card" and kind not in BANK_DEBITS:
         raise stripe_errors.invalid(
@@ -32,13 +32,13 @@ def _billing(given: Obj | None) -> Obj:
     return {"billing_details": {**blank, **given}}
 
 
-def retrieve(state: State, params: Obj, method_id: str) -> Obj:
-    return named(state, method_id, param=None)
+def retrieve(state: AccountState, params: Obj, method_id: str) -> Obj:
+    return find_or_sample(state, method_id, param=None)
 
 
-def named(state: State, token: str, *, param: str | None = "payment_method") -> Obj:
+def find_or_sample(state: AccountState, token: str, *, param: str | None = "payment_method") -> Obj:
     """The payment method of this id; a test name such as pm_card_visa makes a new one."""
-    sample = specimen(token) if token not in state.instruments else None
+    sample = find_sample(token) if token not in state.instruments else None
     if sample is None:
         return state.find("payment_methods", token, param=param)
     details = {"last4": sample.last4} | ({"brand": sample.brand} if sample.type == "card" else {})
@@ -47,7 +47,7 @@ def named(state: State, token: str, *, param: str | None = "payment_method") -> 
     )
 
 
-def update(state: State, params: Obj, method_id: str) -> Obj:
+def update(state: AccountState, params: Obj, method_id: str) -> Obj:
     method = state.find("payment_methods", method_id)
     changes = {name: params[name] for name in _OWN_FIELDS if name in params}
     if "billing_details" in changes:
@@ -68,8 +68,8 @@ def update(state: State, params: Obj, method_id: str) -> Obj:
     return method
 
 
-def attach(state: State, params: Obj, method_id: str) -> Obj:
-    method = named(state, method_id, param=None)
+def attach(state: AccountState, params: Obj, method_id: str) -> Obj:
+    method = find_or_sample(state, method_id, param=None)
     customer = state.living_customer(params["customer"], param="customer")
     instrument = state.instruments[method["id"]]
     if instrument.is_detached or (method["customer"] is None and instrument.is_spent):
@@ -81,10 +81,10 @@ def attach(state: State, params: Obj, method_id: str) -> Obj:
         raise stripe_errors.invalid(
             "The payment method you provided has already been attached to a customer."
         )
-    return attached(state, method, customer["id"])
+    return attach_to(state, method, customer["id"])
 
 
-def attached(state: State, method: Obj, customer_id: str) -> Obj:
+def attach_to(state: AccountState, method: Obj, customer_id: str) -> Obj:
     if method["customer"] == customer_id:
         return method
     method = state.change(method, customer=customer_id)
@@ -93,7 +93,7 @@ def attached(state: State, method: Obj, customer_id: str) -> Obj:
     return method
 
 
-def detach(state: State, params: Obj, method_id: str) -> Obj:
+def detach(state: AccountState, params: Obj, method_id: str) -> Obj:
     method = state.find("payment_methods", method_id)
     if method["customer"] is None:
         raise stripe_errors.invalid(
@@ -109,7 +109,7 @@ def detach(state: State, params: Obj, method_id: str) -> Obj:
     return detached
 
 
-def _forget_default(state: State, customer: Obj, method_id: str) -> None:
+def _forget_default(state: AccountState, customer: Obj, method_id: str) -> None:
     settings = customer["invoice_settings"]
     if settings["default_payment_method"] == method_id:
         changed = state.change(
@@ -120,26 +120,26 @@ def _forget_default(state: State, customer: Obj, method_id: str) -> None:
         )
 
 
-def listing(state: State, params: Obj) -> Obj:
+def list_page(state: AccountState, params: Obj) -> Obj:
     """Only a customer's methods are listed; without a customer Stripe lists none of these."""
     if "customer" not in params:
         return object_templates.sublist("/v1/payment_methods", [])
-    return _listed(state, params, "/v1/payment_methods")
+    return _list_methods(state, params, "/v1/payment_methods")
 
 
-def of_customer(state: State, params: Obj, customer_id: str) -> Obj:
-    return _listed(
+def list_of_customer(state: AccountState, params: Obj, customer_id: str) -> Obj:
+    return _list_methods(
         state, {**params, "customer": customer_id}, f"/v1/customers/{customer_id}/payment_methods"
     )
 
 
-def _listed(state: State, params: Obj, url: str) -> Obj:
+def _list_methods(state: AccountState, params: Obj, url: str) -> Obj:
     state.living_customer(params["customer"], param="customer")
-    return cursor_pagination.listed(state, "payment_methods", params, url, "customer", "type")
+    return cursor_pagination.list_objects(state, "payment_methods", params, url, "customer", "type")
 
 
-def one_of_customer(state: State, params: Obj, customer_id: str, method_id: str) -> Obj:
-    """A detached one is 404 with param customer and no code (measured)."""
+def retrieve_of_customer(state: AccountState, params: Obj, customer_id: str, method_id: str) -> Obj:
+    """A detached method is answered with 404, param customer and no code (measured)."""
     state.living_customer(customer_id)
     method = state.find("payment_methods", method_id)
     if method["customer"] != customer_id:

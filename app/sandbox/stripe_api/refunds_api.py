@@ -1,19 +1,19 @@
 """Refunds: partial or full, at once or later, and some fail after all."""
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination
-from app.sandbox.stripe_api.customers_api import merged
+from app.sandbox.stripe_api.customers_api import merge_metadata
 
-# How a refund goes: at once; pending, then succeeded; succeeded at first, then failed; or waiting
-# for the customer.
+# In this order: succeeded at once; pending, then succeeded; succeeded, then failed; waiting for
+# the customer.
 OUTCOMES = ("succeeded", "pending", "fails", "requires_action")
 _FIRST_STATUS = {"fails": "succeeded"}
 
 
-def create(state: State, params: Obj, outcome: str | None = None) -> Obj:
-    """How it goes is the payment method's matter, unless the caller says."""
+def create(state: AccountState, params: Obj, outcome: str | None = None) -> Obj:
+    """Refunds with the outcome that the payment method prescribes, or the given one."""
     charge = _charge(state, params)
     if charge["status"] != "succeeded":
         raise stripe_errors.invalid(
@@ -43,14 +43,14 @@ def create(state: State, params: Obj, outcome: str | None = None) -> Obj:
     fields = {
         "amount": amount,
         "reason": params.get("reason"),
-        "metadata": merged({}, params.get("metadata")),
+        "metadata": merge_metadata({}, params.get("metadata")),
     }
-    return _made(
+    return _issue(
         state, charge, fields, outcome or state.instruments[charge["payment_method"]].refund
     )
 
 
-def _charge(state: State, params: Obj) -> Obj:
+def _charge(state: AccountState, params: Obj) -> Obj:
     """The charge that was named, or the latest one of the named intent."""
     if "charge" in params:
         return state.find("charges", params["charge"], param="charge")
@@ -67,7 +67,7 @@ def _charge(state: State, params: Obj) -> Obj:
     return state.find("charges", intent["latest_charge"])
 
 
-def _is_charged_back(state: State, charge: Obj) -> bool:
+def _is_charged_back(state: AccountState, charge: Obj) -> bool:
     disputes = state["disputes"].rows(charge["id"])
     return any(
         not one["is_charge_refundable"] and one["status"] not in {"won", "prevented"}
@@ -75,22 +75,22 @@ def _is_charged_back(state: State, charge: Obj) -> bool:
     )
 
 
-def _made(state: State, charge: Obj, fields: Obj, outcome: str) -> Obj:
-    """The money counts as given back from now on, until the refund fails or is canceled."""
+def _issue(state: AccountState, charge: Obj, fields: Obj, outcome: str) -> Obj:
+    """Books the money as refunded at once; a failed or canceled refund takes it back."""
     fields = {**fields, "status": _FIRST_STATUS.get(outcome, outcome)}
     refund = object_templates.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
     state.add(refund, refund["payment_intent"], refund["charge"], refund["customer"])
-    charge = _shown_on(state, charge["id"], refund["amount"])
-    state.ledger.gave_back(charge["id"], refund["amount"])
+    charge = _add_to_charge(state, charge["id"], refund["amount"])
+    state.ledger.record_refund(charge["id"], refund["amount"])
     state.emit("refund.created", refund)
     state.emit("charge.refunded", charge)
     if outcome in {"pending", "fails"}:
         last = "failed" if outcome == "fails" else "succeeded"
-        state.clock.after(state.delays.refund, lambda: _ended(state, refund["id"], last))
+        state.clock.after(state.delays.refund, lambda: _finish(state, refund["id"], last))
     return refund
 
 
-def _shown_on(state: State, charge_id: str, amount: int) -> Obj:
+def _add_to_charge(state: AccountState, charge_id: str, amount: int) -> Obj:
     charge = state.find("charges", charge_id)
     refunded = charge["amount_refunded"] + amount
     refunds = state["refunds"].rows(charge_id)[::-1]
@@ -100,7 +100,7 @@ def _shown_on(state: State, charge_id: str, amount: int) -> Obj:
     )
 
 
-def _ended(state: State, refund_id: str, status: str) -> Obj:
+def _finish(state: AccountState, refund_id: str, status: str) -> Obj:
     """A late success changes only the status; a failure gives the amount back to the charge."""
     refund = state.find("refunds", refund_id)
     previous = {"status": refund["status"]}
@@ -112,8 +112,8 @@ def _ended(state: State, refund_id: str, status: str) -> Obj:
             failure_balance_transaction=state.ids.new("txn"),
         )
     taken_back = refund["amount"] if status in {"failed", "canceled"} else 0
-    _shown_on(state, refund["charge"], -taken_back)
-    state.ledger.gave_back(refund["charge"], -taken_back)
+    _add_to_charge(state, refund["charge"], -taken_back)
+    state.ledger.record_refund(refund["charge"], -taken_back)
     state.emit("refund.updated", refund, previous)
     state.emit("charge.refund.updated", refund, previous)
     if status == "failed":
@@ -121,29 +121,31 @@ def _ended(state: State, refund_id: str, status: str) -> Obj:
     return refund
 
 
-def retrieve(state: State, params: Obj, refund_id: str) -> Obj:
+def retrieve(state: AccountState, params: Obj, refund_id: str) -> Obj:
     return state.find("refunds", refund_id)
 
 
-def update(state: State, params: Obj, refund_id: str) -> Obj:
+def update(state: AccountState, params: Obj, refund_id: str) -> Obj:
     refund = state.find("refunds", refund_id)
     previous = {"metadata": refund["metadata"]}
-    refund = state.change(refund, metadata=merged(refund["metadata"], params.get("metadata")))
+    refund = state.change(
+        refund, metadata=merge_metadata(refund["metadata"], params.get("metadata"))
+    )
     state.emit("refund.updated", refund, previous)
     return refund
 
 
-def cancel(state: State, params: Obj, refund_id: str) -> Obj:
+def cancel(state: AccountState, params: Obj, refund_id: str) -> Obj:
     """Only a refund that waits for the customer can be canceled."""
     refund = state.find("refunds", refund_id)
     if refund["status"] != "requires_action":
         raise stripe_errors.invalid(
             f"Refund {refund_id} cannot be canceled because its status is {refund['status']}."
         )
-    return _ended(state, refund_id, "canceled")
+    return _finish(state, refund_id, "canceled")
 
 
-def listing(state: State, params: Obj) -> Obj:
-    return cursor_pagination.listed(
+def list_page(state: AccountState, params: Obj) -> Obj:
+    return cursor_pagination.list_objects(
         state, "refunds", params, "/v1/refunds", "payment_intent", "charge"
     )

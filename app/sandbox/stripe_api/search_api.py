@@ -1,12 +1,12 @@
-"""Search over PaymentIntents: it lags behind and flaps, as Stripe's does. Never decide by it."""
+"""Search over PaymentIntents: it lags and forgets as Stripe's does, so nothing may rely on it."""
 
 import re
 
 from app.sandbox.account import object_templates, stripe_errors
-from app.sandbox.account.account_state import State
+from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.reproducible_ids import reproducible
-from app.sandbox.transport.request_params import whole
+from app.sandbox.account.reproducible_ids import reproducible_random
+from app.sandbox.account.stripe_errors import integer
 
 # Measured: 16 to 20 s to appear for a customer, more than 2 minutes for a PaymentIntent, and then
 # gone on the next read.
@@ -16,16 +16,16 @@ _TERM = re.compile(r"""^(-?)([\w]+)(?:\[["'](.+?)["']\])?\s*(:|>=|<=|>|<)\s*["']
 _SEARCHABLE = {"amount", "created", "currency", "customer", "metadata", "status"}
 
 
-def intents(state: State, params: Obj) -> Obj:
+def search_payment_intents(state: AccountState, params: Obj) -> Obj:
     terms = [_term(text) for text in re.split(r"\s+AND\s+", params["query"])]
     now = state.clock.now()
     found = [
         intent
         for intent in reversed(state["payment_intents"].rows())
-        if _is_indexed(intent, state.seed, now) and all(_holds(intent, term) for term in terms)
+        if _is_indexed(intent, state.seed, now) and all(_matches(intent, term) for term in terms)
     ]
     seen = [intent for intent in found if state.random.random() >= VANISHES]
-    start, limit = whole("page", params.get("page", 0)), params.get("limit", 10)
+    start, limit = integer("page", params.get("page", 0)), params.get("limit", 10)
     stop = start + limit
     url = "/v1/payment_intents/search"
     answer = object_templates.sublist(url, seen[start:stop], has_more=len(seen) > stop)
@@ -34,7 +34,7 @@ def intents(state: State, params: Obj) -> Obj:
 
 
 def _is_indexed(intent: Obj, seed: int, now: float) -> bool:
-    lag = reproducible(f"{seed}:{intent['id']}").uniform(*LAG_SECONDS)
+    lag = reproducible_random(f"{seed}:{intent['id']}").uniform(*LAG_SECONDS)
     return bool(now - intent["created"] > lag)
 
 
@@ -47,13 +47,13 @@ def _term(text: str) -> tuple[str, ...]:
     return match[1], match[2], match[3] or "", match[4], match[5]
 
 
-def _holds(intent: Obj, term: tuple[str, ...]) -> bool:
+def _matches(intent: Obj, term: tuple[str, ...]) -> bool:
     negated, field, key, operator, wanted = term
     value = intent["metadata"].get(key) if field == "metadata" else intent[field]
-    return _compared(value, operator, wanted) != (negated == "-")
+    return _compare(value, operator, wanted) != (negated == "-")
 
 
-def _compared(value: object, operator: str, wanted: str) -> bool:
+def _compare(value: object, operator: str, wanted: str) -> bool:
     if operator == ":":
         return value is not None and str(value) == wanted
     if not isinstance(value, int) or not wanted.isdigit():

@@ -1,4 +1,4 @@
-"""Serves an ASGI app inside a running event loop; no signals, and stops within a second."""
+"""Serves an ASGI app inside a running event loop, without signals; it stops within a second."""
 
 import asyncio
 import socket
@@ -14,16 +14,16 @@ from app.sandbox.transport.http_messages import TRANSPORT
 _LAST_ANSWERS_SECONDS = 0.5
 
 
-class OpenProtocol(HttpToolsProtocol):
-    """Lets the app see its connection, so that it can really break it."""
+class BreakableProtocol(HttpToolsProtocol):
+    """Gives the app its connection, so that a fault can really break it."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
 
 
-class QuietServer(uvicorn.Server):
-    """Waits to be told to stop, instead of asking ten times a second and listening for signals."""
+class EmbeddedServer(uvicorn.Server):
+    """Stops on an event, where uvicorn polls ten times a second and listens for signals."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -53,7 +53,7 @@ class QuietServer(uvicorn.Server):
 def config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=OpenProtocol,
+        http=BreakableProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -66,12 +66,12 @@ def config(app: ASGIApp) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def served(app: ASGIApp, port: int, host: str) -> AsyncIterator[str]:
+async def serve(app: ASGIApp, port: int, host: str) -> AsyncIterator[str]:
     """The base URL while the app is being served; port 0 takes a free one."""
     listener = socket.create_server((host, port), backlog=1024)
     # asyncio sets this only on sockets that name their protocol; without it answers wait 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = QuietServer(config(app))
+    server = EmbeddedServer(config(app))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     ready = asyncio.create_task(server.ready.wait())
     try:

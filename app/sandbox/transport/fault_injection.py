@@ -1,16 +1,16 @@
-"""Faults on command: what goes wrong, at which calls, before or after the change."""
+"""Fault injection: a fault strikes matching requests, before or after the change is made."""
 
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal, get_args
 
 from app.sandbox.account import stripe_errors
-from app.sandbox.account.reproducible_ids import reproducible
-from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.account.reproducible_ids import reproducible_random
+from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.transport import stripe_routes
-from app.sandbox.transport.http_messages import Answer
+from app.sandbox.transport.http_messages import ApiAnswer
 
-Kind = Literal[
+FaultKind = Literal[
     "drop",
     "hang",
     "truncate",
@@ -21,7 +21,7 @@ Kind = Literal[
     "conflict",
     "unauthorized",
 ]
-When = Literal["before", "after"]
+FaultMoment = Literal["before", "after"]
 
 _HTML = b"<html><body><h1>We're sorry, something went wrong.</h1></body></html>"
 _HTML_HEADERS = {"Content-Type": "text/html; charset=utf-8"}
@@ -33,14 +33,14 @@ _STATUSES = frozenset({424, 500, 502, 503, 504})
 
 @dataclass(slots=True)
 class Fault:
-    """`match` is a call's name, such as POST /v1/payment_intents/{id}/confirm, or * for every call.
+    """`match` is a route's name, such as POST /v1/payment_intents/{id}/confirm, or * for all.
 
     It strikes the nth matching call only, or each with a probability, and at most `times` times.
     """
 
     match: str
-    kind: Kind
-    when: When = "before"
+    kind: FaultKind
+    when: FaultMoment = "before"
     times: int | None = None
     nth: int | None = None
     probability: float = 1.0
@@ -53,13 +53,13 @@ class Fault:
     random: Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.match != "*" and self.match not in stripe_routes.NAMES:
+        if self.match != "*" and self.match not in stripe_routes.ROUTE_NAMES:
             raise ValueError(f"no such call: {self.match}")
-        if self.kind not in get_args(Kind) or self.when not in get_args(When):
+        if self.kind not in get_args(FaultKind) or self.when not in get_args(FaultMoment):
             raise ValueError(f"no such fault: {self.kind} {self.when}")
         if self.status not in _STATUSES:
             raise ValueError(f"no such fault status: {self.status}")
-        self.random = reproducible(self.seed)
+        self.random = reproducible_random(self.seed)
 
     def strikes(self, name: str) -> bool:
         if self.match not in {"*", name} or (self.times is not None and self.struck >= self.times):
@@ -77,22 +77,22 @@ class Fault:
         """The failure itself becomes the saved answer of the key."""
         return self.kind == "status" and self.status in _SAVED_STATUSES
 
-    def spoilt(self, true_answer: Answer | None, key: str | None) -> Answer:
-        """What the client gets; the true answer is None when the fault came before it."""
+    def distort(self, true_answer: ApiAnswer | None, key: str | None) -> ApiAnswer:
+        """The client's answer; the true one is None if the fault struck before execution."""
         match self.kind:
             case "drop" | "truncate":
-                return replace(true_answer or Answer(200, _HTML, saved=False), ending=self.kind)
+                return replace(true_answer or ApiAnswer(200, _HTML, saved=False), ending=self.kind)
             case "hang":
-                late = true_answer or Answer(200, b"", saved=False, ending="drop")
+                late = true_answer or ApiAnswer(200, b"", saved=False, ending="drop")
                 return replace(late, wait=self.seconds)
             case "html200":
-                return Answer(200, _HTML, _HTML_HEADERS, saved=False)
+                return ApiAnswer(200, _HTML, _HTML_HEADERS, saved=False)
             case "status" if self.status not in _SAVED_STATUSES:
-                return Answer(self.status, _HTML, _HTML_HEADERS, saved=False)
+                return ApiAnswer(self.status, _HTML, _HTML_HEADERS, saved=False)
             case _:
-                return Answer.refused(self._refusal(key))
+                return ApiAnswer.from_refusal(self._refusal(key))
 
-    def _refusal(self, key: str | None) -> Refusal:
+    def _refusal(self, key: str | None) -> StripeRefusal:
         match self.kind:
             case "rate_limit":
                 return stripe_errors.rate_limited("endpoint-rate")
@@ -106,7 +106,7 @@ class Fault:
                 return stripe_errors.api_error(self.status)
 
 
-class Faults:
+class FaultList:
     """The faults in force; the first that strikes a call is the one."""
 
     def __init__(self) -> None:
@@ -119,5 +119,5 @@ class Faults:
     def clear(self) -> None:
         self._faults.clear()
 
-    def striking(self, name: str) -> Fault | None:
+    def next_fault(self, name: str) -> Fault | None:
         return next((fault for fault in self._faults if fault.strikes(name)), None)

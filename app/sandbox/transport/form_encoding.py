@@ -3,20 +3,20 @@
 from typing import Any
 from urllib.parse import parse_qsl
 
-Obj = dict[str, Any]
+from app.sandbox.account.object_templates import Obj
 
 
-def decoded(text: str) -> Obj:
-    """Nested dicts and lists of text; the call that uses a value says what it is."""
+def decode(text: str) -> Obj:
+    """Nested dicts and lists of text; `request_params` gives the values their types."""
     if not text:
         return {}
     root: Obj = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         if "[" in name:
-            _place(root, _keys(name), value)
+            _put(root, _keys(name), value)
         else:
             root[name] = value
-    return {key: _lists(value) for key, value in root.items()}
+    return {key: _with_lists(value) for key, value in root.items()}
 
 
 def _keys(name: str) -> list[str]:
@@ -24,7 +24,7 @@ def _keys(name: str) -> list[str]:
     return [head, *(part.rstrip("]") for part in rest)]
 
 
-def _place(node: Obj, keys: list[str], value: str) -> None:
+def _put(node: Obj, keys: list[str], value: str) -> None:
     for key in keys[:-1]:
         child = node.setdefault(key or str(len(node)), {})
         if not isinstance(child, dict):
@@ -33,11 +33,11 @@ def _place(node: Obj, keys: list[str], value: str) -> None:
     node[keys[-1] or str(len(node))] = value
 
 
-def _lists(value: Any) -> Any:
-    """A dict whose keys count 0, 1, 2 was an array."""
+def _with_lists(value: Any) -> Any:
+    """Turns each dict whose keys count 0, 1, 2 into the list it was."""
     if not isinstance(value, dict):
         return value
-    items = {key: _lists(item) for key, item in value.items()}
+    items = {key: _with_lists(item) for key, item in value.items()}
     if items and all(key == str(place) for place, key in enumerate(items)):
         return list(items.values())
     return items

@@ -1,4 +1,4 @@
-"""Requests as they come off the wire, answers as they go onto it: whole, cut or not at all."""
+"""Requests read from ASGI, and answers sent to it: whole, truncated or dropped."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.stripe_errors import Refusal
+from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.transport import form_encoding
 
 TRANSPORT = "paydue.sandbox.transport"
@@ -19,7 +19,7 @@ _BODY_MAX = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApiRequest:
     """One API request; `id` is the Request-Id of its answer."""
 
     id: str
@@ -38,8 +38,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back; an idempotency key remembers it when it is `saved`."""
+class ApiAnswer:
+    """One answer; the idempotency store keeps it if it is `saved`."""
 
     status: int
     body: Obj | bytes
@@ -49,23 +49,23 @@ class Answer:
     wait: float = 0.0
 
     @classmethod
-    def refused(cls, refusal: Refusal) -> "Answer":
+    def from_refusal(cls, refusal: StripeRefusal) -> "ApiAnswer":
         return cls(refusal.status, refusal.body, refusal.headers, refusal.saved)
 
 
-async def request(scope: Scope, receive: Receive, request_id: str) -> Request:
+async def read_request(scope: Scope, receive: Receive, request_id: str) -> ApiRequest:
     headers: dict[bytes, bytes] = dict(scope["headers"])
     text = (await _body(receive) if scope["method"] == "POST" else scope["query_string"]).decode(
         errors="replace"
     )
-    return Request(
+    return ApiRequest(
         id=request_id,
         method=scope["method"],
         path=scope["path"],
         api_key=_api_key(headers.get(b"authorization", b"").decode("latin-1")),
-        idempotency_key=_text(headers, b"idempotency-key"),
-        version=_text(headers, b"stripe-version"),
-        params=form_encoding.decoded(text),
+        idempotency_key=_header(headers, b"idempotency-key"),
+        version=_header(headers, b"stripe-version"),
+        params=form_encoding.decode(text),
     )
 
 
@@ -81,7 +81,7 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+def _header(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     value = headers.get(name)
     return value.decode("latin-1") if value else None
 
@@ -101,12 +101,12 @@ def _api_key(authorization: str) -> str | None:
             return None
 
 
-async def transmit(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
-    """Cut and dropped answers really end the connection."""
+async def send_answer(answer: ApiAnswer, scope: Scope, receive: Receive, send: Send) -> None:
+    """Sends the answer; a truncated or dropped one really ends the connection."""
     transport = scope.get("extensions", {}).get(TRANSPORT)
     if answer.ending == "drop" and transport is not None:
         transport.abort()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
         return
     body = (
         answer.body
@@ -117,7 +117,7 @@ async def transmit(answer: Answer, scope: Scope, receive: Receive, send: Send) -
         {
             "type": "http.response.start",
             "status": answer.status,
-            "headers": _raw(answer.headers, len(body)),
+            "headers": _raw_headers(answer.headers, len(body)),
         }
     )
     if answer.ending == "whole":
@@ -127,15 +127,15 @@ async def transmit(answer: Answer, scope: Scope, receive: Receive, send: Send) -
     await send({"type": "http.response.body", "body": kept, "more_body": True})
     if transport is not None:
         transport.close()
-        await _gone(receive)
+        await _wait_for_disconnect(receive)
 
 
-def _raw(headers: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
+def _raw_headers(headers: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     return [*raw, (b"content-length", str(length).encode())]
 
 
-async def _gone(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     message: MutableMapping[str, Any] = {}
     while message.get("type") != "http.disconnect":
         message = await receive()

@@ -1,35 +1,35 @@
-"""The idempotency store: what a key remembers, for how long, and what it refuses."""
+"""The idempotency store: it replays the saved answer of a key and refuses misuse of one."""
 
 from dataclasses import dataclass, replace
 
 from app.sandbox.account import stripe_errors
-from app.sandbox.account.sandbox_clock import Clock
-from app.sandbox.transport.http_messages import Answer, Request
+from app.sandbox.account.sandbox_clock import SandboxClock
+from app.sandbox.transport.http_messages import ApiAnswer, ApiRequest
 
 _KEY_MAX = 255
 
 
 @dataclass(slots=True)
-class Saved:
+class SavedAnswer:
     """The first request of a key; no answer yet means that it is in flight."""
 
     fingerprint: bytes
     request_id: str
     at: float
-    answer: Answer | None = None
+    answer: ApiAnswer | None = None
 
 
-class Keys:
-    """Keeps every answer of execution, also 402 and 500; not 401, 409, 429 and validation."""
+class IdempotencyKeys:
+    """Saves the answer of each execution, even 402 or 500; a refusal before it is not saved."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
-        self._saved: dict[str, Saved] = {}
+        self._saved: dict[str, SavedAnswer] = {}
 
     def __len__(self) -> int:
         return len(self._saved)
 
-    def begin(self, request: Request, lifetime: float) -> Answer | None:
+    def begin(self, request: ApiRequest, lifetime: float) -> ApiAnswer | None:
         """The saved answer to repeat, or None: the request is now in flight under its key."""
         key = request.idempotency_key or ""
         if len(key) > _KEY_MAX:
@@ -38,15 +38,15 @@ class Keys:
         fingerprint = request.fingerprint
         first = self._saved.get(key)
         if first is None:
-            self._saved[key] = Saved(fingerprint, request.id, self._clock.now())
+            self._saved[key] = SavedAnswer(fingerprint, request.id, self._clock.now())
             return None
         if first.fingerprint != fingerprint:
             raise stripe_errors.key_reused(key)
         if first.answer is None:
             raise stripe_errors.key_in_use(key)
-        return _replayed(first.answer, first.request_id)
+        return _replay(first.answer, first.request_id)
 
-    def end(self, key: str, answer: Answer | None) -> None:
+    def end(self, key: str, answer: ApiAnswer | None) -> None:
         """Remembers the answer, or frees the key when there is nothing to remember."""
         if answer is None or not answer.saved:
             self._saved.pop(key, None)
@@ -62,7 +62,7 @@ class Keys:
             del self._saved[key]
 
 
-def _replayed(answer: Answer, first_request: str) -> Answer:
+def _replay(answer: ApiAnswer, first_request: str) -> ApiAnswer:
     headers = {**answer.headers, "Idempotent-Replayed": "true", "Original-Request": first_request}
     if answer.status == 500:
         headers["Stripe-Should-Retry"] = "false"

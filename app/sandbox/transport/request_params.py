@@ -1,7 +1,8 @@
-"""Validation: known names, required ones, and the types of those the sandbox reads."""
+"""Validation of parameters: known and required names, and the types the sandbox reads."""
 
 from app.sandbox.account import stripe_errors
 from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.stripe_errors import integer
 
 _WHOLE = frozenset({"amount", "limit", "expires_at", "amount_to_confirm", "next_invoice_sequence"})
 _FLAGS = frozenset({"confirm", "error_on_requires_action", "delivery_success", "use_stripe_sdk"})
@@ -29,7 +30,7 @@ _LIMIT_MAX = 100
 _METADATA_KEYS_MAX, _METADATA_KEY_MAX, _METADATA_VALUE_MAX = 50, 40, 500
 
 
-def checked(given: Obj, allowed: frozenset[str], required: tuple[str, ...]) -> Obj:
+def parse(given: Obj, allowed: frozenset[str], required: tuple[str, ...]) -> Obj:
     """The parameters with their types; any fault is a 400 that no idempotency key remembers."""
     for name in given:
         if name not in allowed:
@@ -51,7 +52,7 @@ def _typed(name: str, value: object) -> object:
     if name == "metadata":
         return _metadata(value)
     if name in _WHOLE:
-        return _limit(whole(name, value)) if name == "limit" else whole(name, value)
+        return _limit(integer(name, value)) if name == "limit" else integer(name, value)
     if name in _FLAGS:
         return _flag(name, value)
     if name == "off_session":
@@ -61,15 +62,6 @@ def _typed(name: str, value: object) -> object:
     if name in _MAPS and not isinstance(value, dict) and value != "":
         raise stripe_errors.malformed("Invalid object", param=name)
     return value
-
-
-def whole(name: str, value: object) -> int:
-    try:
-        return int(str(value))
-    except ValueError:
-        raise stripe_errors.malformed(
-            f"Invalid integer: {value}", param=name, code="parameter_invalid_integer"
-        ) from None
 
 
 def _limit(limit: int) -> int:

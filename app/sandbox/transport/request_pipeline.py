@@ -1,4 +1,4 @@
-"""The way of an API request: key, URL, limiter, fault, idempotency, execution, answer."""
+"""The steps of a request: API key, URL, rate limit, fault, idempotency, execution, answer."""
 
 import asyncio
 import re
@@ -10,22 +10,22 @@ from typing import NamedTuple
 from starlette.types import Receive, Scope, Send
 
 from app.sandbox.account import stripe_errors
-from app.sandbox.account.account_state import Cause, State
+from app.sandbox.account.account_state import AccountState, EventCause
 from app.sandbox.account.object_templates import API_VERSION, Obj
-from app.sandbox.account.stripe_errors import Refusal
-from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.stripe_api import expansion
 from app.sandbox.transport import http_messages, request_params, stripe_routes
-from app.sandbox.transport.fault_injection import Fault, Faults
-from app.sandbox.transport.http_messages import Answer, Request
-from app.sandbox.transport.idempotency_keys import Keys
-from app.sandbox.transport.stripe_routes import Call
-from app.sandbox.transport.token_buckets import Limiter
+from app.sandbox.transport.fault_injection import Fault, FaultList
+from app.sandbox.transport.http_messages import ApiAnswer, ApiRequest
+from app.sandbox.transport.idempotency_keys import IdempotencyKeys
+from app.sandbox.transport.stripe_routes import StripeRoute
+from app.sandbox.transport.token_buckets import RequestLimiter
 
 _VERSION = re.compile(r"^20[12]\d-\d\d-\d\d(\.(acacia|basil|clover|dahlia|endive|preview))?$")
 _LOCK_TIMEOUT = "lock_timeout"
 
 
-class Logged(NamedTuple):
+class LoggedRequest(NamedTuple):
     """`template` is empty for an unknown URL, `status` None when nothing was answered."""
 
     method: str
@@ -36,36 +36,40 @@ class Logged(NamedTuple):
     params: Obj
 
 
-class Pipeline:
-    """The ASGI app for /v1; between two awaits all is one step, so no change is half made."""
+class RequestPipeline:
+    """The ASGI app for /v1. Execution never awaits, so no other request sees it half done."""
 
-    def __init__(self, state: State, limiter: Limiter, latency: float, log_size: int) -> None:
+    def __init__(
+        self, state: AccountState, limiter: RequestLimiter, latency: float, log_size: int
+    ) -> None:
         self.state = state
         self.limiter = limiter
-        self.faults = Faults()
-        self.keys = Keys(state.clock)
+        self.faults = FaultList()
+        self.keys = IdempotencyKeys(state.clock)
         self.latency = latency
         self.latencies: dict[str, float] = {}
-        self.log: deque[Logged] = deque(maxlen=log_size)
+        self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.answered: Counter[int | None] = Counter()
         self.closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.state.clock.run_due()
-        request = await http_messages.request(scope, receive, self.state.ids.new("req", 14))
-        found = stripe_routes.found(request.method, request.path)
+        request = await http_messages.read_request(scope, receive, self.state.ids.new("req", 14))
+        found = stripe_routes.find_route(request.method, request.path)
         answer = await self._answer(request, found)
-        self._note(request, found, answer)
+        self._log_request(request, found, answer)
         if answer.wait:
             await self._sleep(answer.wait)
-        await http_messages.transmit(answer, scope, receive, send)
+        await http_messages.send_answer(answer, scope, receive, send)
 
-    def _note(self, request: Request, found: tuple[Call, list[str]] | None, answer: Answer) -> None:
+    def _log_request(
+        self, request: ApiRequest, found: tuple[StripeRoute, list[str]] | None, answer: ApiAnswer
+    ) -> None:
         template = found[0].name.partition(" ")[2] if found else ""
         status = None if answer.ending == "drop" else answer.status
         self.answered[status] += 1
         self.log.append(
-            Logged(
+            LoggedRequest(
                 request.method,
                 template,
                 request.path,
@@ -75,79 +79,83 @@ class Pipeline:
             )
         )
 
-    async def _answer(self, request: Request, found: tuple[Call, list[str]] | None) -> Answer:
+    async def _answer(
+        self, request: ApiRequest, found: tuple[StripeRoute, list[str]] | None
+    ) -> ApiAnswer:
         try:
             _authenticate(request)
             if found is None:
                 raise stripe_errors.unknown_url(request.method, request.path)
             call, ids = found
             self.limiter.take(call.name)
-            answer = await self._spoilt_or_true(call, ids, request)
-        except Refusal as refusal:
-            answer = Answer.refused(refusal)
+            answer = await self._answer_with_faults(call, ids, request)
+        except StripeRefusal as refusal:
+            answer = ApiAnswer.from_refusal(refusal)
         return _with_headers(answer, request)
 
-    async def _spoilt_or_true(self, call: Call, ids: list[str], request: Request) -> Answer:
-        fault = self.faults.striking(call.name)
+    async def _answer_with_faults(
+        self, call: StripeRoute, ids: list[str], request: ApiRequest
+    ) -> ApiAnswer:
+        fault = self.faults.next_fault(call.name)
         if fault is None:
-            return await self._executed(call, ids, request, None)
+            return await self._execute_once(call, ids, request, None)
         if fault.when == "before" and not fault.is_saved:
-            return fault.spoilt(None, request.idempotency_key)
-        return fault.spoilt(
-            await self._executed(call, ids, request, fault), request.idempotency_key
+            return fault.distort(None, request.idempotency_key)
+        return fault.distort(
+            await self._execute_once(call, ids, request, fault), request.idempotency_key
         )
 
-    async def _executed(
-        self, call: Call, ids: list[str], request: Request, fault: Fault | None
-    ) -> Answer:
-        """Once per key; what the key remembers is the true answer, or the fault's own 500."""
+    async def _execute_once(
+        self, call: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
+    ) -> ApiAnswer:
+        """Executes once per idempotency key, which saves the true answer or the fault's own 500."""
         key = request.idempotency_key if call.is_write else None
         if key is None:
-            await self._wait_in(call)
-            return self._carried_out(call, ids, request, fault)
+            await self._wait_latency(call)
+            return self._execute(call, ids, request, fault)
         saved = self.keys.begin(request, self.state.delays.idempotency)
         if saved is not None:
             return saved
         answer = None
         try:
-            await self._wait_in(call)
-            answer = self._carried_out(call, ids, request, fault)
+            await self._wait_latency(call)
+            answer = self._execute(call, ids, request, fault)
         finally:
             self.keys.end(key, answer)
         return answer
 
-    async def _wait_in(self, call: Call) -> None:
+    async def _wait_latency(self, call: StripeRoute) -> None:
         seconds = self.latencies.get(call.name, self.latency)
         if seconds > 0:
             await self._sleep(seconds)
 
     async def _sleep(self, seconds: float) -> None:
-        """Ends early when the sandbox closes."""
+        """Sleeps, but wakes when the sandbox closes."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.closing.wait(), seconds)
 
-    def _carried_out(
-        self, call: Call, ids: list[str], request: Request, fault: Fault | None
-    ) -> Answer:
+    def _execute(
+        self, call: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
+    ) -> ApiAnswer:
         if fault is None or not fault.is_saved:
             return self._run(call, ids, request)
         if fault.when == "after":
             self._run(call, ids, request)
-        return fault.spoilt(None, request.idempotency_key)
+        return fault.distort(None, request.idempotency_key)
 
-    def _run(self, call: Call, ids: list[str], request: Request) -> Answer:
-        self.state.cause = Cause(request.id, request.idempotency_key)
+    def _run(self, call: StripeRoute, ids: list[str], request: ApiRequest) -> ApiAnswer:
+        self.state.cause = EventCause(request.id, request.idempotency_key)
         try:
-            checked = request_params.checked(request.params, call.params, call.required)
+            checked = request_params.parse(request.params, call.params, call.required)
             body = call.run(self.state, checked, *ids)
-            return Answer(200, cursor_pagination.expanded(self.state, body, checked.get("expand")))
-        except Refusal as refusal:
-            return Answer.refused(refusal)
+            return ApiAnswer(200, expansion.expand(self.state, body, checked.get("expand")))
+        except StripeRefusal as refusal:
+            return ApiAnswer.from_refusal(refusal)
         finally:
-            self.state.cause = Cause()
+            self.state.cause = EventCause()
 
 
-def _authenticate(request: Request) -> None:
+def _authenticate(request: ApiRequest) -> None:
     if request.api_key is None:
         message = (
             "You did not provide an API key. You need to provide your API key in the Authorization "
@@ -160,7 +168,7 @@ def _authenticate(request: Request) -> None:
         raise stripe_errors.malformed(f"Invalid Stripe API version: {request.version}.")
 
 
-def _with_headers(answer: Answer, request: Request) -> Answer:
+def _with_headers(answer: ApiAnswer, request: ApiRequest) -> ApiAnswer:
     headers = {"Content-Type": "application/json", "Stripe-Version": request.version or API_VERSION}
     if not _is_lock_timeout(answer):
         headers["Request-Id"] = request.id
@@ -169,7 +177,7 @@ def _with_headers(answer: Answer, request: Request) -> Answer:
     return replace(answer, headers={**headers, **answer.headers})
 
 
-def _is_lock_timeout(answer: Answer) -> bool:
+def _is_lock_timeout(answer: ApiAnswer) -> bool:
     """A request that timed out on a lock was not processed and has no Request-Id."""
     return (
         isinstance(answer.body, dict) and answer.body.get("error", {}).get("code") == _LOCK_TIMEOUT

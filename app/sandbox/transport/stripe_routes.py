@@ -1,12 +1,11 @@
-"""The calls of Stripe's API: URL, the parameters Stripe takes there, who carries it out."""
+"""The routes of Stripe's API: URL, the parameters Stripe takes there, and the function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app.sandbox.account import object_templates
-from app.sandbox.account.account_state import State
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
+    account_api,
     charges_api,
     checkout_api,
     customers_api,
@@ -21,8 +20,8 @@ from app.sandbox.stripe_api import (
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One endpoint; limits, faults and the log go by its `name`: method and path template."""
+class StripeRoute:
+    """One route; limits, faults and the log use its `name`, method and path template."""
 
     name: str
     run: Callable[..., Obj]
@@ -34,12 +33,8 @@ class Call:
         return self.name.startswith("POST ")
 
 
-def _call(name: str, run: Callable[..., Obj], params: str = "", required: str = "") -> Call:
-    return Call(name, run, frozenset(["expand", *params.split()]), tuple(required.split()))
-
-
-def account(state: State, params: Obj) -> Obj:
-    return object_templates.account("acct_1Sandbox", 1_700_000_000)
+def _route(name: str, run: Callable[..., Obj], params: str = "", required: str = "") -> StripeRoute:
+    return StripeRoute(name, run, frozenset(["expand", *params.split()]), tuple(required.split()))
 
 
 _PAGE = "created limit starting_after ending_before"
@@ -93,122 +88,129 @@ _REFUND = (
     "refund_application_fee reverse_transfer"
 )
 
-CALLS = (
-    _call("GET /v1/account", account),
-    _call(
+ROUTES = (
+    _route("GET /v1/account", account_api.retrieve),
+    _route(
         "POST /v1/customers",
         customers_api.create,
         f"{_CUSTOMER} payment_method tax_id_data test_clock",
     ),
-    _call("GET /v1/customers", customers_api.listing, f"{_PAGE} email test_clock"),
-    _call("GET /v1/customers/{id}", customers_api.retrieve),
-    _call("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
-    _call("DELETE /v1/customers/{id}", customers_api.delete),
-    _call(
+    _route("GET /v1/customers", customers_api.list_page, f"{_PAGE} email test_clock"),
+    _route("GET /v1/customers/{id}", customers_api.retrieve),
+    _route("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
+    _route("DELETE /v1/customers/{id}", customers_api.delete),
+    _route(
         "GET /v1/customers/{id}/payment_methods",
-        payment_methods_api.of_customer,
+        payment_methods_api.list_of_customer,
         f"{_PAGE} allow_redisplay type",
     ),
-    _call("GET /v1/customers/{id}/payment_methods/{id}", payment_methods_api.one_of_customer),
-    _call(
+    _route("GET /v1/customers/{id}/payment_methods/{id}", payment_methods_api.retrieve_of_customer),
+    _route(
         "POST /v1/payment_methods",
         payment_methods_api.create,
         "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
         "customer payment_method",
         "type",
     ),
-    _call(
+    _route(
         "GET /v1/payment_methods",
-        payment_methods_api.listing,
+        payment_methods_api.list_page,
         f"{_PAGE} allow_redisplay customer customer_account type",
     ),
-    _call("GET /v1/payment_methods/{id}", payment_methods_api.retrieve),
-    _call(
+    _route("GET /v1/payment_methods/{id}", payment_methods_api.retrieve),
+    _route(
         "POST /v1/payment_methods/{id}",
         payment_methods_api.update,
         "allow_redisplay billing_details card metadata us_bank_account",
     ),
-    _call(
+    _route(
         "POST /v1/payment_methods/{id}/attach",
         payment_methods_api.attach,
         "customer customer_account",
         "customer",
     ),
-    _call("POST /v1/payment_methods/{id}/detach", payment_methods_api.detach),
-    _call(
+    _route("POST /v1/payment_methods/{id}/detach", payment_methods_api.detach),
+    _route(
         "POST /v1/payment_intents",
         payment_intents_api.create,
         f"{_INTENT} {_INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
         "on_behalf_of",
         "amount currency",
     ),
-    _call(
-        "GET /v1/payment_intents", payment_intents_api.listing, f"{_PAGE} customer customer_account"
+    _route(
+        "GET /v1/payment_intents",
+        payment_intents_api.list_page,
+        f"{_PAGE} customer customer_account",
     ),
-    _call("GET /v1/payment_intents/search", search_api.intents, "limit page query", "query"),
-    _call("GET /v1/payment_intents/{id}", payment_intents_api.retrieve, "client_secret"),
-    _call("POST /v1/payment_intents/{id}", payment_intents_api.update, _INTENT),
-    _call("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
-    _call(
+    _route(
+        "GET /v1/payment_intents/search",
+        search_api.search_payment_intents,
+        "limit page query",
+        "query",
+    ),
+    _route("GET /v1/payment_intents/{id}", payment_intents_api.retrieve, "client_secret"),
+    _route("POST /v1/payment_intents/{id}", payment_intents_api.update, _INTENT),
+    _route("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
+    _route(
         "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
     ),
-    _call(
-        "GET /v1/charges", charges_api.listing, f"{_PAGE} customer payment_intent transfer_group"
+    _route(
+        "GET /v1/charges", charges_api.list_page, f"{_PAGE} customer payment_intent transfer_group"
     ),
-    _call("GET /v1/charges/{id}", charges_api.retrieve),
-    _call(
+    _route("GET /v1/charges/{id}", charges_api.retrieve),
+    _route(
         "POST /v1/charges/{id}",
         charges_api.update,
         "customer description fraud_details metadata receipt_email shipping transfer_group",
     ),
-    _call("POST /v1/refunds", refunds_api.create, _REFUND),
-    _call("GET /v1/refunds", refunds_api.listing, f"{_PAGE} charge payment_intent"),
-    _call("GET /v1/refunds/{id}", refunds_api.retrieve),
-    _call("POST /v1/refunds/{id}", refunds_api.update, "metadata"),
-    _call("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
-    _call("GET /v1/disputes", disputes_api.listing, f"{_PAGE} charge payment_intent"),
-    _call("GET /v1/disputes/{id}", disputes_api.retrieve),
-    _call("POST /v1/disputes/{id}/close", disputes_api.close),
-    _call("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
-    _call(
+    _route("POST /v1/refunds", refunds_api.create, _REFUND),
+    _route("GET /v1/refunds", refunds_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("GET /v1/refunds/{id}", refunds_api.retrieve),
+    _route("POST /v1/refunds/{id}", refunds_api.update, "metadata"),
+    _route("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
+    _route("GET /v1/disputes", disputes_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _route("POST /v1/disputes/{id}/close", disputes_api.close),
+    _route("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
+    _route(
         "GET /v1/setup_intents",
-        setup_intents_api.listing,
+        setup_intents_api.list_page,
         f"{_PAGE} attach_to_self customer customer_account payment_method",
     ),
-    _call("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
-    _call("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
-    _call("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
-    _call("GET /v1/mandates/{id}", setup_intents_api.mandate),
-    _call("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
-    _call(
+    _route("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
+    _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
+    _route("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _route("GET /v1/mandates/{id}", setup_intents_api.mandate),
+    _route("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
+    _route(
         "GET /v1/checkout/sessions",
-        checkout_api.listing,
+        checkout_api.list_page,
         f"{_PAGE} customer customer_account customer_details payment_intent payment_link status "
         "subscription",
     ),
-    _call("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
-    _call("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
-    _call("GET /v1/events", events_api.listing, f"{_PAGE} delivery_success type types"),
-    _call("GET /v1/events/{id}", events_api.retrieve),
+    _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
+    _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
+    _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
+    _route("GET /v1/events/{id}", events_api.retrieve),
 )
-NAMES = frozenset(call.name for call in CALLS)
+ROUTE_NAMES = frozenset(call.name for call in ROUTES)
 
 
-class Node:
-    """One path segment: what may follow it, and the calls that end here by method."""
+class RouteNode:
+    """One path segment: the segments below it, and the routes that end here, by method."""
 
     def __init__(self) -> None:
-        self.children: dict[str, Node] = {}
-        self.calls: dict[str, Call] = {}
+        self.children: dict[str, RouteNode] = {}
+        self.calls: dict[str, StripeRoute] = {}
 
 
-def _tree() -> Node:
-    root = Node()
-    for call in CALLS:
+def _tree() -> RouteNode:
+    root = RouteNode()
+    for call in ROUTES:
         method, _, path = call.name.partition(" ")
         node = root
         for segment in path.strip("/").split("/"):
-            node = node.children.setdefault(segment, Node())
+            node = node.children.setdefault(segment, RouteNode())
         node.calls[method] = call
     return root
 
@@ -216,8 +218,8 @@ def _tree() -> Node:
 _ROOT = _tree()
 
 
-def found(method: str, path: str) -> tuple[Call, list[str]] | None:
-    """The call of this URL and the ids in it; a literal segment wins over an id."""
+def find_route(method: str, path: str) -> tuple[StripeRoute, list[str]] | None:
+    """The route of this URL and the ids in it; a literal segment wins over an id."""
     node, ids = _ROOT, []
     for segment in path.strip("/").split("/"):
         child = node.children.get(segment)

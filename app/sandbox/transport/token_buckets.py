@@ -1,14 +1,14 @@
-"""The rate limiter: a token bucket for each endpoint and one for all, before anything else."""
+"""Stripe's rate limits: a token bucket for each route and one for all of them."""
 
 from dataclasses import dataclass
 
 from app.sandbox.account import stripe_errors
-from app.sandbox.account.sandbox_clock import Clock
+from app.sandbox.account.sandbox_clock import SandboxClock
 
 
 @dataclass(slots=True)
-class Bucket:
-    """Holds one second's worth of requests, and at least one."""
+class RequestBucket:
+    """A token bucket that holds one second's worth of requests, and at least one."""
 
     rate: float
     tokens: float
@@ -23,15 +23,17 @@ class Bucket:
         return True
 
 
-class Limiter:
-    """Off while a rate is None; Stripe's are 25/s per endpoint, 25/s (sandbox) or 100/s in all."""
+class RequestLimiter:
+    """A rate of None is no limit; Stripe's are 25/s a route, and 25/s (test) or 100/s in all."""
 
-    def __init__(self, clock: Clock, per_endpoint: float | None, in_all: float | None) -> None:
+    def __init__(
+        self, clock: SandboxClock, per_endpoint: float | None, in_all: float | None
+    ) -> None:
         self._clock = clock
         self.per_endpoint = per_endpoint
         self.in_all = in_all
         self.refused = 0
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets: dict[str, RequestBucket] = {}
 
     def take(self, name: str) -> None:
         self._take("", self.in_all, "global-rate")
@@ -43,7 +45,7 @@ class Limiter:
         now = self._clock.now()
         bucket = self._buckets.get(name)
         if bucket is None or bucket.rate != rate:
-            bucket = self._buckets[name] = Bucket(rate, max(1.0, rate), now)
+            bucket = self._buckets[name] = RequestBucket(rate, max(1.0, rate), now)
         if not bucket.take(now):
             self.refused += 1
             raise stripe_errors.rate_limited(reason)
