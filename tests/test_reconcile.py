@@ -485,14 +485,12 @@ async def let_time_come(paydue: Paydue, **values: Any) -> None:
 
 def forget_events(paydue: Paydue) -> None:
     """As if no change so far had made an event."""
-    paydue.sandbox.state.events.__init__()
+    paydue.sandbox.forget_events()
 
 
 def forget_everything(paydue: Paydue) -> None:
     """Every list is empty, and no id is known."""
-    forget_events(paydue)
-    for table in paydue.sandbox.state.tables.values():
-        table.__init__()
+    paydue.sandbox.forget_everything()
 
 
 async def everything(paydue: Paydue) -> dict[str, list[Any]]:

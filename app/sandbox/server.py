@@ -284,6 +284,16 @@ class Sandbox:
             wanted = self.state.find("payment_intents", wanted)["latest_charge"] or ""
         return self.state.find("charges", wanted)
 
+    def forget_events(self) -> None:
+        """Empties GET /v1/events, as if every event were older than Stripe keeps them."""
+        self.state.events.clear()
+
+    def forget_everything(self) -> None:
+        """Empties every list, so that no id is known; the true ledger stays."""
+        self.forget_events()
+        for table in self.state.tables.values():
+            table.clear()
+
     async def settle(self) -> None:
         """Lets bank debits, refunds and expiries that are due by the clock happen."""
         self.clock.run_due()

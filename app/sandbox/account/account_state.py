@@ -41,6 +41,11 @@ class ObjectTable(Generic[RowT]):
             if self._places[row_id] not in places[-1:]:
                 insort(places, self._places[row_id])
 
+    def clear(self) -> None:
+        self._rows.clear()
+        self._places.clear()
+        self._index.clear()
+
     def replace(self, row_id: str, row: RowT) -> None:
         self._rows[self._places[row_id]] = row
 
