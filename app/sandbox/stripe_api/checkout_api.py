@@ -118,9 +118,9 @@ def complete(state: AccountState, session_id: str, token: str) -> Obj:
         raise ValueError(f"{session_id} is {session['status']}")
     method = payment_methods_api.find_or_sample(state, token)
     session, intent = _ensure_intent(state, session, method)
-    terms = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
+    options = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
     try:
-        intent = confirmation.attempt(state, intent, terms)
+        intent = confirmation.attempt(state, intent, options)
     except stripe_errors.StripeRefusal:
         return session
     if intent["status"] == "requires_action":

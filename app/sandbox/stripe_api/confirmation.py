@@ -1,4 +1,4 @@
-"""One attempt to pay a PaymentIntent: it succeeds at most once, and only here is money taken."""
+"""One attempt to pay a PaymentIntent. It succeeds at most once, and money is taken only here."""
 
 from dataclasses import dataclass
 
@@ -21,13 +21,13 @@ class ConfirmOptions:
     has_mandate_data: bool = False
 
 
-def attempt(state: AccountState, intent: Obj, terms: ConfirmOptions) -> Obj:
+def attempt(state: AccountState, intent: Obj, options: ConfirmOptions) -> Obj:
     """The intent as succeeded, processing or requires_action; a refusal has changed it as well."""
     method = state.find("payment_methods", intent["payment_method"], param="payment_method")
     instrument = state.instruments[method["id"]]
-    _check_preconditions(state, intent, method, terms)
+    _check_preconditions(state, intent, method, options)
     if method["type"] in BANK_DEBITS:
-        return _start_debit(state, intent, method, _mandate(state, intent, method, terms))
+        return _start_debit(state, intent, method, _mandate(state, intent, method, options))
     instrument.is_spent = True
     match instrument.next_step():
         case "succeed":
@@ -41,13 +41,13 @@ def attempt(state: AccountState, intent: Obj, terms: ConfirmOptions) -> Obj:
         case "authentication_required_on_setup" if instrument.is_set_up:
             return _succeed(state, intent, method)
         case "authentication_required" | "authentication_required_on_setup":
-            return _authenticate(state, intent, method, terms)
+            return _authenticate(state, intent, method, options)
         case decline_code:
             raise _decline(state, intent, method, CardDecline(decline_code))
 
 
 def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
-    """The customer has come back from 3-D Secure."""
+    """Ends the 3-D Secure of an intent, for a customer who has come back from it."""
     method = state.find("payment_methods", intent["payment_method"])
     if succeeded:
         return _succeed(state, intent, method)
@@ -64,7 +64,7 @@ def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
 
 
 def _check_preconditions(
-    state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions
+    state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions
 ) -> None:
     if method["customer"] is None and state.instruments[method["id"]].is_spent:
         intent = state.change(intent, status="requires_payment_method", payment_method=None)
@@ -73,10 +73,10 @@ def _check_preconditions(
             "attachment, or was detached from a Customer. It may not be used again."
         )
         raise stripe_errors.invalid(message, payment_intent=intent)
-    if intent["automatic_payment_methods"] is None and method["type"] not in _allowed(intent):
+    if intent["automatic_payment_methods"] is None and method["type"] not in _allowed_types(intent):
         message = (
             f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent. "
-            f"It may be of these types: {', '.join(_allowed(intent))}."
+            f"It may be of these types: {', '.join(_allowed_types(intent))}."
         )
         raise stripe_errors.invalid(message, param="payment_method", payment_intent=intent)
     if intent["statement_descriptor"] and method["type"] == "card":
@@ -85,7 +85,7 @@ def _check_preconditions(
             "`statement_descriptor_suffix`."
         )
         raise stripe_errors.invalid(message, param="statement_descriptor", payment_intent=intent)
-    if _needs_return_url(intent) and not terms.return_url and not terms.off_session:
+    if _needs_return_url(intent) and not options.return_url and not options.off_session:
         message = (
             "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. "
             "Because some of these might redirect your customer off of your page, you must provide "
@@ -94,7 +94,7 @@ def _check_preconditions(
         raise stripe_errors.invalid(message, payment_intent=intent)
 
 
-def _allowed(intent: Obj) -> list[str]:
+def _allowed_types(intent: Obj) -> list[str]:
     types: list[str] = intent["payment_method_types"]
     return types
 
@@ -165,18 +165,18 @@ def _taken_charge(state: AccountState, intent: Obj, charge: Obj) -> TakenCharge:
     )
 
 
-def _authenticate(state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions) -> Obj:
-    if terms.error_on_requires_action:
+def _authenticate(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
+    if options.error_on_requires_action:
         raise _refuse_unattended(state, intent, method)
-    if terms.off_session:
+    if options.off_session:
         raise _decline(state, intent, method, CardDecline("authentication_required"))
     redirect = {
-        "redirect_to_url": {"return_url": terms.return_url, "url": _authentication_url(intent)},
+        "redirect_to_url": {"return_url": options.return_url, "url": _authentication_url(intent)},
         "type": "redirect_to_url",
     }
     action = (
         redirect
-        if terms.return_url
+        if options.return_url
         else {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
     )
     intent = state.change(intent, status="requires_action", next_action=action)
@@ -255,12 +255,12 @@ def _record_failure(state: AccountState, intent: Obj, error: Obj, **changes: obj
     return intent
 
 
-def _mandate(state: AccountState, intent: Obj, method: Obj, terms: ConfirmOptions) -> str:
+def _mandate(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> str:
     """The mandate; without one the answer is 400 and the intent waits in requires_confirmation."""
     instrument = state.instruments[method["id"]]
-    if terms.has_mandate_data:
+    if options.has_mandate_data:
         instrument.mandate = new_mandate(state, method)
-    mandate = terms.mandate or instrument.mandate
+    mandate = options.mandate or instrument.mandate
     if mandate is None:
         intent = state.change(intent, status="requires_confirmation")
         message = (

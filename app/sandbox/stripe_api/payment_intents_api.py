@@ -146,7 +146,7 @@ def _attempt(state: AccountState, intent: Obj, params: Obj) -> Obj:
             message, code="payment_intent_unexpected_state", payment_intent=intent
         )
     method_id = intent["payment_method"]
-    intent = confirmation.attempt(state, intent, _terms(params))
+    intent = confirmation.attempt(state, intent, _confirm_options(params))
     if intent["setup_future_usage"] and intent["customer"]:
         state.instruments[method_id].is_set_up = True
         payment_methods_api.attach_to(
@@ -155,7 +155,7 @@ def _attempt(state: AccountState, intent: Obj, params: Obj) -> Obj:
     return intent
 
 
-def _terms(params: Obj) -> ConfirmOptions:
+def _confirm_options(params: Obj) -> ConfirmOptions:
     return ConfirmOptions(
         off_session=params.get("off_session", False),
         error_on_requires_action=params.get("error_on_requires_action", False),

@@ -45,10 +45,10 @@ def parse(given: Obj, allowed: frozenset[str], required: tuple[str, ...]) -> Obj
         if given[name] == "":
             message = f"You passed an empty string for '{name}'."
             raise stripe_errors.malformed(message, param=name, code="parameter_invalid_empty")
-    return {name: _typed(name, value) for name, value in given.items()}
+    return {name: _parse_value(name, value) for name, value in given.items()}
 
 
-def _typed(name: str, value: object) -> object:
+def _parse_value(name: str, value: object) -> object:
     if name == "metadata":
         return _metadata(value)
     if name in _WHOLE:

@@ -86,46 +86,46 @@ class RequestPipeline:
             _authenticate(request)
             if found is None:
                 raise stripe_errors.unknown_url(request.method, request.path)
-            call, ids = found
-            self.limiter.take(call.name)
-            answer = await self._answer_with_faults(call, ids, request)
+            route, ids = found
+            self.limiter.take(route.name)
+            answer = await self._answer_with_faults(route, ids, request)
         except StripeRefusal as refusal:
             answer = ApiAnswer.from_refusal(refusal)
         return _with_headers(answer, request)
 
     async def _answer_with_faults(
-        self, call: StripeRoute, ids: list[str], request: ApiRequest
+        self, route: StripeRoute, ids: list[str], request: ApiRequest
     ) -> ApiAnswer:
-        fault = self.faults.next_fault(call.name)
+        fault = self.faults.next_fault(route.name)
         if fault is None:
-            return await self._execute_once(call, ids, request, None)
+            return await self._execute_once(route, ids, request, None)
         if fault.when == "before" and not fault.is_saved:
             return fault.distort(None, request.idempotency_key)
         return fault.distort(
-            await self._execute_once(call, ids, request, fault), request.idempotency_key
+            await self._execute_once(route, ids, request, fault), request.idempotency_key
         )
 
     async def _execute_once(
-        self, call: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
+        self, route: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
     ) -> ApiAnswer:
         """Executes once per idempotency key, which saves the true answer or the fault's own 500."""
-        key = request.idempotency_key if call.is_write else None
+        key = request.idempotency_key if route.is_write else None
         if key is None:
-            await self._wait_latency(call)
-            return self._execute(call, ids, request, fault)
+            await self._wait_latency(route)
+            return self._execute(route, ids, request, fault)
         saved = self.keys.begin(request, self.state.delays.idempotency)
         if saved is not None:
             return saved
         answer = None
         try:
-            await self._wait_latency(call)
-            answer = self._execute(call, ids, request, fault)
+            await self._wait_latency(route)
+            answer = self._execute(route, ids, request, fault)
         finally:
             self.keys.end(key, answer)
         return answer
 
-    async def _wait_latency(self, call: StripeRoute) -> None:
-        seconds = self.latencies.get(call.name, self.latency)
+    async def _wait_latency(self, route: StripeRoute) -> None:
+        seconds = self.latencies.get(route.name, self.latency)
         if seconds > 0:
             await self._sleep(seconds)
 
@@ -135,19 +135,19 @@ class RequestPipeline:
             await asyncio.wait_for(self.closing.wait(), seconds)
 
     def _execute(
-        self, call: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
+        self, route: StripeRoute, ids: list[str], request: ApiRequest, fault: Fault | None
     ) -> ApiAnswer:
         if fault is None or not fault.is_saved:
-            return self._run(call, ids, request)
+            return self._run(route, ids, request)
         if fault.when == "after":
-            self._run(call, ids, request)
+            self._run(route, ids, request)
         return fault.distort(None, request.idempotency_key)
 
-    def _run(self, call: StripeRoute, ids: list[str], request: ApiRequest) -> ApiAnswer:
+    def _run(self, route: StripeRoute, ids: list[str], request: ApiRequest) -> ApiAnswer:
         self.state.cause = EventCause(request.id, request.idempotency_key)
         try:
-            checked = request_params.parse(request.params, call.params, call.required)
-            body = call.run(self.state, checked, *ids)
+            checked = request_params.parse(request.params, route.params, route.required)
+            body = route.run(self.state, checked, *ids)
             return ApiAnswer(200, expansion.expand(self.state, body, checked.get("expand")))
         except StripeRefusal as refusal:
             return ApiAnswer.from_refusal(refusal)
