@@ -309,7 +309,7 @@ async def test_a_payment_by_hand_that_waited_for_a_claim_is_refused(
         entering = asyncio.create_task(enter(one, access, invoice_id=invoice, amount=120))
         await somebody_waits(one)
         await attempts.open_attempt(
-            tx, LeaseHolder("a run"), now=datetime.now(UTC), values=an_attempt(invoice)
+            tx, LeaseHolder("a run"), now=datetime.now(UTC), new=an_attempt(invoice)
         )
     status = await entering
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
@@ -123,10 +123,16 @@ async def _currencies(tx: Tx, records: Sequence[InputRecord], home: str) -> Curr
     return Currencies(code_of, of_client, home)
 
 
+class _CurrencyRow(NamedTuple):
+    id: int
+    code: str
+
+
 _CURRENCIES = PreparedStatement(
     select(Currency.id, Currency.code).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
-    )
+    ),
+    _CurrencyRow,
 )
 
 
@@ -139,8 +145,14 @@ async def _currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | 
     return of_client
 
 
+class _ClientRow(NamedTuple):
+    id: int
+    currency_code: int | None
+
+
 _CURRENCY_OF_CLIENTS = PreparedStatement(
-    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids"))
+    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids")),
+    _ClientRow,
 )
 
 
@@ -232,11 +244,16 @@ async def _number(tx: Tx, new: Iterable[Draft]) -> None:
         await _NUMBER.all(tx, ids=ids)
 
 
+class _Id(NamedTuple):
+    id: int
+
+
 _NUMBER = PreparedStatement(
     update(INVOICES)
     .where(any_of(INVOICES.c.id, "ids"))
     .values(invoicenumber=cast(INVOICES.c.id, String))
-    .returning(INVOICES.c.id)
+    .returning(INVOICES.c.id),
+    _Id,
 )
 
 

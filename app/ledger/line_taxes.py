@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
@@ -43,11 +43,17 @@ async def load_rates(tx: Tx, records: Sequence[InputRecord]) -> TaxRates:
 
 
 # Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
+class _RateRow(NamedTuple):
+    id: int
+    value: Decimal
+
+
 _LOCK_RATES = PreparedStatement(
     select(TAXES.c.id, TAXES.c.value)
     .where(any_of(TAXES.c.id, "ids"))
     .order_by(TAXES.c.id)
-    .with_for_update(read=True, key_share=True)
+    .with_for_update(read=True, key_share=True),
+    _RateRow,
 )
 
 
@@ -93,7 +99,7 @@ def _facts(line: InputRecord, one: Draft) -> dict[TaxFact, str]:
 
 async def _rules(tx: Tx) -> list[TaxRuleTerms]:
     found = await _RULES.all(tx)
-    rules: dict[int, tuple[Any, list[TaxCondition]]] = {}
+    rules: dict[int, tuple[_RuleRow, list[TaxCondition]]] = {}
     for row in found:
         _, conditions = rules.setdefault(row.id, (row, []))
         if row.condition_id is not None:
@@ -104,15 +110,28 @@ async def _rules(tx: Tx) -> list[TaxRuleTerms]:
     ]
 
 
+class _RuleRow(NamedTuple):
+    """A rule beside one of its conditions, or beside none."""
+
+    id: int
+    sequence: int
+    taxid: int
+    condition_id: int | None
+    value_type: int | None
+    value: str | None
+    value_lookup: object
+
+
 _RULES = PreparedStatement(
     select(
         RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
         CONDITIONS.c.value_type, CONDITIONS.c.value, CONDITIONS.c.value_lookup,
-    ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id)
+    ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id),
+    _RuleRow,
 )  # fmt: skip
 
 
-def _values(row: Any) -> frozenset[str]:
+def _values(row: _RuleRow) -> frozenset[str]:
     """The condition's own value, and the ids of those it looks up."""
     looked_up = row.value_lookup if isinstance(row.value_lookup, list) else []
     ids = [one.get("id") for one in looked_up if isinstance(one, dict)]

@@ -85,7 +85,7 @@ async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) ->
     )
     if arrival.error:
         return arrival.error
-    return (await apply_reports(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
+    return (await apply_reports(tx, [(row.event_id, arrival.reports)], now)).get(row.event_id)
 
 
 async def _locked(tx: Tx, row_id: int) -> Record:
