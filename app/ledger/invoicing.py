@@ -26,7 +26,7 @@ from app.ledger.invoice_draft import (
 )
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import edit_refusal
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx

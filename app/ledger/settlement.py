@@ -20,7 +20,7 @@ from app.ledger.dependents import load_dependents
 from app.ledger.reversals import LOCK_REVERSALS, record_reversals
 from app.rules import money
 from app.rules.invoice import Dependents, charge_under_way
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.rules.payment import (
     FINAL,
     FOR_NONE,

@@ -8,7 +8,7 @@ from app.errors import NotFound, Refused
 from app.ledger import audit, balances
 from app.ledger.dependents import load_dependents
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.rules.payment import PaymentState, payment_deletion_refusal as why_not_delete_payment
 from app.storage import rows
 from app.storage.column_types import table_of

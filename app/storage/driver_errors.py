@@ -4,9 +4,7 @@ A statement that fails raises one of the four exceptions below, whether SQLAlche
 statement sent it: nobody above storage meets an exception of SQLAlchemy, sqlite3 or asyncpg.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import AsyncIterator
 
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
@@ -48,6 +46,8 @@ _VALUE_ERRORS = (ValueError, TypeError, OverflowError)
 
 def translated(error: BaseException) -> Exception:
     """Our exception for one that a driver raised, raw or adapted by SQLAlchemy."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
     state = getattr(error, "sqlstate", None)
     message = _first_line(error)
     if state in _RACE_STATES:
@@ -73,15 +73,8 @@ def translate_for_sqlalchemy(context: ExceptionContext) -> Exception | None:
     return translated(context.original_exception)
 
 
-@contextlib.asynccontextmanager
-async def translated_errors() -> AsyncIterator[None]:
-    """Translates what fails outside any statement: the pool, the network, a connection's start."""
-    try:
-        yield
-    except (PoolTimeout, TimeoutError, OSError, DisconnectionError) as error:
-        raise translated(error) from error
-    except DBAPIError as error:
-        raise translated(error.orig or error) from error
+# What fails outside any statement: the pool, the network, the start or the end of a transaction.
+CONNECTION_ERRORS = (PoolTimeout, TimeoutError, OSError, DisconnectionError, DBAPIError)
 
 
 def _sqlite_name(error: BaseException) -> str:

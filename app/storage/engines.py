@@ -20,9 +20,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import ConfigurationError
-from app.storage.driver_errors import LostRace, translate_for_sqlalchemy, translated_errors
-from app.storage.sqlite_driver import connection_factory
-from app.storage.writer_lock import WriterLock
+from app.storage.driver_errors import (
+    CONNECTION_ERRORS,
+    LostRace,
+    translate_for_sqlalchemy,
+    translated,
+)
+from app.storage.sqlite_driver import WriterLock, connection_factory
 
 Record = Row[*tuple[Any, ...]]
 """One row of an answer."""
@@ -79,8 +83,12 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
-        async with self._turn(), translated_errors(), self._writer.begin() as tx:
-            yield tx
+        async with self._turn():
+            try:
+                async with self._writer.begin() as tx:
+                    yield tx
+            except CONNECTION_ERRORS as error:
+                raise translated(error) from error
 
     async def with_retry(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction of its own, again when it lost a race; answer its result."""
@@ -96,8 +104,11 @@ class Database:
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
         """Reading only: every statement sees the same moment, so no record is seen by halves."""
-        async with translated_errors(), self._reader.connect() as tx:
-            yield tx
+        try:
+            async with self._reader.connect() as tx:
+                yield tx
+        except CONNECTION_ERRORS as error:
+            raise translated(error) from error
 
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._lock.held() if self._lock else contextlib.nullcontext()

@@ -152,6 +152,7 @@ async def network_limits(
     reasons = {
         method: retry.network_limit(declines_today=today, declines_month=month)
         for method, (today, month) in counts.items()
+        if month
     }
     return {method: Skip(reason) for method, reason in reasons.items() if reason}
 
