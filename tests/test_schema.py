@@ -1,9 +1,11 @@
 """The schema goes up and down on both engines, is the models', and its indexes are used."""
 
+import ast
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
+from app.migrations import versions
 from app.payments import lookup
 from app.payments.autopay import eligibility
 from app.payments.status import status
@@ -81,6 +84,17 @@ async def test_the_migrated_schema_is_the_models(database: Database) -> None:
         differences = await tx.run_sync(_differences)
 
     assert differences == []
+
+
+def test_a_migration_imports_nothing_that_may_change_after_it() -> None:
+    files = sorted(Path(versions.__file__).parent.glob("[0-9]*.py"))
+
+    imported = {
+        file.name: [one for one in _imports(file) if one.startswith("app")] for file in files
+    }
+
+    assert imported == {file.name: [] for file in files}
+    assert len(files) == len(list(_scripts().walk_revisions()))
 
 
 async def test_up_again_changes_nothing(database: Database) -> None:
@@ -218,6 +232,13 @@ async def test_intents_to_ask_about_are_found_by_their_small_index(full: Databas
 
 
 # --- what the tests are made of --------------------------------------------------------------
+
+
+def _imports(file: Path) -> list[str]:
+    """The modules that a file imports, at its top or within a function."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    plain = [alias.name for one in nodes if isinstance(one, ast.Import) for alias in one.names]
+    return [*plain, *(one.module or "app" for one in nodes if isinstance(one, ast.ImportFrom))]
 
 
 def _scripts() -> ScriptDirectory:
