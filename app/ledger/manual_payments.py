@@ -104,7 +104,7 @@ def _annotation_changes(
     return [
         audit.AuditChange(known[one].invoice_id, f"payments[{one}].{name}", old, new)
         for one, values in annotations.items()
-        for name, old, new in differences(known[one], values)
+        for name, old, new in differences(known[one]._asdict(), values)
     ]
 
 
