@@ -46,7 +46,7 @@ async def create_due_invoices(
     templates = await _lock_templates(tx, ids)
     existing = {} if force else await _find_existing(tx, templates.values(), now)
     wanted = [one for one in ids if one not in existing]
-    lines = await _load_lines(tx, wanted)
+    lines = await _load_charged_lines(tx, wanted, now)
     entries = await _load_entries(tx, lines)
     inputs = [_invoice(templates[one], lines.get(one, ()), entries, now) for one in wanted]
     drafts = await invoicing.save_drafts(tx, inputs, now=now, who=who, home=home)
@@ -107,14 +107,27 @@ async def _find_existing(
     return existing
 
 
-async def _load_lines(tx: Tx, ids: Sequence[int]) -> dict[int, list[LineRow]]:
+async def _load_charged_lines(
+    tx: Tx, ids: Sequence[int], now: datetime
+) -> dict[int, list[LineRow]]:
+    """By template, the lines that its next invoice takes."""
     found: dict[int, list[LineRow]] = {}
     if ids:
         statement = select(LINES).where(LINES.c.ihid.in_(ids), LINES.c.isinactive.is_(False))
         for each in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
             row = LineRow._make(each)
-            found.setdefault(row.ihid, []).append(row)
+            if _is_charged(row, now):
+                found.setdefault(row.ihid, []).append(row)
     return found
+
+
+def _is_charged(line: LineRow, now: datetime) -> bool:
+    """Within the line's own dates, and once only where it says so."""
+    if line.onetimecharge and line.onetimechargeinvoiceid:
+        return False
+    today = now.date()
+    has_begun = line.startdate is None or line.startdate.date() <= today
+    return has_begun and (line.enddate is None or today <= line.enddate.date())
 
 
 async def _load_entries(
@@ -143,17 +156,8 @@ def _invoice(
             "duedate": due,
         },
         extra={name: one for name, one in extra.items() if name not in _SCHEDULE},
-        lines=[_line(one, entries.get(one.id, ())) for one in lines if _is_charged(one, now)],
+        lines=[_line(one, entries.get(one.id, ())) for one in lines],
     )
-
-
-def _is_charged(line: LineRow, now: datetime) -> bool:
-    """Within the line's own dates, and once only where it says so."""
-    if line.onetimecharge and line.onetimechargeinvoiceid:
-        return False
-    today = now.date()
-    has_begun = line.startdate is None or line.startdate.date() <= today
-    return has_begun and (line.enddate is None or today <= line.enddate.date())
 
 
 def _line(row: LineRow, entries: Sequence[ProrataEntry]) -> LineInput:

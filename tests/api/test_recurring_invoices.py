@@ -109,6 +109,20 @@ async def test_a_template_makes_a_copy_of_what_is_charged_now(api: Api) -> None:
     assert (gone.status, "invoices were made" in gone.json["Message"]) == (400, True)
 
 
+async def test_a_one_time_charge_waits_for_its_first_day_and_names_its_invoice(api: Api) -> None:
+    later = {"unit_price": 3, "onetimecharge": True, "startdate": "2026-11-23"}
+    once = {"unit_price": 5, "onetimecharge": True}
+    template = await api.post("/api/RecurringInvoice", {"lines": [once, later]})
+    path = "/api/RecurringInvoice/process?force_creation=true"
+
+    first = await api.post(path, template["id"])
+    second = await api.post(path, template["id"])
+
+    assert (first["total"], second["total"]) == (5, 0)
+    lines = (await api.get(f"/api/RecurringInvoice/{template['id']}"))["lines"]
+    assert [one.get("onetimechargeinvoiceid") for one in lines] == [first["id"], None]
+
+
 async def test_a_template_makes_one_invoice_a_period(api: Api) -> None:
     schedule = {"period": 2, "nextcreationdate": "2026-10-31T23:00:00"}
     template = await api.post("/api/RecurringInvoice", {**schedule, "lines": [{"unit_price": 1}]})
