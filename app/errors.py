@@ -56,6 +56,12 @@ class Refused(AppError):
     """The request is understood, but a rule of the ledger forbids it."""
 
 
+class ChargeUnderWay(Refused):
+    """An automatic charge has not ended; the same request may be right once it has."""
+
+    status = 409
+
+
 class Changed(AppError):
     """Somebody else changed the record since it was read."""
 

@@ -23,6 +23,7 @@ from app.sandbox.server import Sandbox
 from app.storage import schema
 from app.storage.engines import Database
 from tests import postgres, stripe_mock
+from tests.gate import Gate, gated
 from tests.harness import Paydue, settings_for
 from tests.service import Service, running
 
@@ -189,6 +190,13 @@ def sandbox() -> Sandbox:
 async def stripe_url(sandbox: Sandbox) -> AsyncIterator[str]:
     async with sandbox.running() as url:
         yield url
+
+
+@pytest.fixture
+async def gate(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[Gate]:
+    """Another way to the same Stripe, on which requests can be held back."""
+    async with gated(sandbox) as one:
+        yield one
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.postgres import free_port
 
 # The same version in docker-compose.yml and .ci/run. The images' tags carry the `v` as well.
+# When it changes, `python -m tests.sandbox.stripe_fixtures` makes the sandbox's objects again.
 VERSION = "v0.203.0"
 IMAGE = f"stripe/stripe-mock:{VERSION}"
 KEY = "sk_test_mock"  # any test key will do; without one it answers 401
@@ -43,7 +44,7 @@ def running() -> Iterator[str | None]:
 
 
 def _command(port: int) -> Sequence[str] | None:
-    """What starts one on this port of loopback, in the foreground."""
+    """The command that starts one on this port of loopback, in the foreground."""
     binary = _binary()
     if binary:
         # It opens its port for TLS in any case; left alone, 12112, that only one process gets.
@@ -55,16 +56,16 @@ def _command(port: int) -> Sequence[str] | None:
 
 
 def _binary() -> str | None:
-    go_bin = Path(_said("go", "env", "GOPATH") or Path.home() / "go") / "bin"
+    go_bin = Path(printed_by("go", "env", "GOPATH") or Path.home() / "go") / "bin"
     return shutil.which("stripe-mock") or shutil.which("stripe-mock", path=str(go_bin))
 
 
 def _docker_answers() -> bool:
-    return bool(_said("docker", "version", "--format", "{{.Server.Version}}"))
+    return bool(printed_by("docker", "version", "--format", "{{.Server.Version}}"))
 
 
-def _said(*command: str) -> str:
-    """What a program prints; nothing if it is missing, fails or hangs."""
+def printed_by(*command: str) -> str:
+    """The output of a program; empty if it is missing, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
         return done.stdout.strip()

@@ -1,16 +1,15 @@
 """What is looked at once more before money moves, and what blocks another way to pay."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import aiohttp
 import pytest
 from sqlalchemy import update
 
-from app.ledger import settlement
-from app.ledger.settlement import ManualPayment
-from tests.harness import ATTEMPTS, CLIENTS, INVOICES, KEY, Paydue, today
+from app.payments.stripe.gateway import NotAuthorized
+from tests.harness import ATTEMPTS, CLIENTS, INVOICES, KEY, Paydue, event, intent, today
 
 pytestmark = pytest.mark.anyio
 
@@ -27,19 +26,83 @@ async def _left_after_create(paydue: Paydue, invoice: int) -> None:
     paydue.sandbox.clear_faults()
 
 
-async def _paid_by_hand(paydue: Paydue, invoice: int, amount: str) -> None:
-    now = datetime.now(UTC)
-    async with paydue.database.transaction() as tx:
-        await settlement.enter_manual(
-            tx, [ManualPayment(invoice, Decimal(amount), now)], now=now, who="test"
-        )
+async def _entered(paydue: Paydue, invoice: int, amount: int) -> tuple[int, str]:
+    """The status and the message of a payment entered by hand."""
+    headers, body = await paydue.access(), [{"invoice_id": invoice, "amount": amount}]
+    async with paydue.http.post("/api/InvoicePayment", json=body, headers=headers) as answer:
+        return answer.status, (await answer.json()).get("Message", "")
 
 
-async def test_an_invoice_paid_by_hand_meanwhile_is_not_charged(paydue: Paydue) -> None:
+async def _voided(paydue: Paydue, invoice: int) -> tuple[int, str]:
+    headers = await paydue.access()
+    async with paydue.http.post(f"/api/Invoice/{invoice}/void", headers=headers) as answer:
+        return answer.status, (await answer.json()).get("Message", "")
+
+
+async def _an_open_attempt(paydue: Paydue) -> int:
+    invoice = await paydue.an_invoice("120.00")
+    paydue.sandbox.fault(CREATE, kind="unauthorized", times=1)
+    with pytest.raises(NotAuthorized):
+        await paydue.autopay()
+    return invoice
+
+
+async def _an_unknown_attempt(paydue: Paydue) -> int:
+    invoice = await paydue.an_invoice("120.00")
+    await _left_after_create(paydue, invoice)
+    return invoice
+
+
+async def _a_processing_attempt(paydue: Paydue) -> int:
+    client = await paydue.a_client("bank_debit_succeeds")
+    invoice = await paydue.an_invoice("120.00", client=client)
+    await paydue.autopay()
+    return invoice
+
+
+@pytest.mark.parametrize(
+    ("begun", "state"),
+    [
+        (_an_open_attempt, "open"),
+        (_an_unknown_attempt, "unknown"),
+        (_a_processing_attempt, "processing"),
+    ],
+)
+async def test_an_invoice_takes_no_payment_by_hand_while_a_charge_of_it_has_not_ended(
+    paydue: Paydue, begun: Callable[[Paydue], Awaitable[int]], state: str
+) -> None:
+    invoice = await begun(paydue)
+
+    status, said = await _entered(paydue, invoice, 120)
+    voided, why = await _voided(paydue, invoice)
+
+    under_way = f"charge attempt 1 of it is {state}; wait for its end"
+    assert (status, said) == (409, f"invoice {invoice} takes no payment by hand: {under_way}")
+    assert (voided, why) == (400, f"invoice {invoice} cannot be voided: {under_way}")
+    assert [one.intent_id for one in await paydue.payments(invoice) if one.counted] == []
+    row = await paydue.invoice(invoice)
+    assert (row.amountpaid, row.voided) == (0, False)
+
+
+async def test_a_charge_that_has_ended_leaves_an_invoice_to_be_paid_by_hand(
+    paydue: Paydue,
+) -> None:
+    client = await paydue.a_client("stolen_card")
+    invoice = await paydue.an_invoice("120.00", client=client)
+    await paydue.autopay()
+
+    status, _ = await _entered(paydue, invoice, 120)
+
+    assert status == 200
+    assert [row.state for row in await paydue.attempts(invoice)] == ["declined"]
+    assert (await paydue.invoice(invoice)).amountpaid == 120
+
+
+async def test_an_invoice_paid_elsewhere_meanwhile_is_not_charged(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice("120.00")
     await _left_after_create(paydue, invoice)
 
-    await _paid_by_hand(paydue, invoice, "120.00")
+    await paydue.deliver(event("payment_intent.succeeded", intent(invoice, amount=12000)))
     report = await paydue.autopay()
 
     assert report["charged"] == []
@@ -64,7 +127,7 @@ async def test_a_part_paid_invoice_is_charged_the_rest_on_a_new_intent(paydue: P
     invoice = await paydue.an_invoice("120.00")
     await _left_after_create(paydue, invoice)
 
-    await _paid_by_hand(paydue, invoice, "20.00")
+    await paydue.deliver(event("payment_intent.succeeded", intent(invoice, amount=2000)))
     await paydue.autopay()
     await paydue.autopay()
 
@@ -178,7 +241,7 @@ async def test_a_changed_amount_never_leaves_the_old_intent_payable(paydue: Payd
     invoice = await paydue.an_invoice("120.00", client=client)
     (declined,) = (await paydue.autopay(today()))["declined"]
 
-    await _paid_by_hand(paydue, invoice, "50.00")
+    await _entered(paydue, invoice, 50)
     (charged,) = (await paydue.autopay(today() + timedelta(days=1)))["charged"]
 
     assert charged["amount"] == "70.00"
@@ -258,8 +321,6 @@ async def test_a_saved_500_on_create_is_answered_by_the_list_and_adopted(paydue:
 
 
 async def test_a_stripe_key_that_is_refused_ends_the_run(paydue: Paydue) -> None:
-    from app.payments.stripe.gateway import NotAuthorized
-
     invoice = await paydue.an_invoice()
     paydue.sandbox.fault(CREATE, kind="unauthorized", times=1)
 

@@ -1,19 +1,25 @@
 """What must happen once is tried many times at once, on both databases, by several nodes."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
+from sqlalchemy import text
 
+from app.payments.autopay import attempts, eligibility
+from app.payments.autopay.attempts import LeaseHolder
 from app.payments.webhook.inbox import Inbox
 from app.rules.payment import PaymentState
-from app.sandbox import checkout
 from app.sandbox.server import Sandbox
+from app.sandbox.stripe_api import checkout_api
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import InvoiceChange
+from tests.gate import PATIENCE_S, Gate
 from tests.harness import (
     CLIENTS,
     INVOICES,
@@ -227,25 +233,107 @@ async def test_a_payment_claimed_by_a_session_and_by_a_person_at_once_is_for_one
     await assert_books_balance(one)
 
 
-async def test_a_manual_payment_and_an_autopay_run_never_both_pay_an_invoice(
+@pytest.mark.parametrize("is_run_elsewhere", [False, True])
+async def test_a_payment_by_hand_and_an_autopay_run_never_both_pay_an_invoice(
+    gate: Gate, database_url: str, sandbox: Sandbox, is_run_elsewhere: bool
+) -> None:
+    more = {"PAYDUE_STRIPE_CONCURRENCY": 4, "PAYDUE_STRIPE_TIMEOUT": 30}
+    settings = settings_for(database_url, gate.url, **more)
+    outcomes: Counter[int] = Counter()
+    async with Paydue.running(settings, sandbox) as one, Paydue.running(settings, sandbox) as other:
+        access = await one.access()
+        node = other if is_run_elsewhere else one
+        for moment in MOMENTS:
+            invoices = [await one.an_invoice() for _ in range(TEN)]
+
+            statuses = await paid_by_hand_during(gate, node, one, access, moment, invoices)
+
+            outcomes.update(statuses.values())
+            taken = sandbox.ledger.net_by_invoice()
+            for invoice, status in statuses.items():
+                assert (str(invoice) in taken) == (status == 409)
+                assert (await one.invoice(invoice)).amountpaid == 120
+        await assert_books_balance(one)
+
+    assert outcomes.keys() == {200, 409}
+    assert sandbox.ledger.double_charges() == {}
+
+
+# As soon as the run begins, or when it asks this of Stripe for the first of its invoices.
+MOMENTS = (
+    None,
+    ("GET", "/v1/checkout/sessions"),
+    ("POST", "/v1/payment_intents"),
+    ("POST", "/confirm"),
+)
+
+
+async def paid_by_hand_during(
+    gate: Gate,
+    node: Paydue,
+    at: Paydue,
+    access: dict[str, str],
+    moment: tuple[str, str] | None,
+    invoices: list[int],
+) -> dict[int, int]:
+    """Enter a payment of each invoice once a run has come to a moment of its first charge.
+
+    No charge ends before all have been answered: only what its attempt says keeps them out.
+    """
+    reached = gate.hold(*moment) if moment else None
+    confirms = gate.hold("POST", "/confirm")
+    async with asyncio.TaskGroup() as group:
+        run = group.create_task(node.autopay())
+        if reached:
+            await reached.came()
+            reached.let_go()
+        statuses = await asyncio.gather(
+            *(enter(at, access, invoice_id=each, amount=120) for each in invoices)
+        )
+        confirms.let_go()
+    charged = {entry["invoice_id"] for entry in run.result()["charged"]}
+    found = dict(zip(invoices, statuses, strict=True))
+    assert charged == {invoice for invoice, status in found.items() if status == 409}
+    return found
+
+
+async def test_a_payment_by_hand_that_waited_for_a_claim_is_refused(
     nodes: tuple[Paydue, Paydue],
 ) -> None:
     one, other = nodes
     access = await one.access()
-    invoices = [await one.an_invoice() for _ in range(TEN)]
+    invoice = await one.an_invoice()
 
-    report, *statuses = await asyncio.gather(
-        other.autopay(),
-        *(enter(one, access, invoice_id=each, amount=120) for each in invoices),
-    )
+    async with other.database.transaction() as tx:
+        await eligibility.lock_candidate(tx, invoice)
+        entering = asyncio.create_task(enter(one, access, invoice_id=invoice, amount=120))
+        await somebody_waits(one)
+        await attempts.open_attempt(
+            tx, LeaseHolder("a run"), now=datetime.now(UTC), values=an_attempt(invoice)
+        )
+    status = await entering
 
-    # Money entered while the confirm is on its way cannot call it back; until then it can.
-    assert set(statuses) <= {200, 201}
-    charged = {entry["invoice_id"] for entry in report["charged"]}
-    taken = one.sandbox.ledger.net_by_invoice()
-    assert taken == {str(each): 12000 for each in charged}
-    assert one.sandbox.ledger.double_charges() == {}
-    await assert_books_balance(one)
+    assert status == 409
+    assert (await one.invoice(invoice)).amountpaid == 0
+
+
+def an_attempt(invoice: int) -> dict[str, Any]:
+    return {
+        "invoice_id": invoice, "number": 1, "step": "claimed", "business_day": today(),
+        "amount_minor": 12000, "currency": "usd", "customer_id": "cus_1",
+    }  # fmt: skip
+
+
+async def somebody_waits(paydue: Paydue) -> None:
+    """Returns once a lock is waited for; on SQLite a writer cannot even look before its turn."""
+    waiting = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                   " AND datname = current_database()")  # fmt: skip
+    async with asyncio.timeout(PATIENCE_S):
+        while not paydue.database.is_sqlite:  # a lock has no event
+            async with paydue.database.snapshot() as tx:
+                if await tx.scalar(waiting):
+                    return
+            await asyncio.sleep(0.02)
 
 
 # --- autopay ---------------------------------------------------------------------------------
@@ -433,7 +521,7 @@ def a_page(sandbox: Sandbox, customer: str, invoice: int, by: str) -> str:
     )
     price = {"currency": "usd", "unit_amount": "12000", "product_data": {"name": "x"}}
     lines = [{"price_data": price, "quantity": "1"}]
-    made = checkout.create(
+    made = checkout_api.create(
         sandbox.state, {"mode": "payment", "customer": customer, "line_items": lines, **named}
     )
     return str(made["id"])

@@ -14,7 +14,7 @@ from app.payments.reconcile import ReconcileResult
 from app.payments.stripe.gateway import NoAnswer
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentState
-from app.sandbox.pipeline import Logged
+from app.sandbox.transport.request_pipeline import LoggedRequest
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import InvoiceChange
@@ -485,14 +485,12 @@ async def let_time_come(paydue: Paydue, **values: Any) -> None:
 
 def forget_events(paydue: Paydue) -> None:
     """As if no change so far had made an event."""
-    paydue.sandbox.state.events.__init__()
+    paydue.sandbox.forget_events()
 
 
 def forget_everything(paydue: Paydue) -> None:
     """Every list is empty, and no id is known."""
-    forget_events(paydue)
-    for table in paydue.sandbox.state.tables.values():
-        table.__init__()
+    paydue.sandbox.forget_everything()
 
 
 async def everything(paydue: Paydue) -> dict[str, list[Any]]:
@@ -518,5 +516,5 @@ async def cursor(paydue: Paydue) -> datetime | None:
     return datetime.fromisoformat(found) if found else None
 
 
-def asked_since(request: Logged) -> int:
+def asked_since(request: LoggedRequest) -> int:
     return int(request.params["created"]["gte"])

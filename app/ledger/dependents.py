@@ -28,6 +28,14 @@ def _count(table: Any, *conditions: Any) -> Any:
     return select(func.count()).select_from(table).where(*conditions).scalar_subquery()
 
 
+def _of_open_attempt(column: Any) -> Any:
+    return (
+        select(column)
+        .where(ATTEMPTS.c.invoice_id == INVOICES.c.id, ATTEMPTS.c.state.in_(UNRESOLVED))
+        .scalar_subquery()
+    )
+
+
 def _standings() -> Select[Any]:
     made = INVOICES.alias("made")
     waiting = (PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id == INVOICES.c.id)
@@ -39,7 +47,8 @@ def _standings() -> Select[Any]:
         INVOICES.c.payments_pending,
         _count(PAYMENTS, PAYMENTS.c.invoice_id == INVOICES.c.id) + _count(PAYMENTS, *waiting),
         _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id),
-        _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id, ATTEMPTS.c.state.in_(UNRESOLVED)),
+        _of_open_attempt(ATTEMPTS.c.number),
+        _of_open_attempt(ATTEMPTS.c.state),
         _count(
             PAYMENTS,
             PAYMENTS.c.credit_note_id == INVOICES.c.id,

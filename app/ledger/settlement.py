@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from sqlalchemy import insert, select, update
 
-from app.errors import InvalidField, NotFound, Refused
+from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
 from app.ledger import audit, balances, reversals
+from app.ledger.dependents import load_dependents
 from app.rules import money
+from app.rules.invoice import Dependents, charge_under_way
 from app.rules.notation import plain
 from app.rules.payment import (
     FINAL,
@@ -87,6 +89,7 @@ async def enter_manual(
     """Book payments entered by hand; answers their ids in the order given."""
     named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
     invoices = await balances.lock_invoices(tx, named)
+    _assert_not_charged(await load_dependents(tx, named))
     rows = [_entered(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
     entered = [
@@ -379,6 +382,14 @@ def _entered(entry: ManualPayment, invoices: Mapping[int, Record], now: datetime
         "state_at": now,
         "counted": entry.amount,
     }
+
+
+def _assert_not_charged(standing_of: Mapping[int, Dependents]) -> None:
+    """A charge under way cannot be called back: money entered now would pay the invoice twice."""
+    for invoice_id, standing in standing_of.items():
+        why = charge_under_way(standing)
+        if why is not None:
+            raise ChargeUnderWay(f"invoice {invoice_id} takes no payment by hand: {why}")
 
 
 def _must_exist(invoices: Mapping[int, Record], invoice_id: int) -> Record:

@@ -108,7 +108,9 @@ class Dependents:
     # Records of payments, counted or not, and of those that wait to be booked to it.
     payments: int = 0
     attempts: int = 0
-    attempts_open: int = 0
+    # The charge attempt that has not ended; the database allows one an invoice.
+    open_attempt: int | None = None
+    open_attempt_state: str | None = None
     # Payments that a credit note made on other invoices, and invoices that a template made.
     credits_used: int = 0
     made: int = 0
@@ -138,12 +140,16 @@ def deletion_refusal(one: Dependents) -> str | None:
     return None
 
 
+def charge_under_way(one: Dependents) -> str | None:
+    """Which automatic charge may still take the money, so that nobody else may ask for it."""
+    if one.open_attempt is None:
+        return None
+    return f"charge attempt {one.open_attempt} of it is {one.open_attempt_state}; wait for its end"
+
+
 def _in_motion(one: Dependents) -> str | None:
-    if one.pending:
-        return "a payment of it is processing; wait for its end"
-    if one.attempts_open:
-        return "a charge of it is under way; wait for its end"
-    return None
+    pending = "a payment of it is processing; wait for its end" if one.pending else None
+    return charge_under_way(one) or pending
 
 
 def edit_refusal(one: Dependents, *, total_before: Decimal, total_after: Decimal) -> str | None:

@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from app.sandbox.refusals import Refusal
+from app.sandbox.account.stripe_errors import StripeRefusal
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
 
-Body = dict[str, Any]
+ControlBody = dict[str, Any]
 
 _PAGE = """\
 Paydue sandbox: a stateful stand-in for Stripe's API, for tests and demos. No money moves.
@@ -60,7 +60,7 @@ async def front_page(_: Request) -> Response:
     return PlainTextResponse(_PAGE)
 
 
-Control = Callable[["Sandbox", Body, str], Awaitable[Any]]
+Control = Callable[["Sandbox", ControlBody, str], Awaitable[Any]]
 
 
 def routes(sandbox: Sandbox) -> list[Route]:
@@ -99,7 +99,7 @@ def _endpoint(sandbox: Sandbox, control: Control) -> Callable[[Request], Awaitab
             raw = await request.body()
             body = orjson.loads(raw) if raw else dict(request.query_params)
             return _json(await control(sandbox, body, request.path_params.get("id", "")))
-        except Refusal as refusal:
+        except StripeRefusal as refusal:
             return _json(refusal.body, refusal.status)
         except (ValueError, TypeError, KeyError) as mistake:
             return _json({"error": {"message": str(mistake)}}, 400)
@@ -112,12 +112,12 @@ def _json(content: Any, status_code: int = 200) -> Response:
     return Response(body, status_code, media_type="application/json")
 
 
-async def status(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def status(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return sandbox.status()
 
 
-async def ledger(sandbox: Sandbox, body: Body, _: str) -> Any:
-    """?key= names the metadata key that holds the invoice."""
+async def ledger(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
+    """The true charges; `?key=` names the metadata key that holds the invoice."""
     judge, key = sandbox.ledger, body.get("key", "invoice_id")
     return {
         "charges": judge.charges(),
@@ -126,38 +126,38 @@ async def ledger(sandbox: Sandbox, body: Body, _: str) -> Any:
     }
 
 
-async def events(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def events(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return sandbox.events[int(body.get("after", 0)) :]
 
 
-async def requests(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def requests(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return [entry._asdict() for entry in sandbox.requests]
 
 
-async def deliveries(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def deliveries(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return [entry._asdict() for entry in sandbox.deliveries]
 
 
-async def add_customer(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def add_customer(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     customer_id = body.pop("id")
     return sandbox.add_customer(customer_id, **body)
 
 
-async def add_endpoint(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def add_endpoint(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return {"id": sandbox.add_endpoint(**body).id}
 
 
-async def add_fault(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def add_fault(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     fault = sandbox.fault(**body)
     return {"match": fault.match, "kind": fault.kind, "when": fault.when}
 
 
-async def clear_faults(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def clear_faults(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     sandbox.clear_faults()
     return {}
 
 
-async def change_settings(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     for name, value in body.items():
         match name:
             case "latency":
@@ -175,58 +175,58 @@ async def change_settings(sandbox: Sandbox, body: Body, _: str) -> Any:
     return {}
 
 
-async def move_clock(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def move_clock(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     if "set" in body:
         sandbox.clock.set(body["set"])
     sandbox.clock.advance(body.get("advance", 0))
     return {"now": sandbox.clock.now()}
 
 
-async def settle(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def settle(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     await sandbox.settle()
     return {}
 
 
-async def deliver(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def deliver(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return asdict(await sandbox.deliver(**body))
 
 
-async def drained(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def drained(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     await sandbox.drained()
     return {}
 
 
-async def resend(sandbox: Sandbox, body: Body, event_id: str) -> Any:
+async def resend(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
     return {"statuses": await sandbox.resend(event_id)}
 
 
-async def duplicate(sandbox: Sandbox, body: Body, event_id: str) -> Any:
+async def duplicate(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
     return sandbox.duplicate_event(event_id)
 
 
-async def open_dispute(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def open_dispute(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return sandbox.open_dispute(_paid(body), **body)
 
 
-async def close_dispute(sandbox: Sandbox, body: Body, dispute_id: str) -> Any:
+async def close_dispute(sandbox: Sandbox, body: ControlBody, dispute_id: str) -> Any:
     return sandbox.close_dispute(dispute_id, **body)
 
 
-async def refund(sandbox: Sandbox, body: Body, _: str) -> Any:
+async def refund(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return sandbox.refund(_paid(body), **body)
 
 
-def _paid(body: Body) -> str:
-    """Taken out of the body: the rest are the control's own words."""
+def _paid(body: ControlBody) -> str:
+    """Removes the named payment from the body, so that the rest are the control's parameters."""
     named = [body.pop(name) for name in ("payment_intent", "charge") if name in body]
     if len(named) != 1:
         raise ValueError("name one: payment_intent or charge")
     return str(named[0])
 
 
-async def complete_checkout(sandbox: Sandbox, body: Body, session_id: str) -> Any:
+async def complete_checkout(sandbox: Sandbox, body: ControlBody, session_id: str) -> Any:
     return sandbox.complete_checkout(session_id, **body)
 
 
-async def complete_action(sandbox: Sandbox, body: Body, intent_id: str) -> Any:
+async def complete_action(sandbox: Sandbox, body: ControlBody, intent_id: str) -> Any:
     return sandbox.complete_action(intent_id, **body)

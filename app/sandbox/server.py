@@ -10,36 +10,41 @@ from typing import Any, overload
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from app.sandbox import (
-    calls,
-    charging,
-    checkout,
-    controls,
-    customers,
-    disputes,
-    hosting,
-    refunds,
-    setups,
+from app.sandbox import controls
+from app.sandbox.account.account_state import AccountEvent, AccountState, EventCause, ObjectTable
+from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.account.sandbox_clock import SandboxClock
+from app.sandbox.account.test_cards import Instrument, validate_steps
+from app.sandbox.account.truth_ledger import TruthLedger
+from app.sandbox.stripe_api import (
+    checkout_api,
+    confirmation,
+    customers_api,
+    disputes_api,
+    refunds_api,
+    setup_intents_api,
 )
-from app.sandbox.behaviour import Instrument, checked_steps
-from app.sandbox.clock import Clock
-from app.sandbox.delivery import Delivery, Endpoint, Mode, Outbox, Report
-from app.sandbox.faults import Fault, Kind
-from app.sandbox.judge import Ledger
-from app.sandbox.limiter import Limiter
-from app.sandbox.objects import Obj
-from app.sandbox.pipeline import Logged, Pipeline
-from app.sandbox.rendering import Rendering, rendered
-from app.sandbox.state import Cause, Event, State, Table
+from app.sandbox.transport import asgi_server, stripe_routes
+from app.sandbox.transport.fault_injection import Fault, FaultKind
+from app.sandbox.transport.request_pipeline import LoggedRequest, RequestPipeline
+from app.sandbox.transport.token_buckets import RequestLimiter
+from app.sandbox.webhook_delivery import (
+    DeliveryAttempt,
+    DeliveryMode,
+    DeliveryReport,
+    WebhookEndpoint,
+    WebhookOutbox,
+)
 
 _TICK_SECONDS = 0.05
 _LOG_SIZE = 10_000
 
 
-class Events(Sequence[Obj]):
-    """Every Event object ever made, oldest first; each is rendered when it is looked at."""
+class EventHistory(Sequence[Obj]):
+    """Every Event object, oldest first; each is rendered when it is read."""
 
-    def __init__(self, table: Table[Event]) -> None:
+    def __init__(self, table: ObjectTable[AccountEvent]) -> None:
         self._table = table
 
     def __len__(self) -> int:
@@ -51,11 +56,11 @@ class Events(Sequence[Obj]):
     def __getitem__(self, at: slice) -> list[Obj]: ...
     def __getitem__(self, at: int | slice) -> Obj | list[Obj]:
         if isinstance(at, slice):
-            return [rendered(self._table.at(place)) for place in range(len(self))[at]]
-        return rendered(self._table.at(range(len(self))[at]))
+            return [render_event(self._table.at(place)) for place in range(len(self))[at]]
+        return render_event(self._table.at(range(len(self))[at]))
 
     def __iter__(self) -> Iterator[Obj]:
-        return (rendered(event) for event in self._table.rows())
+        return (render_event(event) for event in self._table.rows())
 
 
 class Sandbox:
@@ -74,12 +79,12 @@ class Sandbox:
         global_rate_limit: float | None = None,
         log_size: int = _LOG_SIZE,
     ) -> None:
-        self.state = State(seed)
-        self.outbox = Outbox(self.state.clock, self.state.events)
+        self.state = AccountState(seed)
+        self.outbox = WebhookOutbox(self.state.clock, self.state.events)
         self.state.listener = self.outbox.offer
-        self.limiter = Limiter(self.state.clock, rate_limit, global_rate_limit)
-        self.pipeline = Pipeline(self.state, self.limiter, latency, log_size)
-        self.events: Sequence[Obj] = Events(self.state.events)
+        self.limiter = RequestLimiter(self.state.clock, rate_limit, global_rate_limit)
+        self.pipeline = RequestPipeline(self.state, self.limiter, latency, log_size)
+        self.events: Sequence[Obj] = EventHistory(self.state.events)
         self.app = Starlette(
             routes=[
                 Route("/", controls.front_page),
@@ -91,9 +96,9 @@ class Sandbox:
 
     @asynccontextmanager
     async def running(self, port: int = 0, host: str = "127.0.0.1") -> AsyncIterator[str]:
-        """Served inside the running loop; yields the base URL. Nothing hangs past its end."""
+        """Serves inside the running loop and yields the base URL; every request ends with it."""
         self.pipeline.closing.clear()
-        async with hosting.served(self.app, port, host) as url:
+        async with asgi_server.serve(self.app, port, host) as url:
             try:
                 yield url
             finally:
@@ -112,31 +117,31 @@ class Sandbox:
             await self.outbox.stop()
 
     async def _tick(self) -> None:
-        """Timers also become due when nobody calls."""
+        """Runs due timers also while no request comes in."""
         while True:
             self.clock.run_due()
             await asyncio.sleep(_TICK_SECONDS)
 
-    # What there is
+    # The state of the account
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> SandboxClock:
         return self.state.clock
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> TruthLedger:
         return self.state.ledger
 
     @property
-    def requests(self) -> deque[Logged]:
+    def requests(self) -> deque[LoggedRequest]:
         return self.pipeline.log
 
     @property
-    def deliveries(self) -> deque[Delivery]:
+    def deliveries(self) -> deque[DeliveryAttempt]:
         return self.outbox.record
 
     def undelivered(self) -> list[tuple[str, str]]:
-        """(event id, endpoint id) of what has not been answered with 2xx."""
+        """(event id, endpoint id) of every event that its endpoint has not answered with 2xx."""
         return self.outbox.undelivered()
 
     def status(self) -> dict[str, Any]:
@@ -153,7 +158,7 @@ class Sandbox:
             "double_charges": len(self.ledger.double_charges()),
         }
 
-    # What customers have
+    # Customers and their payment methods
 
     def add_customer(
         self,
@@ -174,7 +179,7 @@ class Sandbox:
         bank_debit_fails:CODE. The type follows from the steps (us_bank_account for bank debits)
         unless it is given.
         """
-        created = customers.create(self.state, {**fields, "id": customer_id})
+        created = customers_api.create(self.state, {**fields, "id": customer_id})
         if payment_method is not None:
             steps = [behaviour] if isinstance(behaviour, str) else list(behaviour)
             self.add_payment_method(
@@ -187,7 +192,7 @@ class Sandbox:
             )
             if default:
                 settings = {"default_payment_method": payment_method}
-                return customers.update(self.state, {"invoice_settings": settings}, customer_id)
+                return customers_api.update(self.state, {"invoice_settings": settings}, customer_id)
         return created
 
     def add_payment_method(
@@ -200,16 +205,16 @@ class Sandbox:
         mandate: bool = True,
         refund: str = "succeeded",
     ) -> Obj:
-        kind = payment_method_type or _type_of(behaviour)
-        if refund not in refunds.OUTCOMES:
+        kind = payment_method_type or _method_type(behaviour)
+        if refund not in refunds_api.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {refund}")
         self.state.living_customer(customer)
-        instrument = Instrument(checked_steps(behaviour, kind), refund=refund, is_set_up=True)
+        instrument = Instrument(validate_steps(behaviour, kind), refund=refund, is_set_up=True)
         method = self.state.new_method(
             kind, instrument, method_id=payment_method, customer=customer
         )
         if kind != "card" and mandate:
-            instrument.mandate = charging.new_mandate(self.state, method)
+            instrument.mandate = confirmation.new_mandate(self.state, method)
         self.state.emit("payment_method.attached", method)
         return method
 
@@ -221,7 +226,7 @@ class Sandbox:
         if behaviour is not None:
             renewed = replace(
                 self.state.instruments[payment_method],
-                steps=checked_steps(behaviour, method["type"]),
+                steps=validate_steps(behaviour, method["type"]),
                 taken=0,
             )
             self.state.instruments[payment_method] = renewed
@@ -230,19 +235,19 @@ class Sandbox:
         self.state.emit("payment_method.automatically_updated", method, previous)
         return method
 
-    # What customers, banks and Stripe do
+    # Acts of customers, banks and Stripe
 
     def complete_action(self, intent: str, *, succeeded: bool = True) -> Obj:
         """The customer comes back from 3-D Secure of a PaymentIntent or a SetupIntent."""
         if intent.startswith("seti_"):
-            return setups.succeed(self.state, self.state.find("setup_intents", intent))
+            return setup_intents_api.succeed(self.state, self.state.find("setup_intents", intent))
         found = self.state.find("payment_intents", intent)
         if found["status"] != "requires_action":
             raise ValueError(f"{intent} is {found['status']}")
-        return charging.finish_action(self.state, found, succeeded=succeeded)
+        return confirmation.finish_action(self.state, found, succeeded=succeeded)
 
     def complete_checkout(self, session_id: str, payment_method: str = "pm_card_visa") -> Obj:
-        return checkout.complete(self.state, session_id, payment_method)
+        return checkout_api.complete(self.state, session_id, payment_method)
 
     def open_dispute(
         self,
@@ -251,71 +256,81 @@ class Sandbox:
         status: str = "needs_response",
         reason: str = "general",
     ) -> Obj:
-        """Any first status, even lost, and any amount."""
+        """Opens a dispute with any first status, even lost, and of any amount."""
         charge = self._charge(payment_intent_or_charge)
         fields = {
             "status": status,
             "reason": reason,
             "amount": charge["amount"] if amount is None else amount,
         }
-        return disputes.open_on(self.state, charge, fields)
+        return disputes_api.open_for_charge(self.state, charge, fields)
 
     def close_dispute(self, dispute_id: str, status: str = "lost") -> Obj:
-        """won, lost or warning_closed; a lost one may still be won later."""
-        return disputes.closed_as(self.state, self.state.find("disputes", dispute_id), status)
+        """Closes it as won, lost or warning_closed; a lost one may still be won later."""
+        return disputes_api.close_as(self.state, self.state.find("disputes", dispute_id), status)
 
     def refund(
         self, payment_intent_or_charge: str, amount: int | None = None, outcome: str = "succeeded"
     ) -> Obj:
-        """In the Dashboard: succeeded, pending (ends well), fails (later) or requires_action."""
-        if outcome not in refunds.OUTCOMES:
+        """A refund in the Dashboard; `outcome` is one of refunds_api.OUTCOMES."""
+        if outcome not in refunds_api.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {outcome}")
         charge = self._charge(payment_intent_or_charge)
         wanted = {"charge": charge["id"]} | ({} if amount is None else {"amount": amount})
-        return refunds.create(self.state, wanted, outcome)
+        return refunds_api.create(self.state, wanted, outcome)
 
     def _charge(self, wanted: str) -> Obj:
         if wanted.startswith("pi_"):
             wanted = self.state.find("payment_intents", wanted)["latest_charge"] or ""
         return self.state.find("charges", wanted)
 
+    def forget_events(self) -> None:
+        """Empties GET /v1/events, as if every event were older than Stripe keeps them."""
+        self.state.events.clear()
+
+    def forget_everything(self) -> None:
+        """Empties every list, so that no id is known; the true ledger stays."""
+        self.forget_events()
+        for table in self.state.tables.values():
+            table.clear()
+
     async def settle(self) -> None:
         """Lets bank debits, refunds and expiries that are due by the clock happen."""
         self.clock.run_due()
         await asyncio.sleep(0)
 
-    # What goes wrong
+    # Faults and latency
 
-    def fault(self, match: str, kind: Kind, **more: Any) -> Fault:
-        """See faults.Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
+    def fault(self, match: str, kind: FaultKind, **more: Any) -> Fault:
+        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
         return self.pipeline.faults.add(Fault(match, kind, **more))
 
     def clear_faults(self) -> None:
         self.pipeline.faults.clear()
 
     def set_latency(self, seconds: float, call: str | None = None) -> None:
-        """Of every call, or of one such as GET /v1/events."""
+        """Delays every route, or one such as GET /v1/events."""
         if call is None:
             self.pipeline.latency = seconds
-        elif call in calls.NAMES:
+        elif call in stripe_routes.ROUTE_NAMES:
             self.pipeline.latencies[call] = seconds
         else:
             raise ValueError(f"no such call: {call}")
 
-    # What is told
+    # Events and webhooks
 
     def add_endpoint(
         self,
         url: str,
         secrets: Sequence[str],
-        mode: Mode = "auto",
+        mode: DeliveryMode = "auto",
         rendering: Rendering = "new",
         types: Sequence[str] | None = None,
-    ) -> Endpoint:
-        """Events from now on go there: at once with retries (auto), or when told (held)."""
+    ) -> WebhookEndpoint:
+        """Sends later events there: at once with retries (auto), or on `deliver` (held)."""
         wanted = None if types is None else frozenset(types)
         new_id = self.state.ids.new("we")
-        return self.outbox.add(Endpoint(new_id, url, list(secrets), mode, rendering, wanted))
+        return self.outbox.add(WebhookEndpoint(new_id, url, list(secrets), mode, rendering, wanted))
 
     async def deliver(
         self,
@@ -326,8 +341,8 @@ class Sandbox:
         *,
         everything: bool = False,
         until_delivered: bool = False,
-    ) -> Report:
-        """What is held, or everything ever: shuffled, `copies` of each, lost by chance `drop`."""
+    ) -> DeliveryReport:
+        """Delivers held events, or all there are: shuffled, `copies` of each, some dropped."""
         return await self.outbox.deliver(
             seed=seed,
             copies=copies,
@@ -339,30 +354,30 @@ class Sandbox:
 
     async def drained(self) -> None:
         """Waits until every event of every auto endpoint has got its 2xx."""
-        await self.outbox.drained()
+        await self.outbox.wait_until_drained()
 
     async def resend(self, event_id: str) -> list[int | None]:
         """Sends one event once more, even after a 2xx; the statuses, one for each endpoint."""
         return await self.outbox.resend(self._event(event_id))
 
     def duplicate_event(self, event_id: str) -> Obj:
-        """A second Event object, with an id of its own, for the same change."""
+        """Publishes a second Event object, with an id of its own, for the same change."""
         twin = replace(self._event(event_id), id=self.state.ids.new("evt"), pending=0)
-        return rendered(self.state.publish(twin))
+        return render_event(self.state.publish(twin))
 
     def emit(self, type_: str, subject: Obj) -> Obj:
-        """An event of any type about any object."""
-        self.state.cause = Cause()
-        return rendered(self.state.emit(type_, subject))
+        """Publishes an event of any type about any object."""
+        self.state.cause = EventCause()
+        return render_event(self.state.emit(type_, subject))
 
-    def _event(self, event_id: str) -> Event:
+    def _event(self, event_id: str) -> AccountEvent:
         event = self.state.events.get(event_id)
         if event is None:
             raise ValueError(f"no such event: {event_id}")
         return event
 
 
-def _type_of(behaviour: list[str]) -> str:
+def _method_type(behaviour: list[str]) -> str:
     return (
         "us_bank_account" if any(step.startswith("bank_debit_") for step in behaviour) else "card"
     )

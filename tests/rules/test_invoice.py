@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from app.rules import money
-from app.rules.invoice import InvoicePaymentStatus, Line, balance, totals
+from app.rules.invoice import (
+    Dependents,
+    InvoicePaymentStatus,
+    Line,
+    balance,
+    charge_under_way,
+    deletion_refusal,
+    edit_refusal,
+    totals,
+    void_refusal,
+)
 
 UNPAID, PART, PAID = (
     InvoicePaymentStatus.UNPAID,
@@ -102,3 +112,80 @@ def test_every_total_is_an_amount_that_stripe_takes(lines: list[Line], currency:
     for amount in (found.net, found.tax, found.gross):
         money.to_minor(amount, currency)
     assert totals(list(reversed(lines)), currency) == found
+
+
+PENDING = "a payment of it is processing; wait for its end"
+UNDER_WAY = "charge attempt 2 of it is unknown; wait for its end"
+CHARGED = Dependents(open_attempt=2, open_attempt_state="unknown", attempts=2)
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (Dependents(), None),
+        (Dependents(attempts=2), None),
+        (Dependents(pending=1), None),
+        (CHARGED, UNDER_WAY),
+    ],
+)
+def test_only_a_charge_attempt_that_has_not_ended_keeps_a_payment_out(
+    one: Dependents, why: str | None
+) -> None:
+    assert charge_under_way(one) == why
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (Dependents(posted=True, payments=3, attempts=2, made=1), None),
+        (Dependents(paid=Decimal("0.01")),
+         "money was paid on it; give it back first, or raise a credit note"),
+        (Dependents(credits_used=1), "other invoices were paid with it"),
+        (Dependents(pending=1), PENDING),
+        (CHARGED, UNDER_WAY),
+    ],
+)  # fmt: skip
+def test_an_invoice_is_voided_unless_money_would_be_lost(one: Dependents, why: str | None) -> None:
+    assert void_refusal(one) == why
+
+
+@pytest.mark.parametrize(
+    ("one", "why"),
+    [
+        (Dependents(voided=True, pending=1), None),
+        (Dependents(payments=1), "payments hang on it; void it instead"),
+        (Dependents(attempts=1), "charge attempts hang on it; void it instead"),
+        (Dependents(credits_used=1), "other invoices were paid with it"),
+        (Dependents(made=1), "invoices were made from it; set disabled instead"),
+        (Dependents(posted=True), "it was posted; void it instead"),
+    ],
+)
+def test_an_invoice_is_deleted_only_while_nobody_else_knows_it(
+    one: Dependents, why: str | None
+) -> None:
+    assert deletion_refusal(one) == why
+
+
+@pytest.mark.parametrize(
+    ("one", "before", "after", "why"),
+    [
+        (Dependents(voided=True), "10", "10", None),
+        (Dependents(voided=True), "10", "11", "it is voided"),
+        (Dependents(), "10", "0", None),
+        (Dependents(paid=Decimal(4)), "10", "4", None),
+        (Dependents(paid=Decimal(4)), "10", "3.99",
+         "4 was paid on it; raise a credit note instead"),
+        (Dependents(paid=Decimal(12)), "10", "10.01", None),
+        (Dependents(paid=Decimal(12)), "10", "9.99",
+         "12 was paid on it; raise a credit note instead"),
+        (Dependents(pending=1), "10", "11", PENDING),
+        (CHARGED, "10", "11", UNDER_WAY),
+        (CHARGED, "10", "10", None),
+    ],
+)  # fmt: skip
+def test_a_total_moves_only_while_no_money_does(
+    one: Dependents, before: str, after: str, why: str | None
+) -> None:
+    found = edit_refusal(one, total_before=Decimal(before), total_after=Decimal(after))
+
+    assert found == why

@@ -26,8 +26,8 @@ SESSION = {
 
 
 async def test_a_session_paid_by_card_makes_an_intent_without_the_sessions_metadata(
-    sandbox, client
-):
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1")
     session = await client.v1.checkout.sessions.create_async(SESSION)
     assert (session.status, session.amount_total, session.payment_intent) == ("open", 3000, None)
@@ -46,7 +46,9 @@ async def test_a_session_paid_by_card_makes_an_intent_without_the_sessions_metad
         sandbox.complete_checkout(session.id)
 
 
-async def test_payment_intent_data_gives_the_intent_its_metadata(sandbox, client):
+async def test_payment_intent_data_gives_the_intent_its_metadata(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1")
     session = await client.v1.checkout.sessions.create_async(
         {**SESSION, "payment_intent_data": {"metadata": {"invoice_id": "18"}}}
@@ -60,7 +62,9 @@ async def test_payment_intent_data_gives_the_intent_its_metadata(sandbox, client
     assert [one.id for one in listed.data] == [session.id]
 
 
-async def test_a_declined_card_leaves_the_session_open_with_the_same_intent(sandbox, client):
+async def test_a_declined_card_leaves_the_session_open_with_the_same_intent(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1")
     session = await client.v1.checkout.sessions.create_async(SESSION)
 
@@ -79,7 +83,9 @@ async def test_a_declined_card_leaves_the_session_open_with_the_same_intent(sand
         ("pm_usBankAccount_accountClosed", "unpaid", "checkout.session.async_payment_failed"),
     ],
 )
-async def test_a_session_paid_by_bank_debit_ends_later(sandbox, client, token, status, event):
+async def test_a_session_paid_by_bank_debit_ends_later(
+    sandbox: Sandbox, client: stripe.StripeClient, token: str, status: str, event: str
+) -> None:
     sandbox.add_customer("cus_1")
     session = await client.v1.checkout.sessions.create_async(SESSION)
     completed = sandbox.complete_checkout(session.id, token)
@@ -92,7 +98,9 @@ async def test_a_session_paid_by_bank_debit_ends_later(sandbox, client, token, s
     assert types(sandbox)[-1] == event
 
 
-async def test_a_session_expires_on_demand_or_after_a_day(sandbox, client):
+async def test_a_session_expires_on_demand_or_after_a_day(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1")
     first = await client.v1.checkout.sessions.create_async(SESSION)
     second = await client.v1.checkout.sessions.create_async(SESSION)
@@ -109,7 +117,9 @@ async def test_a_session_expires_on_demand_or_after_a_day(sandbox, client):
         sandbox.complete_checkout(second.id)
 
 
-async def test_a_setup_intent_makes_a_card_ready_for_off_session_payments(sandbox, client):
+async def test_a_setup_intent_makes_a_card_ready_for_off_session_payments(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     customer = await client.v1.customers.create_async({})
     setup = await client.v1.setup_intents.create_async(
         {
@@ -129,7 +139,9 @@ async def test_a_setup_intent_makes_a_card_ready_for_off_session_payments(sandbo
     assert "setup_intent.succeeded" in types(sandbox)
 
 
-async def test_a_declined_setup_leaves_the_setup_intent_behind(sandbox, client):
+async def test_a_declined_setup_leaves_the_setup_intent_behind(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     refusal = await refused(
         client.v1.setup_intents.create_async(
             {"payment_method": "pm_card_chargeDeclinedLostCard", "confirm": True}
@@ -146,7 +158,9 @@ async def test_a_declined_setup_leaves_the_setup_intent_behind(sandbox, client):
     assert again.code == "setup_intent_unexpected_state"
 
 
-async def test_attaching_a_test_card_makes_a_new_id_and_detaching_is_for_good(sandbox, client):
+async def test_attaching_a_test_card_makes_a_new_id_and_detaching_is_for_good(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     customer = await client.v1.customers.create_async({"name": "Ada"})
     one, two = [
         await client.v1.payment_methods.attach_async("pm_card_visa", {"customer": customer.id})
@@ -170,7 +184,9 @@ async def test_attaching_a_test_card_makes_a_new_id_and_detaching_is_for_good(sa
     assert types(sandbox)[-2:] == ["payment_method.detached", "customer.updated"]
 
 
-async def test_an_unknown_payment_method_is_400_and_an_unknown_intent_404(client):
+async def test_an_unknown_payment_method_is_400_and_an_unknown_intent_404(
+    client: stripe.StripeClient,
+) -> None:
     token = await refused(
         client.v1.payment_intents.create_async(
             {"amount": 1000, "currency": "usd", "payment_method": "pm_none"}
@@ -182,7 +198,9 @@ async def test_an_unknown_payment_method_is_400_and_an_unknown_intent_404(client
     assert (path.http_status, path.code, path.param) == (404, "resource_missing", "intent")
 
 
-async def test_a_deleted_customer_reads_as_deleted_and_is_gone_for_everything_else(sandbox, client):
+async def test_a_deleted_customer_reads_as_deleted_and_is_gone_for_everything_else(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", email="a@example.com")
 
     await client.v1.customers.delete_async("cus_1")
@@ -195,7 +213,9 @@ async def test_a_deleted_customer_reads_as_deleted_and_is_gone_for_everything_el
     assert types(sandbox)[-1] == "customer.deleted"
 
 
-async def test_changes_of_a_card_tell_what_it_was_before(sandbox, client):
+async def test_changes_of_a_card_tell_what_it_was_before(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour="expired_card")
     await refused(charged(client))
 
@@ -209,7 +229,7 @@ async def test_changes_of_a_card_tell_what_it_was_before(sandbox, client):
     assert (await charged(client)).status == "succeeded"
 
 
-async def test_the_same_seed_gives_the_same_ids():
+async def test_the_same_seed_gives_the_same_ids() -> None:
     async def ids(seed: int) -> list[str]:
         sandbox = Sandbox(seed=seed)
         async with sandbox.running() as url:

@@ -1,21 +1,26 @@
 """The controls over HTTP, and the life of the server."""
 
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import aiohttp
 import pytest
+import stripe
 
 from app.sandbox.server import Sandbox
-from tests.sandbox.conftest import charged, eventually, intent_of, refused
+from tests.sandbox.conftest import Receiver, charged, eventually, intent_of, refused
 
 pytestmark = pytest.mark.anyio
 
+Control = Callable[..., Awaitable[Any]]
+
 
 @pytest.fixture
-async def control(url):
+async def control(url: str) -> AsyncIterator[Control]:
     async with aiohttp.ClientSession() as session:
 
-        async def ask(method, path, body=None, status=200):
+        async def ask(method: str, path: str, body: Any = None, status: int = 200) -> Any:
             async with session.request(method, f"{url}/_sandbox/{path}", json=body) as answer:
                 assert answer.status == status, await answer.text()
                 return await answer.json()
@@ -23,7 +28,9 @@ async def control(url):
         yield ask
 
 
-async def test_a_test_in_another_process_can_drive_everything(control, client, receiver, sandbox):
+async def test_a_test_in_another_process_can_drive_everything(
+    control: Control, client: stripe.StripeClient, receiver: Receiver, sandbox: Sandbox
+) -> None:
     endpoint = {"url": receiver.url, "secrets": ["whsec_1"], "mode": "held"}
     await control("POST", "endpoints", endpoint)
     customer = {"id": "cus_1", "payment_method": "pm_1", "behaviour": ["do_not_honor", "succeed"]}
@@ -51,7 +58,9 @@ async def test_a_test_in_another_process_can_drive_everything(control, client, r
     assert (status["rate_limited"], status["undelivered"]) == (0, 0)
 
 
-async def test_faults_clock_and_settings_over_http(control, client, sandbox):
+async def test_faults_clock_and_settings_over_http(
+    control: Control, client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
     await control("POST", "faults", {"match": "*", "kind": "status", "status": 503})
     assert (await refused(intent_of(client, ""))).http_status == 503
     await control("DELETE", "faults")
@@ -70,7 +79,9 @@ async def test_faults_clock_and_settings_over_http(control, client, sandbox):
     assert (await client.v1.payment_intents.retrieve_async(intent.id)).status == "succeeded"
 
 
-async def test_a_checkout_is_completed_over_http(control, client):
+async def test_a_checkout_is_completed_over_http(
+    control: Control, client: stripe.StripeClient
+) -> None:
     line = {"price_data": {"currency": "usd", "unit_amount": 900}, "quantity": 1}
     session = await client.v1.checkout.sessions.create_async(
         {"mode": "payment", "line_items": [line], "success_url": "https://example.com"}
@@ -81,14 +92,14 @@ async def test_a_checkout_is_completed_over_http(control, client):
     assert done["payment_status"] == "paid"
 
 
-async def test_a_mistaken_control_is_told_so(control):
+async def test_a_mistaken_control_is_told_so(control: Control) -> None:
     await control("POST", "faults", {"match": "POST /v1/nothing", "kind": "drop"}, status=400)
     await control("POST", "refunds", {}, status=400)
     await control("POST", "disputes", {"payment_intent": "pi_none"}, status=404)
     await control("POST", "settings", {"colour": "red"}, status=400)
 
 
-async def test_the_front_page_says_what_this_is(url):
+async def test_the_front_page_says_what_this_is(url: str) -> None:
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         text = await answer.text()
 
@@ -97,7 +108,7 @@ async def test_the_front_page_says_what_this_is(url):
     assert "/_sandbox" in text
 
 
-async def test_the_sandbox_stops_at_once_and_starts_again(receiver):
+async def test_the_sandbox_stops_at_once_and_starts_again(receiver: Receiver) -> None:
     sandbox = Sandbox()
     sandbox.add_endpoint(receiver.url, secrets=["whsec_1"])
     async with sandbox.running() as url, aiohttp.ClientSession() as session:
@@ -115,14 +126,14 @@ async def test_the_sandbox_stops_at_once_and_starts_again(receiver):
     assert len(receiver.events) == 2
 
 
-async def test_time_passes_by_itself_also_without_requests(sandbox, url):
+async def test_time_passes_by_itself_also_without_requests(sandbox: Sandbox, url: str) -> None:
     ran = []
     sandbox.clock.after(0.01, lambda: ran.append(sandbox.clock.now()))
 
     await eventually(lambda: bool(ran))
 
 
-def test_timers_run_in_order_at_their_own_time():
+def test_timers_run_in_order_at_their_own_time() -> None:
     clock, ran = Sandbox().clock, []
     clock.set(1_000)
     clock.after(20, lambda: ran.append(("b", round(clock.now()))))

@@ -7,14 +7,14 @@ import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
-from tests.sandbox.conftest import charged, eventually, refused
+from tests.sandbox.conftest import Receiver, charged, eventually, refused
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def held(sandbox, receiver):
-    """Ten events that wait to be told."""
+async def held(sandbox: Sandbox, receiver: Receiver) -> Sandbox:
+    """A sandbox that holds ten events until they are delivered."""
     sandbox.add_endpoint(receiver.url, secrets=["whsec_1"], mode="held")
     for at in range(10):
         sandbox.add_customer(f"cus_{at}")
@@ -22,8 +22,8 @@ async def held(sandbox, receiver):
 
 
 async def test_an_auto_endpoint_gets_every_event_at_once_signed_by_each_secret(
-    sandbox, client, receiver
-):
+    sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
     sandbox.add_endpoint(receiver.url, secrets=["whsec_old", "whsec_new"])
     sandbox.add_customer("cus_1", payment_method="pm_1")
     await charged(client)
@@ -40,7 +40,9 @@ async def test_an_auto_endpoint_gets_every_event_at_once_signed_by_each_secret(
         stripe.Webhook.construct_event(receiver.bodies[0], receiver.signatures[0], "whsec_other")
 
 
-async def test_a_refused_event_is_delivered_again_until_a_2xx(sandbox, url, receiver):
+async def test_a_refused_event_is_delivered_again_until_a_2xx(
+    sandbox: Sandbox, url: str, receiver: Receiver
+) -> None:
     sandbox.outbox.retry_seconds = 60
     receiver.answers = [500, 302]
     sandbox.add_endpoint(receiver.url, secrets=["whsec_1"])
@@ -61,7 +63,9 @@ async def test_a_refused_event_is_delivered_again_until_a_2xx(sandbox, url, rece
     assert len({event["id"] for event in receiver.events}) == 1
 
 
-async def test_an_unreachable_endpoint_is_given_up_after_three_days(sandbox, url):
+async def test_an_unreachable_endpoint_is_given_up_after_three_days(
+    sandbox: Sandbox, url: str
+) -> None:
     sandbox.outbox.retry_seconds = 1
     sandbox.add_endpoint("http://127.0.0.1:1/", secrets=["whsec_1"])
     sandbox.add_customer("cus_1")
@@ -74,7 +78,9 @@ async def test_an_unreachable_endpoint_is_given_up_after_three_days(sandbox, url
         await sandbox.drained()
 
 
-async def test_held_events_go_out_shuffled_by_the_seed_and_each_several_times(held, url, receiver):
+async def test_held_events_go_out_shuffled_by_the_seed_and_each_several_times(
+    held: Sandbox, url: str, receiver: Receiver
+) -> None:
     assert receiver.events == []
     assert len(held.undelivered()) == 10
 
@@ -89,7 +95,7 @@ async def test_held_events_go_out_shuffled_by_the_seed_and_each_several_times(he
     assert (await held.deliver(seed=3)).sent == 0
 
 
-async def test_the_order_is_the_same_for_the_same_seed(receiver):
+async def test_the_order_is_the_same_for_the_same_seed(receiver: Receiver) -> None:
     async def order() -> list[str]:
         sandbox = Sandbox(seed=1)
         async with sandbox.running():
@@ -103,7 +109,9 @@ async def test_the_order_is_the_same_for_the_same_seed(receiver):
     assert await order() == await order()
 
 
-async def test_dropped_events_are_still_owed_and_come_in_a_later_round(held, url, receiver):
+async def test_dropped_events_are_still_owed_and_come_in_a_later_round(
+    held: Sandbox, url: str, receiver: Receiver
+) -> None:
     report = await held.deliver(seed=1, drop=0.5)
     assert 0 < report.dropped < 10
     assert report.undelivered == report.dropped == len(held.undelivered())
@@ -115,7 +123,9 @@ async def test_dropped_events_are_still_owed_and_come_in_a_later_round(held, url
     assert {event["id"] for event in receiver.events} == {event["id"] for event in held.events}
 
 
-async def test_everything_can_be_replayed_and_one_event_resent_after_a_2xx(held, url, receiver):
+async def test_everything_can_be_replayed_and_one_event_resent_after_a_2xx(
+    held: Sandbox, url: str, receiver: Receiver
+) -> None:
     await held.deliver()
 
     report = await held.deliver(everything=True)
@@ -127,7 +137,9 @@ async def test_everything_can_be_replayed_and_one_event_resent_after_a_2xx(held,
     assert receiver.events[-1]["id"] == held.events[0]["id"]
 
 
-async def test_one_change_can_have_two_event_objects(held, url, receiver):
+async def test_one_change_can_have_two_event_objects(
+    held: Sandbox, url: str, receiver: Receiver
+) -> None:
     first = held.events[0]
 
     twin = held.duplicate_event(first["id"])
@@ -138,7 +150,9 @@ async def test_one_change_can_have_two_event_objects(held, url, receiver):
     assert len(receiver.events) == 11
 
 
-async def test_the_api_knows_which_events_were_not_delivered(held, client, receiver):
+async def test_the_api_knows_which_events_were_not_delivered(
+    held: Sandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
     receiver.answers = [500] * 4
     await held.deliver(concurrency=1)
 
@@ -151,8 +165,8 @@ async def test_the_api_knows_which_events_were_not_delivered(held, client, recei
 
 
 async def test_an_old_endpoint_gets_charges_in_the_intent_under_the_same_event_id(
-    sandbox, client, receiver
-):
+    sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
     sandbox.add_endpoint(receiver.url, secrets=["whsec_1"], mode="held", rendering="old")
     sandbox.add_endpoint(receiver.url, secrets=["whsec_2"], mode="held")
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["do_not_honor", "succeed"])
@@ -176,7 +190,9 @@ async def test_an_old_endpoint_gets_charges_in_the_intent_under_the_same_event_i
     assert "charges" not in new["data"]["object"]
 
 
-async def test_an_endpoint_gets_only_the_types_it_asked_for(sandbox, client, receiver):
+async def test_an_endpoint_gets_only_the_types_it_asked_for(
+    sandbox: Sandbox, client: stripe.StripeClient, receiver: Receiver
+) -> None:
     sandbox.add_endpoint(receiver.url, secrets=["whsec_1"], types=["payment_intent.succeeded"])
     sandbox.add_customer("cus_1", payment_method="pm_1")
     await charged(client)
@@ -186,7 +202,9 @@ async def test_an_endpoint_gets_only_the_types_it_asked_for(sandbox, client, rec
     assert receiver.types == ["payment_intent.succeeded"]
 
 
-async def test_an_event_is_a_snapshot_that_never_changes(sandbox, client):
+async def test_an_event_is_a_snapshot_that_never_changes(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client, metadata={"a": "1"})
     before = [event for event in sandbox.events if event["type"].startswith("payment_intent")]

@@ -1,12 +1,15 @@
 """Every kind of fault, before and after the change was made, as the real SDK sees it."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Any
 
 import aiohttp
 import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
+from app.sandbox.transport.fault_injection import FaultKind, FaultMoment
 from tests.sandbox.conftest import charged, intent_of, refused
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +19,9 @@ CONFIRM = "POST /v1/payment_intents/{id}/confirm"
 KEY = {"idempotency_key": "k1"}
 
 
-async def confirm(client, intent_id, options=KEY):
+async def confirm(
+    client: stripe.StripeClient, intent_id: str, options: Any = KEY
+) -> stripe.PaymentIntent:
     return await client.v1.payment_intents.confirm_async(
         intent_id, {"payment_method": "pm_1", "off_session": True}, options
     )
@@ -38,8 +43,14 @@ KINDS = [
 @pytest.mark.parametrize(("kind", "more", "error", "status"), KINDS)
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_the_same_key_tells_the_truth_after_a_fault(
-    sandbox, client, kind, more, error, status, when
-):
+    sandbox: Sandbox,
+    client: stripe.StripeClient,
+    kind: FaultKind,
+    more: dict[str, Any],
+    error: type[Exception],
+    status: int | None,
+    when: FaultMoment,
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await intent_of(client)
     sandbox.fault(CONFIRM, kind=kind, when=when, times=1, **more)
@@ -58,8 +69,8 @@ async def test_the_same_key_tells_the_truth_after_a_fault(
 @pytest.mark.parametrize("status", [500, 424])
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_500_is_remembered_by_its_key_whether_or_not_the_charge_was_made(
-    sandbox, client, status, when
-):
+    sandbox: Sandbox, client: stripe.StripeClient, status: int, when: FaultMoment
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await intent_of(client)
     sandbox.fault(CONFIRM, kind="status", status=status, when=when, times=1)
@@ -77,7 +88,9 @@ async def test_a_500_is_remembered_by_its_key_whether_or_not_the_charge_was_made
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_hanging_answer_outlasts_the_client(sandbox, url, when):
+async def test_a_hanging_answer_outlasts_the_client(
+    sandbox: Sandbox, url: str, when: FaultMoment
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     http = stripe.AIOHTTPClient(timeout=0.1)
     client = stripe.StripeClient("sk_test_x", base_addresses={"api": url}, http_client=http)
@@ -90,14 +103,18 @@ async def test_a_hanging_answer_outlasts_the_client(sandbox, url, when):
     await http.close_async()
 
 
-async def test_a_short_hang_ends_in_the_true_answer(sandbox, client):
+async def test_a_short_hang_ends_in_the_true_answer(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     sandbox.fault(CREATE, kind="hang", seconds=0.01, when="after", times=1)
 
     assert (await charged(client)).status == "succeeded"
 
 
-async def test_a_limiters_429_names_itself_and_a_lock_timeout_does_not(sandbox, client):
+async def test_a_limiters_429_names_itself_and_a_lock_timeout_does_not(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.fault(CREATE, kind="rate_limit", times=1)
     sandbox.fault(CREATE, kind="lock_timeout", times=1)
     sandbox.fault(CREATE, kind="lock_timeout", times=1, should_retry=True)
@@ -115,7 +132,9 @@ async def test_a_limiters_429_names_itself_and_a_lock_timeout_does_not(sandbox, 
     assert retried.headers["Stripe-Should-Retry"] == "true"
 
 
-async def test_a_fault_may_strike_the_nth_call_only(sandbox, client):
+async def test_a_fault_may_strike_the_nth_call_only(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.fault("GET /v1/account", kind="status", status=503, nth=2)
 
     statuses = [await answer_of(client) for _ in range(3)]
@@ -123,7 +142,9 @@ async def test_a_fault_may_strike_the_nth_call_only(sandbox, client):
     assert statuses == [200, 503, 200]
 
 
-async def test_a_fault_with_a_probability_strikes_alike_for_the_same_seed(sandbox, client):
+async def test_a_fault_with_a_probability_strikes_alike_for_the_same_seed(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     async def struck() -> list[int]:
         sandbox.clear_faults()
         sandbox.fault("*", kind="status", status=503, probability=0.5, seed=3)
@@ -135,7 +156,7 @@ async def test_a_fault_with_a_probability_strikes_alike_for_the_same_seed(sandbo
     assert await struck() == first
 
 
-async def answer_of(client) -> int:
+async def answer_of(client: stripe.StripeClient) -> int:
     try:
         await client.v1.accounts.retrieve_current_async()
     except stripe.APIError as error:
@@ -143,7 +164,7 @@ async def answer_of(client) -> int:
     return 200
 
 
-def test_a_fault_that_matches_no_call_is_a_mistake():
+def test_a_fault_that_matches_no_call_is_a_mistake() -> None:
     for wrong in (
         {"match": "POST /v1/payment_intent", "kind": "drop"},
         {"match": "*", "kind": "x"},
@@ -152,7 +173,9 @@ def test_a_fault_that_matches_no_call_is_a_mistake():
             Sandbox().fault(**wrong)
 
 
-async def test_the_charge_is_made_although_the_client_has_gone(sandbox, client):
+async def test_the_charge_is_made_although_the_client_has_gone(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     sandbox.set_latency(0.05)
     call = asyncio.create_task(charged(client))
@@ -165,7 +188,9 @@ async def test_the_charge_is_made_although_the_client_has_gone(sandbox, client):
     assert len(sandbox.ledger.charges()) == 1
 
 
-async def test_the_limiter_gives_each_endpoint_its_rate(client, sandbox):
+async def test_the_limiter_gives_each_endpoint_its_rate(
+    client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
     sandbox.limiter.per_endpoint = 5
 
     statuses = [await limited(client.v1.payment_intents.list_async({})) for _ in range(8)]
@@ -178,7 +203,7 @@ async def test_the_limiter_gives_each_endpoint_its_rate(client, sandbox):
     assert await limited(client.v1.payment_intents.list_async({})) == 200
 
 
-async def limited(call) -> int:
+async def limited(call: Awaitable[object]) -> int:
     try:
         await call
     except stripe.RateLimitError as error:

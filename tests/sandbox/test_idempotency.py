@@ -1,11 +1,13 @@
 """Idempotency keys: what is remembered, what is not, and what is refused."""
 
 import asyncio
+from typing import Any
 
 import aiohttp
 import pytest
 import stripe
 
+from app.sandbox.server import Sandbox
 from tests.sandbox.conftest import charged, eventually, refused
 
 pytestmark = pytest.mark.anyio
@@ -14,13 +16,15 @@ PARAMS = {"amount": 1000, "currency": "usd"}
 AUTH = {"Authorization": "Bearer sk_test_x"}
 
 
-async def create(client, key, **params):
+async def create(client: stripe.StripeClient, key: str, **params: Any) -> stripe.PaymentIntent:
     return await client.v1.payment_intents.create_async(
         {**PARAMS, **params}, {"idempotency_key": key}
     )
 
 
-async def test_a_replay_is_the_first_answer_again_with_its_own_request_id(sandbox, client):
+async def test_a_replay_is_the_first_answer_again_with_its_own_request_id(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     first = await create(client, "k1")
     again = await create(client, "k1")
 
@@ -34,7 +38,9 @@ async def test_a_replay_is_the_first_answer_again_with_its_own_request_id(sandbo
     assert len(sandbox.state["payment_intents"]) == 1
 
 
-async def test_a_decline_is_replayed_although_the_card_is_good_by_now(sandbox, client):
+async def test_a_decline_is_replayed_although_the_card_is_good_by_now(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["generic_decline", "succeed"])
     params = {"customer": "cus_1", "payment_method": "pm_1", "confirm": True, "off_session": True}
 
@@ -47,8 +53,8 @@ async def test_a_decline_is_replayed_although_the_card_is_good_by_now(sandbox, c
 
 
 async def test_the_same_key_with_other_params_or_url_is_refused_and_changes_nothing(
-    sandbox, client
-):
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     await create(client, "k1")
 
     other_params = await refused(create(client, "k1", amount=2000))
@@ -64,7 +70,9 @@ async def test_the_same_key_with_other_params_or_url_is_refused_and_changes_noth
     assert len(sandbox.state["customers"]) == 0
 
 
-async def test_a_key_in_flight_is_409_and_free_to_replay_afterwards(sandbox, client):
+async def test_a_key_in_flight_is_409_and_free_to_replay_afterwards(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.set_latency(0.05, "POST /v1/payment_intents")
     first = asyncio.create_task(create(client, "k1"))
     await eventually(lambda: len(sandbox.pipeline.keys) == 1)
@@ -78,7 +86,7 @@ async def test_a_key_in_flight_is_409_and_free_to_replay_afterwards(sandbox, cli
     assert (await create(client, "k1")).id == intent.id
 
 
-async def test_validation_errors_are_not_remembered(client):
+async def test_validation_errors_are_not_remembered(client: stripe.StripeClient) -> None:
     missing = await refused(
         client.v1.payment_intents.create_async({"amount": 1000}, {"idempotency_key": "k1"})
     )
@@ -89,7 +97,9 @@ async def test_validation_errors_are_not_remembered(client):
     assert (await create(client, "k1")).amount == 1000
 
 
-async def test_errors_of_execution_are_remembered(sandbox, client):
+async def test_errors_of_execution_are_remembered(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     first = await refused(create(client, "k1", customer="cus_1"))
     sandbox.add_customer("cus_1")
 
@@ -99,7 +109,9 @@ async def test_errors_of_execution_are_remembered(sandbox, client):
     assert again.headers["Idempotent-Replayed"] == "true"
 
 
-async def test_a_limited_request_is_not_remembered(sandbox, client):
+async def test_a_limited_request_is_not_remembered(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.fault("POST /v1/payment_intents", kind="rate_limit", times=1)
 
     refusal = await refused(create(client, "k1"))
@@ -108,7 +120,9 @@ async def test_a_limited_request_is_not_remembered(sandbox, client):
     assert (await create(client, "k1")).amount == 1000
 
 
-async def test_a_key_is_forgotten_after_a_day_and_would_charge_again(sandbox, client):
+async def test_a_key_is_forgotten_after_a_day_and_would_charge_again(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     params = {"customer": "cus_1", "payment_method": "pm_1", "confirm": True, "off_session": True}
     params["metadata"] = {"invoice_id": "9"}
@@ -124,7 +138,9 @@ async def test_a_key_is_forgotten_after_a_day_and_would_charge_again(sandbox, cl
     assert list(sandbox.ledger.double_charges()) == ["9"]
 
 
-async def test_a_replay_answers_after_the_object_was_deleted(sandbox, client):
+async def test_a_replay_answers_after_the_object_was_deleted(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     options = {"idempotency_key": "k1"}
     customer = await client.v1.customers.create_async({"email": "a@b.c"}, options)
     await client.v1.customers.delete_async(customer.id)
@@ -134,7 +150,9 @@ async def test_a_replay_answers_after_the_object_was_deleted(sandbox, client):
     assert (again.id, again.email) == (customer.id, "a@b.c")
 
 
-async def test_an_event_carries_the_request_that_caused_it(sandbox, client):
+async def test_an_event_carries_the_request_that_caused_it(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     intent = await create(client, "k1")
 
     event = sandbox.events[-1]
@@ -146,7 +164,7 @@ async def test_an_event_carries_the_request_that_caused_it(sandbox, client):
     }
 
 
-async def test_a_key_has_at_most_255_characters(client):
+async def test_a_key_has_at_most_255_characters(client: stripe.StripeClient) -> None:
     assert (await refused(create(client, "k" * 256))).http_status == 400
 
 
@@ -162,7 +180,9 @@ KEYS = [
 
 
 @pytest.mark.parametrize(("headers", "status"), KEYS)
-async def test_a_request_needs_a_test_key_and_a_known_version(url, headers, status):
+async def test_a_request_needs_a_test_key_and_a_known_version(
+    url: str, headers: dict[str, str], status: int
+) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{url}/v1/account", headers=headers) as answer,
@@ -177,7 +197,7 @@ async def test_a_request_needs_a_test_key_and_a_known_version(url, headers, stat
         assert answer.headers["Stripe-Version"] == headers["Stripe-Version"]
 
 
-async def test_an_unknown_url_is_refused_in_stripes_words(url):
+async def test_an_unknown_url_is_refused_in_stripes_words(url: str) -> None:
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{url}/v1/nothing", headers=AUTH) as answer,
@@ -188,7 +208,7 @@ async def test_an_unknown_url_is_refused_in_stripes_words(url):
     assert body["error"]["message"].startswith("Unrecognized request URL (POST: /v1/nothing)")
 
 
-async def test_the_log_has_what_was_asked(sandbox, client):
+async def test_the_log_has_what_was_asked(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client, metadata={"invoice_id": "3"})
     await client.v1.payment_intents.retrieve_async(intent.id)

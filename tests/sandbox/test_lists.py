@@ -1,14 +1,20 @@
 """Lists, expansion and search, as the SDK pages through them."""
 
-import pytest
+from typing import Any
 
-from app.sandbox.happenings import HORIZON
+import pytest
+import stripe
+
+from app.sandbox.server import Sandbox
+from app.sandbox.stripe_api.events_api import HORIZON
 from tests.sandbox.conftest import charged, intent_of, refused
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_intents_are_listed_newest_first_by_customer_and_paged_both_ways(sandbox, client):
+async def test_intents_are_listed_newest_first_by_customer_and_paged_both_ways(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1")
     sandbox.add_customer("cus_2")
     ids = [(await intent_of(client, f"cus_{1 + turn % 2}")).id for turn in range(10)]
@@ -30,7 +36,7 @@ async def test_intents_are_listed_newest_first_by_customer_and_paged_both_ways(s
     assert [one.id async for one in back.auto_paging_iter()] == mine[1:]
 
 
-async def test_created_bounds_a_list(sandbox, client):
+async def test_created_bounds_a_list(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     sandbox.add_customer("cus_1")
     sandbox.clock.set(2_000_000_000)
     stamps = []
@@ -58,13 +64,17 @@ async def test_created_bounds_a_list(sandbox, client):
         ({"metadata": {"a": "1"}}, "metadata"),
     ],
 )
-async def test_a_list_refuses_what_stripes_does_not_take(client, params, param):
+async def test_a_list_refuses_what_stripes_does_not_take(
+    client: stripe.StripeClient, params: dict[str, Any], param: str
+) -> None:
     refusal = await refused(client.v1.payment_intents.list_async(params))
 
     assert (refusal.http_status, refusal.param) == (400, param)
 
 
-async def test_ids_are_expanded_also_in_lists_and_deeper(sandbox, client):
+async def test_ids_are_expanded_also_in_lists_and_deeper(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", name="Ada")
     intent = await charged(client)
 
@@ -82,7 +92,9 @@ async def test_ids_are_expanded_also_in_lists_and_deeper(sandbox, client):
     assert plain.latest_charge == intent.latest_charge
 
 
-async def test_charges_of_an_intent_include_the_failed_ones(sandbox, client):
+async def test_charges_of_an_intent_include_the_failed_ones(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["do_not_honor", "succeed"])
     refusal = await refused(charged(client))
     intent_id = refusal.error.payment_intent.id
@@ -95,7 +107,9 @@ async def test_charges_of_an_intent_include_the_failed_ones(sandbox, client):
     assert [charge.status for charge in listed.data] == ["succeeded", "failed"]
 
 
-async def test_events_are_filtered_by_types_and_read_oldest_first_from_a_cursor(sandbox, client):
+async def test_events_are_filtered_by_types_and_read_oldest_first_from_a_cursor(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     for _ in range(3):
         await charged(client)
@@ -116,7 +130,7 @@ async def test_events_are_filtered_by_types_and_read_oldest_first_from_a_cursor(
     assert too_many.param == "types"
 
 
-async def test_events_reach_back_thirty_days(sandbox, client):
+async def test_events_reach_back_thirty_days(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     sandbox.add_customer("cus_0")
     sandbox.add_customer("cus_1")
     old = sandbox.events[0]["id"]
@@ -130,7 +144,7 @@ async def test_events_reach_back_thirty_days(sandbox, client):
     assert (await refused(client.v1.events.retrieve_async(old))).http_status == 404
 
 
-async def test_search_lags_behind_and_flaps(sandbox, client):
+async def test_search_lags_behind_and_flaps(sandbox: Sandbox, client: stripe.StripeClient) -> None:
     sandbox.add_customer("cus_1")
     intent = await intent_of(client, metadata={"invoice_id": "5"})
     query = {"query": "metadata['invoice_id']:'5' AND customer:'cus_1'"}

@@ -1,6 +1,7 @@
 """Bank debits, refunds and disputes: money that comes later, or goes back."""
 
 import pytest
+import stripe
 
 from app.sandbox.server import Sandbox
 from tests.sandbox.conftest import charged, refused, types
@@ -10,7 +11,9 @@ pytestmark = pytest.mark.anyio
 MANDATE = {"customer_acceptance": {"type": "offline"}}
 
 
-async def test_a_bank_debit_is_processing_until_the_bank_has_answered(sandbox, client):
+async def test_a_bank_debit_is_processing_until_the_bank_has_answered(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour="bank_debit_succeeds")
     intent = await charged(client, metadata={"invoice_id": "4"}, expand=["latest_charge"])
     assert (intent.status, intent.latest_charge.status) == ("processing", "pending")
@@ -42,8 +45,8 @@ FAILURES = [
 
 @pytest.mark.parametrize(("kind", "failure", "code"), FAILURES)
 async def test_a_failed_debit_has_the_cards_codes_turned_round(
-    sandbox, client, kind, failure, code
-):
+    sandbox: Sandbox, client: stripe.StripeClient, kind: str, failure: str, code: str | None
+) -> None:
     sandbox.add_customer(
         "cus_1",
         payment_method="pm_1",
@@ -65,7 +68,9 @@ async def test_a_failed_debit_has_the_cards_codes_turned_round(
     assert sandbox.ledger.charges() == []
 
 
-async def test_a_debit_without_a_mandate_is_refused_and_waits_for_confirmation(sandbox, client):
+async def test_a_debit_without_a_mandate_is_refused_and_waits_for_confirmation(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     customer = await client.v1.customers.create_async({})
     method = await client.v1.payment_methods.attach_async(
         "pm_usBankAccount_success", {"customer": customer.id}
@@ -92,7 +97,9 @@ TOKENS = [
 
 
 @pytest.mark.parametrize(("token", "failure"), TOKENS)
-async def test_a_mandate_from_a_setup_intent_serves_stripes_test_accounts(client, token, failure):
+async def test_a_mandate_from_a_setup_intent_serves_stripes_test_accounts(
+    client: stripe.StripeClient, token: str, failure: str | None
+) -> None:
     customer = await client.v1.customers.create_async({})
     setup = await client.v1.setup_intents.create_async(
         {
@@ -112,7 +119,9 @@ async def test_a_mandate_from_a_setup_intent_serves_stripes_test_accounts(client
     assert details[details["type"]]["mandate"] == mandate.id
 
 
-async def test_a_refund_takes_the_rest_and_no_more(sandbox, client):
+async def test_a_refund_takes_the_rest_and_no_more(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client, metadata={"invoice_id": "1"})
     part = await client.v1.refunds.create_async({"payment_intent": intent.id, "amount": 300})
@@ -143,7 +152,9 @@ async def test_a_refund_takes_the_rest_and_no_more(sandbox, client):
         ("pm_card_refundFail", "succeeded", "failed", False),
     ],
 )
-async def test_a_refund_may_end_later(sandbox, client, token, first, last, refunded):
+async def test_a_refund_may_end_later(
+    sandbox: Sandbox, client: stripe.StripeClient, token: str, first: str, last: str, refunded: bool
+) -> None:
     customer = await client.v1.customers.create_async({})
     method = await client.v1.payment_methods.attach_async(token, {"customer": customer.id})
     intent = await charged(client, customer.id, method.id, metadata={"invoice_id": "1"})
@@ -161,7 +172,9 @@ async def test_a_refund_may_end_later(sandbox, client, token, first, last, refun
     assert ("refund.failed" in types(sandbox)) == (last == "failed")
 
 
-async def test_only_a_refund_that_waits_for_the_customer_is_canceled(sandbox, client):
+async def test_only_a_refund_that_waits_for_the_customer_is_canceled(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client)
     waiting = sandbox.refund(intent.id, 400, outcome="requires_action")
@@ -174,7 +187,9 @@ async def test_only_a_refund_that_waits_for_the_customer_is_canceled(sandbox, cl
     assert [taken.net for taken in sandbox.ledger.charges()] == [900]
 
 
-async def test_what_was_not_paid_cannot_be_refunded(sandbox, client):
+async def test_what_was_not_paid_cannot_be_refunded(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour="bank_debit_succeeds")
     intent = await charged(client)
 
@@ -183,7 +198,9 @@ async def test_what_was_not_paid_cannot_be_refunded(sandbox, client):
     ).http_status == 400
 
 
-async def test_a_dispute_is_opened_lost_and_won_late(sandbox, client):
+async def test_a_dispute_is_opened_lost_and_won_late(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client, metadata={"invoice_id": "1"})
     opened = sandbox.open_dispute(intent.id, amount=1200)
@@ -208,7 +225,9 @@ async def test_a_dispute_is_opened_lost_and_won_late(sandbox, client):
     ]
 
 
-async def test_a_dispute_may_arrive_already_lost_and_a_charge_may_have_two(sandbox, client):
+async def test_a_dispute_may_arrive_already_lost_and_a_charge_may_have_two(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client)
 
@@ -221,7 +240,9 @@ async def test_a_dispute_may_arrive_already_lost_and_a_charge_may_have_two(sandb
     assert types(sandbox).count("charge.dispute.funds_withdrawn") == 1
 
 
-async def test_a_card_that_disputes_does_so_after_the_charge(sandbox, client):
+async def test_a_card_that_disputes_does_so_after_the_charge(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour="dispute")
     intent = await charged(client)
 
@@ -233,7 +254,7 @@ async def test_a_card_that_disputes_does_so_after_the_charge(sandbox, client):
     assert again.http_status == 400
 
 
-def test_an_impossible_behaviour_is_a_mistake():
+def test_an_impossible_behaviour_is_a_mistake() -> None:
     for behaviour in (["suceed"], [], "bank_debit_fails:"):
         sandbox = Sandbox()
         with pytest.raises(ValueError, match=r"behaviour|step|code"):

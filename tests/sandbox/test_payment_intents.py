@@ -5,12 +5,15 @@ import asyncio
 import pytest
 import stripe
 
+from app.sandbox.server import Sandbox
 from tests.sandbox.conftest import charged, intent_of, refused, types
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_good_card_is_charged_once_and_the_ledger_knows(sandbox, client):
+async def test_a_good_card_is_charged_once_and_the_ledger_knows(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await intent_of(client, metadata={"invoice_id": "17"})
     assert intent.status == "requires_payment_method"
@@ -37,7 +40,9 @@ async def test_a_good_card_is_charged_once_and_the_ledger_knows(sandbox, client)
     ]
 
 
-async def test_a_succeeded_intent_cannot_be_confirmed_or_canceled_again(sandbox, client):
+async def test_a_succeeded_intent_cannot_be_confirmed_or_canceled_again(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client)
 
@@ -98,8 +103,14 @@ DECLINES = [
 
 @pytest.mark.parametrize(("token", "code", "decline_code", "advice", "param"), DECLINES)
 async def test_a_decline_says_why_and_leaves_the_intent_open(
-    sandbox, client, token, code, decline_code, advice, param
-):
+    sandbox: Sandbox,
+    client: stripe.StripeClient,
+    token: str,
+    code: str | None,
+    decline_code: str,
+    advice: str | None,
+    param: str | None,
+) -> None:
     customer = await client.v1.customers.create_async({"email": "a@example.com"})
     method = await client.v1.payment_methods.attach_async(token, {"customer": customer.id})
 
@@ -121,7 +132,9 @@ async def test_a_decline_says_why_and_leaves_the_intent_open(
     assert types(sandbox)[-2:] == ["charge.failed", "payment_intent.payment_failed"]
 
 
-async def test_a_working_card_pays_the_intent_that_another_was_declined_for(sandbox, client):
+async def test_a_working_card_pays_the_intent_that_another_was_declined_for(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer(
         "cus_1", payment_method="pm_1", behaviour=["insufficient_funds", "succeed"]
     )
@@ -137,7 +150,9 @@ async def test_a_working_card_pays_the_intent_that_another_was_declined_for(sand
     assert paid.status == "succeeded"
 
 
-async def test_error_on_requires_action_has_a_decline_code_of_its_own(sandbox, client):
+async def test_error_on_requires_action_has_a_decline_code_of_its_own(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["authentication_required"])
 
     refusal = await refused(charged(client, error_on_requires_action=True))
@@ -149,7 +164,9 @@ async def test_error_on_requires_action_has_a_decline_code_of_its_own(sandbox, c
     assert refusal.error.payment_intent.status == "requires_payment_method"
 
 
-async def test_a_customer_who_is_present_authenticates_and_pays(sandbox, client):
+async def test_a_customer_who_is_present_authenticates_and_pays(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["authentication_required"])
     intent = await intent_of(
         client, payment_method="pm_1", confirm=True, return_url="https://example.com"
@@ -163,7 +180,9 @@ async def test_a_customer_who_is_present_authenticates_and_pays(sandbox, client)
     assert "payment_intent.requires_action" in types(sandbox)
 
 
-async def test_a_failed_authentication_leaves_the_intent_open(sandbox, client):
+async def test_a_failed_authentication_leaves_the_intent_open(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", behaviour=["authentication_required"])
     intent = await intent_of(
         client, payment_method="pm_1", confirm=True, return_url="https://example.com"
@@ -176,7 +195,9 @@ async def test_a_failed_authentication_leaves_the_intent_open(sandbox, client):
     assert found.last_payment_error.code == "payment_intent_authentication_failure"
 
 
-async def test_an_open_intent_is_canceled_and_then_closed(sandbox, client):
+async def test_an_open_intent_is_canceled_and_then_closed(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await intent_of(client)
 
@@ -192,7 +213,9 @@ async def test_an_open_intent_is_canceled_and_then_closed(sandbox, client):
     assert types(sandbox)[-1] == "payment_intent.canceled"
 
 
-async def test_the_default_payment_method_is_not_taken_unless_it_is_named(sandbox, client):
+async def test_the_default_payment_method_is_not_taken_unless_it_is_named(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1", default=True)
     intent = await intent_of(client)
 
@@ -207,7 +230,9 @@ async def test_the_default_payment_method_is_not_taken_unless_it_is_named(sandbo
     assert customer.invoice_settings.default_payment_method.id == "pm_1"
 
 
-async def test_updating_merges_metadata_and_a_paid_intent_keeps_its_amount(sandbox, client):
+async def test_updating_merges_metadata_and_a_paid_intent_keeps_its_amount(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await charged(client, metadata={"a": "1", "b": "2"})
 
@@ -232,7 +257,9 @@ AMOUNTS = [
 
 
 @pytest.mark.parametrize(("amount", "currency", "code"), AMOUNTS)
-async def test_an_amount_that_stripe_does_not_take_is_refused(client, amount, currency, code):
+async def test_an_amount_that_stripe_does_not_take_is_refused(
+    client: stripe.StripeClient, amount: int, currency: str, code: str | None
+) -> None:
     refusal = await refused(
         client.v1.payment_intents.create_async({"amount": amount, "currency": currency})
     )
@@ -241,7 +268,7 @@ async def test_an_amount_that_stripe_does_not_take_is_refused(client, amount, cu
     assert refusal.param == ("currency" if currency == "zzz" else "amount")
 
 
-async def test_off_session_goes_with_a_confirm_only(client):
+async def test_off_session_goes_with_a_confirm_only(client: stripe.StripeClient) -> None:
     refusal = await refused(
         client.v1.payment_intents.create_async(
             {"amount": 1000, "currency": "usd", "off_session": True}
@@ -251,7 +278,9 @@ async def test_off_session_goes_with_a_confirm_only(client):
     assert (refusal.http_status, refusal.param) == (400, "off_session")
 
 
-async def test_a_statement_descriptor_on_a_card_is_refused(sandbox, client):
+async def test_a_statement_descriptor_on_a_card_is_refused(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
 
     refusal = await refused(charged(client, statement_descriptor="INVOICE 1"))
@@ -260,7 +289,9 @@ async def test_a_statement_descriptor_on_a_card_is_refused(sandbox, client):
     assert sandbox.ledger.charges() == []
 
 
-async def test_another_customers_card_cannot_be_charged(sandbox, client):
+async def test_another_customers_card_cannot_be_charged(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     sandbox.add_customer("cus_2", payment_method="pm_2")
 
@@ -270,7 +301,9 @@ async def test_another_customers_card_cannot_be_charged(sandbox, client):
     assert refusal.param == "payment_method"
 
 
-async def test_dashboard_methods_need_a_return_url_when_the_customer_is_present(sandbox, client):
+async def test_dashboard_methods_need_a_return_url_when_the_customer_is_present(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
 
     refusal = await refused(intent_of(client, payment_method="pm_1", confirm=True))
@@ -282,7 +315,9 @@ async def test_dashboard_methods_need_a_return_url_when_the_customer_is_present(
     assert paid.status == "succeeded"
 
 
-async def test_a_card_without_a_customer_is_good_for_one_attempt(sandbox, client):
+async def test_a_card_without_a_customer_is_good_for_one_attempt(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     method = await client.v1.payment_methods.create_async({"type": "card"})
     params = {"amount": 1000, "currency": "usd", "payment_method": method.id, "confirm": True}
     params["payment_method_types"] = ["card"]
@@ -295,7 +330,9 @@ async def test_a_card_without_a_customer_is_good_for_one_attempt(sandbox, client
     assert refusal.error.payment_intent.status == "requires_payment_method"
 
 
-async def test_a_method_of_a_type_that_the_intent_does_not_take_is_refused(sandbox, client):
+async def test_a_method_of_a_type_that_the_intent_does_not_take_is_refused(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
 
     refusal = await refused(charged(client, payment_method_types=["us_bank_account"]))
@@ -304,7 +341,9 @@ async def test_a_method_of_a_type_that_the_intent_does_not_take_is_refused(sandb
     assert sandbox.ledger.charges() == []
 
 
-async def test_a_confirm_may_name_the_amount_it_means(sandbox, client):
+async def test_a_confirm_may_name_the_amount_it_means(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     intent = await intent_of(client)
     terms = {"payment_method": "pm_1", "off_session": True}
@@ -320,7 +359,9 @@ async def test_a_confirm_may_name_the_amount_it_means(sandbox, client):
     assert paid.status == "succeeded"
 
 
-async def test_ten_confirms_at_once_with_keys_of_their_own_charge_once(sandbox, client):
+async def test_ten_confirms_at_once_with_keys_of_their_own_charge_once(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
     sandbox.set_latency(0.01)
     intent = await intent_of(client, metadata={"invoice_id": "1"})

@@ -106,8 +106,14 @@ async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(("method", "path", "body"), CALLS, ids=lambda part: str(part)[:60])
 async def test_an_object_has_the_fields_and_types_of_stripe_mocks(
-    sandbox, url, stripe_mock_url, ids, method, path, body
-):
+    sandbox: Sandbox,
+    url: str,
+    stripe_mock_url: str,
+    ids: dict[str, str],
+    method: str,
+    path: str,
+    body: str,
+) -> None:
     if "search" in path:
         sandbox.clock.advance(3600)
     path, body = path.format(**ids), body.format(**ids)

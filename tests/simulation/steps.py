@@ -12,8 +12,8 @@ from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimi
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.rules.attempt import UNRESOLVED
-from app.sandbox import checkout, intents
-from app.sandbox.refusals import Refusal
+from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.stripe_api import checkout_api, payment_intents_api
 from app.storage.column_types import table_of
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -192,7 +192,7 @@ async def refund(w: World) -> bool:
     outcome = w.random.choice(("succeeded", "pending", "fails", "requires_action"))
     try:
         w.sandbox.refund(one["id"], amount, outcome)
-    except Refusal:
+    except StripeRefusal:
         return False  # charged back
     return True
 
@@ -295,7 +295,7 @@ async def open_checkout(w: World) -> bool:
         if by_reference
         else {"metadata": {"invoice_id": str(invoice)}}
     )
-    session = checkout.create(
+    session = checkout_api.create(
         w.sandbox.state,
         {
             "mode": "payment",
@@ -389,7 +389,7 @@ def _paid_elsewhere(w: World, metadata: dict[str, str]) -> None:
         "amount": 2500, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa",
         "metadata": metadata, "return_url": "https://example.com",
     }  # fmt: skip
-    intents.create(w.sandbox.state, params)
+    payment_intents_api.create(w.sandbox.state, params)
 
 
 KINDS: dict[str, tuple[int, Step]] = {

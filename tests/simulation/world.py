@@ -22,11 +22,11 @@ from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, Inbox, interpret
-from app.sandbox import hosting
-from app.sandbox.ids import reproducible
-from app.sandbox.rendering import rendered
+from app.sandbox.account.account_state import AccountEvent
+from app.sandbox.account.event_rendering import render_event
+from app.sandbox.account.reproducible_ids import reproducible_random
 from app.sandbox.server import Sandbox
-from app.sandbox.state import Event
+from app.sandbox.transport import asgi_server
 from app.settings import Settings
 from app.storage import schema
 from app.storage.column_types import table_of
@@ -78,7 +78,7 @@ class Switchboard:
 @contextlib.asynccontextmanager
 async def switchboard() -> AsyncIterator[tuple[Switchboard, str]]:
     board = Switchboard()
-    async with hosting.served(board, 0, "127.0.0.1") as url:
+    async with asgi_server.serve(board, 0, "127.0.0.1") as url:
         yield board, url
 
 
@@ -102,7 +102,7 @@ class World:
     by_hand: dict[int, Decimal] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     told_of: dict[str, int] = field(default_factory=dict)  # sessions and intents: which invoice
-    waiting: list[Event] = field(default_factory=list)
+    waiting: list[AccountEvent] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
@@ -121,20 +121,20 @@ class World:
         async with self.database.transaction() as tx:
             yield tx
 
-    async def receive(self, event: Event) -> None:
+    async def receive(self, event: AccountEvent) -> None:
         """As the webhook does with a body whose signature fits."""
         body = self._body(event)
         await self.inbox.receive(endpoint.parse_event(body), body, "webhook")
 
-    def arrival(self, event: Event) -> Arrival:
+    def arrival(self, event: AccountEvent) -> Arrival:
         """The same, to be committed with others in one batch."""
         body = self._body(event)
         return interpret(
             endpoint.parse_event(body), body, "webhook", installation=self.installation
         )
 
-    def _body(self, event: Event) -> bytes:
-        return orjson.dumps(rendered(event, self.random.choice(("new", "old"))))
+    def _body(self, event: AccountEvent) -> bytes:
+        return orjson.dumps(render_event(event, self.random.choice(("new", "old"))))
 
     def collect(self) -> None:
         """What Stripe has made since we looked waits to be delivered."""
@@ -315,7 +315,7 @@ async def world(seed: int, here: Place) -> World:
     sandbox = here.board.sandboxes[here.key.encode()] = Sandbox(seed=seed)
     made = World(
         seed,
-        reproducible(f"schedule {seed}"),
+        reproducible_random(f"schedule {seed}"),
         here.database,
         sandbox,
         here.gateway,

@@ -35,7 +35,7 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
     403: ("The token's scopes do not open this.",
           "not_allowed", "this token does not open edit:invoices"),
     404: ("There is no such record.", "not_found", "Invoice 4711 does not exist"),
-    409: ("Somebody else changed the record since you read it.",
+    409: ("Somebody else changed the record since you read it, or a charge of it has not ended.",
           "changed", "invoice 7 was changed by somebody else"),
     413: ("The body is larger than `PAYDUE_BODY_MAX`.",
           "body_too_large", "the body is larger than 1048576 bytes"),

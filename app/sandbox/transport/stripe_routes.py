@@ -1,0 +1,233 @@
+"""The routes of Stripe's API: URL, the parameters Stripe takes there, and the function."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import (
+    account_api,
+    charges_api,
+    checkout_api,
+    customers_api,
+    disputes_api,
+    events_api,
+    payment_intents_api,
+    payment_methods_api,
+    refunds_api,
+    search_api,
+    setup_intents_api,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StripeRoute:
+    """One route; limits, faults and the log use its `name`, method and path template."""
+
+    name: str
+    run: Callable[..., Obj]
+    params: frozenset[str]
+    required: tuple[str, ...] = ()
+
+    @property
+    def is_write(self) -> bool:
+        return self.name.startswith("POST ")
+
+
+def _route(name: str, run: Callable[..., Obj], params: str = "", required: str = "") -> StripeRoute:
+    return StripeRoute(name, run, frozenset(["expand", *params.split()]), tuple(required.split()))
+
+
+_PAGE = "created limit starting_after ending_before"
+# Names from stripe-python 16.1.0's parameter types, and the older ones that the API still takes
+# (stripe-mock does).
+_CUSTOMER = (
+    "address balance business_name cash_balance description email individual_name invoice_prefix "
+    "invoice_settings metadata name next_invoice_sequence phone preferred_locales shipping source "
+    "tax tax_exempt validate"
+)
+_INTENT = (
+    "allowed_payment_method_types amount amount_details application_fee_amount capture_method "
+    "currency customer customer_account description excluded_payment_method_types hooks metadata "
+    "payment_details payment_method payment_method_configuration payment_method_data "
+    "payment_method_options payment_method_types receipt_email setup_future_usage shipping "
+    "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
+)
+_INTENT_CONFIRM = (
+    "allowed_payment_method_types amount_details amount_to_confirm capture_method "
+    "confirmation_token error_on_requires_action excluded_payment_method_types hooks mandate "
+    "mandate_data off_session payment_details payment_method payment_method_data "
+    "payment_method_options payment_method_types radar_options receipt_email return_url "
+    "setup_future_usage shipping use_stripe_sdk"
+)
+_SETUP = (
+    "allowed_payment_method_types attach_to_self automatic_payment_methods confirm "
+    "confirmation_token customer customer_account description excluded_payment_method_types "
+    "flow_directions mandate_data metadata on_behalf_of payment_method "
+    "payment_method_configuration payment_method_data payment_method_options payment_method_types "
+    "return_url single_use usage use_stripe_sdk"
+)
+_SETUP_CONFIRM = (
+    "allowed_payment_method_types confirmation_token mandate_data payment_method "
+    "payment_method_data payment_method_options return_url use_stripe_sdk"
+)
+_SESSION = (
+    "adaptive_pricing after_expiration allow_promotion_codes allowed_payment_method_types "
+    "automatic_tax billing_address_collection branding_settings cancel_url client_reference_id "
+    "consent_collection currency custom_fields custom_text customer customer_account "
+    "customer_creation customer_email customer_update discounts excluded_payment_method_types "
+    "expires_at integration_identifier invoice_creation line_items locale managed_payments "
+    "metadata mode name_collection optional_items origin_context payment_intent_data "
+    "payment_method_collection payment_method_configuration payment_method_data "
+    "payment_method_options payment_method_types permissions phone_number_collection "
+    "redirect_on_completion return_url saved_payment_method_options setup_intent_data "
+    "shipping_address_collection shipping_options submit_type subscription_data success_url "
+    "tax_id_collection ui_mode wallet_options"
+)
+_REFUND = (
+    "amount charge currency customer instructions_email metadata origin payment_intent reason "
+    "refund_application_fee reverse_transfer"
+)
+
+ROUTES = (
+    _route("GET /v1/account", account_api.retrieve),
+    _route(
+        "POST /v1/customers",
+        customers_api.create,
+        f"{_CUSTOMER} payment_method tax_id_data test_clock",
+    ),
+    _route("GET /v1/customers", customers_api.list_page, f"{_PAGE} email test_clock"),
+    _route("GET /v1/customers/{id}", customers_api.retrieve),
+    _route("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
+    _route("DELETE /v1/customers/{id}", customers_api.delete),
+    _route(
+        "GET /v1/customers/{id}/payment_methods",
+        payment_methods_api.list_of_customer,
+        f"{_PAGE} allow_redisplay type",
+    ),
+    _route("GET /v1/customers/{id}/payment_methods/{id}", payment_methods_api.retrieve_of_customer),
+    _route(
+        "POST /v1/payment_methods",
+        payment_methods_api.create,
+        "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
+        "customer payment_method",
+        "type",
+    ),
+    _route(
+        "GET /v1/payment_methods",
+        payment_methods_api.list_page,
+        f"{_PAGE} allow_redisplay customer customer_account type",
+    ),
+    _route("GET /v1/payment_methods/{id}", payment_methods_api.retrieve),
+    _route(
+        "POST /v1/payment_methods/{id}",
+        payment_methods_api.update,
+        "allow_redisplay billing_details card metadata us_bank_account",
+    ),
+    _route(
+        "POST /v1/payment_methods/{id}/attach",
+        payment_methods_api.attach,
+        "customer customer_account",
+        "customer",
+    ),
+    _route("POST /v1/payment_methods/{id}/detach", payment_methods_api.detach),
+    _route(
+        "POST /v1/payment_intents",
+        payment_intents_api.create,
+        f"{_INTENT} {_INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
+        "on_behalf_of",
+        "amount currency",
+    ),
+    _route(
+        "GET /v1/payment_intents",
+        payment_intents_api.list_page,
+        f"{_PAGE} customer customer_account",
+    ),
+    _route(
+        "GET /v1/payment_intents/search",
+        search_api.search_payment_intents,
+        "limit page query",
+        "query",
+    ),
+    _route("GET /v1/payment_intents/{id}", payment_intents_api.retrieve, "client_secret"),
+    _route("POST /v1/payment_intents/{id}", payment_intents_api.update, _INTENT),
+    _route("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
+    _route(
+        "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
+    ),
+    _route(
+        "GET /v1/charges", charges_api.list_page, f"{_PAGE} customer payment_intent transfer_group"
+    ),
+    _route("GET /v1/charges/{id}", charges_api.retrieve),
+    _route(
+        "POST /v1/charges/{id}",
+        charges_api.update,
+        "customer description fraud_details metadata receipt_email shipping transfer_group",
+    ),
+    _route("POST /v1/refunds", refunds_api.create, _REFUND),
+    _route("GET /v1/refunds", refunds_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("GET /v1/refunds/{id}", refunds_api.retrieve),
+    _route("POST /v1/refunds/{id}", refunds_api.update, "metadata"),
+    _route("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
+    _route("GET /v1/disputes", disputes_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _route("POST /v1/disputes/{id}/close", disputes_api.close),
+    _route("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
+    _route(
+        "GET /v1/setup_intents",
+        setup_intents_api.list_page,
+        f"{_PAGE} attach_to_self customer customer_account payment_method",
+    ),
+    _route("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
+    _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
+    _route("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _route("GET /v1/mandates/{id}", setup_intents_api.mandate),
+    _route("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
+    _route(
+        "GET /v1/checkout/sessions",
+        checkout_api.list_page,
+        f"{_PAGE} customer customer_account customer_details payment_intent payment_link status "
+        "subscription",
+    ),
+    _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
+    _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
+    _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
+    _route("GET /v1/events/{id}", events_api.retrieve),
+)
+ROUTE_NAMES = frozenset(call.name for call in ROUTES)
+
+
+class RouteNode:
+    """One path segment: the segments below it, and the routes that end here, by method."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, RouteNode] = {}
+        self.calls: dict[str, StripeRoute] = {}
+
+
+def _tree() -> RouteNode:
+    root = RouteNode()
+    for call in ROUTES:
+        method, _, path = call.name.partition(" ")
+        node = root
+        for segment in path.strip("/").split("/"):
+            node = node.children.setdefault(segment, RouteNode())
+        node.calls[method] = call
+    return root
+
+
+_ROOT = _tree()
+
+
+def find_route(method: str, path: str) -> tuple[StripeRoute, list[str]] | None:
+    """The route of this URL and the ids in it; a literal segment wins over an id."""
+    node, ids = _ROOT, []
+    for segment in path.strip("/").split("/"):
+        child = node.children.get(segment)
+        if child is None:
+            child = node.children.get("{id}")
+            ids.append(segment)
+        if child is None:
+            return None
+        node = child
+    call = node.calls.get(method)
+    return (call, ids) if call else None
