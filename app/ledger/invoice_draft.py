@@ -109,7 +109,7 @@ class Draft:
 
     @property
     def owes_anew(self) -> bool:
-        """Whether what is owed must be worked out again."""
+        """The balance must be computed again: the total moves, or another kind of invoice owes."""
         kind = self.before.invoicetype if self.before else InvoiceKind.INVOICE
         return self.total_moves or self.after.invoicetype != kind
 
@@ -144,7 +144,7 @@ def draft_header(
 
 
 def needs_existing_lines(one: Draft, given: InvoiceInput) -> bool:
-    """Whether the draft cannot be made without the lines that exist."""
+    """An invoice that exists, and whose totals follow from lines that are not all given."""
     return one.before is not None and (given.names_lines or one.currency_changes)
 
 
@@ -153,10 +153,10 @@ def draft_lines(one: Draft, given: InvoiceInput, existing: Sequence[LineRow]) ->
     if one.before is not None and not needs_existing_lines(one, given):
         return
     if given.lines is None:
-        lines = _changed_lines(given.changed_lines, existing)
+        lines = _merge_changes(given.changed_lines, existing)
     else:
         by_id = {row.id: row for row in existing}
-        lines = [_listed_line(one, by_id, place, each) for place, each in enumerate(given.lines)]
+        lines = [_line_of_list(one, by_id, place, each) for place, each in enumerate(given.lines)]
         one.removed = list(by_id.values())
     last = max((line.after.sequenceid for line in lines), default=-1)
     lines += [_new_line(each, last + place) for place, each in enumerate(given.added_lines, 1)]
@@ -179,7 +179,7 @@ def draft_totals(one: Draft) -> None:
         one.after = one.after._replace(amountdue=found.gross)
 
 
-def _changed_lines(changed: Sequence[LineInput], existing: Sequence[LineRow]) -> list[DraftLine]:
+def _merge_changes(changed: Sequence[LineInput], existing: Sequence[LineRow]) -> list[DraftLine]:
     """All lines that exist; those that are named, with their given values."""
     given = {each.id: each for each in changed}
     for line_id in given.keys() - {row.id for row in existing}:
@@ -197,7 +197,7 @@ def _line_after(row: LineRow, given: LineInput) -> LineRow:
     return after._replace(extra=rows.merge_extra(row.extra, given.extra))
 
 
-def _listed_line(one: Draft, by_id: dict[int, LineRow], place: int, given: LineInput) -> DraftLine:
+def _line_of_list(one: Draft, by_id: dict[int, LineRow], place: int, given: LineInput) -> DraftLine:
     """A line of the whole list. Those taken out of `by_id` stay; those left in it are removed.
 
     A new invoice may be a copy of another one, lines' ids included: they mean nothing there.

@@ -1,4 +1,4 @@
-"""What a caller says about invoices and their lines, typed, as the ledger takes it."""
+"""A caller's input about invoices and their lines, typed and split into its parts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,7 +50,7 @@ class InvoiceInput:
 
     @property
     def names_lines(self) -> bool:
-        """Whether its lines change, so that its totals follow."""
+        """Its lines change, so its totals follow."""
         return self.lines is not None or bool(self.changed_lines or self.added_lines)
 
 

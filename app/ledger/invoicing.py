@@ -122,13 +122,13 @@ async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: str) ->
     of_client = await _load_currency_of_clients(tx, client_ids)
     named = {given.currency_code for given in inputs if given.currency_code is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
-    found = [CurrencyRow(*row) for row in await _CURRENCIES.all(tx, ids=wanted, home=home)]
+    found = [_CurrencyCode(*row) for row in await _CURRENCIES.all(tx, ids=wanted, home=home)]
     code_of = {row.id: row.code for row in found}
     _assert_known("currency_code", named - code_of.keys())
     return Currencies(code_of, of_client, home)
 
 
-class CurrencyRow(NamedTuple):
+class _CurrencyCode(NamedTuple):
     id: int
     code: str
 
@@ -143,13 +143,13 @@ _CURRENCIES = PreparedStatement(
 async def _load_currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
     if not ids:
         return {}
-    found = [ClientRow(*row) for row in await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)]
+    found = [_ClientCurrency(*row) for row in await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)]
     of_client = {row.id: row.currency_code for row in found}
     _assert_known("client_id", set(ids) - of_client.keys())
     return of_client
 
 
-class ClientRow(NamedTuple):
+class _ClientCurrency(NamedTuple):
     id: int
     currency_code: int | None
 
@@ -308,10 +308,10 @@ def _changes(one: Draft) -> list[audit.AuditChange]:
         return [audit.AuditChange(one.id, "created", None, one.id)]
     changes = [audit.AuditChange(one.id, *difference) for difference in one.differences]
     for row in one.removed:
-        changes.append(audit.AuditChange(one.id, "lines", _described(row), None, row.id))
+        changes.append(audit.AuditChange(one.id, "lines", _line_text(row), None, row.id))
     for line in one.lines or ():
         if line.before is None:
-            added = _described(line.after)
+            added = _line_text(line.after)
             changes.append(audit.AuditChange(one.id, "lines", None, added, line.after.id))
         else:
             line_id = line.before.id
@@ -319,6 +319,6 @@ def _changes(one: Draft) -> list[audit.AuditChange]:
     return changes
 
 
-def _described(line: LineRow) -> str:
+def _line_text(line: LineRow) -> str:
     amounts = f"{plain(line.qty_order)} x {plain(line.unit_price)}"
     return f"{amounts} {line.item_shortdescription or ''}".rstrip()

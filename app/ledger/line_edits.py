@@ -21,7 +21,7 @@ async def change_lines(
 ) -> list[int]:
     """Change the lines that are named; answers their ids in the order given."""
     lines = [line_input(record) for record in records]
-    ids = [_required("id", line.id) for line in lines]
+    ids = [_require("id", line.id) for line in lines]
     if len(set(ids)) < len(ids):
         raise InvalidField("id", "a line is given twice")
     owners = await _owners(tx, ids, lines)
@@ -38,7 +38,7 @@ async def add_lines(
 ) -> list[int]:
     """Add the lines to the invoices they name; answers the new ids in the order given."""
     lines = [line_input(record) for record in records]
-    owners = [_required("ihid", line.ihid) for line in lines]
+    owners = [_require("ihid", line.ihid) for line in lines]
     inputs = [
         InvoiceInput(id=owner, added_lines=of_owner, last_change_seq=_change_seq(of_owner))
         for owner, of_owner in _by_owner(lines, owners).items()
@@ -65,7 +65,7 @@ async def _owners(tx: Tx, ids: Sequence[int], lines: Sequence[LineInput]) -> lis
     return [invoice_of[line_id] for line_id in ids]
 
 
-def _required(name: str, value: int | None) -> int:
+def _require(name: str, value: int | None) -> int:
     if value is None:
         raise InvalidField(name, "is required")
     return value

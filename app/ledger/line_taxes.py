@@ -35,7 +35,7 @@ async def apply_tax_rates(tx: Tx, drafts: Sequence[Draft]) -> None:
     rates = await _load_rates(tx, [line for one in drafts for line in one.lines or ()])
     for one in drafts:
         for line in one.lines or ():
-            line.after = _taxed(line, one, rates)
+            line.after = _with_rate(line, one, rates)
 
 
 async def _load_rates(tx: Tx, lines: Sequence[DraftLine]) -> TaxRates:
@@ -45,11 +45,11 @@ async def _load_rates(tx: Tx, lines: Sequence[DraftLine]) -> TaxRates:
     wanted = {one for one in named if one is not None} | {one.tax_id for one in rules}
     if not wanted:
         return TaxRates({}, rules)
-    found = [RateRow(*row) for row in await _LOCK_RATES.all(tx, ids=wanted)]
+    found = [_RateRow(*row) for row in await _LOCK_RATES.all(tx, ids=wanted)]
     return TaxRates({row.id: row.value for row in found}, rules)
 
 
-class RateRow(NamedTuple):
+class _RateRow(NamedTuple):
     id: int
     value: Decimal
 
@@ -74,7 +74,7 @@ def _names_no_tax(line: DraftLine) -> bool:
     return not _is_given(line, "tax_rate") and not line.after.tax_code
 
 
-def _taxed(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
+def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
     if _names_no_tax(line):
         found = matching_rule(rates.rules, _facts(line.after, one))
         if found is None:
@@ -101,7 +101,7 @@ def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
     return {name: str(fact).lower() for name, fact in facts.items() if fact is not None}
 
 
-class RuleRow(NamedTuple):
+class _RuleRow(NamedTuple):
     """A tax rule with one of its conditions; all None where it has no condition."""
 
     id: int
@@ -114,9 +114,9 @@ class RuleRow(NamedTuple):
 
 
 async def _load_rules(tx: Tx) -> list[TaxRuleTerms]:
-    by_rule: dict[int, list[RuleRow]] = {}
+    by_rule: dict[int, list[_RuleRow]] = {}
     for row in await _RULES.all(tx):
-        by_rule.setdefault(row.id, []).append(RuleRow(*row))
+        by_rule.setdefault(row.id, []).append(_RuleRow(*row))
     return [
         TaxRuleTerms(first.id, first.sequence, first.taxid, tuple(_conditions([first, *more])))
         for first, *more in by_rule.values()
@@ -131,13 +131,13 @@ _RULES = PreparedStatement(
 )  # fmt: skip
 
 
-def _conditions(rows: Iterable[RuleRow]) -> Iterable[TaxCondition]:
+def _conditions(rows: Iterable[_RuleRow]) -> Iterable[TaxCondition]:
     return (
         TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
     )
 
 
-def _values(row: RuleRow) -> frozenset[str]:
+def _values(row: _RuleRow) -> frozenset[str]:
     """The condition's own value, and the ids of those it looks up."""
     looked_up = row.value_lookup if isinstance(row.value_lookup, list) else []
     ids = [one.get("id") for one in looked_up if isinstance(one, dict)]

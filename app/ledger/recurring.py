@@ -75,7 +75,7 @@ def _day(template: InvoiceRow, now: datetime) -> datetime:
     return template.nextcreationdate or now
 
 
-class MadeRow(NamedTuple):
+class _Made(NamedTuple):
     """An invoice, the template it was made from, and the day of the schedule it was made for."""
 
     id: int
@@ -98,7 +98,7 @@ async def _find_existing(
         )
         .order_by(INVOICES.c.made_for)
     )
-    newest = {row.recurring_invoice_id: row for row in map(MadeRow._make, found)}
+    newest = {row.recurring_invoice_id: row for row in map(_Made._make, found)}
     existing: dict[int, int] = {}
     for one in templates:
         last = newest.get(one.id)

@@ -1,4 +1,4 @@
-"""Invoices and their templates, their lines, and who changed what."""
+"""Invoices and their templates, their lines, and the audit of their changes."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -34,7 +34,7 @@ class Invoice(Row):
     notes_2: Mapped[str | None]
     notes_3: Mapped[str | None]
     internal_note: Mapped[str | None]
-    # What lists are filtered by; 0 and -1 are kept as clients write them and mean none.
+    # Lists are filtered by these; 0 and -1 are stored as clients write them and mean none.
     contract_id: Mapped[Ref | None]
     ticket_id: Mapped[Ref | None]
     salesorder_id: Mapped[Ref | None]
@@ -89,7 +89,7 @@ class Invoice(Row):
     __table_args__ = (
         Index("ix_invoice_client_id", "client_id", "id"),
         Index("ix_invoice_invoicenumber", "invoicenumber"),
-        # What autopay walks: flagged invoices with something left, by day and id.
+        # Autopay reads flagged invoices with an amount due in this order.
         Index(
             "ix_invoice_autopay_due",
             "duedate",
