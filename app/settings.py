@@ -1,7 +1,6 @@
 """Every setting: its name in the environment, its default and its unit. Read once, then frozen."""
 
 from datetime import time
-from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
@@ -157,8 +156,3 @@ class Settings(BaseSettings):
     @property
     def talks_to_stripe_itself(self) -> bool:
         return self.stripe_api_base.rstrip("/") == LIVE_API
-
-    @property
-    def pace_interval(self) -> Decimal:
-        """Seconds between two requests to one endpoint."""
-        return 1 / Decimal(str(self.stripe_pace))

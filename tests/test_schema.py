@@ -1,9 +1,11 @@
 """The schema goes up and down on both engines, is the models', and its indexes are used."""
 
+import ast
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
+from app.migrations import versions
 from app.payments import lookup
 from app.payments.autopay import eligibility
 from app.payments.autopay.run import StopSignal
@@ -28,7 +31,7 @@ from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import Invoice
+from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_events import StripeEvent
 from tests.harness import settings_for, watched
 
@@ -39,6 +42,7 @@ CLIENTS = table_of(Client)
 EVENTS = table_of(StripeEvent)
 FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
+LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
@@ -61,8 +65,8 @@ async def test_every_revision_can_be_undone_and_made_again_with_data_in_it(
 ) -> None:
     revisions = [one.revision for one in _scripts().walk_revisions()]
 
-    for revision in revisions:
-        await _filled(database)
+    for number, revision in enumerate(revisions, start=1):
+        await _filled(database, number)
         below = _scripts().get_revision(revision).down_revision
         await schema.downgrade(database, below or "base")
         assert await schema.revision(database) == below
@@ -70,6 +74,56 @@ async def test_every_revision_can_be_undone_and_made_again_with_data_in_it(
 
     assert await schema.revision(database) == schema.head()
     await _filled(database)
+
+
+BAG = {
+    "name": 'kept \u00e9 "period"',
+    "period": 2,
+    "due_date_type": 1,
+    "due_date_int": 14,
+    "customfields": [{"id": 1, "value": 2.5}],
+}
+LINE_BAG = {
+    "comment_1": "kept",
+    "onetimecharge": True,
+    "onetimechargeinvoiceid": 7,
+    "startdate": "2026-01-31T23:30:00",
+    "enddate": "2026-12-31T00:00:00.250000",
+    "prorata_data": [{"quantity": 1.5, "site_id": None}],
+}
+# Numbers that a column cannot hold: they are what was computed with, or as near as can be.
+ODD_BAG = {"period": 2.0, "due_date_type": 1e20, "due_date_int": 14.9, "name": "odd"}
+
+
+async def test_what_decides_money_moves_into_columns_and_back(database: Database) -> None:
+    await schema.downgrade(database, "0001")
+    invoices = [{"id": -2, "extra": BAG}, {"id": 1, "extra": ODD_BAG}, {"id": 2, "extra": None}]
+    invoices += [{"id": number, "extra": BAG} for number in range(3, 2100)]
+    lines = [{"id": number, "ihid": number, "extra": LINE_BAG} for number in range(1, 1100)]
+    async with database.transaction() as tx:
+        await tx.execute(insert(INVOICES), invoices)
+        await tx.execute(insert(LINES), lines)
+
+    await schema.upgrade(database, "0002")
+
+    kept = {name: BAG[name] for name in ("name", "customfields")}
+    moved = {one.id: one for one in await _rows(database, INVOICES)}
+    first, odd, last = moved[-2], moved[1], moved[2099]
+    for one in (first, last):
+        assert (one.period, one.due_date_type, one.due_date_int, one.extra) == (2, 1, 14, kept)
+    assert (odd.period, odd.due_date_type, odd.due_date_int) == (2, 2**31 - 1, 14)
+    assert (odd.extra, moved[2].extra, moved[2].period) == ({"name": "odd"}, None, None)
+    for line in await _rows(database, LINES):
+        assert (line.onetimecharge, line.onetimechargeinvoiceid) == (True, 7)
+        assert line.startdate == datetime(2026, 1, 31, 23, 30, tzinfo=UTC)
+        assert line.enddate == datetime(2026, 12, 31, microsecond=250_000, tzinfo=UTC)
+        assert (line.prorata_data, line.extra) == (LINE_BAG["prorata_data"], {"comment_1": "kept"})
+
+    await schema.downgrade(database, "0001")
+
+    bags = {one.id: one.extra for one in await _rows(database, INVOICES, "id", "extra")}
+    assert (bags[-2], bags[2], bags[2099]) == (BAG, None, BAG)
+    assert all(one.extra == LINE_BAG for one in await _rows(database, LINES, "id", "extra"))
 
 
 async def test_nothing_is_left_after_the_last_step_down(empty: Database) -> None:
@@ -85,6 +139,17 @@ async def test_the_migrated_schema_is_the_models(database: Database) -> None:
         differences = await tx.run_sync(_differences)
 
     assert differences == []
+
+
+def test_a_migration_imports_nothing_that_may_change_after_it() -> None:
+    files = sorted(Path(versions.__file__).parent.glob("[0-9]*.py"))
+
+    imported = {
+        file.name: [one for one in _imports(file) if one.startswith("app")] for file in files
+    }
+
+    assert imported == {file.name: [] for file in files}
+    assert len(files) == len(list(_scripts().walk_revisions()))
 
 
 async def test_up_again_changes_nothing(database: Database) -> None:
@@ -222,6 +287,13 @@ async def test_intents_to_ask_about_are_found_by_their_small_index(
 # --- what the tests are made of --------------------------------------------------------------
 
 
+def _imports(file: Path) -> list[str]:
+    """The modules that a file imports, at its top or within a function."""
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    plain = [alias.name for one in nodes if isinstance(one, ast.Import) for alias in one.names]
+    return [*plain, *(one.module or "app" for one in nodes if isinstance(one, ast.ImportFrom))]
+
+
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(schema._config())
 
@@ -243,16 +315,22 @@ async def _count(database: Database, table: Any) -> int:
         return int(await tx.scalar(select(func.count()).select_from(table)) or 0)
 
 
-async def _filled(database: Database) -> None:
+async def _rows(database: Database, table: Any, *names: str) -> list[Any]:
+    columns = [table.c[name] for name in names or table.c.keys()]
+    async with database.snapshot() as tx:
+        return list(await tx.execute(select(*columns).order_by(table.c.id)))
+
+
+async def _filled(database: Database, number: int = 0) -> None:
     async with database.transaction() as tx:
         client = await tx.scalar(
             insert(CLIENTS).values(name="A", inactive=False).returning(CLIENTS.c.id)
         )
         invoice = await tx.scalar(
-            insert(INVOICES).values(_invoice(1, client_id=client)).returning(INVOICES.c.id)
+            insert(INVOICES).values(_invoice(number, client_id=client)).returning(INVOICES.c.id)
         )
-        await tx.execute(insert(EVENTS).values(_event(1)))
-        await tx.execute(insert(PAYMENTS).values(_payment(1, invoice_id=invoice)))
+        await tx.execute(insert(EVENTS).values(_event(number)))
+        await tx.execute(insert(PAYMENTS).values(_payment(number, invoice_id=invoice)))
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""Who changed what on an invoice: one InvoiceChange a field, written in one statement a batch."""
+"""Records who changed an invoice: an InvoiceChange for each field, one statement for a batch."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import select
 
@@ -27,7 +26,7 @@ VALUE_MAX = 4000
 async def save(
     tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
-    """Write down changes that a caller tells of; what is written down stays as it is."""
+    """Record changes that a caller reports; a recorded change cannot be changed itself."""
     for record in records:
         if "id" in record:
             raise Refused("id: what was written down about an invoice cannot be changed")
@@ -44,14 +43,14 @@ async def _assert_invoices(tx: Tx, ids: Collection[int]) -> None:
         raise InvalidField("invoice_id", f"{min(missing)} does not exist")
 
 
-def _audit_row(record: InputRecord, now: datetime, who: str) -> dict[str, Any]:
+def _audit_row(record: InputRecord, now: datetime, who: str) -> dict[str, object]:
     values = {one.name: record.get(one.name) for one in CHANGES.c if not one.primary_key}
     return {
         **values,
         "type_id": record.get("type_id") or 0,
         "field_id": record.get("field_id") or 0,
-        "old_value": _shown(record.get("old_value")),
-        "new_value": _shown(record.get("new_value")),
+        "old_value": _as_text(record.get("old_value")),
+        "new_value": _as_text(record.get("new_value")),
         "who": record.get("who") or who,
         "datetime": record.get("datetime") or now,
     }
@@ -74,8 +73,8 @@ async def write(tx: Tx, changes: Iterable[AuditChange], *, who: str, now: dateti
             "type_id": 0,
             "field_id": 0,
             "field_name": change.field_name,
-            "old_value": _shown(change.old),
-            "new_value": _shown(change.new),
+            "old_value": _as_text(change.old),
+            "new_value": _as_text(change.new),
             "who": who,
             "datetime": now,
         }
@@ -91,7 +90,7 @@ _INSERT = BulkInsert(
 )  # fmt: skip
 
 
-def _shown(value: object) -> str | None:
+def _as_text(value: object) -> str | None:
     """A value as the API would show it."""
     match value:
         case None:

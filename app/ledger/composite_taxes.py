@@ -1,14 +1,14 @@
-"""Composite tax rates add up, and a tax rule keeps its conditions."""
+"""Writes the parts of composite tax rates, whose value is their sum, and tax rules' conditions."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from app.errors import InvalidField, NotFound, Refused
 from app.storage import rows
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
+from app.storage.engines import Tx
 from app.storage.rows import InputRecord
 from app.storage.tables.taxes import CompositeTax, Tax, TaxRuleCondition
 
@@ -20,18 +20,18 @@ _PERCENT_MAX = 100
 
 
 async def write_linked_rates(tx: Tx, records: Mapping[int, InputRecord]) -> None:
-    """`linked_rates` is the whole list; what a composite is worth follows from it."""
-    linked = {tax_id: _linked_to(tax_id, one) for tax_id, one in records.items()}
+    """`linked_rates` is the whole list; the value of a composite rate follows from it."""
+    linked = {tax_id: _linked_ids(tax_id, one) for tax_id, one in records.items()}
     changed = {tax_id: ids for tax_id, ids in linked.items() if ids is not None}
     if changed:
         await tx.execute(delete(LINKS).where(LINKS.c.tax_id.in_(changed)))
         await _link(tx, changed)
     await _refuse_composites_of_composites(tx, records)
-    await _add_up(tx, records)
+    await _sum_composites(tx, records)
 
 
-def _linked_to(tax_id: int, record: InputRecord) -> Sequence[int] | None:
-    """The rates it shall be made of; None leaves them as they are."""
+def _linked_ids(tax_id: int, record: InputRecord) -> Sequence[int] | None:
+    """The rates that shall be its parts; None leaves them as they are."""
     ids: Sequence[int] | None = record.get("linked_rates")
     if record.get("is_composite") is False:
         return []
@@ -65,8 +65,8 @@ async def _refuse_composites_of_composites(tx: Tx, ids: Collection[int]) -> None
         raise Refused(f"linked_rates: tax rate {found} would be made of a composite rate")
 
 
-async def _add_up(tx: Tx, ids: Collection[int]) -> None:
-    """Every composite that is, or is made of, one of these rates is worth what its parts are."""
+async def _sum_composites(tx: Tx, ids: Collection[int]) -> None:
+    """Set the value of each composite that is, or has as a part, one of these to its parts' sum."""
     part = TAXES.alias()
     worth = (
         select(func.sum(part.c.value))
@@ -82,7 +82,7 @@ async def _add_up(tx: Tx, ids: Collection[int]) -> None:
 
 
 async def write_conditions(tx: Tx, records: Mapping[int, InputRecord]) -> None:
-    """`tax_conditions` is the whole list: those left out go, those with an id change."""
+    """`tax_conditions` is the whole list: one left out is deleted, one with an id is changed."""
     of_rules = {
         rule_id: record["tax_conditions"]
         for rule_id, record in records.items()
@@ -90,8 +90,7 @@ async def write_conditions(tx: Tx, records: Mapping[int, InputRecord]) -> None:
     }
     if not of_rules:
         return
-    found = await tx.execute(select(CONDITIONS).where(CONDITIONS.c.tax_rule_id.in_(of_rules)))
-    known = {row.id: row for row in found}
+    known = await _load_conditions(tx, of_rules)
     given = [(rule_id, one) for rule_id, listed in of_rules.items() for one in listed]
     kept = {one["id"]: _condition(rule_id, one, known) for rule_id, one in given if "id" in one}
     gone = known.keys() - kept
@@ -101,16 +100,35 @@ async def write_conditions(tx: Tx, records: Mapping[int, InputRecord]) -> None:
     await rows.insert_rows(tx, CONDITIONS, new)
 
 
-_CONDITION = ("value", "value_type", "value_bool", "value_display", "value_lookup")
+class ConditionRow(NamedTuple):
+    """A condition of a tax rule, without its id."""
+
+    tax_rule_id: int
+    value: str | None = None
+    value_type: int | None = None
+    value_bool: bool | None = None
+    value_display: str | None = None
+    value_lookup: object = None
+    extra: Mapping[str, object] | None = None
 
 
-def _condition(rule_id: int, given: InputRecord, known: Mapping[int, Record]) -> dict[str, Any]:
+# Columns that a caller gives; the rule of a condition and its `extra` follow.
+_GIVEN = frozenset(ConditionRow._fields) - {"tax_rule_id", "extra"}
+
+
+async def _load_conditions(tx: Tx, rule_ids: Collection[int]) -> dict[int, ConditionRow]:
+    columns = (CONDITIONS.c[name] for name in ConditionRow._fields)
+    statement = select(CONDITIONS.c.id, *columns).where(CONDITIONS.c.tax_rule_id.in_(rule_ids))
+    return {row_id: ConditionRow._make(values) for row_id, *values in await tx.execute(statement)}
+
+
+def _condition(
+    rule_id: int, given: InputRecord, known: Mapping[int, ConditionRow]
+) -> dict[str, object]:
     """The columns of a condition as it will be."""
-    row = known.get(given.get("id", 0))
-    if "id" in given and (row is None or row.tax_rule_id != rule_id):
+    row = known.get(given["id"]) if "id" in given else ConditionRow(rule_id)
+    if row is None or row.tax_rule_id != rule_id:
         raise NotFound(f"TaxRule {rule_id}: condition", given["id"])
-    return {
-        **{name: given.get(name, getattr(row, name, None)) for name in _CONDITION},
-        "tax_rule_id": rule_id,
-        "extra": rows.merge_extra(getattr(row, "extra", None), given.get("extra", {})),
-    }
+    changed = {name: value for name, value in given.items() if name in _GIVEN}
+    extra = rows.merge_extra(row.extra, given.get("extra", {}))
+    return {**row._asdict(), **changed, "extra": extra}

@@ -1,9 +1,9 @@
-"""What hangs on invoices: money, attempts and history that a rule must look at before a change."""
+"""Loads the money, attempts and history that a rule must look at before an invoice changes."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, or_, select
 
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import Dependents
@@ -17,18 +17,34 @@ INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 
+ValueT = TypeVar("ValueT")
+
 
 async def load_dependents(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Dependents]:
     """By invoice; the caller has locked them."""
-    found = await tx.execute(_STANDINGS.where(INVOICES.c.id.in_(sorted(invoice_ids))))
-    return {row.id: Dependents(*row[1:]) for row in found}
+    found = await tx.execute(_DEPENDENTS.where(INVOICES.c.id.in_(sorted(invoice_ids))))
+    return {
+        row.id: Dependents(
+            posted=row.posted,
+            voided=row.voided,
+            paid=row.amountpaid,
+            pending=row.payments_pending,
+            payments=row.payments,
+            attempts=row.attempts,
+            open_attempt=row.open_attempt,
+            open_attempt_state=row.open_attempt_state,
+            credits_used=row.credits_used,
+            made=row.made,
+        )
+        for row in found
+    }
 
 
-def _count(table: Any, *conditions: Any) -> Any:
+def _count(table: FromClause, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     return select(func.count()).select_from(table).where(*conditions).scalar_subquery()
 
 
-def _of_open_attempt(column: Any) -> Any:
+def _of_open_attempt(column: ColumnElement[ValueT]) -> ScalarSelect[ValueT]:
     return (
         select(column)
         .where(ATTEMPTS.c.invoice_id == INVOICES.c.id, ATTEMPTS.c.state.in_(UNRESOLVED))
@@ -36,26 +52,27 @@ def _of_open_attempt(column: Any) -> Any:
     )
 
 
-def _standings() -> Select[Any]:
-    made = INVOICES.alias("made")
-    waiting = (PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id == INVOICES.c.id)
-    return select(
-        INVOICES.c.id,
-        INVOICES.c.posted,
-        INVOICES.c.voided,
-        INVOICES.c.amountpaid,
-        INVOICES.c.payments_pending,
-        _count(PAYMENTS, PAYMENTS.c.invoice_id == INVOICES.c.id) + _count(PAYMENTS, *waiting),
-        _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id),
-        _of_open_attempt(ATTEMPTS.c.number),
-        _of_open_attempt(ATTEMPTS.c.state),
-        _count(
-            PAYMENTS,
-            PAYMENTS.c.credit_note_id == INVOICES.c.id,
-            or_(PAYMENTS.c.counted > 0, PAYMENTS.c.invoice_id.is_not(None)),
-        ),
-        _count(made, made.c.recurring_invoice_id == INVOICES.c.id),
-    )
-
-
-_STANDINGS = _standings()
+_MADE = INVOICES.alias("made")
+_PAYMENTS = _count(PAYMENTS, PAYMENTS.c.invoice_id == INVOICES.c.id)
+# Payments that name the invoice and wait to be booked to it.
+_CLAIMS = _count(
+    PAYMENTS, PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id == INVOICES.c.id
+)
+_CREDITS_USED = _count(
+    PAYMENTS,
+    PAYMENTS.c.credit_note_id == INVOICES.c.id,
+    or_(PAYMENTS.c.counted > 0, PAYMENTS.c.invoice_id.is_not(None)),
+)
+_DEPENDENTS = select(
+    INVOICES.c.id,
+    INVOICES.c.posted,
+    INVOICES.c.voided,
+    INVOICES.c.amountpaid,
+    INVOICES.c.payments_pending,
+    (_PAYMENTS + _CLAIMS).label("payments"),
+    _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id).label("attempts"),
+    _of_open_attempt(ATTEMPTS.c.number).label("open_attempt"),
+    _of_open_attempt(ATTEMPTS.c.state).label("open_attempt_state"),
+    _CREDITS_USED.label("credits_used"),
+    _count(_MADE, _MADE.c.recurring_invoice_id == INVOICES.c.id).label("made"),
+)

@@ -1,13 +1,11 @@
 """Creates and changes invoices and their lines.
 
-What has been paid is settlement's; it is asked to look again whenever a total moved.
+Payments are settlement's; it is asked to look again whenever a total moved.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
@@ -20,22 +18,25 @@ from app.ledger.invoice_draft import (
     Currencies,
     Draft,
     DraftLine,
+    changed_columns,
     draft_header,
     draft_lines,
+    draft_totals,
     needs_existing_lines,
 )
+from app.ledger.invoice_input import InvoiceInput, invoice_input
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import edit_refusal
 from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
+from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import InputRecord
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import RecurringNumber
+from app.storage.tables.invoices import InvoiceRow, LineRow, RecurringNumber
 
 NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)
@@ -53,40 +54,42 @@ async def save(
     Only given fields change; `lines` is the whole list, `add_lines` adds to it. `home` is the
     currency of an invoice when neither it nor its client names one.
     """
-    return [one.id for one in await save_drafts(tx, records, now=now, who=who, home=home)]
+    inputs = [invoice_input(record) for record in records]
+    return [one.id for one in await save_drafts(tx, inputs, now=now, who=who, home=home)]
 
 
 async def save_templates(
     tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
 ) -> list[int]:
     """The same for recurring invoices; their ids are negative."""
-    drafts = await save_drafts(tx, records, now=now, who=who, home=home, templates=True)
+    inputs = [invoice_input(record) for record in records]
+    drafts = await save_drafts(tx, inputs, now=now, who=who, home=home, templates=True)
     return [one.id for one in drafts]
 
 
 async def save_drafts(
     tx: Tx,
-    records: Sequence[InputRecord],
+    inputs: Sequence[InvoiceInput],
     *,
     now: datetime,
     who: str,
     home: str,
     templates: bool = False,
 ) -> list[Draft]:
-    """What the records became, written, each with its id and those of its lines."""
-    known = await _locked(tx, records, templates=templates)
-    currencies = await _currencies(tx, records, home)
+    """The invoices as they were written, each with its id and those of its lines."""
+    known = await _lock_known(tx, inputs, templates=templates)
+    currencies = await _load_currencies(tx, inputs, home)
     drafts = [
-        draft_header(record, known.get(record.get("id", 0)), currencies, now, is_template=templates)
-        for record in records
+        draft_header(given, known.get(given.id or 0), currencies, now, is_template=templates)
+        for given in inputs
     ]
     await _refuse_other_currency(tx, drafts)
-    existing = await _existing_lines(tx, records, drafts)
-    known_rates = await line_taxes.load_rates(tx, records)
-    for record, one in zip(records, drafts, strict=True):
-        draft_lines(
-            one, line_taxes.with_line_taxes(record, one, known_rates), existing.get(one.id, ())
-        )
+    existing = await _load_existing_lines(tx, inputs, drafts)
+    for given, one in zip(inputs, drafts, strict=True):
+        draft_lines(one, given, existing.get(one.id, ()))
+    await line_taxes.apply_tax_rates(tx, drafts)
+    for one in drafts:
+        draft_totals(one)
     await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
     return drafts
@@ -95,35 +98,37 @@ async def save_drafts(
 # --- reading under locks ---------------------------------------------------------------------
 
 
-async def _locked(
-    tx: Tx, records: Sequence[InputRecord], *, templates: bool
-) -> Mapping[int, Record]:
+async def _lock_known(
+    tx: Tx, inputs: Sequence[InvoiceInput], *, templates: bool
+) -> Mapping[int, InvoiceRow]:
+    """The rows of the invoices that exist, locked, and none changed since its caller read it."""
     what = "RecurringInvoice" if templates else "Invoice"
-    for record in records:
-        if "id" in record and (record["id"] < 0) != templates:
-            raise NotFound(what, record["id"])
-    known = await rows.lock_rows(tx, INVOICES, what, records)
-    for record in records:
-        seen = record.get("last_change_seq")
-        if seen is None or "id" not in record or record.get("ignore_change_seq"):
+    ids = [given.id for given in inputs if given.id is not None]
+    for one in ids:
+        if (one < 0) != templates:
+            raise NotFound(what, one)
+    found = await rows.lock_rows(tx, INVOICES, what, [{"id": one} for one in ids])
+    known = {one: InvoiceRow._make(row) for one, row in found.items()}
+    for given in inputs:
+        if given.id is None or given.last_change_seq is None:
             continue
-        if seen < known[record["id"]].change_seq:
-            raise Changed(f"invoice {record['id']} has changed since you read it")
+        if given.last_change_seq < known[given.id].change_seq:
+            raise Changed(f"invoice {given.id} has changed since you read it")
     return known
 
 
-async def _currencies(tx: Tx, records: Sequence[InputRecord], home: str) -> Currencies:
-    client_ids = {one for record in records if (one := record.get("client_id")) is not None}
-    of_client = await _currency_of_clients(tx, client_ids)
-    named = {one for record in records if (one := record.get("currency_code")) is not None}
+async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: str) -> Currencies:
+    client_ids = {given.client_id for given in inputs if given.client_id is not None}
+    of_client = await _load_currency_of_clients(tx, client_ids)
+    named = {given.currency_code for given in inputs if given.currency_code is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
     found = await _CURRENCIES.all(tx, ids=wanted, home=home)
-    code_of: dict[int, str] = {row.id: row.code for row in found}
+    code_of = {row.id: row.code for row in found}
     _assert_known("currency_code", named - code_of.keys())
     return Currencies(code_of, of_client, home)
 
 
-class _CurrencyRow(NamedTuple):
+class _CurrencyCode(NamedTuple):
     id: int
     code: str
 
@@ -132,27 +137,27 @@ _CURRENCIES = PreparedStatement(
     select(Currency.id, Currency.code).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
     ),
-    _CurrencyRow,
+    _CurrencyCode,
 )
 
 
-async def _currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
+async def _load_currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
     if not ids:
         return {}
     found = await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)
-    of_client: dict[int, int | None] = {row.id: row.currency_code for row in found}
+    of_client = {row.id: row.currency_code for row in found}
     _assert_known("client_id", set(ids) - of_client.keys())
     return of_client
 
 
-class _ClientRow(NamedTuple):
+class _ClientCurrency(NamedTuple):
     id: int
     currency_code: int | None
 
 
 _CURRENCY_OF_CLIENTS = PreparedStatement(
     select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids")),
-    _ClientRow,
+    _ClientCurrency,
 )
 
 
@@ -177,28 +182,29 @@ async def _refuse_other_currency(tx: Tx, drafts: Iterable[Draft]) -> None:
 
 async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
     """Totals that may not move any more stay."""
-    moved = {one.id: one for one in drafts if one.row is not None and one.total_moves}
+    moved = {one.id: one for one in drafts if one.before is not None and one.total_moves}
     if not moved:
         return
-    for invoice_id, standing in (await load_dependents(tx, moved)).items():
-        before, after = moved[invoice_id].totals_before_and_after
-        why = edit_refusal(standing, total_before=before, total_after=after)
+    for invoice_id, dependents in (await load_dependents(tx, moved)).items():
+        before, after = moved[invoice_id].total_before, moved[invoice_id].after.total
+        why = edit_refusal(dependents, total_before=before, total_after=after)
         if why is not None:
             raise Refused(f"lines: the total of invoice {invoice_id} stays {plain(before)}: {why}")
 
 
-async def _existing_lines(
-    tx: Tx, records: Sequence[InputRecord], drafts: Sequence[Draft]
-) -> Mapping[int, list[Record]]:
+async def _load_existing_lines(
+    tx: Tx, inputs: Sequence[InvoiceInput], drafts: Sequence[Draft]
+) -> Mapping[int, list[LineRow]]:
     touched = [
         one.id
-        for record, one in zip(records, drafts, strict=True)
-        if needs_existing_lines(one, record)
+        for given, one in zip(inputs, drafts, strict=True)
+        if needs_existing_lines(one, given)
     ]
-    found: dict[int, list[Record]] = {one: [] for one in touched}
+    found: dict[int, list[LineRow]] = {one: [] for one in touched}
     if touched:
         statement = select(LINES).where(LINES.c.ihid.in_(touched))
-        for row in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
+        for each in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
+            row = LineRow._make(each)
             found[row.ihid].append(row)
     return found
 
@@ -207,8 +213,8 @@ async def _existing_lines(
 
 
 async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) -> None:
-    new = [one for one in drafts if one.row is None]
-    changed = [one for one in drafts if one.row is not None and one.is_changed]
+    new = [one for one in drafts if one.before is None]
+    changed = [one for one in drafts if one.before is not None and one.is_changed]
     await _insert(tx, new, now=now, who=who)
     await rows.update_rows(tx, INVOICES, _header_changes(changed, now))
     await _write_lines(tx, [*new, *changed])
@@ -226,20 +232,24 @@ async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> N
     templates = [one for one in new if one.is_template]
     numbers = await rows.insert_rows(tx, NUMBERS, [{"given_at": now}] * len(templates))
     for one, number in zip(templates, numbers, strict=True):
-        one.id = LAST_UNUSED - number
-        named = {"id": one.id, "invoicenumber": one.values["invoicenumber"] or "0"}
-        one.values |= named
-    await rows.insert_rows(tx, INVOICES, [one.values for one in templates])
-    plain = [one for one in new if not one.is_template]
-    ids = await rows.insert_rows(tx, INVOICES, [one.values for one in plain])
-    for one, invoice_id in zip(plain, ids, strict=True):
-        one.id = invoice_id
-    await _number(tx, plain)
+        invoicenumber = one.after.invoicenumber or "0"
+        one.after = one.after._replace(id=LAST_UNUSED - number, invoicenumber=invoicenumber)
+    await rows.insert_rows(tx, INVOICES, [one.after._asdict() for one in templates])
+    invoices = [one for one in new if not one.is_template]
+    ids = await rows.insert_rows(tx, INVOICES, [_new_values(one.after) for one in invoices])
+    for one, invoice_id in zip(invoices, ids, strict=True):
+        one.after = one.after._replace(id=invoice_id)
+    await _number(tx, invoices)
+
+
+def _new_values(row: InvoiceRow | LineRow) -> dict[str, object]:
+    """All columns but the id, which the database gives."""
+    return {name: value for name, value in row._asdict().items() if name != "id"}
 
 
 async def _number(tx: Tx, new: Iterable[Draft]) -> None:
     """An invoice that came without a number gets its id for one."""
-    ids = [one.id for one in new if not one.values["invoicenumber"]]
+    ids = [one.id for one in new if not one.after.invoicenumber]
     if ids:
         await _NUMBER.all(tx, ids=ids)
 
@@ -257,58 +267,65 @@ _NUMBER = PreparedStatement(
 )
 
 
-def _header_changes(changed: Sequence[Draft], now: datetime) -> dict[int, dict[str, Any]]:
-    names = set(chain.from_iterable(one.values for one in changed))
-    changes: dict[int, dict[str, Any]] = {}
-    for one in changed:
-        assert one.row is not None, "only what exists is changed"
-        kept = {name: getattr(one.row, name) for name in names}
-        stamps = {"change_seq": one.row.change_seq + 1, "last_modified": now}
-        changes[one.id] = {**kept, **one.values, **stamps}
-    return changes
+def _header_changes(changed: Sequence[Draft], now: datetime) -> dict[int, dict[str, object]]:
+    """One UPDATE serves all: each row gets every column that changes in one of them."""
+    pairs = [(one.before, one.after) for one in changed if one.before is not None]
+    names = sorted({name for pair in pairs for name in changed_columns(*pair)})
+    return {
+        before.id: {
+            **{name: getattr(after, name) for name in names},
+            "change_seq": before.change_seq + 1,
+            "last_modified": now,
+        }
+        for before, after in pairs
+    }
 
 
 async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
-    """Write lines that are new, changed or gone, and give the new ones their ids."""
+    """Write lines that are new, changed or removed, and give the new ones their ids."""
     removed = [row.id for one in drafts for row in one.removed]
     if removed:
         await tx.execute(delete(LINES).where(LINES.c.id.in_(removed)))
     lines = [(one, line) for one in drafts for line in one.lines or ()]
-    changed = {line.row.id: line.values for _, line in lines if line.row and line.differences}
+    changed = {line.after.id: _new_values(line.after) for _, line in lines if line.differences}
     await rows.update_rows(tx, LINES, changed)
-    new = [(one, line) for one, line in lines if line.row is None]
-    ids = await rows.insert_rows(tx, LINES, [{**line.values, "ihid": one.id} for one, line in new])
+    new = [(one, line) for one, line in lines if line.before is None]
+    for one, line in new:
+        line.after = line.after._replace(ihid=one.id)
+    ids = await rows.insert_rows(tx, LINES, [_new_values(line.after) for _, line in new])
     for (_, line), line_id in zip(new, ids, strict=True):
-        line.id = line_id
-    await prorata.write_rows(tx, [_prorated(one, line) for one, line in lines])
-
-
-def _prorated(one: Draft, line: DraftLine) -> prorata.ProrataSource:
-    return prorata.ProrataSource(
-        id=line.row.id if line.row else line.id,
-        invoice_id=one.id,
-        client_id=one.values.get("client_id", one.row.client_id if one.row else None),
-        before=(line.row.extra if line.row else None) or {},
-        after=line.values.get("extra") or {},
+        line.after = line.after._replace(id=line_id)
+    await prorata.replace_rows(
+        tx, [_entries(one, line) for one, line in lines if _has_new_entries(line)]
     )
 
 
+def _has_new_entries(line: DraftLine) -> bool:
+    before = line.before.prorata_data if line.before else None
+    return before != line.after.prorata_data
+
+
+def _entries(one: Draft, line: DraftLine) -> prorata.LineEntries:
+    entries = line.given.prorata if line.given else None
+    return prorata.LineEntries(line.after.id, one.id, one.after.client_id, entries or ())
+
+
 def _changes(one: Draft) -> list[audit.AuditChange]:
-    if one.row is None:
+    if one.before is None:
         return [audit.AuditChange(one.id, "created", None, one.id)]
     changes = [audit.AuditChange(one.id, *difference) for difference in one.differences]
     for row in one.removed:
-        changes.append(audit.AuditChange(one.id, "lines", _described(row), None, row.id))
+        changes.append(audit.AuditChange(one.id, "lines", _line_text(row), None, row.id))
     for line in one.lines or ():
-        if line.row is None:
-            added = _described(SimpleNamespace(**line.values))
-            changes.append(audit.AuditChange(one.id, "lines", None, added, line.id))
+        if line.before is None:
+            added = _line_text(line.after)
+            changes.append(audit.AuditChange(one.id, "lines", None, added, line.after.id))
         else:
-            line_id = line.row.id
+            line_id = line.before.id
             changes += [audit.AuditChange(one.id, *each, line_id) for each in line.differences]
     return changes
 
 
-def _described(line: Any) -> str:
+def _line_text(line: LineRow) -> str:
     amounts = f"{plain(line.qty_order)} x {plain(line.unit_price)}"
     return f"{amounts} {line.item_shortdescription or ''}".rstrip()

@@ -1,53 +1,60 @@
 """The tax rate of each line that is given: of the tax it names, or of the rule that fits it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import select
 
-from app.ledger.invoice_draft import CHANGED_LINES, Draft
+from app.ledger.invoice_draft import Draft, DraftLine
 from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, tax_id
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
-from app.storage.rows import InputRecord
+from app.storage.tables.invoices import LineRow
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
 RULES = table_of(TaxRule)
 CONDITIONS = table_of(TaxRuleCondition)
 
-_NONE = Decimal(0)
+_NO_TAX = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
 class TaxRates:
-    """What taxes are worth, and the rules for lines that name none."""
+    """The rates of taxes by their ids, and the rules for lines that name none."""
 
     of_tax: Mapping[int, Decimal]
     rules: Sequence[TaxRuleTerms]
 
 
-async def load_rates(tx: Tx, records: Sequence[InputRecord]) -> TaxRates:
-    """What these records' lines may need; nothing is asked for that none of them does."""
-    lines = [line for record in records for key in _KEYS for line in record.get(key) or ()]
-    rules = await _rules(tx) if any(_is_open(line) for line in lines) else []
-    wanted = {tax_id(line.get("tax_code")) for line in lines} | {one.tax_id for one in rules}
-    wanted.discard(None)
+async def apply_tax_rates(tx: Tx, drafts: Sequence[Draft]) -> None:
+    """Give each line that does not keep its rate the one of its tax, before totals are made."""
+    rates = await _load_rates(tx, [line for one in drafts for line in one.lines or ()])
+    for one in drafts:
+        for line in one.lines or ():
+            line.after = _with_rate(line, one, rates)
+
+
+async def _load_rates(tx: Tx, lines: Sequence[DraftLine]) -> TaxRates:
+    """The rates these lines may need; nothing is read when none of them needs any."""
+    rules = await _load_rules(tx) if any(_names_no_tax(line) for line in lines) else []
+    named = {tax_id(line.after.tax_code) for line in lines if _is_given(line, "tax_code")}
+    wanted = {one for one in named if one is not None} | {one.tax_id for one in rules}
     if not wanted:
         return TaxRates({}, rules)
     found = await _LOCK_RATES.all(tx, ids=wanted)
     return TaxRates({row.id: row.value for row in found}, rules)
 
 
-# Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
 class _RateRow(NamedTuple):
     id: int
     value: Decimal
 
 
+# Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
 _LOCK_RATES = PreparedStatement(
     select(TAXES.c.id, TAXES.c.value)
     .where(any_of(TAXES.c.id, "ids"))
@@ -57,61 +64,46 @@ _LOCK_RATES = PreparedStatement(
 )
 
 
-def with_line_taxes(record: InputRecord, one: Draft, rates: TaxRates) -> dict[str, Any]:
-    """The record with a rate on each of its lines that does not keep the one it has."""
-    given = {key: record[key] for key in _KEYS if record.get(key)}
-    changed = {
-        key: [{**line, **_rate(line, one, rates)} for line in lines] for key, lines in given.items()
-    }
-    return {**record, **changed}
+def _is_given(line: DraftLine, name: str) -> bool:
+    return line.given is not None and name in line.given.values
 
 
-_KEYS = ("lines", "add_lines", CHANGED_LINES)
+def _names_no_tax(line: DraftLine) -> bool:
+    """A new line that says nothing about its tax: the rules choose."""
+    if line.given is None or line.given.id is not None:
+        return False
+    return not _is_given(line, "tax_rate") and not line.after.tax_code
 
 
-def _is_open(line: InputRecord) -> bool:
-    """A new line that says nothing about its tax."""
-    return "id" not in line and "tax_rate" not in line and not line.get("tax_code")
-
-
-def _rate(line: InputRecord, one: Draft, rates: TaxRates) -> dict[str, Any]:
-    if _is_open(line):
-        found = matching_rule(rates.rules, _facts(line, one))
+def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
+    if _names_no_tax(line):
+        found = matching_rule(rates.rules, _facts(line.after, one))
         if found is None:
-            return {}
-        return {"tax_code": str(found), "tax_rate": rates.of_tax.get(found, _NONE)}
-    if "tax_code" not in line:
-        return {}
-    worth = rates.of_tax.get(tax_id(line["tax_code"]) or 0)
-    return {"tax_rate": line.get("tax_rate") or _NONE if worth is None else worth}
+            return line.after
+        rate = rates.of_tax.get(found, _NO_TAX)
+        return line.after._replace(tax_code=str(found), tax_rate=rate)
+    if not _is_given(line, "tax_code"):
+        return line.after
+    rate_of_tax = rates.of_tax.get(tax_id(line.after.tax_code) or 0)
+    if rate_of_tax is not None:
+        return line.after._replace(tax_rate=rate_of_tax)
+    # A code that is no tax of ours taxes nothing, unless a rate stands beside it.
+    return line.after if _is_given(line, "tax_rate") else line.after._replace(tax_rate=_NO_TAX)
 
 
-def _facts(line: InputRecord, one: Draft) -> dict[TaxFact, str]:
+def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
     facts = {
-        TaxFact.CLIENT: one.now("client_id"),
-        TaxFact.SITE: one.now("sitenumber"),
-        TaxFact.CURRENCY: one.currency,
-        TaxFact.ITEM_CODE: line.get("item_code"),
-        TaxFact.NOMINAL_CODE: line.get("nominal_code"),
+        TaxFact.CLIENT: one.after.client_id,
+        TaxFact.SITE: one.after.sitenumber,
+        TaxFact.CURRENCY: one.after.currency_iso,
+        TaxFact.ITEM_CODE: line.item_code,
+        TaxFact.NOMINAL_CODE: line.nominal_code,
     }
     return {name: str(fact).lower() for name, fact in facts.items() if fact is not None}
 
 
-async def _rules(tx: Tx) -> list[TaxRuleTerms]:
-    found = await _RULES.all(tx)
-    rules: dict[int, tuple[_RuleRow, list[TaxCondition]]] = {}
-    for row in found:
-        _, conditions = rules.setdefault(row.id, (row, []))
-        if row.condition_id is not None:
-            conditions.append(TaxCondition(row.value_type, _values(row)))
-    return [
-        TaxRuleTerms(row.id, row.sequence, row.taxid, tuple(conditions))
-        for row, conditions in rules.values()
-    ]
-
-
 class _RuleRow(NamedTuple):
-    """A rule beside one of its conditions, or beside none."""
+    """A tax rule with one of its conditions; all None where it has no condition."""
 
     id: int
     sequence: int
@@ -122,6 +114,16 @@ class _RuleRow(NamedTuple):
     value_lookup: object
 
 
+async def _load_rules(tx: Tx) -> list[TaxRuleTerms]:
+    by_rule: dict[int, list[_RuleRow]] = {}
+    for row in await _RULES.all(tx):
+        by_rule.setdefault(row.id, []).append(row)
+    return [
+        TaxRuleTerms(first.id, first.sequence, first.taxid, tuple(_conditions([first, *more])))
+        for first, *more in by_rule.values()
+    ]
+
+
 _RULES = PreparedStatement(
     select(
         RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
@@ -129,6 +131,12 @@ _RULES = PreparedStatement(
     ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id),
     _RuleRow,
 )  # fmt: skip
+
+
+def _conditions(rows: Iterable[_RuleRow]) -> Iterable[TaxCondition]:
+    return (
+        TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
+    )
 
 
 def _values(row: _RuleRow) -> frozenset[str]:

@@ -1,8 +1,9 @@
-"""Payments that people enter, annotate, and say which invoice they are for."""
+"""Enters payments by hand, annotates payments, and assigns them to another invoice."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -20,9 +21,8 @@ from app.storage.tables.invoices import Invoice
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 
-# What was received is a fact: to correct it, the payment is deleted and entered again.
-_FACTS = ("amount", "date", "intent_id")
-_NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", *_FACTS})
+# Amount, date and intent are facts: to correct one, the payment is deleted and entered again.
+_NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", "amount", "date", "intent_id"})
 
 
 async def save(
@@ -30,7 +30,8 @@ async def save(
 ) -> list[int]:
     """Enter the payments without id and annotate the others; answers all ids in order."""
     await _lock_invoices(tx, records)
-    known = await rows.lock_rows(tx, PAYMENTS, "InvoicePayment", records)
+    locked = await rows.lock_rows(tx, PAYMENTS, "InvoicePayment", records)
+    known = {one: _known_payment(row) for one, row in locked.items()}
     for record in records:
         if "invoice_id" in record and _is_moved(known, record):
             await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
@@ -39,6 +40,24 @@ async def save(
     await audit.write(tx, _annotation_changes(known, annotations), who=who, now=now)
     entered = iter(await _enter(tx, records, now, who))
     return [record["id"] if "id" in record else next(entered) for record in records]
+
+
+class KnownPayment(NamedTuple):
+    """A payment as it is before a change: its facts, and all its columns by their names."""
+
+    id: int
+    invoice_id: int | None
+    amount: Decimal
+    date: datetime | None
+    intent_id: str | None
+    extra: Mapping[str, object] | None
+    columns: Mapping[str, object]
+
+
+def _known_payment(row: Record) -> KnownPayment:
+    return KnownPayment(
+        row.id, row.invoice_id, row.amount, row.date, row.intent_id, row.extra, row._asdict()
+    )
 
 
 async def _lock_invoices(tx: Tx, records: Sequence[InputRecord]) -> None:
@@ -52,7 +71,7 @@ async def _lock_invoices(tx: Tx, records: Sequence[InputRecord]) -> None:
         await tx.execute(statement.order_by(INVOICES.c.id).with_for_update())
 
 
-def _is_moved(known: Mapping[int, Record], record: InputRecord) -> bool:
+def _is_moved(known: Mapping[int, KnownPayment], record: InputRecord) -> bool:
     return "id" in record and record["invoice_id"] != known[record["id"]].invoice_id
 
 
@@ -80,16 +99,16 @@ def _entry(record: InputRecord, now: datetime) -> settlement.ManualPayment:
 
 
 def _annotations(
-    known: Mapping[int, Record], records: Sequence[InputRecord]
-) -> dict[int, dict[str, Any]]:
+    known: Mapping[int, KnownPayment], records: Sequence[InputRecord]
+) -> dict[int, dict[str, object]]:
     changed = [record for record in records if "id" in record]
     names = sorted({one for record in changed for one in record} - _NOT_ANNOTATIONS)
     has_extra = any("extra" in record for record in changed)
-    changes: dict[int, dict[str, Any]] = {}
+    changes: dict[int, dict[str, object]] = {}
     for record in changed:
         row = known[record["id"]]
         _assert_facts(row, record)
-        values = {name: record.get(name, getattr(row, name)) for name in names}
+        values = {name: record.get(name, row.columns[name]) for name in names}
         if has_extra:
             values["extra"] = rows.merge_extra(row.extra, record.get("extra", {}))
         if values:
@@ -98,17 +117,18 @@ def _annotations(
 
 
 def _annotation_changes(
-    known: Mapping[int, Record], annotations: Mapping[int, Mapping[str, Any]]
+    known: Mapping[int, KnownPayment], annotations: Mapping[int, Mapping[str, object]]
 ) -> list[audit.AuditChange]:
-    """What changes of each payment, told with the invoice it is for."""
+    """Each change of a payment is audited with the invoice the payment is for."""
     return [
         audit.AuditChange(known[one].invoice_id, f"payments[{one}].{name}", old, new)
         for one, values in annotations.items()
-        for name, old, new in differences(known[one], values)
+        for name, old, new in differences(known[one].columns, values)
     ]
 
 
-def _assert_facts(row: Record, record: InputRecord) -> None:
-    for name in _FACTS:
-        if name in record and record[name] != getattr(row, name):
+def _assert_facts(row: KnownPayment, record: InputRecord) -> None:
+    facts = {"amount": row.amount, "date": row.date, "intent_id": row.intent_id}
+    for name, fact in facts.items():
+        if name in record and record[name] != fact:
             raise Refused(f"{name}: a payment's {name} cannot be changed, only entered again")

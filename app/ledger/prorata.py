@@ -3,16 +3,14 @@
 The line keeps what its caller wrote; the rows are for those who list them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from app.errors import InvalidField
-from app.halo.engine import parsing
-from app.halo.resources.invoice_prorata_resource import INVOICE_PRORATAS
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -20,57 +18,67 @@ from app.storage.tables.invoice_proratas import InvoiceProRata
 
 PRORATAS = table_of(InvoiceProRata)
 
-_OURS = frozenset({"id", "invoicedetailid", "invoice_id", "recurring_invoice_id", "client_id"})
-_READERS = {
-    **{one.name: parsing.parser_of(one) for one in PRORATAS.c if one.name not in {*_OURS, "extra"}},
-    **INVOICE_PRORATAS.wider,
-}
+
+class ProrataEntry(NamedTuple):
+    """One entry of a line's `prorata_data`; every other column of its row follows from the line."""
+
+    site_id: int | None = None
+    date: datetime | None = None
+    quantity: Decimal | None = None
+    unitprice: Decimal | None = None
+    unitcost: Decimal | None = None
+    shortdescription: str | None = None
+    longdescription: str | None = None
+    prorata_next_invoice: bool | None = None
+    extra: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ProrataSource:
-    """A line that was written, with its properties of HaloPSA's wider schema, old and new."""
+class ProrataData:
+    """A line's `prorata_data`: the JSON as its caller wrote it, and the entries it holds."""
 
-    id: int
+    written: object
+    entries: Sequence[ProrataEntry]
+
+
+class LineEntries(NamedTuple):
+    """The entries of one line, with the line and the invoice they belong to."""
+
+    line_id: int
     invoice_id: int
     client_id: int | None
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    entries: Sequence[ProrataEntry]
 
 
-async def write_rows(tx: Tx, lines: Sequence[ProrataSource]) -> None:
-    """Write the rows of lines whose `prorata_data` changed; most batches have none."""
-    changed = [
-        one for one in lines if one.before.get("prorata_data") != one.after.get("prorata_data")
-    ]
-    if not changed:
+async def replace_rows(tx: Tx, lines: Sequence[LineEntries]) -> None:
+    """Write the lines' rows anew; those that were there go."""
+    if not lines:
         return
-    ids = [one.id for one in changed]
+    ids = [line.line_id for line in lines]
     await tx.execute(delete(PRORATAS).where(PRORATAS.c.invoicedetailid.in_(ids)))
-    entries = [_row(line, given) for line in changed for given in _entries(line)]
-    await rows.insert_rows(tx, PRORATAS, entries)
+    new = [_row(line, entry) for line in lines for entry in line.entries]
+    await rows.insert_rows(tx, PRORATAS, new)
 
 
-def _entries(line: ProrataSource) -> Sequence[Mapping[str, Any]]:
-    found = line.after.get("prorata_data") or []
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise InvalidField("prorata_data", "is not an array of objects")
-    return found
+async def load_entries(tx: Tx, line_ids: Collection[int]) -> dict[int, list[ProrataEntry]]:
+    """The entries of these lines, in the order in which they were given."""
+    columns = (PRORATAS.c[name] for name in ProrataEntry._fields)
+    found = await tx.execute(
+        select(PRORATAS.c.invoicedetailid, *columns)
+        .where(PRORATAS.c.invoicedetailid.in_(line_ids))
+        .order_by(PRORATAS.c.id)
+    )
+    entries: dict[int, list[ProrataEntry]] = {}
+    for line_id, *values in found:
+        entries.setdefault(line_id, []).append(ProrataEntry._make(values))
+    return entries
 
 
-def _row(line: ProrataSource, given: Mapping[str, Any]) -> dict[str, Any]:
-    said = {name: _read(name, given[name]) for name in _READERS if name in given}
-    kept = {name: one for name, one in said.items() if name in INVOICE_PRORATAS.wider}
+def _row(line: LineEntries, entry: ProrataEntry) -> dict[str, object]:
     return {
-        **{one.name: said.get(one.name) for one in PRORATAS.c if not one.primary_key},
-        "invoicedetailid": line.id,
+        **entry._asdict(),
+        "invoicedetailid": line.line_id,
         "invoice_id": line.invoice_id,
         "recurring_invoice_id": line.invoice_id if line.invoice_id < 0 else None,
         "client_id": line.client_id,
-        "extra": rows.merge_extra(None, kept),
     }
-
-
-def _read(name: str, value: Any) -> Any:
-    exact = Decimal(str(value)) if isinstance(value, float) else value
-    return _READERS[name](f"prorata_data.{name}", exact)

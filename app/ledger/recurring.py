@@ -2,75 +2,91 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
 from app.errors import NotFound, Refused
-from app.ledger import audit, invoicing
+from app.ledger import audit, invoicing, prorata
+from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.prorata import ProrataEntry
 from app.rules import schedule
 from app.storage import rows
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
-from app.storage.tables.invoices import Invoice, InvoiceLine
+from app.storage.engines import Tx
+from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow, LineRow
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
-# What an invoice does not take from its template: its own sums, dates, numbers and schedule.
-_NOT_COPIED = frozenset(
-    """
-    id invoicenumber is_recurring_invoice recurring_invoice_id made_for posted voided invoice_date
-    duedate dateposted datesent datepaid date_created last_modified total tax_total revenue
-    amountpaid amountdue paymentstatus payments_pending payments_reversed change_seq currency_iso
-    startdate enddate lastcreated nextcreationdate disabled extra thirdpartyinvoicenumber xeroid
-    qboid approval_status reviewrequired
-    """.split()
-)
-_SCHEDULE = frozenset("schedule period period_type schedule_id nextcreationperiod".split())
-_LINE_NOT_COPIED = frozenset({"id", "ihid", "extra", "isinactive"})
+# The columns that an invoice takes from its template, and a line from the template's line. All
+# others are the new invoice's own. tests/test_templates_copy.py asks about every new column.
+COPIED = (
+    "client_id", "reference", "order_number", "cust_order_number", "notes_1", "notes_2", "notes_3",
+    "internal_note", "contract_id", "ticket_id", "salesorder_id", "purchaseorder_id", "sitenumber",
+    "uid", "billingcategory", "invoicetype", "approvalagentid", "due_date_type", "due_date_int",
+    "currency_code", "currency_conversion_rate", "take_auto_payment", "include_in_autopay",
+)  # fmt: skip
+LINE_COPIED = (
+    "sequenceid", "item_code", "item_shortdescription", "item_longdescription", "nominal_code",
+    "tax_code", "qty_order", "unit_price", "unit_cost", "discount_perc", "tax_rate", "asset_id",
+    "onetimecharge", "onetimechargeinvoiceid", "startdate", "enddate", "prorata_data",
+)  # fmt: skip
+# Of the properties that are only kept for the client, those of the template's schedule.
+_SCHEDULE = frozenset({"schedule", "period_type", "schedule_id", "nextcreationperiod"})
 
 
 async def create_due_invoices(
     tx: Tx, ids: Sequence[int], *, force: bool, now: datetime, who: str, home: str
 ) -> list[int]:
-    """The invoices of these templates' present period, made now unless they are there.
+    """The invoices of these templates' present period, created unless they exist already.
 
-    `force` makes another one whatever there is, and leaves the schedule as it is.
+    `force` creates another one in any case, and leaves the schedule as it is.
     """
-    templates = await _locked(tx, ids)
-    there = {} if force else await _there(tx, templates.values(), now)
-    wanted = [one for one in ids if one not in there]
-    lines = await _lines(tx, wanted)
-    records = [_copy(templates[one], lines.get(one, ()), now) for one in wanted]
-    invoice_ids = await invoicing.save(tx, records, now=now, who=who, home=home)
-    made = dict(zip(wanted, invoice_ids, strict=True))
+    templates = await _lock_templates(tx, ids)
+    existing = {} if force else await _find_existing(tx, templates.values(), now)
+    wanted = [one for one in ids if one not in existing]
+    lines = await _load_charged_lines(tx, wanted, now)
+    entries = await _load_entries(tx, lines)
+    inputs = [_invoice(templates[one], lines.get(one, ()), entries, now) for one in wanted]
+    drafts = await invoicing.save_drafts(tx, inputs, now=now, who=who, home=home)
+    created = dict(zip(wanted, [one.id for one in drafts], strict=True))
     if not force:
-        await _link(tx, made, {one: _day(templates[one], now).date() for one in wanted})
-        await _move_on(tx, [templates[one] for one in wanted], now=now, who=who)
-    await _charge_once(tx, lines, made)
-    return [there[one] if one in there else made[one] for one in ids]
+        await _set_made_for(tx, created, {one: _day(templates[one], now).date() for one in wanted})
+        await _advance(tx, [templates[one] for one in wanted], now=now, who=who)
+    await _mark_charged_once(tx, lines, created)
+    return [existing[one] if one in existing else created[one] for one in ids]
 
 
-async def _locked(tx: Tx, ids: Sequence[int]) -> Mapping[int, Record]:
+async def _lock_templates(tx: Tx, ids: Sequence[int]) -> Mapping[int, InvoiceRow]:
     for one in ids:
         if one >= 0:
             raise NotFound("RecurringInvoice", one)
     found = await rows.lock_rows(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
-    for template in found.values():
+    templates = {one: InvoiceRow._make(row) for one, row in found.items()}
+    for template in templates.values():
         if template.disabled:
             raise Refused(f"RecurringInvoice {template.id} is disabled")
-    return found
+    return templates
 
 
-def _day(template: Record, now: datetime) -> datetime:
-    """What tells one period from the next: when the schedule says, or this day without one."""
-    found: datetime = template.nextcreationdate or now
-    return found
+def _day(template: InvoiceRow, now: datetime) -> datetime:
+    """The day that tells one period from the next; without a schedule, today."""
+    return template.nextcreationdate or now
 
 
-async def _there(tx: Tx, templates: Collection[Record], now: datetime) -> dict[int, int]:
-    """The invoices that are there already of a period that is not over.
+class _Made(NamedTuple):
+    """An invoice, the template it was made from, and the day of the schedule it was made for."""
+
+    id: int
+    recurring_invoice_id: int
+    made_for: date
+
+
+async def _find_existing(
+    tx: Tx, templates: Collection[InvoiceRow], now: datetime
+) -> dict[int, int]:
+    """By template, the invoice that exists already of a period that is not over.
 
     A template whose next date lies ahead has been processed for now, if it ever was.
     """
@@ -82,104 +98,129 @@ async def _there(tx: Tx, templates: Collection[Record], now: datetime) -> dict[i
         )
         .order_by(INVOICES.c.made_for)
     )
-    newest = {row.recurring_invoice_id: row for row in found}
-    there: dict[int, int] = {}
+    newest = {row.recurring_invoice_id: row for row in map(_Made._make, found)}
+    existing: dict[int, int] = {}
     for one in templates:
         last = newest.get(one.id)
         if last and (_day(one, now) > now or last.made_for == _day(one, now).date()):
-            there[one.id] = last.id
-    return there
+            existing[one.id] = last.id
+    return existing
 
 
-async def _lines(tx: Tx, ids: Sequence[int]) -> dict[int, list[Record]]:
-    found: dict[int, list[Record]] = {}
+async def _load_charged_lines(
+    tx: Tx, ids: Sequence[int], now: datetime
+) -> dict[int, list[LineRow]]:
+    """By template, the lines that its next invoice takes."""
+    found: dict[int, list[LineRow]] = {}
     if ids:
         statement = select(LINES).where(LINES.c.ihid.in_(ids), LINES.c.isinactive.is_(False))
-        for row in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
-            found.setdefault(row.ihid, []).append(row)
+        for each in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
+            row = LineRow._make(each)
+            if _is_charged(row, now):
+                found.setdefault(row.ihid, []).append(row)
     return found
 
 
-def _copy(template: Record, lines: Sequence[Record], now: datetime) -> dict[str, Any]:
-    """The invoice as a client would have posted it."""
-    extra = {name: one for name, one in (template.extra or {}).items() if name not in _SCHEDULE}
-    values = {
-        name: value
-        for name, value in template._mapping.items()
-        if name not in _NOT_COPIED and value is not None
-    }
-    due = schedule.due_date(
-        now.date(), int(extra.get("due_date_type", 0)), int(extra.get("due_date_int", 0))
-    )
-    return {
-        **values,
-        "recurring_invoice_id": template.id,
-        "invoice_date": now.replace(microsecond=0),
-        "duedate": due,
-        "extra": extra,
-        "lines": [_line(one) for one in lines if _is_charged(one, now)],
-    }
-
-
-def _is_charged(line: Record, now: datetime) -> bool:
+def _is_charged(line: LineRow, now: datetime) -> bool:
     """Within the line's own dates, and once only where it says so."""
-    extra = line.extra or {}
-    if extra.get("onetimecharge") and extra.get("onetimechargeinvoiceid"):
+    if line.onetimecharge and line.onetimechargeinvoiceid:
         return False
-    today = now.date().isoformat()
-    return (extra.get("startdate") or today)[:10] <= today <= (extra.get("enddate") or today)[:10]
+    today = now.date()
+    has_begun = line.startdate is None or line.startdate.date() <= today
+    return has_begun and (line.enddate is None or today <= line.enddate.date())
 
 
-def _line(row: Record) -> dict[str, Any]:
-    values = {name: one for name, one in row._mapping.items() if name not in _LINE_NOT_COPIED}
+async def _load_entries(
+    tx: Tx, lines: Mapping[int, Sequence[LineRow]]
+) -> Mapping[int, Sequence[ProrataEntry]]:
+    """The pro rata entries of these lines, by line; most have none."""
+    ids = [line.id for of_one in lines.values() for line in of_one if line.prorata_data]
+    return await prorata.load_entries(tx, ids) if ids else {}
+
+
+def _invoice(
+    template: InvoiceRow,
+    lines: Sequence[LineRow],
+    entries: Mapping[int, Sequence[ProrataEntry]],
+    now: datetime,
+) -> InvoiceInput:
+    """The invoice as a client would have posted it."""
+    extra = template.extra or {}
+    due = schedule.due_date(now.date(), template.due_date_type or 0, template.due_date_int or 0)
+    return InvoiceInput(
+        currency_code=template.currency_code,
+        values={
+            **{name: getattr(template, name) for name in COPIED},
+            "recurring_invoice_id": template.id,
+            "invoice_date": now.replace(microsecond=0),
+            "duedate": due,
+        },
+        extra={name: one for name, one in extra.items() if name not in _SCHEDULE},
+        lines=[_line(one, entries.get(one.id, ())) for one in lines],
+    )
+
+
+def _line(row: LineRow, entries: Sequence[ProrataEntry]) -> LineInput:
     made_by = {"recurring_invoice_id": row.ihid, "recurring_invoice_line_id": row.id}
-    return {**values, "extra": {**(row.extra or {}), **made_by}}
+    return LineInput(
+        values={name: getattr(row, name) for name in LINE_COPIED},
+        extra={**(row.extra or {}), **made_by},
+        prorata=entries,
+    )
 
 
-async def _link(tx: Tx, made: Mapping[int, int], days: Mapping[int, date]) -> None:
+async def _set_made_for(tx: Tx, created: Mapping[int, int], days: Mapping[int, date]) -> None:
     """The period each invoice was made for: the database allows one of a kind."""
-    if made:
+    if created:
         await tx.execute(
             update(INVOICES)
             .where(INVOICES.c.id == bindparam("b_id"))
             .values(made_for=bindparam("b_day")),
-            [{"b_id": invoice_id, "b_day": days[one]} for one, invoice_id in made.items()],
+            [{"b_id": invoice_id, "b_day": days[one]} for one, invoice_id in created.items()],
         )
 
 
-async def _move_on(tx: Tx, templates: Sequence[Record], *, now: datetime, who: str) -> None:
-    """The template's next date, a period after the one that was made."""
-    changes = {}
-    for one in templates:
-        extra = one.extra or {}
-        following = one.nextcreationdate and schedule.next_creation(
-            one.nextcreationdate, int(extra.get("period", 0))
-        )
-        changes[one.id] = {
+async def _advance(tx: Tx, templates: Sequence[InvoiceRow], *, now: datetime, who: str) -> None:
+    """Move each template's next date a period on."""
+    next_dates = {one.id: _next_date(one) for one in templates}
+    changes = {
+        one.id: {
             "lastcreated": now,
-            # One that makes an invoice once keeps its date, and so makes no other.
-            "nextcreationdate": following or one.nextcreationdate,
+            "nextcreationdate": next_dates[one.id],
             "last_modified": now,
             "change_seq": one.change_seq + 1,
         }
-    await rows.update_rows(tx, INVOICES, changes)
-    told = [
-        audit.AuditChange(one.id, name, getattr(one, name), changes[one.id][name])
         for one in templates
-        for name in ("lastcreated", "nextcreationdate")
-        if getattr(one, name) != changes[one.id][name]
+    }
+    await rows.update_rows(tx, INVOICES, changes)
+    audited = [
+        audit.AuditChange(one.id, name, old, new)
+        for one in templates
+        for name, old, new in (
+            ("lastcreated", one.lastcreated, now),
+            ("nextcreationdate", one.nextcreationdate, next_dates[one.id]),
+        )
+        if old != new
     ]
-    await audit.write(tx, told, who=who, now=now)
+    await audit.write(tx, audited, who=who, now=now)
 
 
-async def _charge_once(
-    tx: Tx, lines: Mapping[int, Sequence[Record]], made: Mapping[int, int]
+def _next_date(template: InvoiceRow) -> datetime | None:
+    """A template that makes an invoice once keeps its date, and so makes no other."""
+    if template.nextcreationdate is None:
+        return None
+    following = schedule.next_creation(template.nextcreationdate, template.period or 0)
+    return following or template.nextcreationdate
+
+
+async def _mark_charged_once(
+    tx: Tx, lines: Mapping[int, Sequence[LineRow]], created: Mapping[int, int]
 ) -> None:
     """A line that is charged once says on which invoice it was."""
     changes = {
-        line.id: {"extra": {**line.extra, "onetimechargeinvoiceid": made[one]}}
-        for one in made
+        line.id: {"onetimechargeinvoiceid": created[one]}
+        for one in created
         for line in lines.get(one, ())
-        if (line.extra or {}).get("onetimecharge")
+        if line.onetimecharge
     }
     await rows.update_rows(tx, LINES, changes)

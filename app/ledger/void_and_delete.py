@@ -1,6 +1,8 @@
-"""Voids and deletes, where no money and no history is lost by it."""
+"""Voids and deletes invoices, templates and payments where no money and no history is lost."""
 
 from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 
@@ -13,9 +15,9 @@ from app.rules.payment import PaymentState, payment_deletion_refusal as why_not_
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
-from app.storage.engines import Record, Tx
+from app.storage.engines import Tx
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import Invoice, InvoiceLine
+from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
@@ -24,10 +26,10 @@ PAYMENTS = table_of(InvoicePayment)
 
 async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
     """The record stays and owes nothing any more. Voiding it again changes nothing."""
-    row, standing = await _locked(tx, "Invoice", invoice_id)
+    row, dependents = await _lock(tx, "Invoice", invoice_id)
     if row.voided:
         return
-    _assert_none(void_refusal(standing), f"invoice {invoice_id} cannot be voided")
+    _assert_none(void_refusal(dependents), f"invoice {invoice_id} cannot be voided")
     seq = row.change_seq + 1
     await tx.execute(
         update(INVOICES)
@@ -40,7 +42,7 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
 
 
 async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
-    """Take an invoice away, with its lines; what was written about it stays."""
+    """Delete an invoice with its lines; its audit rows stay."""
     await _delete(tx, "Invoice", record_id, now=now, who=who)
 
 
@@ -49,8 +51,8 @@ async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, ho
 
 
 async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> None:
-    row, standing = await _locked(tx, what, invoice_id)
-    _assert_none(deletion_refusal(standing), f"{what} {invoice_id} cannot be deleted")
+    row, dependents = await _lock(tx, what, invoice_id)
+    _assert_none(deletion_refusal(dependents), f"{what} {invoice_id} cannot be deleted")
     await rows.assert_unreferenced(tx, INVOICES, what, invoice_id)
     await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
     await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))
@@ -59,14 +61,16 @@ async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str
 
 
 async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
-    """Take a payment away that moved no money at Stripe; its invoice owes its amount again."""
+    """Delete a payment that moved no money at Stripe; its invoice owes its amount again."""
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     if invoice_id is not None:
         await balances.lock_invoices(tx, [invoice_id])
-    row = (await tx.execute(select(PAYMENTS).where(by_id).with_for_update())).one_or_none()
-    if row is None:
+    columns = (PAYMENTS.c[name] for name in DeletedPayment._fields)
+    found = (await tx.execute(select(*columns).where(by_id).with_for_update())).one_or_none()
+    if found is None:
         raise NotFound("InvoicePayment", record_id)
+    row = DeletedPayment._make(found)
     if row.invoice_id != invoice_id:
         raise LostRace
     why = why_not_delete_payment(PaymentState(row.state), is_stripes=row.intent_id is not None)
@@ -80,14 +84,23 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
         await balances.recompute(tx, [invoice_id], now=now, who=who)
 
 
-async def _locked(tx: Tx, what: str, invoice_id: int) -> tuple[Record, Dependents]:
+class DeletedPayment(NamedTuple):
+    """The columns that decide whether a payment may be deleted."""
+
+    invoice_id: int | None
+    intent_id: str | None
+    state: int
+    amount: Decimal
+
+
+async def _lock(tx: Tx, what: str, invoice_id: int) -> tuple[InvoiceRow, Dependents]:
     """The invoice under its lock, or a template when `what` says so."""
     is_template = what == "RecurringInvoice"
     found = await tx.execute(select(INVOICES).where(INVOICES.c.id == invoice_id).with_for_update())
     row = found.one_or_none()
     if row is None or (invoice_id < 0) != is_template:
         raise NotFound(what, invoice_id)
-    return row, (await load_dependents(tx, [invoice_id]))[invoice_id]
+    return InvoiceRow._make(row), (await load_dependents(tx, [invoice_id]))[invoice_id]
 
 
 def _assert_none(why: str | None, what: str) -> None:

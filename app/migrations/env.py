@@ -11,6 +11,5 @@ context.configure(
     render_as_batch=connection.dialect.name == "sqlite",
     transactional_ddl=False,
     compare_type=False,
-    user_module_prefix="column_types.",
 )
 context.run_migrations()

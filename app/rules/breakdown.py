@@ -69,7 +69,7 @@ def invoice_totals(
     due: Decimal,
     period: int | None,
 ) -> dict[str, Decimal]:
-    """What follows from the lines; what nothing follows for (options, terms) is 0."""
+    """Every published sum of an invoice; those we have no data for (options, terms) are 0."""
     counting = [one for one in parts if one.line.counts]
     whole = totals([one.line for one in counting], currency)
     cost = sum((one.cost for one in counting), _ZERO)

@@ -1,4 +1,4 @@
-"""What an invoice amounts to and what is left to pay. Here, and nowhere else."""
+"""Totals, balance and refusals of an invoice: the only place that computes them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def totals(lines: Iterable[Line], currency: str) -> Totals:
 
 @dataclass(frozen=True, slots=True)
 class Dependents:
-    """What hangs on an invoice or a template besides its lines."""
+    """The money, attempts and records that depend on an invoice or a template."""
 
     posted: bool = False
     voided: bool = False

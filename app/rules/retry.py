@@ -45,11 +45,6 @@ _NEVER = frozenset(
 _CHECK_FIRST = frozenset({"duplicate_transaction"})
 _BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit_declined"})
 
-# What a customer may be told: these would help a thief.
-_UNSPOKEN = frozenset(
-    {"lost_card", "stolen_card", "pickup_card", "fraudulent", "merchant_blacklist"}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Decline:
@@ -104,11 +99,6 @@ def network_limit(*, declines_today: int, declines_month: int) -> str | None:
     if declines_month >= DECLINES_PER_MONTH_MAX:
         return f"{declines_month} declines on this payment method in 30 days"
     return None
-
-
-def spoken(why: str) -> str:
-    """The reason in words fit for a customer."""
-    return "card_declined" if why in _UNSPOKEN else why
 
 
 def _hopeless(decline: Decline) -> str | None:

@@ -1,4 +1,4 @@
-"""When a template makes its next invoice, and when that one falls due."""
+"""The day on which a template makes its next invoice, and the day that invoice is due."""
 
 from calendar import monthrange
 from datetime import date, datetime, timedelta

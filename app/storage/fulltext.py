@@ -3,14 +3,14 @@
 SQLite: an FTS5 table beside the table, kept up to date by triggers that only changes of these very
 columns set off. PostgreSQL: a GIN index of pg_trgm over the columns' joined text; where the
 extension may not be made, the same question is answered without an index. A text of one or two
-characters holds no trigram and is looked for row by row.
+characters holds no trigram and is looked for row by row. Both indexes are made by a migration.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, bindparam, text
+from sqlalchemy import Boolean, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -42,42 +42,6 @@ class SearchIndex:
         wanted = ("pattern", "tail", "phrase", "check")
         return _Holds(self, *(bindparam(f"{name}_{one}") for one in wanted))
 
-    def create(self, connection: Connection) -> None:
-        if connection.dialect.name == "sqlite":
-            self._create_fts(connection)
-        elif _may_have_trigrams(connection):
-            connection.execute(
-                text(f"CREATE INDEX ix_{self.name} ON {self.table} USING gin "
-                     f"({self.joined} gin_trgm_ops)")
-            )  # fmt: skip
-
-    def drop(self, connection: Connection) -> None:
-        """Its index goes with the table; a table of FTS5 does not."""
-        if connection.dialect.name == "sqlite":
-            connection.execute(text(f"DROP TABLE {self.name}"))
-
-    def _create_fts(self, connection: Connection) -> None:
-        names = ", ".join(self.columns)
-        old, new = (", ".join(f"{row}.{one}" for one in self.columns) for row in ("old", "new"))
-        gone = (
-            f"INSERT INTO {self.name} ({self.name}, rowid, {names}) "  # noqa: S608  names of ours
-            f"VALUES ('delete', old.id, {old});"
-        )
-        come = f"INSERT INTO {self.name} (rowid, {names}) VALUES (new.id, {new});"  # noqa: S608
-        connection.execute(
-            text(f"CREATE VIRTUAL TABLE {self.name} USING fts5({names}, content='{self.table}', "
-                 "content_rowid='id', tokenize='trigram')")
-        )  # fmt: skip
-        for when, work in (
-            ("INSERT", come),
-            ("DELETE", gone),
-            (f"UPDATE OF {names}", gone + come),
-        ):
-            named = f"{self.name}_{when.split()[0].lower()}"
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER {named} AFTER {when} ON {self.table} BEGIN {work} END"
-            )
-
 
 def search_parameters(name: str, said: str) -> dict[str, str]:
     """What `holds` wants to know: the text as a pattern, its end as a phrase of trigrams.
@@ -102,18 +66,6 @@ def like_pattern(said: str) -> str:
     for special in "\\%_":
         said = said.replace(special, f"\\{special}")
     return f"%{said}%"
-
-
-def _may_have_trigrams(connection: Connection) -> bool:
-    """Whoever owns the database may make this extension, where it is installed at all."""
-    known = text(
-        "SELECT has_database_privilege(current_database(), 'CREATE') "
-        "AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')"
-    )
-    if not connection.scalar(known):
-        return False
-    connection.execute(text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
-    return True
 
 
 class _Holds(ColumnElement[bool]):

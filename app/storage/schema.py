@@ -1,13 +1,12 @@
 """Brings the schema up to date and says whether it is: Alembic, on either engine."""
 
-import secrets
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, select, text
 
 from app.errors import ConfigurationError
 from app.storage.column_types import Row
@@ -78,12 +77,6 @@ async def installation(database: Database) -> str:
         )
     assert found is not None, "the first migration names the installation"
     return found
-
-
-def name_installation(connection: Connection) -> None:
-    connection.execute(
-        insert(InstallationValue).values(name="installation", value=secrets.token_hex(4))
-    )
 
 
 def _revision(connection: Connection) -> str | None:

@@ -587,7 +587,7 @@ async def test_a_pro_rata_row_that_cannot_be_meant_is_refused_by_name(api: Api) 
         answer = await api.send("POST", "/api/Invoice", json={"lines": [line]})
 
         assert answer.status == 400
-        assert answer.json["Message"].startswith(f"prorata_data.{next(iter(wrong))}:")
+        assert answer.json["Message"].startswith(f"lines[0].prorata_data[0].{next(iter(wrong))}:")
     line = {"unit_price": 1, "prorata_data": 3}
     answer = await api.send("POST", "/api/Invoice", json={"lines": [line]})
-    assert answer.json["Message"] == "prorata_data: is not an array of objects"
+    assert answer.json["Message"] == "lines[0].prorata_data: is not an array of objects"

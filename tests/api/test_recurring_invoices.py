@@ -109,6 +109,20 @@ async def test_a_template_makes_a_copy_of_what_is_charged_now(api: Api) -> None:
     assert (gone.status, "invoices were made" in gone.json["Message"]) == (400, True)
 
 
+async def test_a_one_time_charge_waits_for_its_first_day_and_names_its_invoice(api: Api) -> None:
+    later = {"unit_price": 3, "onetimecharge": True, "startdate": "2026-11-23"}
+    once = {"unit_price": 5, "onetimecharge": True}
+    template = await api.post("/api/RecurringInvoice", {"lines": [once, later]})
+    path = "/api/RecurringInvoice/process?force_creation=true"
+
+    first = await api.post(path, template["id"])
+    second = await api.post(path, template["id"])
+
+    assert (first["total"], second["total"]) == (5, 0)
+    lines = (await api.get(f"/api/RecurringInvoice/{template['id']}"))["lines"]
+    assert [one.get("onetimechargeinvoiceid") for one in lines] == [first["id"], None]
+
+
 async def test_a_template_makes_one_invoice_a_period(api: Api) -> None:
     schedule = {"period": 2, "nextcreationdate": "2026-10-31T23:00:00"}
     template = await api.post("/api/RecurringInvoice", {**schedule, "lines": [{"unit_price": 1}]})
@@ -130,6 +144,74 @@ async def test_a_template_makes_one_invoice_a_period(api: Api) -> None:
     assert found["record_count"] == 2
     told = [one[0] for one in await changes(api, template["id"])]
     assert "nextcreationdate" in told
+
+
+async def test_what_decides_a_schedule_is_shown_as_given_and_audited(api: Api) -> None:
+    given = {"period": 3, "due_date_type": 1, "due_date_int": 14.0}
+    line = {
+        "unit_price": 1, "onetimecharge": "true", "onetimechargeinvoiceid": 0,
+        "startdate": "2026-11-01T01:30:00+02:00", "enddate": "1899-12-30T00:00:00",
+        "prorata_data": [{"quantity": 2.5}],
+    }  # fmt: skip
+    template = await api.post("/api/RecurringInvoice", {**given, "lines": [line]})
+
+    shown = await api.get(f"/api/RecurringInvoice/{template['id']}")
+    await api.post("/api/RecurringInvoice", {"id": template["id"], "period": None})
+    changed = {"id": shown["lines"][0]["id"], "startdate": "2026-12-01", "prorata_data": []}
+    await api.post("/api/RecurringInvoice/UpdateLines", changed)
+
+    after = await api.get(f"/api/RecurringInvoice/{template['id']}")
+    assert [shown[name] for name in given] == [3, 1, 14]
+    assert ("period" in after, after["due_date_int"]) == (False, 14)
+    first = shown["lines"][0]
+    assert (first["onetimecharge"], first["onetimechargeinvoiceid"]) == (True, 0)
+    assert (first["startdate"], "enddate" in first) == ("2026-10-31T23:30:00", False)
+    assert first["prorata_data"] == [{"quantity": 2.5}]
+    audited = {one[0]: one[1:3] for one in await changes(api, template["id"])}
+    assert audited["period"] == ("3", None)
+    assert audited["startdate"] == ("2026-10-31T23:30:00", "2026-12-01T00:00:00")
+    assert audited["prorata_data"] == ("[{'quantity': 2.5}]", "[]")
+
+
+@pytest.mark.parametrize(
+    ("field", "wrong"),
+    [
+        ("period", 2.5),
+        ("due_date_type", "soon"),
+        ("due_date_int", 2**31),
+        ("lines[0].onetimecharge", "perhaps"),
+        ("lines[0].onetimechargeinvoiceid", "none"),
+        ("lines[0].startdate", "tomorrow"),
+        ("lines[0].enddate", 20261231),
+        ("lines[0].prorata_data", {"quantity": 1}),
+    ],
+)
+async def test_a_wrong_value_of_what_decides_money_is_refused_by_name(
+    api: Api, field: str, wrong: object
+) -> None:
+    name = field.removeprefix("lines[0].")
+    body = {name: wrong} if name == field else {"lines": [{"unit_price": 1, name: wrong}]}
+
+    answer = await api.send("POST", "/api/RecurringInvoice", json=[body])
+
+    assert answer.status == 400
+    assert answer.json["Message"].startswith(f"{field}: ")
+    assert (await api.get("/api/RecurringInvoice"))["invoices"] == []
+
+
+async def test_an_invoice_takes_its_templates_pro_rata_rows(api: Api) -> None:
+    line = {"unit_price": 1, "prorata_data": [{"quantity": 2, "user_id": 4}, {"quantity": 3}]}
+    template = await api.post("/api/RecurringInvoice", {"lines": [{"unit_price": 5}, line]})
+
+    made = await api.post("/api/RecurringInvoice/process", template["id"])
+
+    rows = [
+        (one["quantity"], one.get("user_id"))
+        for one in await api.get("/api/InvoiceDetailProRata")
+        if one["invoicedetailid"] == made["lines"][1]["id"]
+    ]
+    assert rows == [(2, 4), (3, None)]
+    assert made["lines"][1]["prorata_data"] == line["prorata_data"]
 
 
 async def test_ten_who_process_one_template_at_once_make_one_invoice(api: Api) -> None:

@@ -151,12 +151,6 @@ def test_what_stripe_measurably_advises_against_is_never_tried_again(code: str) 
         assert days(own) == days(advised) == 1
 
 
-@pytest.mark.parametrize("code", ["lost_card", "stolen_card", "pickup_card", "fraudulent"])
-def test_a_customer_is_not_told_what_would_help_a_thief(code: str) -> None:
-    assert retry.spoken(code) == "card_declined"
-    assert retry.spoken("insufficient_funds") == "insufficient_funds"
-
-
 def test_a_retry_before_the_first_try_is_a_fault_of_ours() -> None:
     with pytest.raises(AssertionError):
         after_decline(card("generic_decline"), tries=0, on=ON)

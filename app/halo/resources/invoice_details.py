@@ -43,8 +43,8 @@ async def add_details(tx: Tx, shown: dict[str, Any]) -> None:
 
 
 def _part(row: Record, invoice: Record) -> Part:
-    once = bool((row.extra or {}).get("onetimecharge"))
-    return Part(line_of(row), row.unit_cost, invoice.is_recurring_invoice and not once)
+    is_recurring = invoice.is_recurring_invoice and not row.onetimecharge
+    return Part(line_of(row), row.unit_cost, is_recurring)
 
 
 def _totals(parts: Mapping[int, Part], invoice: Record) -> dict[str, Decimal]:
@@ -54,7 +54,7 @@ def _totals(parts: Mapping[int, Part], invoice: Record) -> dict[str, Decimal]:
         rate=invoice.currency_conversion_rate,
         paid=invoice.amountpaid,
         due=invoice.amountdue,
-        period=int((invoice.extra or {}).get("period", 0)),
+        period=invoice.period,
     )
 
 

@@ -35,14 +35,14 @@ INVOICE = passthrough(
         add_salesorder add_travel approval_process_id approvalagent approvalticketid
         assigned_agent avalara_details_id client_to_invoice_to_id cloned_from_client_id
         creditlinkedtoinvoiceid creditlinkedtoinvoiceid_typeid csp_invoice_id datetype daysplus
-        due_date_int due_date_type emailstatus exact_division
+        emailstatus exact_division
         immediate_prorata_recurring_invoice_id import_details_id intacct_recordno
         intacctseparatetaxline invoice_auto_increase_period invoice_percent_increase
         invoice_prorata_periods_ahead invoice_template_id invoiceday kashflow_tenant_id
         kashflowid mailboxid minimum_amount most_recent_invoice_id most_recent_invoice_type
         new_approvalprocess_agent_id new_approvalprocess_cab_id note_count organisation_id
         original_client_id paymentterms pdf_attachment_id pdftemplate_id percent percentold
-        period period_type qbo_term_id recognised_from_invoice runbook_button_id
+        period_type qbo_term_id recognised_from_invoice runbook_button_id
         sage_business_cloud_details_id schedule_id sqlimport_id supplier_id
         take_payment_on_duedate ticket_client_to_invoice_to_id typeid
     """,
@@ -80,7 +80,7 @@ INVOICE_LINE = passthrough(
         hide_grouped_items_price hide_on_pdf hideitems includegrouppriceandqty isActive
         is_bundled_line is_deferred_revenue is_meter is_recognised_revenue isdownpayment
         isgroupdesc item_recurring item_taxable itemonorder line_fully_invoiced
-        needsreviewbeforecreation no_tax_override onetimecharge prorata_next_invoice reviewed
+        needsreviewbeforecreation no_tax_override prorata_next_invoice reviewed
         show_new_line_pro_rata_in_ready_for_invoicing synced_to_intacct tax_code_overriden
         use_qbo_ast use_rpi_increase
     """,
@@ -93,7 +93,7 @@ INVOICE_LINE = passthrough(
         downpayment_invoice_id downpayment_invoice_qty dsite expense_id group_id
         import_details_id importcsvid item_tax_code kashflow_line_id labourdepartmentid
         line_periods meter_id meter_min_quantity meter_pricing_method metertype milestone_id
-        min_meter_units minimum_line_total myob_row_id occurrence_count onetimechargeinvoiceid
+        min_meter_units minimum_line_total myob_row_id occurrence_count
         original_client_id original_order_id original_order_seq override_ast_total
         override_tax_code percent_increase percent_invoiced period_type prepay_id
         pro_rata_line_id prorata_quantity prorata_unit_price purchase_cost purchaseorder_id
@@ -111,11 +111,10 @@ INVOICE_LINE = passthrough(
         xero_category_2_lookup xero_category_2_lookup_name xero_lineid xero_tax_code
     """,
     dates="""
-        auto_increase_last_date createproratadate enddate last_reading_date lineactiondate
-        startdate
+        auto_increase_last_date createproratadate last_reading_date lineactiondate
     """,
     others="""
-        customfields linked_item meter_tiers prorata_data quantity_assets quantity_licences
+        customfields linked_item meter_tiers quantity_assets quantity_licences
         quantity_subscriptions quantity_users taxRuleResult
     """,
 )

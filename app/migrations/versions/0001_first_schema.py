@@ -1,56 +1,78 @@
-"""First schema."""
+"""First schema.
+
+A migration says what it did on the day it was released, so it imports nothing of ours: types,
+searches and seeds stand here as they were then, whatever becomes of them in the application.
+"""
+
+import json
+import secrets
+from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import op
-
-from app.storage import column_types, schema
-from app.storage.fulltext import SearchIndex
-from app.storage.tables import currencies, lookups
 
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
+# SQLite gives row ids of its own only to INTEGER, PostgreSQL needs BIGINT to hold as many.
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+# A price, quantity, rate or total, in millionths.
+EXACT = sa.BigInteger()
+# A moment in UTC; SQLite keeps text that sorts as time does.
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
+# JSON as text, since jsonb would refuse an escaped NUL.
+JSON_TEXT = sa.Text()
 
-SEARCHES = (
-    SearchIndex("client", ["name"]),
-    SearchIndex(
-        "invoice",
-        [
-            "invoicenumber",
-            "thirdpartyinvoicenumber",
-            "reference",
-            "order_number",
-            "cust_order_number",
-        ],
+# Stripe's presentment currencies (https://docs.stripe.com/currencies) with their symbols; names
+# after ISO 4217. Ids are the order of the file and never change.
+CURRENCIES = Path(__file__).with_name("0001_currencies.json")
+# A rate of one, in millionths.
+RATE_ONE = 1_000_000
+# HaloPSA's short lists: a number names the list. List 11 must not be empty, or
+# `Connect-HaloAPI` refuses to connect; nobody documents what it holds.
+LOOKUPS = {
+    11: ("Default",),
+    17: ("Standard", "Out of hours", "Weekend", "Holiday", "Travel", "Mileage"),
+    35: ("Travel", "Mileage", "Accommodation", "Meals", "Materials", "Other"),
+}
+# The columns of each table that are searched for a text anywhere in them.
+SEARCHES = {
+    "client": ("name",),
+    "invoice": (
+        "invoicenumber",
+        "thirdpartyinvoicenumber",
+        "reference",
+        "order_number",
+        "cust_order_number",
     ),
-)
+}
 
 
 def upgrade() -> None:
     op.create_table(
         "access",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("client_id", sa.Text(), nullable=False),
         sa.Column("secret_hash", sa.Text(), nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("created_at", column_types.Instant(), nullable=False),
-        sa.Column("revoked_at", column_types.Instant(), nullable=True),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("revoked_at", INSTANT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access")),
         sa.UniqueConstraint("client_id", name=op.f("uq_access_client_id")),
     )
     op.create_table(
         "currency",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("symbol", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
-        sa.Column("conversion_rate", column_types.Exact(), nullable=False),
-        sa.Column("last_updated", column_types.Instant(), nullable=True),
-        sa.Column("history", column_types.Json(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("conversion_rate", EXACT, nullable=False),
+        sa.Column("last_updated", INSTANT, nullable=True),
+        sa.Column("history", JSON_TEXT, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_currency")),
         sa.UniqueConstraint("code", name=op.f("uq_currency_code")),
     )
@@ -58,7 +80,7 @@ def upgrade() -> None:
         "customer_turn",
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("until", column_types.Instant(), nullable=False),
+        sa.Column("until", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("pk_customer_turn")),
     )
     op.create_table(
@@ -69,21 +91,17 @@ def upgrade() -> None:
     )
     op.create_table(
         "invoice_change",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column(
-            "invoice_line_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("invoice_id", BIG_ID, nullable=True),
+        sa.Column("invoice_line_id", BIG_ID, nullable=True),
         sa.Column(
             "invoice_detail_quantity_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
         sa.Column(
             "invoice_detail_prorata_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
         sa.Column("type_id", sa.Integer(), nullable=False),
@@ -92,8 +110,8 @@ def upgrade() -> None:
         sa.Column("old_value", sa.Text(), nullable=True),
         sa.Column("new_value", sa.Text(), nullable=True),
         sa.Column("who", sa.Text(), nullable=True),
-        sa.Column("datetime", column_types.Instant(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("datetime", INSTANT, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_change")),
     )
     with op.batch_alter_table("invoice_change", schema=None) as batch_op:
@@ -109,36 +127,34 @@ def upgrade() -> None:
     op.create_table(
         "job",
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("next_run_at", column_types.Instant(), nullable=False),
+        sa.Column("next_run_at", INSTANT, nullable=False),
         sa.Column("lease_token", sa.Text(), nullable=True),
-        sa.Column("lease_until", column_types.Instant(), nullable=True),
-        sa.Column("started_at", column_types.Instant(), nullable=True),
-        sa.Column("finished_at", column_types.Instant(), nullable=True),
+        sa.Column("lease_until", INSTANT, nullable=True),
+        sa.Column("started_at", INSTANT, nullable=True),
+        sa.Column("finished_at", INSTANT, nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_job")),
     )
     op.create_table(
         "pace",
         sa.Column("endpoint", sa.Text(), nullable=False),
-        sa.Column(
-            "free_at_us", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("free_at_us", BIG_ID, nullable=False),
         sa.PrimaryKeyConstraint("endpoint", name=op.f("pk_pace")),
     )
     op.create_table(
         "stripe_event",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("event_id", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
         sa.Column("object_id", sa.Text(), nullable=True),
         sa.Column("intent_id", sa.Text(), nullable=True),
-        sa.Column("created_at", column_types.Instant(), nullable=False),
-        sa.Column("received_at", column_types.Instant(), nullable=False),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("received_at", INSTANT, nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
-        sa.Column("next_try_at", column_types.Instant(), nullable=True),
+        sa.Column("next_try_at", INSTANT, nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_event")),
         sa.UniqueConstraint("event_id", name=op.f("uq_stripe_event_event_id")),
@@ -166,7 +182,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("intent_id", sa.Text(), nullable=False),
-        sa.Column("amount", column_types.Exact(), nullable=False),
+        sa.Column("amount", EXACT, nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stripe_reversal")),
     )
@@ -178,11 +194,9 @@ def upgrade() -> None:
     op.create_table(
         "access_token",
         sa.Column("token_hash", sa.Text(), nullable=False),
-        sa.Column(
-            "access_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("access_id", BIG_ID, nullable=False),
         sa.Column("scopes", sa.Text(), nullable=False),
-        sa.Column("expires_at", column_types.Instant(), nullable=False),
+        sa.Column("expires_at", INSTANT, nullable=False),
         sa.ForeignKeyConstraint(
             ["access_id"], ["access.id"], name=op.f("fk_access_token_access_id")
         ),
@@ -196,15 +210,13 @@ def upgrade() -> None:
 
     op.create_table(
         "kept_answer",
-        sa.Column(
-            "access_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("access_id", BIG_ID, nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("content_type", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("kept_at", column_types.Instant(), nullable=False),
+        sa.Column("kept_at", INSTANT, nullable=False),
         sa.ForeignKeyConstraint(
             ["access_id"], ["access.id"], name=op.f("fk_kept_answer_access_id")
         ),
@@ -215,24 +227,20 @@ def upgrade() -> None:
 
     op.create_table(
         "client",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "toplevel_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("toplevel_id", BIG_ID, nullable=True),
         sa.Column("inactive", sa.Boolean(), nullable=False),
         sa.Column("email", sa.Text(), nullable=True),
         sa.Column("timezone", sa.Text(), nullable=True),
-        sa.Column(
-            "currency_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("currency_code", BIG_ID, nullable=True),
         sa.Column("stripe_customer_id", sa.Text(), nullable=True),
         sa.Column("stripe_payment_method_id", sa.Text(), nullable=True),
         sa.Column("stripe_payment_method_name", sa.Text(), nullable=True),
         sa.Column("stripe_saved_method_id", sa.Text(), nullable=True),
-        sa.Column("date_created", column_types.Instant(), nullable=True),
-        sa.Column("last_modified", column_types.Instant(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("date_created", INSTANT, nullable=True),
+        sa.Column("last_modified", INSTANT, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["currency_code"], ["currency.id"], name=op.f("fk_client_currency_code")
         ),
@@ -248,8 +256,8 @@ def upgrade() -> None:
 
     op.create_table(
         "invoice",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("client_id", BIG_ID, nullable=True),
         sa.Column("invoicenumber", sa.Text(), nullable=True),
         sa.Column("thirdpartyinvoicenumber", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
@@ -259,67 +267,55 @@ def upgrade() -> None:
         sa.Column("notes_2", sa.Text(), nullable=True),
         sa.Column("notes_3", sa.Text(), nullable=True),
         sa.Column("internal_note", sa.Text(), nullable=True),
-        sa.Column(
-            "contract_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column("ticket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column(
-            "salesorder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column(
-            "purchaseorder_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column(
-            "sitenumber", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column("uid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("contract_id", BIG_ID, nullable=True),
+        sa.Column("ticket_id", BIG_ID, nullable=True),
+        sa.Column("salesorder_id", BIG_ID, nullable=True),
+        sa.Column("purchaseorder_id", BIG_ID, nullable=True),
+        sa.Column("sitenumber", BIG_ID, nullable=True),
+        sa.Column("uid", BIG_ID, nullable=True),
         sa.Column("billingcategory", sa.Integer(), nullable=True),
         sa.Column("invoicetype", sa.Integer(), nullable=False),
         sa.Column("approval_status", sa.Integer(), nullable=False),
-        sa.Column(
-            "approvalagentid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("approvalagentid", BIG_ID, nullable=True),
         sa.Column("reviewrequired", sa.Boolean(), nullable=False),
         sa.Column("xeroid", sa.Text(), nullable=True),
-        sa.Column("qboid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("qboid", BIG_ID, nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("is_recurring_invoice", sa.Boolean(), nullable=False),
         sa.Column(
             "recurring_invoice_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
         sa.Column("made_for", sa.Date(), nullable=True),
-        sa.Column("startdate", column_types.Instant(), nullable=True),
-        sa.Column("enddate", column_types.Instant(), nullable=True),
-        sa.Column("lastcreated", column_types.Instant(), nullable=True),
-        sa.Column("nextcreationdate", column_types.Instant(), nullable=True),
+        sa.Column("startdate", INSTANT, nullable=True),
+        sa.Column("enddate", INSTANT, nullable=True),
+        sa.Column("lastcreated", INSTANT, nullable=True),
+        sa.Column("nextcreationdate", INSTANT, nullable=True),
         sa.Column("posted", sa.Boolean(), nullable=False),
         sa.Column("voided", sa.Boolean(), nullable=False),
-        sa.Column("invoice_date", column_types.Instant(), nullable=True),
+        sa.Column("invoice_date", INSTANT, nullable=True),
         sa.Column("duedate", sa.Date(), nullable=True),
-        sa.Column("dateposted", column_types.Instant(), nullable=True),
-        sa.Column("datesent", column_types.Instant(), nullable=True),
-        sa.Column("datepaid", column_types.Instant(), nullable=True),
-        sa.Column("date_created", column_types.Instant(), nullable=True),
-        sa.Column("last_modified", column_types.Instant(), nullable=True),
-        sa.Column(
-            "currency_code", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("dateposted", INSTANT, nullable=True),
+        sa.Column("datesent", INSTANT, nullable=True),
+        sa.Column("datepaid", INSTANT, nullable=True),
+        sa.Column("date_created", INSTANT, nullable=True),
+        sa.Column("last_modified", INSTANT, nullable=True),
+        sa.Column("currency_code", BIG_ID, nullable=True),
         sa.Column("currency_iso", sa.Text(), nullable=False),
-        sa.Column("currency_conversion_rate", column_types.Exact(), nullable=False),
-        sa.Column("total", column_types.Exact(), nullable=False),
-        sa.Column("tax_total", column_types.Exact(), nullable=False),
-        sa.Column("revenue", column_types.Exact(), nullable=False),
-        sa.Column("amountpaid", column_types.Exact(), nullable=False),
-        sa.Column("amountdue", column_types.Exact(), nullable=False),
+        sa.Column("currency_conversion_rate", EXACT, nullable=False),
+        sa.Column("total", EXACT, nullable=False),
+        sa.Column("tax_total", EXACT, nullable=False),
+        sa.Column("revenue", EXACT, nullable=False),
+        sa.Column("amountpaid", EXACT, nullable=False),
+        sa.Column("amountdue", EXACT, nullable=False),
         sa.Column("paymentstatus", sa.Integer(), nullable=False),
         sa.Column("payments_pending", sa.Integer(), nullable=False),
         sa.Column("payments_reversed", sa.Integer(), nullable=False),
         sa.Column("take_auto_payment", sa.Boolean(), nullable=False),
         sa.Column("include_in_autopay", sa.Boolean(), nullable=False),
         sa.Column("change_seq", sa.Integer(), nullable=False),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_invoice_client_id")),
         sa.ForeignKeyConstraint(
             ["currency_code"], ["currency.id"], name=op.f("fk_invoice_currency_code")
@@ -381,19 +377,19 @@ def upgrade() -> None:
         "invoice_viewer",
         sa.Column(
             "invoice_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             autoincrement=False,
             nullable=False,
         ),
         sa.Column(
             "access_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             autoincrement=False,
             nullable=False,
         ),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("action", sa.Text(), nullable=True),
-        sa.Column("seen_at", column_types.Instant(), nullable=False),
+        sa.Column("seen_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("invoice_id", "access_id", name=op.f("pk_invoice_viewer")),
     )
     with op.batch_alter_table("invoice_viewer", schema=None) as batch_op:
@@ -401,25 +397,21 @@ def upgrade() -> None:
 
     op.create_table(
         "recurring_number",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("given_at", column_types.Instant(), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("given_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recurring_number")),
         sqlite_autoincrement=True,
     )
 
     op.create_table(
         "charge_attempt",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("invoice_id", BIG_ID, nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("step", sa.Text(), nullable=False),
         sa.Column("business_day", sa.Date(), nullable=False),
-        sa.Column(
-            "amount_minor", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("amount_minor", BIG_ID, nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("customer_id", sa.Text(), nullable=False),
         sa.Column("payment_method_id", sa.Text(), nullable=True),
@@ -427,14 +419,14 @@ def upgrade() -> None:
         sa.Column("replaces_intent_id", sa.Text(), nullable=True),
         sa.Column("charge_before", sa.Text(), nullable=True),
         sa.Column("creates", sa.Integer(), nullable=False),
-        sa.Column("create_params", column_types.Json(), nullable=True),
-        sa.Column("confirm_params", column_types.Json(), nullable=True),
-        sa.Column("confirm_sent_at", column_types.Instant(), nullable=True),
-        sa.Column("created_at", column_types.Instant(), nullable=False),
-        sa.Column("finished_at", column_types.Instant(), nullable=True),
+        sa.Column("create_params", JSON_TEXT, nullable=True),
+        sa.Column("confirm_params", JSON_TEXT, nullable=True),
+        sa.Column("confirm_sent_at", INSTANT, nullable=True),
+        sa.Column("created_at", INSTANT, nullable=False),
+        sa.Column("finished_at", INSTANT, nullable=True),
         sa.Column("lease_token", sa.Text(), nullable=True),
-        sa.Column("lease_until", column_types.Instant(), nullable=True),
-        sa.Column("check_at", column_types.Instant(), nullable=True),
+        sa.Column("lease_until", INSTANT, nullable=True),
+        sa.Column("check_at", INSTANT, nullable=True),
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("charge_id", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=True),
@@ -474,22 +466,22 @@ def upgrade() -> None:
 
     op.create_table(
         "invoice_line",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("ihid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("ihid", BIG_ID, nullable=False),
         sa.Column("sequenceid", sa.Integer(), nullable=False),
         sa.Column("item_code", sa.Text(), nullable=True),
         sa.Column("item_shortdescription", sa.Text(), nullable=True),
         sa.Column("item_longdescription", sa.Text(), nullable=True),
         sa.Column("nominal_code", sa.Text(), nullable=True),
         sa.Column("tax_code", sa.Text(), nullable=True),
-        sa.Column("qty_order", column_types.Exact(), nullable=False),
-        sa.Column("unit_price", column_types.Exact(), nullable=False),
-        sa.Column("unit_cost", column_types.Exact(), nullable=False),
-        sa.Column("discount_perc", column_types.Exact(), nullable=False),
-        sa.Column("tax_rate", column_types.Exact(), nullable=False),
+        sa.Column("qty_order", EXACT, nullable=False),
+        sa.Column("unit_price", EXACT, nullable=False),
+        sa.Column("unit_cost", EXACT, nullable=False),
+        sa.Column("discount_perc", EXACT, nullable=False),
+        sa.Column("tax_rate", EXACT, nullable=False),
         sa.Column("isinactive", sa.Boolean(), nullable=False),
-        sa.Column("asset_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("asset_id", BIG_ID, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["ihid"], ["invoice.id"], name=op.f("fk_invoice_line_ihid"), ondelete="CASCADE"
         ),
@@ -514,49 +506,45 @@ def upgrade() -> None:
 
     op.create_table(
         "invoice_payment",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
-        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date", column_types.Instant(), nullable=False),
-        sa.Column("amount", column_types.Exact(), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("invoice_id", BIG_ID, nullable=True),
+        sa.Column("client_id", BIG_ID, nullable=True),
+        sa.Column("date", INSTANT, nullable=False),
+        sa.Column("amount", EXACT, nullable=False),
         sa.Column("method", sa.Integer(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("type", sa.Integer(), nullable=False),
         sa.Column("module_id", sa.Integer(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("thirdpartyid", sa.Text(), nullable=True),
-        sa.Column(
-            "credit_note_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True
-        ),
+        sa.Column("credit_note_id", BIG_ID, nullable=True),
         sa.Column("payment_method", sa.Integer(), nullable=True),
         sa.Column("payment_method_name", sa.Text(), nullable=True),
         sa.Column("posted", sa.Boolean(), nullable=False),
-        sa.Column("dateposted", column_types.Instant(), nullable=True),
+        sa.Column("dateposted", INSTANT, nullable=True),
         sa.Column("intent_id", sa.Text(), nullable=True),
-        sa.Column("intent_date", column_types.Instant(), nullable=True),
+        sa.Column("intent_date", INSTANT, nullable=True),
         sa.Column("intent_response", sa.Text(), nullable=True),
         sa.Column("webhook_event_id", sa.Text(), nullable=True),
-        sa.Column("webhook_received_date", column_types.Instant(), nullable=True),
+        sa.Column("webhook_received_date", INSTANT, nullable=True),
         sa.Column("currency_iso", sa.Text(), nullable=False),
         sa.Column("state", sa.Integer(), nullable=False),
-        sa.Column("state_at", column_types.Instant(), nullable=False),
+        sa.Column("state_at", INSTANT, nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("charge_id", sa.Text(), nullable=True),
         sa.Column("stripe_customer_id", sa.Text(), nullable=True),
         sa.Column(
             "claimed_invoice_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
-        sa.Column("check_at", column_types.Instant(), nullable=True),
+        sa.Column("check_at", INSTANT, nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=True),
-        sa.Column("amount_refunded", column_types.Exact(), nullable=False),
-        sa.Column("amount_lost", column_types.Exact(), nullable=False),
+        sa.Column("amount_refunded", EXACT, nullable=False),
+        sa.Column("amount_lost", EXACT, nullable=False),
         sa.Column("disputed", sa.Boolean(), nullable=False),
-        sa.Column("counted", column_types.Exact(), nullable=False),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("counted", EXACT, nullable=False),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["invoice_id"], ["invoice.id"], name=op.f("fk_invoice_payment_invoice_id")
         ),
@@ -590,37 +578,36 @@ def upgrade() -> None:
         batch_op.create_index("uq_invoice_payment_intent_id", ["intent_id"], unique=True)
 
     catalogue()
-    for index in SEARCHES:
-        index.create(op.get_bind())
+    create_searches()
     seed()
 
 
 def catalogue() -> None:
     op.create_table(
         "budget_type",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("defaultrate", column_types.Exact(), nullable=True),
+        sa.Column("defaultrate", EXACT, nullable=True),
         sa.Column("chargerate", sa.Integer(), nullable=True),
         sa.Column("ticket_id", sa.Integer(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_type")),
     )
     op.create_table(
         "cost_centre",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("chargeable", sa.Boolean(), nullable=False),
         sa.Column("addr1", sa.Text(), nullable=True),
         sa.Column("addr2", sa.Text(), nullable=True),
         sa.Column("addr3", sa.Text(), nullable=True),
         sa.Column("addr4", sa.Text(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_cost_centre")),
     )
     op.create_table(
         "lookup",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("lookupid", sa.Integer(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_lookup")),
@@ -630,24 +617,22 @@ def catalogue() -> None:
 
     op.create_table(
         "tax",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=True),
-        sa.Column("value", column_types.Exact(), nullable=False),
+        sa.Column("value", EXACT, nullable=False),
         sa.Column("is_composite", sa.Boolean(), nullable=False),
         sa.Column("category_code", sa.Text(), nullable=True),
         sa.Column("xero_tenant_id", sa.Text(), nullable=True),
         sa.Column("kashflow_tenant_id", sa.Integer(), nullable=True),
         sa.Column("qbo_company_id", sa.Text(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax")),
     )
     op.create_table(
         "composite_tax",
-        sa.Column("tax_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "linked_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("tax_id", BIG_ID, nullable=False),
+        sa.Column("linked_id", BIG_ID, nullable=False),
         sa.ForeignKeyConstraint(["linked_id"], ["tax.id"], name=op.f("fk_composite_tax_linked_id")),
         sa.ForeignKeyConstraint(
             ["tax_id"], ["tax.id"], name=op.f("fk_composite_tax_tax_id"), ondelete="CASCADE"
@@ -659,11 +644,11 @@ def catalogue() -> None:
 
     op.create_table(
         "tax_rule",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("taxid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("taxid", BIG_ID, nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(["taxid"], ["tax.id"], name=op.f("fk_tax_rule_taxid")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tax_rule")),
     )
@@ -672,29 +657,25 @@ def catalogue() -> None:
 
     op.create_table(
         "charge_rate",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("area", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column(
-            "contract_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
-        sa.Column(
-            "charge_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("area", BIG_ID, nullable=True),
+        sa.Column("contract_id", BIG_ID, nullable=False),
+        sa.Column("charge_id", BIG_ID, nullable=False),
         sa.Column("org", sa.Integer(), nullable=False),
-        sa.Column("startdate", column_types.Instant(), nullable=True),
-        sa.Column("expirydate", column_types.Instant(), nullable=True),
-        sa.Column("rate", column_types.Exact(), nullable=False),
-        sa.Column("rateoverride", column_types.Exact(), nullable=True),
-        sa.Column("mileage_rate", column_types.Exact(), nullable=True),
-        sa.Column("minimum", column_types.Exact(), nullable=True),
-        sa.Column("increment", column_types.Exact(), nullable=True),
-        sa.Column("oohmultiplier", column_types.Exact(), nullable=True),
-        sa.Column("holidaymultiplier", column_types.Exact(), nullable=True),
-        sa.Column("weekendmultiplier", column_types.Exact(), nullable=True),
-        sa.Column("contractmultiplier", column_types.Exact(), nullable=True),
+        sa.Column("startdate", INSTANT, nullable=True),
+        sa.Column("expirydate", INSTANT, nullable=True),
+        sa.Column("rate", EXACT, nullable=False),
+        sa.Column("rateoverride", EXACT, nullable=True),
+        sa.Column("mileage_rate", EXACT, nullable=True),
+        sa.Column("minimum", EXACT, nullable=True),
+        sa.Column("increment", EXACT, nullable=True),
+        sa.Column("oohmultiplier", EXACT, nullable=True),
+        sa.Column("holidaymultiplier", EXACT, nullable=True),
+        sa.Column("weekendmultiplier", EXACT, nullable=True),
+        sa.Column("contractmultiplier", EXACT, nullable=True),
         sa.Column("use_for_travel", sa.Boolean(), nullable=False),
         sa.Column("use_for_mileage", sa.Boolean(), nullable=False),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(["area"], ["client.id"], name=op.f("fk_charge_rate_area")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_charge_rate")),
     )
@@ -703,16 +684,14 @@ def catalogue() -> None:
 
     op.create_table(
         "site",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column(
-            "client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("client_id", BIG_ID, nullable=False),
         sa.Column("inactive", sa.Boolean(), nullable=False),
         sa.Column("phonenumber", sa.Text(), nullable=True),
-        sa.Column("date_created", column_types.Instant(), nullable=True),
-        sa.Column("last_modified", column_types.Instant(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("date_created", INSTANT, nullable=True),
+        sa.Column("last_modified", INSTANT, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_site_client_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
     )
@@ -721,16 +700,14 @@ def catalogue() -> None:
 
     op.create_table(
         "tax_rule_condition",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "tax_rule_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("tax_rule_id", BIG_ID, nullable=False),
         sa.Column("value", sa.Text(), nullable=True),
         sa.Column("value_type", sa.Integer(), nullable=True),
         sa.Column("value_bool", sa.Boolean(), nullable=True),
         sa.Column("value_display", sa.Text(), nullable=True),
-        sa.Column("value_lookup", column_types.Json(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("value_lookup", JSON_TEXT, nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["tax_rule_id"],
             ["tax_rule.id"],
@@ -746,28 +723,28 @@ def catalogue() -> None:
 
     op.create_table(
         "expense",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", BIG_ID, nullable=False),
         sa.Column("agent_id", sa.Integer(), nullable=True),
         sa.Column("fault_id", sa.Integer(), nullable=True),
         sa.Column("actionnumber", sa.Integer(), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
-        sa.Column("amount", column_types.Exact(), nullable=False),
-        sa.Column("lookup_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date_added", column_types.Instant(), nullable=True),
-        sa.Column("date_reimbursed", column_types.Instant(), nullable=True),
-        sa.Column("date_invoiced", column_types.Instant(), nullable=True),
+        sa.Column("amount", EXACT, nullable=False),
+        sa.Column("lookup_id", BIG_ID, nullable=True),
+        sa.Column("date_added", INSTANT, nullable=True),
+        sa.Column("date_reimbursed", INSTANT, nullable=True),
+        sa.Column("date_invoiced", INSTANT, nullable=True),
         sa.Column("invoiceable", sa.Boolean(), nullable=False),
-        sa.Column("ihid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("ihid", BIG_ID, nullable=True),
+        sa.Column("client_id", BIG_ID, nullable=True),
         sa.Column(
             "client_to_invoice_to_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
-        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("site_id", BIG_ID, nullable=True),
         sa.Column("reviewed", sa.Boolean(), nullable=False),
         sa.Column("reviewed_agent_id", sa.Integer(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_expense_client_id")),
         sa.ForeignKeyConstraint(
             ["client_to_invoice_to_id"],
@@ -790,28 +767,24 @@ def catalogue() -> None:
 
     op.create_table(
         "invoice_prorata",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column(
-            "invoicedetailid", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
-        sa.Column(
-            "invoice_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", BIG_ID, nullable=False),
+        sa.Column("invoicedetailid", BIG_ID, nullable=False),
+        sa.Column("invoice_id", BIG_ID, nullable=False),
         sa.Column(
             "recurring_invoice_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            BIG_ID,
             nullable=True,
         ),
-        sa.Column("client_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
-        sa.Column("date", column_types.Instant(), nullable=True),
-        sa.Column("quantity", column_types.Exact(), nullable=True),
-        sa.Column("unitprice", column_types.Exact(), nullable=True),
-        sa.Column("unitcost", column_types.Exact(), nullable=True),
+        sa.Column("client_id", BIG_ID, nullable=True),
+        sa.Column("site_id", BIG_ID, nullable=True),
+        sa.Column("date", INSTANT, nullable=True),
+        sa.Column("quantity", EXACT, nullable=True),
+        sa.Column("unitprice", EXACT, nullable=True),
+        sa.Column("unitcost", EXACT, nullable=True),
         sa.Column("shortdescription", sa.Text(), nullable=True),
         sa.Column("longdescription", sa.Text(), nullable=True),
         sa.Column("prorata_next_invoice", sa.Boolean(), nullable=True),
-        sa.Column("extra", column_types.Json(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
         sa.ForeignKeyConstraint(
             ["invoicedetailid"],
             ["invoice_line.id"],
@@ -837,26 +810,68 @@ def compress_quickly(table: str, column: str) -> None:
         op.execute(sa.text(f"ALTER TABLE {table} ALTER COLUMN {column} SET COMPRESSION lz4"))
 
 
+def create_searches() -> None:
+    """A text is found anywhere in some columns by trigrams, on either engine."""
+    if op.get_bind().dialect.name == "sqlite":
+        for table, columns in SEARCHES.items():
+            create_fts(table, columns)
+    elif may_have_trigrams():
+        op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
+        for table, columns in SEARCHES.items():
+            parts = (f"coalesce({table}.{column}, '')" for column in columns)
+            # A line break keeps one column's end from another's start.
+            joined = " || '\n' || ".join(parts)
+            op.execute(
+                f"CREATE INDEX ix_{table}_search ON {table} USING gin (({joined}) gin_trgm_ops)"
+            )
+
+
+def may_have_trigrams() -> bool:
+    """Whoever owns the database may make this extension, where it is installed at all."""
+    known = sa.text(
+        "SELECT has_database_privilege(current_database(), 'CREATE') "
+        "AND EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm')"
+    )
+    return bool(op.get_bind().scalar(known))
+
+
+def create_fts(table: str, columns: tuple[str, ...]) -> None:
+    """An FTS5 table beside the table, and triggers that only changes of these columns set off."""
+    search, names = f"{table}_search", ", ".join(columns)
+    old, new = (", ".join(f"{row}.{one}" for one in columns) for row in ("old", "new"))
+    remove = (
+        f"INSERT INTO {search} ({search}, rowid, {names}) "  # noqa: S608  names of this file
+        f"VALUES ('delete', old.id, {old});"
+    )
+    add = f"INSERT INTO {search} (rowid, {names}) VALUES (new.id, {new});"  # noqa: S608
+    op.execute(
+        f"CREATE VIRTUAL TABLE {search} USING fts5({names}, content='{table}', "
+        "content_rowid='id', tokenize='trigram')"
+    )
+    triggers = (("INSERT", add), ("DELETE", remove), (f"UPDATE OF {names}", remove + add))
+    for event, work in triggers:
+        trigger = f"{search}_{event.split()[0].lower()}"
+        op.execute(f"CREATE TRIGGER {trigger} AFTER {event} ON {table} BEGIN {work} END")
+
+
 def seed() -> None:
     currency = sa.table(
         "currency", *(sa.column(n) for n in ("code", "symbol", "name", "conversion_rate"))
     )
-    million = 10**column_types.DECIMALS
-    op.bulk_insert(
-        currency,
-        [
-            {"code": s.code, "symbol": s.symbol, "name": s.name, "conversion_rate": million}
-            for s in currencies.currency_seeds()
-        ],
-    )
+    known = json.loads(CURRENCIES.read_text(encoding="utf-8"))
+    op.bulk_insert(currency, [{**one, "conversion_rate": RATE_ONE} for one in known])
     lookup = sa.table("lookup", sa.column("lookupid"), sa.column("name"))
-    op.bulk_insert(lookup, lookups.lookup_seeds())
-    schema.name_installation(op.get_bind())
+    op.bulk_insert(
+        lookup,
+        [{"lookupid": number, "name": name} for number, names in LOOKUPS.items() for name in names],
+    )
+    # The name that keeps this database's idempotency keys apart from any other's.
+    fact = sa.table("fact", sa.column("name"), sa.column("value"))
+    op.bulk_insert(fact, [{"name": "installation", "value": secrets.token_hex(4)}])
 
 
 def downgrade() -> None:
-    for index in SEARCHES:
-        index.drop(op.get_bind())
+    drop_searches()
     drop_catalogue()
     with op.batch_alter_table("invoice_payment", schema=None) as batch_op:
         batch_op.drop_index("uq_invoice_payment_intent_id")
@@ -994,6 +1009,13 @@ def downgrade() -> None:
     op.drop_table("customer_turn")
     op.drop_table("currency")
     op.drop_table("access")
+
+
+def drop_searches() -> None:
+    """An index goes with its table; a table of FTS5 does not."""
+    if op.get_bind().dialect.name == "sqlite":
+        for table in SEARCHES:
+            op.drop_table(f"{table}_search")
 
 
 def drop_catalogue() -> None:

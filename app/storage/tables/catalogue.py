@@ -1,4 +1,4 @@
-"""What invoices are priced and sorted by: charge rates, budget types, cost centres."""
+"""Charge rates, budget types and cost centres, by which invoices are priced and sorted."""
 
 from datetime import datetime
 from decimal import Decimal

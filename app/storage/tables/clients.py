@@ -1,4 +1,4 @@
-"""Clients: who is invoiced, what Stripe knows them by, and their sites."""
+"""Clients, with their customer and payment method at Stripe, their currencies and their sites."""
 
 from datetime import datetime
 from decimal import Decimal

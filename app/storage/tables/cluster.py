@@ -1,4 +1,4 @@
-"""What nodes share to stay out of each other's way: jobs, turns, pace, and a few known facts."""
+"""State that the nodes coordinate by: job leases, customer leases, request slots, settings."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from app.storage.column_types import Ref, Row
 
 
 class Job(Row):
-    """Something scheduled. Whoever holds its lease runs it; the token fences off a late holder."""
+    """A scheduled job. The holder of its lease runs it; the token fences off a late holder."""
 
     __tablename__ = "job"
 
@@ -22,7 +22,7 @@ class Job(Row):
 
 
 class CustomerLease(Row):
-    """One mutation at a time per Stripe customer, over all nodes."""
+    """A lease that allows one mutation at a time per Stripe customer, over all nodes."""
 
     __tablename__ = "customer_turn"
 

@@ -1,4 +1,4 @@
-"""Who may use the API: credentials and tokens, kept as hashes only, and what they were answered."""
+"""API credentials and tokens, stored as hashes only, and idempotency records of their requests."""
 
 from datetime import datetime
 
@@ -38,7 +38,7 @@ class IdempotencyRecord(Row):
         ForeignKey("access.id"), primary_key=True, autoincrement=False
     )
     key: Mapped[str] = mapped_column(primary_key=True)
-    # Of the request's path, query, body and rights.
+    # A hash of the request's path, query, body and rights.
     fingerprint: Mapped[str]
     status: Mapped[int]
     content_type: Mapped[str]

@@ -1,4 +1,4 @@
-"""Payments of invoices: one row a PaymentIntent, or one a payment somebody entered by hand."""
+"""Payments of invoices: a row for each PaymentIntent and for each payment entered by hand."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ class InvoicePayment(Row):
     __tablename__ = "invoice_payment"
 
     id: Mapped[Id]
-    # NULL: money arrived and nobody knows for what; it is shown and can be assigned.
+    # NULL: no invoice was found for the money; it is shown and can be assigned.
     invoice_id: Mapped[Ref | None] = mapped_column(ForeignKey("invoice.id"))
     client_id: Mapped[Ref | None] = mapped_column(info=READ_ONLY)
     date: Mapped[datetime]

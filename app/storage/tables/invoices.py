@@ -1,14 +1,16 @@
-"""Invoices and their templates, their lines, and who changed what."""
+"""Invoices and their templates, their lines, and the audit of their changes."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.rules.invoice import Line
 from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.engines import Record
 from app.storage.fulltext import SearchIndex
 
 
@@ -32,7 +34,7 @@ class Invoice(Row):
     notes_2: Mapped[str | None]
     notes_3: Mapped[str | None]
     internal_note: Mapped[str | None]
-    # What lists are filtered by; 0 and -1 are kept as clients write them and mean none.
+    # Lists are filtered by these; 0 and -1 are stored as clients write them and mean none.
     contract_id: Mapped[Ref | None]
     ticket_id: Mapped[Ref | None]
     salesorder_id: Mapped[Ref | None]
@@ -55,6 +57,10 @@ class Invoice(Row):
     enddate: Mapped[datetime | None]
     lastcreated: Mapped[datetime | None]
     nextcreationdate: Mapped[datetime | None]
+    # HaloPSA's codes; rules/schedule.py says what follows from them.
+    period: Mapped[int | None]
+    due_date_type: Mapped[int | None]
+    due_date_int: Mapped[int | None]
     posted: Mapped[bool] = mapped_column(default=False)
     voided: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
     invoice_date: Mapped[datetime | None]
@@ -83,7 +89,7 @@ class Invoice(Row):
     __table_args__ = (
         Index("ix_invoice_client_id", "client_id", "id"),
         Index("ix_invoice_invoicenumber", "invoicenumber"),
-        # What autopay walks: flagged invoices with something left, by day and id.
+        # Autopay reads flagged invoices with an amount due in this order.
         Index(
             "ix_invoice_autopay_due",
             "duedate",
@@ -130,6 +136,13 @@ class InvoiceLine(Row):
     tax_rate: Mapped[Decimal] = mapped_column(default=Decimal(0))
     isinactive: Mapped[bool] = mapped_column(default=False)
     asset_id: Mapped[Ref | None]
+    onetimecharge: Mapped[bool | None]
+    # Of a template's line that is charged once: the invoice it was charged on.
+    onetimechargeinvoiceid: Mapped[Ref | None]
+    startdate: Mapped[datetime | None]
+    enddate: Mapped[datetime | None]
+    # As the caller wrote it; its rows stand in invoice_prorata.
+    prorata_data: Mapped[Any | None] = mapped_column(Json)
     extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
 
     __table_args__ = (
@@ -177,8 +190,98 @@ class InvoiceChange(Row):
     )
 
 
-def line_of(row: Any) -> Line:
-    """The line as the rules see it."""
+class InvoiceRow(NamedTuple):
+    """A whole row of `invoice`: every column, in the table's order."""
+
+    id: int
+    client_id: int | None
+    invoicenumber: str | None
+    thirdpartyinvoicenumber: str | None
+    reference: str | None
+    order_number: str | None
+    cust_order_number: str | None
+    notes_1: str | None
+    notes_2: str | None
+    notes_3: str | None
+    internal_note: str | None
+    contract_id: int | None
+    ticket_id: int | None
+    salesorder_id: int | None
+    purchaseorder_id: int | None
+    sitenumber: int | None
+    uid: int | None
+    billingcategory: int | None
+    invoicetype: int
+    approval_status: int
+    approvalagentid: int | None
+    reviewrequired: bool
+    xeroid: str | None
+    qboid: int | None
+    disabled: bool
+    is_recurring_invoice: bool
+    recurring_invoice_id: int | None
+    made_for: date | None
+    startdate: datetime | None
+    enddate: datetime | None
+    lastcreated: datetime | None
+    nextcreationdate: datetime | None
+    period: int | None
+    due_date_type: int | None
+    due_date_int: int | None
+    posted: bool
+    voided: bool
+    invoice_date: datetime | None
+    duedate: date | None
+    dateposted: datetime | None
+    datesent: datetime | None
+    datepaid: datetime | None
+    date_created: datetime | None
+    last_modified: datetime | None
+    currency_code: int | None
+    currency_iso: str
+    currency_conversion_rate: Decimal
+    total: Decimal
+    tax_total: Decimal
+    revenue: Decimal
+    amountpaid: Decimal
+    amountdue: Decimal
+    paymentstatus: int
+    payments_pending: int
+    payments_reversed: int
+    take_auto_payment: bool
+    include_in_autopay: bool
+    change_seq: int
+    extra: Mapping[str, object] | None
+
+
+class LineRow(NamedTuple):
+    """A whole row of `invoice_line`: every column, in the table's order."""
+
+    id: int
+    ihid: int
+    sequenceid: int
+    item_code: str | None
+    item_shortdescription: str | None
+    item_longdescription: str | None
+    nominal_code: str | None
+    tax_code: str | None
+    qty_order: Decimal
+    unit_price: Decimal
+    unit_cost: Decimal
+    discount_perc: Decimal
+    tax_rate: Decimal
+    isinactive: bool
+    asset_id: int | None
+    onetimecharge: bool | None
+    onetimechargeinvoiceid: int | None
+    startdate: datetime | None
+    enddate: datetime | None
+    prorata_data: object
+    extra: Mapping[str, object] | None
+
+
+def line_of(row: LineRow | Record) -> Line:
+    """The line as the rules see it, of any row that has its amounts."""
     return Line(
         quantity=row.qty_order,
         unit_price=row.unit_price,

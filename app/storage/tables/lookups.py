@@ -15,16 +15,3 @@ class Lookup(Row):
     id: Mapped[Id]
     lookupid: Mapped[int] = mapped_column(index=True)
     name: Mapped[str]
-
-
-_SEEDS = {
-    11: ("Default",),
-    17: ("Standard", "Out of hours", "Weekend", "Holiday", "Travel", "Mileage"),
-    35: ("Travel", "Mileage", "Accommodation", "Meals", "Materials", "Other"),
-}
-
-
-def lookup_seeds() -> list[dict[str, object]]:
-    return [
-        {"lookupid": number, "name": name} for number, names in _SEEDS.items() for name in names
-    ]

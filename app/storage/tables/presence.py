@@ -1,4 +1,4 @@
-"""Who is looking at which invoice: presence that many nodes share and that ends by itself."""
+"""Presence of viewers on invoices: every node sees the same, and each entry expires by itself."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -22,14 +22,14 @@ class InvoiceViewer(Row):
 
 
 VIEWERS = table_of(InvoiceViewer)
-# A screen says again and again that it is open; one that was closed says nothing.
+# An open screen posts its view again and again; a closed one lets it expire.
 LASTS = timedelta(minutes=1)
 
 
 async def record_presence(
     tx: Tx, actions: dict[int, str | None], *, access_id: int, name: str, now: datetime
 ) -> list[Record]:
-    """Note who looks at which invoices; answers everybody who does, those who left not."""
+    """Record that somebody views these invoices; answers all whose views have not expired."""
     await tx.execute(delete(VIEWERS).where(VIEWERS.c.seen_at < now - LASTS))
     rows = [
         {"invoice_id": one, "access_id": access_id, "name": name, "action": action, "seen_at": now}

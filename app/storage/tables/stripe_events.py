@@ -11,9 +11,9 @@ from app.storage.column_types import Id, Row
 
 class EventState(StrEnum):
     APPLIED = "applied"
-    IGNORED = "ignored"  # kept, and of no consequence to us
+    IGNORED = "ignored"  # stored, and of no consequence to us
     PARKED = "parked"  # could not be applied yet; the worker tries again
-    DEAD = "dead"  # tried often enough; a person must look
+    DEAD = "dead"  # retries are used up; a person must look
 
 
 # Part of every question for such events, and written out: SQLite then takes the small index.
