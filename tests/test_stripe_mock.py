@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from app.payments.autopay.attempts import LeaseHolder
-from app.payments.autopay.charge import Charger
+from app.payments.autopay.charge import Charging, new_attempt
 from app.payments.autopay.eligibility import Candidate
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
@@ -101,15 +101,16 @@ async def gateway(relay: Relay, sqlite_template: Path, tmp_path: Path) -> AsyncI
 
 def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
     """The parameters a new attempt stores, and sends at every try."""
-    charger = Charger(
+    at = Charging(
         database=None,  # type: ignore[arg-type]  # only the parameters are made
         gateway=gateway,
         settings=gateway._settings,
         installation="tests",
         holder=LeaseHolder("tests"),
     )
+    assert one.customer_id
     assert one.payment_method_id
-    return charger._new(one, one.payment_method_id)
+    return new_attempt(at, one, one.customer_id, one.payment_method_id)
 
 
 async def create(gateway: Gateway) -> None:

@@ -171,12 +171,12 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
         customer = candidate.customer_id
         if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
             return None
-        new = _new_attempt(at, candidate, customer, method)
+        new = new_attempt(at, candidate, customer, method)
         attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
         return attempt or Skip("another run has just taken it")
 
 
-def _new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
     amount_minor = money.to_minor(one.amount, one.currency)
     last = one.last
     number = last.number + 1 if last else 1
