@@ -43,7 +43,11 @@ class ReaderCursor(Cursor):
 
 
 class ReaderConnection(Connection):
-    """A connection for readers. To let go of what was read takes no hop."""
+    """A connection for readers. Neither the begin nor the end of a snapshot takes a hop."""
+
+    def begin(self) -> None:
+        """Begin a snapshot. A deferred BEGIN reads no file; the first SELECT does, in its hop."""
+        self._conn.execute("BEGIN")
 
     async def rollback(self) -> None:
         self._conn.rollback()

@@ -35,7 +35,7 @@ LEASE = timedelta(seconds=45)
 CHECK_DELAYS = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 900, 3600, 6 * 3600, 86400))
 # A bank debit ends in days and Stripe reports it; a check is the safety net, and reads are limited.
 CHECK_DEBIT_AFTER = timedelta(hours=6)
-_RECOVER_PAGE = 100
+PAGE = 100
 
 
 class LeaseLost(Exception):
@@ -455,7 +455,7 @@ async def list_unresolved(
         select(*projection(ATTEMPTS, UnresolvedAttempt))
         .where(IS_UNRESOLVED, is_free, is_due, ATTEMPTS.c.id > after)
         .order_by(ATTEMPTS.c.id)
-        .limit(_RECOVER_PAGE)
+        .limit(PAGE)
     )
     return [UnresolvedAttempt._make(row) for row in found]
 

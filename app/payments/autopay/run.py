@@ -126,11 +126,11 @@ class Autopay:
                 rows = await attempts.list_unresolved(
                     tx, now=_now(), whenever=whenever, after=after
                 )
-            if not rows:
+            if rows:
+                await self._resume_all(at, [row.id for row in rows], note)
+            if len(rows) < attempts.PAGE:
                 return
             after = rows[-1].id
-
-            await self._resume_all(at, [row.id for row in rows], note)
 
     async def _resume_all(
         self, at: Charging, attempt_ids: Sequence[int], note: Callable[[Outcome], None]
@@ -211,10 +211,11 @@ class Autopay:
         while not self.stop:
             async with self.database.snapshot() as tx:
                 page = await read(tx, day, after)
-            if not page:
+            if page:
+                yield page
+            if len(page) < eligibility.PAGE:
                 return
             after = (page[-1].duedate, page[-1].invoice_id)
-            yield page
 
     async def _settled(self, day: date) -> AsyncIterator[Candidate]:
         async for page in self._pages(eligibility.list_settled, day):
