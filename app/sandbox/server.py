@@ -28,12 +28,12 @@ from app.sandbox.stripe_api import (
 from app.sandbox.transport import asgi_server, stripe_routes
 from app.sandbox.transport.fault_injection import Fault, FaultKind
 from app.sandbox.transport.request_pipeline import LoggedRequest, RequestPipeline
-from app.sandbox.transport.token_buckets import RequestLimiter
+from app.sandbox.transport.token_buckets import RouteLimiter
 from app.sandbox.webhook_delivery import (
     DeliveryAttempt,
     DeliveryMode,
     DeliveryReport,
-    WebhookEndpoint,
+    SubscribedEndpoint,
     WebhookOutbox,
 )
 
@@ -82,7 +82,7 @@ class Sandbox:
         self.state = AccountState(seed)
         self.outbox = WebhookOutbox(self.state.clock, self.state.events)
         self.state.listener = self.outbox.offer
-        self.limiter = RequestLimiter(self.state.clock, rate_limit, global_rate_limit)
+        self.limiter = RouteLimiter(self.state.clock, rate_limit, global_rate_limit)
         self.pipeline = RequestPipeline(self.state, self.limiter, latency, log_size)
         self.events: Sequence[Obj] = EventHistory(self.state.events)
         self.app = Starlette(
@@ -326,11 +326,13 @@ class Sandbox:
         mode: DeliveryMode = "auto",
         rendering: Rendering = "new",
         types: Sequence[str] | None = None,
-    ) -> WebhookEndpoint:
+    ) -> SubscribedEndpoint:
         """Sends later events there: at once with retries (auto), or on `deliver` (held)."""
         wanted = None if types is None else frozenset(types)
         new_id = self.state.ids.new("we")
-        return self.outbox.add(WebhookEndpoint(new_id, url, list(secrets), mode, rendering, wanted))
+        return self.outbox.add(
+            SubscribedEndpoint(new_id, url, list(secrets), mode, rendering, wanted)
+        )
 
     async def deliver(
         self,

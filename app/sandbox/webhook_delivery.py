@@ -26,7 +26,7 @@ _FIRST_2XX, _LAST_2XX = 200, 299
 
 
 @dataclass(slots=True)
-class WebhookEndpoint:
+class SubscribedEndpoint:
     """A webhook endpoint: it gets all types unless some are named, and a v1 for each secret."""
 
     id: str
@@ -66,7 +66,7 @@ class PendingDelivery:
     """An event that an endpoint has not yet answered with 2xx."""
 
     event: AccountEvent
-    endpoint: WebhookEndpoint
+    endpoint: SubscribedEndpoint
     since: float
     attempts: int = 0
 
@@ -91,7 +91,7 @@ class WebhookOutbox:
     def __init__(self, clock: SandboxClock, events: ObjectTable[AccountEvent]) -> None:
         self._clock = clock
         self._events = events
-        self.endpoints: list[WebhookEndpoint] = []
+        self.endpoints: list[SubscribedEndpoint] = []
         self.record: deque[DeliveryAttempt] = deque(maxlen=_RECORD_SIZE)
         self.retry_seconds = 5.0
         self.timeout_seconds = 10.0
@@ -104,7 +104,7 @@ class WebhookOutbox:
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
 
-    def add(self, endpoint: WebhookEndpoint) -> WebhookEndpoint:
+    def add(self, endpoint: SubscribedEndpoint) -> SubscribedEndpoint:
         self.endpoints.append(endpoint)
         return endpoint
 
@@ -181,7 +181,7 @@ class WebhookOutbox:
         if not self._auto_waiting:
             self._nothing_waits.set()
 
-    async def _post(self, event: AccountEvent, endpoint: WebhookEndpoint) -> int | None:
+    async def _post(self, event: AccountEvent, endpoint: SubscribedEndpoint) -> int | None:
         """Signs by real time, since a moved sandbox clock would make every signature stale."""
         body = orjson.dumps(render_event(event, endpoint.rendering), option=orjson.OPT_INDENT_2)
         headers = {

@@ -19,7 +19,7 @@ from app.sandbox.transport.fault_injection import Fault, FaultList
 from app.sandbox.transport.http_messages import ApiAnswer, ApiRequest
 from app.sandbox.transport.idempotency_keys import IdempotencyKeys
 from app.sandbox.transport.stripe_routes import StripeRoute
-from app.sandbox.transport.token_buckets import RequestLimiter
+from app.sandbox.transport.token_buckets import RouteLimiter
 
 _VERSION = re.compile(r"^20[12]\d-\d\d-\d\d(\.(acacia|basil|clover|dahlia|endive|preview))?$")
 _LOCK_TIMEOUT = "lock_timeout"
@@ -40,7 +40,7 @@ class RequestPipeline:
     """The ASGI app for /v1. Execution never awaits, so no other request sees it half done."""
 
     def __init__(
-        self, state: AccountState, limiter: RequestLimiter, latency: float, log_size: int
+        self, state: AccountState, limiter: RouteLimiter, latency: float, log_size: int
     ) -> None:
         self.state = state
         self.limiter = limiter

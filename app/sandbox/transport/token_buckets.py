@@ -23,7 +23,7 @@ class RequestBucket:
         return True
 
 
-class RequestLimiter:
+class RouteLimiter:
     """A rate of None is no limit; Stripe's are 25/s a route, and 25/s (test) or 100/s in all."""
 
     def __init__(
