@@ -80,8 +80,7 @@ async def record(
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    deltas = balances.balance_deltas(known, after)
-    await balances.settle(tx, invoices, deltas, now=now, who=who)
+    await balances.settle(tx, invoices, known, after, now=now, who=who)
     return refused
 
 
@@ -183,7 +182,7 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     invoices = await balances.lock_invoices(tx, invoice_ids)
     after = {intent: _attach(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
-    await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, known, after, now=now, who=who)
 
 
 async def schedule_check(tx: Tx, intent_id: str, at: datetime | None) -> None:

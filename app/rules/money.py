@@ -53,6 +53,12 @@ def from_minor(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
 
 
+def from_stripe(minor: int, currency: str) -> tuple[str, Decimal]:
+    """An amount as Stripe writes it: its checked currency, and its major units."""
+    code = currency_code(currency)
+    return code, from_minor(minor, code)
+
+
 def smallest(currency: str) -> Decimal:
     """The smallest step between two amounts Stripe accepts, in major units."""
     return from_minor(step_minor(currency), currency)
