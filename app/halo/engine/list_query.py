@@ -6,7 +6,7 @@ values: building and fingerprinting one costs more than most lists take in the d
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
@@ -15,7 +15,6 @@ from app.errors import InvalidField
 from app.halo.engine.codec import RecordCodec
 from app.halo.engine.parsing import small
 from app.halo.engine.resource import ListCondition, Params, is_set, parameter_value
-from app.storage import prepared
 from app.storage.engines import Record, Tx
 
 PAGE_SIZE = 50
@@ -27,7 +26,6 @@ LIST_MAX = 1000
 PARAMETERS_MAX = 200
 # Combinations of filters and orders in use at once; a client that invents more only loses speed.
 _STATEMENTS_MAX = 256
-Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +98,18 @@ class ListStatements:
 
     def __init__(self, codec: RecordCodec) -> None:
         self._codec = codec
-        self._rows: dict[tuple[object, ...], Select[Any] | prepared.PreparedStatement] = {}
+        self._rows: dict[tuple[object, ...], Select[Any]] = {}
         self._counts: dict[tuple[object, ...], Select[Any]] = {}
 
     async def rows(self, tx: Tx, query: ListQuery, after: int | None) -> Sequence[Record]:
         """The page's rows; those behind an id where the place of the page is known."""
-        shape = (*query.shape, after is None, tx.dialect.name)
+        shape = (*query.shape, after is None)
         statement = self._rows.get(shape)
         if statement is None:
-            built = self._build(query, after is not None)
-            is_fast = prepared.is_for_fast_lane(built, tx.dialect)
-            statement = _kept(
-                self._rows, shape, prepared.PreparedStatement(built) if is_fast else built
-            )
+            statement = _kept(self._rows, shape, self._build(query, after is not None))
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
-        found: Sequence[Record]
-        if isinstance(statement, prepared.PreparedStatement):
-            found = await statement.all(tx, **values)
-        else:
-            found = (await tx.execute(statement, values)).all()
+        found: Sequence[Record] = (await tx.execute(statement, values)).all()
         return found
 
     def count(self, query: ListQuery) -> tuple[Select[Any], Mapping[str, Any]]:
@@ -164,8 +154,10 @@ def _hashable(value: Any) -> Hashable:
 
 
 def _kept(
-    statements: dict[tuple[object, ...], Kept], shape: tuple[object, ...], statement: Kept
-) -> Kept:
+    statements: dict[tuple[object, ...], Select[Any]],
+    shape: tuple[object, ...],
+    statement: Select[Any],
+) -> Select[Any]:
     if len(statements) >= _STATEMENTS_MAX:
         statements.clear()
     statements[shape] = statement
