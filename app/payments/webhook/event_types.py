@@ -1,4 +1,4 @@
-"""Which Stripe events matter, why, and what each one tells. One table, pure functions."""
+"""The event types that matter, each with its reason and its reader: HANDLERS, pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
