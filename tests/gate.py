@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.sandbox import hosting
 from app.sandbox.server import Sandbox
+from app.sandbox.transport import asgi_server
 
 PATIENCE_S = 20
 
@@ -74,7 +74,7 @@ class Gate:
 async def gated(sandbox: Sandbox) -> AsyncIterator[Gate]:
     """Another address of a running sandbox. Nobody waits at the gate past its end."""
     gate = Gate(sandbox.app)
-    async with hosting.served(gate, 0, "127.0.0.1") as gate.url:
+    async with asgi_server.serve(gate, 0, "127.0.0.1") as gate.url:
         try:
             yield gate
         finally:

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -28,9 +28,8 @@ from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox
 from app.serving import open_database, serve_in_loop, web_application
 from app.settings import Settings
-from app.storage import prepared
 from app.storage.column_types import table_of
-from app.storage.engines import Database, Tx
+from app.storage.engines import Database
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -248,28 +247,16 @@ def today() -> date:
 
 @contextmanager
 def watched(database: Database, note: Callable[[str, Any], None]) -> Iterator[None]:
-    """Tells of each statement that is sent meanwhile, by SQLAlchemy or on the fast lane past it."""
+    """Notes each statement that is sent meanwhile, as SQLAlchemy's listeners see it."""
 
-    def by_sqlalchemy(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
+    def before(_: Any, __: Any, statement: str, values: Any, *___: Any) -> None:
         note(statement, values)
-
-    fetched, ran_for_each = prepared._fetched, prepared._ran_for_each
-
-    async def fast(tx: Tx, statement: str, values: Sequence[Any]) -> Sequence[Any]:
-        note(statement, tuple(values))
-        return await fetched(tx, statement, values)
-
-    def fast_for_each(tx: Tx, statement: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
-        note(statement, rows)
-        return ran_for_each(tx, statement, rows)
 
     engines = {database._reader.sync_engine, database._writer.sync_engine}
     for engine in engines:
-        listen(engine, "before_cursor_execute", by_sqlalchemy)
-    prepared._fetched, prepared._ran_for_each = fast, fast_for_each
+        listen(engine, "before_cursor_execute", before)
     try:
         yield
     finally:
-        prepared._fetched, prepared._ran_for_each = fetched, ran_for_each
         for engine in engines:
-            remove(engine, "before_cursor_execute", by_sqlalchemy)
+            remove(engine, "before_cursor_execute", before)

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from app.ledger import settlement
 from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.webhook.inbox import Inbox
@@ -18,6 +19,7 @@ from app.rules.payment import PaymentState
 from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
 from app.storage.column_types import table_of
+from app.storage.engines import Tx
 from app.storage.tables.invoices import InvoiceChange
 from tests.gate import PATIENCE_S, Gate
 from tests.harness import (
@@ -233,6 +235,29 @@ async def test_a_payment_claimed_by_a_session_and_by_a_person_at_once_is_for_one
     await assert_books_balance(one)
 
 
+async def test_a_payment_assigned_twice_at_once_is_for_the_later_invoice_alone(
+    nodes: tuple[Paydue, Paydue],
+) -> None:
+    one, other = nodes
+    earlier, later = await one.an_invoice(), await one.an_invoice()
+    await post(one, event(SUCCEEDED, intent(None)))
+    (payment,) = await one.payments()
+
+    async def assign(tx: Tx, invoice: int) -> None:
+        await settlement.assign(tx, payment.id, invoice, now=datetime.now(UTC), who="somebody")
+
+    async with other.database.transaction() as tx:
+        await assign(tx, earlier)
+        assigning = asyncio.create_task(one.database.with_retry(lambda tx: assign(tx, later)))
+        await somebody_waits(one)
+    await assigning
+
+    assert (await one.payments())[0].invoice_id == later
+    assert (await one.invoice(earlier)).amountpaid == 0
+    assert (await one.invoice(later)).amountpaid == 120
+    await assert_books_balance(one)
+
+
 @pytest.mark.parametrize("is_run_elsewhere", [False, True])
 async def test_a_payment_by_hand_and_an_autopay_run_never_both_pay_an_invoice(
     gate: Gate, database_url: str, sandbox: Sandbox, is_run_elsewhere: bool
@@ -309,7 +334,7 @@ async def test_a_payment_by_hand_that_waited_for_a_claim_is_refused(
         entering = asyncio.create_task(enter(one, access, invoice_id=invoice, amount=120))
         await somebody_waits(one)
         await attempts.open_attempt(
-            tx, LeaseHolder("a run"), now=datetime.now(UTC), values=an_attempt(invoice)
+            tx, LeaseHolder("a run"), now=datetime.now(UTC), new=an_attempt(invoice)
         )
     status = await entering
 

@@ -19,7 +19,18 @@ from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import InvoiceChange
 from app.storage.tables.stripe_reversals import StripeReversal
-from tests.harness import ATTEMPTS, EVENTS, INVOICES, KEY, PAYMENTS, Paydue, intent, today
+from tests.gate import Gate
+from tests.harness import (
+    ATTEMPTS,
+    EVENTS,
+    INVOICES,
+    KEY,
+    PAYMENTS,
+    Paydue,
+    intent,
+    settings_for,
+    today,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -316,6 +327,30 @@ async def test_the_intent_of_a_lost_create_is_canceled_and_never_confirmed(
     assert [one.payment_intent for one in paydue.sandbox.ledger.charges()] != [orphan]
     assert (await paydue.reconcile()).orphans_canceled == 0
     assert (await paydue.invoice(invoice)).amountpaid == 120
+
+
+async def test_an_orphan_that_was_paid_before_we_could_cancel_it_is_booked(
+    paydue: Paydue, gate: Gate, stripe_url: str, database_url: str
+) -> None:
+    paydue.sandbox.clock.advance(-1200)
+    invoice = await paydue.an_invoice("120.00")
+    orphan = await an_orphan(paydue, stripe_url, invoice)
+    attempt, *_ = await paydue.attempts(invoice)
+    cancels = gate.hold("POST", "/cancel")
+
+    settings = settings_for(database_url, gate.url, PAYDUE_STRIPE_TIMEOUT=30)
+    async with Paydue.running(settings, paydue.sandbox) as node, asyncio.TaskGroup() as group:
+        reconciling = group.create_task(node.reconcile())
+        await cancels.came()
+        method = attempt.customer_id.replace("cus", "pm")
+        await stripe(stripe_url, f"/v1/payment_intents/{orphan}/confirm", payment_method=method)
+        cancels.let_go()
+
+    assert reconciling.result().orphans_canceled == 0
+    booked = {one.intent_id: one.counted for one in await paydue.payments(invoice)}
+    assert booked[orphan] == 120
+    # Twice paid, by a page and by somebody else: it is shown, and nobody's money is forgotten.
+    assert (await paydue.invoice(invoice)).amountpaid == 240
 
 
 async def test_an_intent_that_an_attempt_may_go_on_with_is_not_canceled(paydue: Paydue) -> None:

@@ -12,14 +12,17 @@ from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
 from app.payments.autopay.run import StopSignal
+from app.payments.reconcile import CURSOR
 from app.storage.column_types import table_of
-from app.storage.tables.cluster import Job
+from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
 from tests.harness import EVENTS, Paydue, event, intent
 
 pytestmark = pytest.mark.anyio
 
 JOBS = table_of(Job)
+FACTS = table_of(InstallationValue)
+CREATE = "POST /v1/payment_intents"
 PATIENCE_S = 12
 
 
@@ -182,6 +185,55 @@ async def test_a_failed_job_is_due_again_soon_and_the_others_go_on(paydue: Paydu
 
     assert failed.result.startswith("not finished: ")
     assert failed.next_run_at - failed.finished_at == AFTER_FAILURE
+    assert other.result == "0 resumed"
+
+
+async def test_a_key_that_stripe_refuses_ends_a_job_until_it_is_put_right(paydue: Paydue) -> None:
+    invoice = await paydue.an_invoice()
+    await a_job(paydue, "autopay")
+    paydue.sandbox.fault(CREATE, kind="unauthorized", times=1)
+
+    async with working(paydue):
+        refused = await finished(paydue, "autopay")
+        await until(lambda: _is_due_again(paydue, "autopay", refused))
+        other = await finished(paydue, "events")
+
+    assert refused.result.startswith("Stripe refuses the key: Invalid API Key provided")
+    assert (refused.lease_token, refused.lease_until) == (None, None)
+    assert refused.next_run_at - refused.finished_at == AFTER_FAILURE
+    assert other.result == "0 applied, 0 parked, 0 dead"
+    assert paydue.sandbox.ledger.net_by_invoice() == {str(invoice): 12000}
+
+
+async def _is_due_again(paydue: Paydue, name: str, failed: Any) -> bool:
+    """Lets the job be due now, and answers whether it has been run since it failed."""
+    row = (await jobs(paydue))[name]
+    if row.finished_at != failed.finished_at:
+        return True
+    async with paydue.database.transaction() as tx:
+        due = JOBS.c.next_run_at > datetime.now(UTC)
+        await tx.execute(
+            update(JOBS).where(JOBS.c.name == name, due).values(next_run_at=datetime.now(UTC))
+        )
+    return False
+
+
+async def test_a_job_that_crashes_says_why_and_is_due_again_while_the_others_go_on(
+    paydue: Paydue,
+) -> None:
+    async with paydue.database.transaction() as tx:
+        await tx.execute(insert(FACTS).values(name=CURSOR, value="the day before yesterday"))
+    for name in ("attempts", "reconcile"):
+        await a_job(paydue, name)
+
+    async with working(paydue, reconcile_every=86400.0):
+        crashed = await finished(paydue, "reconcile")
+        other = await finished(paydue, "attempts")
+
+    assert crashed.result.startswith("failed: ValueError(")
+    assert "the day before yesterday" in crashed.result
+    assert (crashed.lease_token, crashed.lease_until) == (None, None)
+    assert crashed.next_run_at - crashed.finished_at == AFTER_FAILURE
     assert other.result == "0 resumed"
 
 

@@ -26,8 +26,7 @@ from app.cli.program import on_signals, run
 from app.errors import AppError, ConfigurationError
 from app.halo.access.authenticator import create_credential
 from app.logs import configure
-from app.payments.autopay.outcomes import Outcome, OutcomeKind
-from app.payments.autopay.report import RunReport
+from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.run import Autopay
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter

@@ -19,8 +19,7 @@ from app import serving
 from app.cli.output import amount, console, table
 from app.cli.program import FAILED, on_signals, run, settings_and_logs
 from app.errors import ConfigurationError
-from app.payments.autopay.outcomes import Outcome, OutcomeKind
-from app.payments.autopay.report import RunReport
+from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.run import Autopay, StopSignal
 from app.payments.reconcile import Reconciliation
 from app.payments.stripe.gateway import Gateway

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from app.documents.invoice_pdf import InvoiceDocument
 from app.errors import NotFound
 from app.rules.invoice import InvoiceKind
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
 from app.storage.tables.clients import Client

@@ -8,7 +8,8 @@ from decimal import Decimal
 from sqlalchemy import select
 
 from app.errors import InvalidField, Refused
-from app.rules.notation import moment, plain
+from app.rules.money import plain
+from app.rules.notation import moment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx

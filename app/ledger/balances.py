@@ -1,4 +1,4 @@
-"""What invoices owe: written here alone, whenever payments or totals move.
+"""Balances of invoices: written here alone, whenever payments or totals move.
 
 The caller holds the transaction. Invoices are locked in the order of their ids, before anything
 else of theirs.
@@ -8,16 +8,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple, TypedDict
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 
 from app.ledger import audit
 from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
 from app.rules.payment import Payment, PaymentState
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
-from app.storage.prepared import BulkUpdate, PreparedStatement, any_of
+from app.storage.engines import Tx
+from app.storage.prepared import BulkUpdate, PreparedStatement, any_of, projection
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 
@@ -25,50 +25,66 @@ PAYMENTS = table_of(InvoicePayment)
 INVOICES = table_of(Invoice)
 _ZERO = Decimal(0)
 
-_OF_INVOICE = (
-    INVOICES.c.id,
-    INVOICES.c.client_id,
-    INVOICES.c.currency_iso,
-    INVOICES.c.voided,
-    INVOICES.c.invoicetype,
-    INVOICES.c.is_recurring_invoice,
-    INVOICES.c.total,
-    INVOICES.c.amountpaid,
-    INVOICES.c.amountdue,
-    INVOICES.c.paymentstatus,
-    INVOICES.c.payments_pending,
-    INVOICES.c.payments_reversed,
-    INVOICES.c.datepaid,
-)
+
+class InvoiceRow(NamedTuple):
+    """An invoice under its lock, as far as money is concerned."""
+
+    id: int
+    client_id: int | None
+    currency_iso: str
+    voided: bool
+    invoicetype: int
+    is_recurring_invoice: bool
+    total: Decimal
+    amountpaid: Decimal
+    amountdue: Decimal
+    paymentstatus: int
+    payments_pending: int
+    payments_reversed: int
+    datepaid: datetime | None
 
 
-async def lock_invoices(tx: Tx, ids: Collection[int]) -> dict[int, Record]:
+class BalanceColumns(TypedDict):
+    """The columns of an invoice that its payments decide."""
+
+    amountpaid: Decimal
+    amountdue: Decimal
+    paymentstatus: int
+    payments_pending: int
+    payments_reversed: int
+    datepaid: datetime | None
+
+
+class BalanceUpdate(BalanceColumns):
+    id: int
+    last_modified: datetime
+
+
+async def lock_invoices(tx: Tx, ids: Collection[int]) -> dict[int, InvoiceRow]:
+    """The invoices that exist, by id."""
     if not ids:
         return {}
     return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
 
 
 _LOCK_INVOICES = PreparedStatement(
-    select(*_OF_INVOICE)
+    select(*projection(INVOICES, InvoiceRow))
     .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)
-    .with_for_update()
+    .with_for_update(),
+    InvoiceRow,
 )
 
 
-def _how_many(condition: Any) -> Any:
-    return func.sum(case((condition, 1), else_=0))
-
-
 async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
-    """Work out anew what invoices owe, from all their payments. The caller has locked them."""
+    """Compute the balances of invoices from all their payments. The caller has locked them."""
     invoices = await lock_invoices(tx, invoice_ids)
     found = {row.invoice_id: row for row in await _SUMS.all(tx, ids=list(invoices))}
     moved = {}
     for invoice_id, invoice in invoices.items():
         row = found.get(invoice_id)
         moved[invoice_id] = BalanceDelta(
-            paid=(row.paid if row else _ZERO) - invoice.amountpaid,
+            paid=((row.paid if row else None) or _ZERO) - invoice.amountpaid,
             pending=(row.pending if row else 0) - invoice.payments_pending,
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
         )
@@ -77,15 +93,29 @@ async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who:
 
 # Payment.is_reversed, in SQL.
 _IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
+
+
+class _PaymentSums(NamedTuple):
+    invoice_id: int
+    paid: Decimal
+    pending: int
+    reversed: int
+
+
+def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
+
+
 _SUMS = PreparedStatement(
     select(
         PAYMENTS.c.invoice_id,
         func.sum(PAYMENTS.c.counted).label("paid"),
-        _how_many(PAYMENTS.c.state == PaymentState.PROCESSING).label("pending"),
-        _how_many(_IS_REVERSED).label("reversed"),
+        _count_where(PAYMENTS.c.state == PaymentState.PROCESSING).label("pending"),
+        _count_where(_IS_REVERSED).label("reversed"),
     )
     .where(any_of(PAYMENTS.c.invoice_id, "ids"))
-    .group_by(PAYMENTS.c.invoice_id)
+    .group_by(PAYMENTS.c.invoice_id),
+    _PaymentSums,
 )
 
 
@@ -117,56 +147,47 @@ def balance_deltas(
 
 async def settle(
     tx: Tx,
-    invoices: Mapping[int, Record],
+    invoices: Mapping[int, InvoiceRow],
     moved: Mapping[int, BalanceDelta],
     *,
     now: datetime,
     who: str,
 ) -> None:
-    """Write what each invoice owes now, with its audit rows."""
-    rows, changes = [], []
+    """Write the balance of each invoice, with its audit rows."""
+    updates, changes = [], []
     for invoice_id, delta in sorted(moved.items()):
         invoice = invoices[invoice_id]
         owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
         if not is_owed(invoice.invoicetype, voided=invoice.voided):
             owed = replace(owed, remaining=_ZERO)
-        columns = _owed_columns(invoice, owed, delta, now)
-        if any(columns[name] != getattr(invoice, name) for name in _MOVED):
-            rows.append(columns)
-        changes += _changes(invoice, owed)
-    if rows:
-        await _UPDATE_INVOICES.run(tx, rows)
+        columns = _balance_columns(invoice, owed, delta, now)
+        # News that changes none of these leaves the invoice as it is, `last_modified` included.
+        if any(value != getattr(invoice, name) for name, value in columns.items()):
+            updates.append(BalanceUpdate(id=invoice_id, last_modified=now, **columns))
+        changes += _audit_changes(invoice, owed)
+    if updates:
+        await _UPDATE_INVOICES.run(tx, updates)
         await audit.write(tx, changes, who=who, now=now)
 
 
-def _owed_columns(
-    invoice: Record, owed: Balance, delta: BalanceDelta, now: datetime
-) -> dict[str, Any]:
+def _balance_columns(
+    invoice: InvoiceRow, owed: Balance, delta: BalanceDelta, now: datetime
+) -> BalanceColumns:
+    is_paid = owed.status == InvoicePaymentStatus.PAID
     return {
-        "id": invoice.id,
         "amountpaid": owed.paid,
         "amountdue": owed.remaining,
         "paymentstatus": owed.status,
         "payments_pending": invoice.payments_pending + delta.pending,
         "payments_reversed": invoice.payments_reversed + delta.reversed,
-        "datepaid": (invoice.datepaid or now) if owed.status == InvoicePaymentStatus.PAID else None,
-        "last_modified": now,
+        "datepaid": (invoice.datepaid or now) if is_paid else None,
     }
 
 
-# News that changes none of these leaves the invoice as it is, `last_modified` included.
-_MOVED = (
-    "amountpaid",
-    "amountdue",
-    "paymentstatus",
-    "payments_pending",
-    "payments_reversed",
-    "datepaid",
-)
-_UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*_MOVED, "last_modified"])
+_UPDATE_INVOICES = BulkUpdate(INVOICES, "id", [*BalanceColumns.__annotations__, "last_modified"])
 
 
-def _changes(invoice: Record, owed: Balance) -> list[audit.AuditChange]:
+def _audit_changes(invoice: InvoiceRow, owed: Balance) -> list[audit.AuditChange]:
     before_and_after = (
         ("amountpaid", invoice.amountpaid, owed.paid),
         ("paymentstatus", invoice.paymentstatus, owed.status.value),

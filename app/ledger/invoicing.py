@@ -27,7 +27,7 @@ from app.ledger.invoice_draft import (
 from app.ledger.invoice_input import InvoiceInput, invoice_input
 from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import edit_refusal
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -122,13 +122,13 @@ async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: str) ->
     of_client = await _load_currency_of_clients(tx, client_ids)
     named = {given.currency_code for given in inputs if given.currency_code is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
-    found = [_CurrencyCode(*row) for row in await _CURRENCIES.all(tx, ids=wanted, home=home)]
+    found = await _CURRENCIES.all(tx, ids=wanted, home=home)
     code_of = {row.id: row.code for row in found}
     _assert_known("currency_code", named - code_of.keys())
     return Currencies(code_of, of_client, home)
 
 
-class _CurrencyCode(NamedTuple):
+class _CurrencyRow(NamedTuple):
     id: int
     code: str
 
@@ -136,26 +136,28 @@ class _CurrencyCode(NamedTuple):
 _CURRENCIES = PreparedStatement(
     select(Currency.id, Currency.code).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
-    )
+    ),
+    _CurrencyRow,
 )
 
 
 async def _load_currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
     if not ids:
         return {}
-    found = [_ClientCurrency(*row) for row in await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)]
+    found = await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)
     of_client = {row.id: row.currency_code for row in found}
     _assert_known("client_id", set(ids) - of_client.keys())
     return of_client
 
 
-class _ClientCurrency(NamedTuple):
+class _ClientRow(NamedTuple):
     id: int
     currency_code: int | None
 
 
 _CURRENCY_OF_CLIENTS = PreparedStatement(
-    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids"))
+    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids")),
+    _ClientRow,
 )
 
 
@@ -252,11 +254,16 @@ async def _number(tx: Tx, new: Iterable[Draft]) -> None:
         await _NUMBER.all(tx, ids=ids)
 
 
+class _Id(NamedTuple):
+    id: int
+
+
 _NUMBER = PreparedStatement(
     update(INVOICES)
     .where(any_of(INVOICES.c.id, "ids"))
     .values(invoicenumber=cast(INVOICES.c.id, String))
-    .returning(INVOICES.c.id)
+    .returning(INVOICES.c.id),
+    _Id,
 )
 
 

@@ -1,6 +1,6 @@
 """The tax rate of each line that is given: of the tax it names, or of the rule that fits it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -45,7 +45,7 @@ async def _load_rates(tx: Tx, lines: Sequence[DraftLine]) -> TaxRates:
     wanted = {one for one in named if one is not None} | {one.tax_id for one in rules}
     if not wanted:
         return TaxRates({}, rules)
-    found = [_RateRow(*row) for row in await _LOCK_RATES.all(tx, ids=wanted)]
+    found = await _LOCK_RATES.all(tx, ids=wanted)
     return TaxRates({row.id: row.value for row in found}, rules)
 
 
@@ -59,7 +59,8 @@ _LOCK_RATES = PreparedStatement(
     select(TAXES.c.id, TAXES.c.value)
     .where(any_of(TAXES.c.id, "ids"))
     .order_by(TAXES.c.id)
-    .with_for_update(read=True, key_share=True)
+    .with_for_update(read=True, key_share=True),
+    _RateRow,
 )
 
 
@@ -102,7 +103,7 @@ def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
 
 
 class _RuleRow(NamedTuple):
-    """A tax rule with one of its conditions; all None where it has no condition."""
+    """A rule beside one of its conditions, or beside none."""
 
     id: int
     sequence: int
@@ -116,25 +117,25 @@ class _RuleRow(NamedTuple):
 async def _load_rules(tx: Tx) -> list[TaxRuleTerms]:
     by_rule: dict[int, list[_RuleRow]] = {}
     for row in await _RULES.all(tx):
-        by_rule.setdefault(row.id, []).append(_RuleRow(*row))
-    return [
-        TaxRuleTerms(first.id, first.sequence, first.taxid, tuple(_conditions([first, *more])))
-        for first, *more in by_rule.values()
-    ]
+        by_rule.setdefault(row.id, []).append(row)
+    return [_terms(rows) for rows in by_rule.values()]
+
+
+def _terms(rows: Sequence[_RuleRow]) -> TaxRuleTerms:
+    """One rule, of the rows that hold its conditions."""
+    conditions = tuple(
+        TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
+    )
+    return TaxRuleTerms(rows[0].id, rows[0].sequence, rows[0].taxid, conditions)
 
 
 _RULES = PreparedStatement(
     select(
         RULES.c.id, RULES.c.sequence, RULES.c.taxid, CONDITIONS.c.id.label("condition_id"),
         CONDITIONS.c.value_type, CONDITIONS.c.value, CONDITIONS.c.value_lookup,
-    ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id)
+    ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id),
+    _RuleRow,
 )  # fmt: skip
-
-
-def _conditions(rows: Iterable[_RuleRow]) -> Iterable[TaxCondition]:
-    return (
-        TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
-    )
 
 
 def _values(row: _RuleRow) -> frozenset[str]:

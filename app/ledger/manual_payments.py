@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from app.errors import InvalidField, Refused
 from app.ledger import audit, settlement
 from app.ledger.invoice_draft import differences
 from app.storage import rows
 from app.storage.column_types import table_of
+from app.storage.driver_errors import DuplicateKey
 from app.storage.engines import Record, Tx
 from app.storage.rows import InputRecord
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -81,7 +81,7 @@ async def _enter(tx: Tx, records: Sequence[InputRecord], now: datetime, who: str
         return []
     try:
         return await settlement.enter_manual(tx, entries, now=now, who=who)
-    except IntegrityError:
+    except DuplicateKey:
         raise Refused("intent_id: another payment has it already") from None
 
 

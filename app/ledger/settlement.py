@@ -1,4 +1,4 @@
-"""The only writer of payments; what they leave owing is written by `owing` in the same breath.
+"""Settlement: the only writer of payments; `balances` writes what they leave due, in the same call.
 
 Every way to pay ends here, keyed by the PaymentIntent's id, so that a webhook and our own charge
 cannot disagree, whichever comes first. Locks are taken in one order: invoices by id, payments by
@@ -9,16 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import NamedTuple, TypedDict, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import audit, balances, reversals
+from app.ledger import audit, balances
+from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
+from app.ledger.reversals import LOCK_REVERSALS, record_reversals
 from app.rules import money
 from app.rules.invoice import Dependents, charge_under_way
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.rules.payment import (
     FINAL,
     FOR_NONE,
@@ -32,16 +34,16 @@ from app.rules.payment import (
 )
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
-from app.storage.engines import Record, Tx
-from app.storage.prepared import BulkInsert, BulkUpdate, PreparedStatement, any_of
+from app.storage.engines import Tx
+from app.storage.prepared import BulkInsert, BulkUpdate, PreparedStatement, any_of, projection
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 
 PAYMENTS = table_of(InvoicePayment)
+CLIENTS = table_of(Client)
 
 # An intent that has not ended is asked about after so long without news of it.
 CHECK_AFTER = timedelta(minutes=10)
-_ZERO = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,36 +53,46 @@ class ManualPayment:
     invoice_id: int | None
     amount: Decimal
     date: datetime
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, object] = field(default_factory=dict)
 
 
 async def record(
-    tx: Tx, news: Sequence[PaymentReport], *, now: datetime, who: str
+    tx: Tx, reports: Sequence[PaymentReport], *, now: datetime, who: str
 ) -> dict[str, str]:
     """Book a batch of reports on payments. The same batch may come again, in any order.
 
-    Answers what was refused, by intent, with the reason: that news was kept, and waits.
+    Answers the refused ones, by intent, with the reason: their news is kept, and waits.
     """
-    if not news:
+    if not reports:
         return {}
-    intents = sorted({one.intent_id for one in news})
-    known = await _payments(tx, intents)
-    invoices = await balances.lock_invoices(tx, _invoice_ids(known.values(), news))
-    if known:  # what another node wrote between the look and the lock; a new one it would refuse
-        known = await _locked_payments(tx, intents)
+    intents = sorted({one.intent_id for one in reports})
+    known = _by_intent(await _FIND_PAYMENTS.all(tx, intents=intents))
+    invoices = await balances.lock_invoices(tx, _invoice_ids(known.values(), reports))
+    if known:  # another node may have written between the look and the lock; a new one it refuses
+        known = _by_intent(await _LOCK_PAYMENTS.all(tx, intents=intents))
         _assert_locked(known.values(), invoices)
-    back = await reversals.record_reversals(tx, intents, news)
-    after = _folded(known, news, back)
-    refused = {one.intent_id: "no payment is known for this intent yet" for one in news}
+    after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports))
+    refused = {one.intent_id: "no payment is known for this intent yet" for one in reports}
     for intent, payment in after.items():
-        after[intent], why = _attached(payment, invoices)
+        after[intent], why = _attach(payment, invoices)
         refused.pop(intent)
         if why:
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
+    deltas = balances.balance_deltas(known, after)
+    await balances.settle(tx, invoices, deltas, now=now, who=who)
     return refused
+
+
+async def _reversed_totals(
+    tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport]
+) -> dict[str, ReversedTotal]:
+    """How much was refunded or lost of each intent; most have no reversal at all."""
+    locked = await LOCK_REVERSALS.all(tx, intents=intents)
+    if not locked and all(one.reversal is None for one in reports):
+        return {}
+    return await record_reversals(tx, locked, reports)
 
 
 async def enter_manual(
@@ -90,7 +102,7 @@ async def enter_manual(
     named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
     invoices = await balances.lock_invoices(tx, named)
     _assert_not_charged(await load_dependents(tx, named))
-    rows = [_entered(entry, invoices, now) for entry in entries]
+    rows = [_manual_columns(entry, invoices, now) for entry in entries]
     ids = [await tx.scalar(insert(PAYMENTS).values(row).returning(PAYMENTS.c.id)) for row in rows]
     entered = [
         audit.AuditChange(entry.invoice_id, "payments", None, f"{one}: {plain(entry.amount)}")
@@ -104,16 +116,15 @@ async def enter_manual(
 async def assign(
     tx: Tx, payment_id: int, invoice_id: int | None, *, now: datetime, who: str
 ) -> None:
-    """Say which invoice a payment is for, or that it is for none."""
+    """Assign a payment to an invoice, or to none."""
     found = await tx.scalar(select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.id == payment_id))
     invoices = await balances.lock_invoices(
         tx, {one for one in (found, invoice_id) if one is not None}
     )
-    payment = (
-        await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == payment_id).with_for_update())
-    ).one_or_none()
-    if payment is None:
+    locked = await _LOCK_ASSIGNMENT.all(tx, id=payment_id)
+    if not locked:
         raise NotFound("InvoicePayment", payment_id)
+    payment = locked[0]
     if payment.invoice_id != found:
         raise LostRace
     client_id = payment.client_id
@@ -130,37 +141,53 @@ async def assign(
             invoice_id=invoice_id, client_id=client_id, claimed_invoice_id=invoice_id or FOR_NONE
         )
     )
-    await _audit_assignment(tx, payment, invoice_id, now=now, who=who)
+    await _audit_assignment(tx, payment.invoice_id, invoice_id, now=now, who=who)
     await balances.recompute(tx, list(invoices), now=now, who=who)
 
 
+class _Assignment(NamedTuple):
+    """Which invoice and client a payment is for."""
+
+    invoice_id: int | None
+    client_id: int | None
+    currency_iso: str
+
+
+_LOCK_ASSIGNMENT = PreparedStatement(
+    select(*projection(PAYMENTS, _Assignment))
+    .where(PAYMENTS.c.id == bindparam("id"))
+    .with_for_update(),
+    _Assignment,
+)
+
+
 async def _audit_assignment(
-    tx: Tx, payment: Record, invoice_id: int | None, *, now: datetime, who: str
+    tx: Tx, before: int | None, after: int | None, *, now: datetime, who: str
 ) -> None:
+    """Each of the two invoices keeps the change in its history."""
     changes = [
-        audit.AuditChange(one, "payments", payment.invoice_id, invoice_id)
-        for one in (payment.invoice_id, invoice_id)
+        audit.AuditChange(one, "payments", before, after)
+        for one in (before, after)
         if one is not None
     ]
     await audit.write(tx, changes, who=who, now=now)
 
 
 async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
-    """Book the payments that named these invoices before they existed."""
+    """Book the payments that named these invoices before the invoices existed."""
     if not invoice_ids:
         return
-    rows = await _WAITING.all(tx, ids=sorted(invoice_ids))
-    if not rows:
+    known = _by_intent(await _LOCK_UNASSIGNED.all(tx, ids=sorted(invoice_ids)))
+    if not known:
         return
     invoices = await balances.lock_invoices(tx, invoice_ids)
-    known = {row.intent_id: _payment(row) for row in rows}
-    after = {intent: _attached(one, invoices)[0] for intent, one in known.items()}
+    after = {intent: _attach(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
     await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
 
 
 async def schedule_check(tx: Tx, intent_id: str, at: datetime | None) -> None:
-    """When reconciliation asks about an unfinished intent again; None leaves it to events."""
+    """Set when reconciliation asks about an unfinished intent again; None leaves it to events."""
     await tx.execute(
         update(PAYMENTS)
         .where(PAYMENTS.c.intent_id == intent_id, PAYMENTS.c.check_at.is_not(None))
@@ -171,56 +198,55 @@ async def schedule_check(tx: Tx, intent_id: str, at: datetime | None) -> None:
 # --- reading under locks ---------------------------------------------------------------------
 
 
-def _invoice_ids(known: Iterable[Payment], news: Iterable[PaymentReport]) -> set[int]:
-    booked = {one.invoice_id for one in known if one.invoice_id is not None}
-    return booked | {one.invoice_id for one in news if one.invoice_id is not None}
+class PaymentRow(NamedTuple):
+    """All that is known of a PaymentIntent's payment."""
+
+    intent_id: str
+    invoice_id: int | None
+    claimed_invoice_id: int | None
+    client_id: int | None
+    amount: Decimal
+    currency_iso: str
+    intent_date: datetime | None
+    intent_response: str | None
+    webhook_event_id: str | None
+    state: int
+    state_at: datetime
+    reason: str | None
+    attempt: int | None
+    charge_id: str | None
+    stripe_customer_id: str | None
+    payment_method_name: str | None
+    amount_refunded: Decimal
+    amount_lost: Decimal
+    disputed: bool
 
 
-async def _payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
-    return {one.intent_id: _payment(one) for one in await _PAYMENTS.all(tx, intents=intents)}
-
-
-async def _locked_payments(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
-    return {one.intent_id: _payment(one) for one in await _LOCK_PAYMENTS.all(tx, intents=intents)}
-
-
-_OF_PAYMENT = (
-    PAYMENTS.c.intent_id,
-    PAYMENTS.c.invoice_id,
-    PAYMENTS.c.claimed_invoice_id,
-    PAYMENTS.c.client_id,
-    PAYMENTS.c.amount,
-    PAYMENTS.c.currency_iso,
-    PAYMENTS.c.intent_date,
-    PAYMENTS.c.intent_response,
-    PAYMENTS.c.webhook_event_id,
-    PAYMENTS.c.state,
-    PAYMENTS.c.state_at,
-    PAYMENTS.c.reason,
-    PAYMENTS.c.attempt,
-    PAYMENTS.c.charge_id,
-    PAYMENTS.c.stripe_customer_id,
-    PAYMENTS.c.payment_method_name,
-    PAYMENTS.c.amount_refunded,
-    PAYMENTS.c.amount_lost,
-    PAYMENTS.c.disputed,
-)
-
-
+_OF_PAYMENT = projection(PAYMENTS, PaymentRow)
 _BY_INTENT = select(*_OF_PAYMENT).where(any_of(PAYMENTS.c.intent_id, "intents"))
-_PAYMENTS = PreparedStatement(_BY_INTENT)
-_LOCK_PAYMENTS = PreparedStatement(_BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update())
-
-
-_WAITING = PreparedStatement(
+_FIND_PAYMENTS = PreparedStatement(_BY_INTENT, PaymentRow)
+_LOCK_PAYMENTS = PreparedStatement(
+    _BY_INTENT.order_by(PAYMENTS.c.intent_id).with_for_update(), PaymentRow
+)
+_LOCK_UNASSIGNED = PreparedStatement(
     select(*_OF_PAYMENT)
     .where(PAYMENTS.c.invoice_id.is_(None), any_of(PAYMENTS.c.claimed_invoice_id, "ids"))
     .order_by(PAYMENTS.c.intent_id)
-    .with_for_update()
+    .with_for_update(),
+    PaymentRow,
 )
 
 
-def _payment(row: Record) -> Payment:
+def _invoice_ids(known: Iterable[Payment], reports: Iterable[PaymentReport]) -> set[int]:
+    booked = {one.invoice_id for one in known if one.invoice_id is not None}
+    return booked | {one.invoice_id for one in reports if one.invoice_id is not None}
+
+
+def _by_intent(rows: Iterable[PaymentRow]) -> dict[str, Payment]:
+    return {row.intent_id: _payment(row) for row in rows}
+
+
+def _payment(row: PaymentRow) -> Payment:
     return Payment(
         intent_id=row.intent_id,
         state=PaymentState(row.state),
@@ -242,7 +268,7 @@ def _payment(row: Record) -> Payment:
     )
 
 
-def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, Record]) -> None:
+def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, InvoiceRow]) -> None:
     """A payment that was assigned between our first look and our lock starts us over."""
     if any(one.invoice_id is not None and one.invoice_id not in invoices for one in payments):
         raise LostRace
@@ -251,24 +277,26 @@ def _assert_locked(payments: Iterable[Payment], invoices: Mapping[int, Record]) 
 # --- payments --------------------------------------------------------------------------------
 
 
-def _folded(
-    known: Mapping[str, Payment], news: Iterable[PaymentReport], back: Mapping[str, ReversedTotal]
+def _merge_reports(
+    known: Mapping[str, Payment],
+    reports: Iterable[PaymentReport],
+    reversed_totals: Mapping[str, ReversedTotal],
 ) -> dict[str, Payment]:
-    """Each intent's payment after all its reports. Money going back alone makes no payment."""
+    """Each intent's payment after all its reports. A reversal alone makes no payment."""
     after = dict(known)
-    for one in sorted(news, key=lambda report: report.reversal is not None):
+    for one in sorted(reports, key=lambda report: report.reversal is not None):
         before = after.get(one.intent_id)
         if before is not None:
             after[one.intent_id] = merge_report(before, one) if one.reversal is None else before
         elif one.reversal is None:
             after[one.intent_id] = payment_from_report(one)
-    for intent, reversed_ in back.items():
+    for intent, total in reversed_totals.items():
         if intent in after:
-            after[intent] = replace(after[intent], back=reversed_)
+            after[intent] = replace(after[intent], back=total)
     return after
 
 
-def _attached(payment: Payment, invoices: Mapping[int, Record]) -> tuple[Payment, str | None]:
+def _attach(payment: Payment, invoices: Mapping[int, InvoiceRow]) -> tuple[Payment, str | None]:
     """The payment with the invoice it claims, or the reason why it stays without one."""
     if payment.invoice_id is not None or payment.claimed_invoice_id in (None, FOR_NONE):
         return payment, None
@@ -280,7 +308,7 @@ def _attached(payment: Payment, invoices: Mapping[int, Record]) -> tuple[Payment
     return replace(payment, invoice_id=invoice.id, client_id=invoice.client_id), None
 
 
-def _other_currency(currency: str, invoice: Record) -> str:
+def _other_currency(currency: str, invoice: InvoiceRow) -> str:
     return f"the payment is in {currency}, invoice {invoice.id} in {invoice.currency_iso}"
 
 
@@ -291,13 +319,24 @@ async def _name_clients(tx: Tx, payments: dict[str, Payment]) -> None:
     }
     if not wanted:
         return
-    found = await tx.execute(
-        select(Client.id, Client.stripe_customer_id).where(Client.stripe_customer_id.in_(wanted))
-    )
+    found = await _CLIENTS_BY_CUSTOMER.all(tx, customers=sorted(wanted))
     client_of = {row.stripe_customer_id: row.id for row in found}
     for intent, one in payments.items():
         if one.client_id is None and one.customer_id in client_of:
             payments[intent] = replace(one, client_id=client_of[one.customer_id])
+
+
+class _ClientRow(NamedTuple):
+    id: int
+    stripe_customer_id: str
+
+
+_CLIENTS_BY_CUSTOMER = PreparedStatement(
+    select(*projection(CLIENTS, _ClientRow)).where(
+        any_of(CLIENTS.c.stripe_customer_id, "customers")
+    ),
+    _ClientRow,
+)
 
 
 async def _write_payments(
@@ -313,7 +352,40 @@ async def _write_payments(
     await _UPDATE_PAYMENTS.run(tx, changed)
 
 
-def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
+class _PaymentColumns(TypedDict):
+    """The columns that Stripe's reports decide, and the constants of a payment by Stripe."""
+
+    intent_id: str
+    invoice_id: int | None
+    claimed_invoice_id: int | None
+    client_id: int | None
+    date: datetime
+    amount: Decimal
+    currency_iso: str
+    status: int
+    intent_date: datetime | None
+    intent_response: str | None
+    webhook_event_id: str | None
+    webhook_received_date: datetime | None
+    state: int
+    state_at: datetime
+    reason: str | None
+    attempt: int | None
+    charge_id: str | None
+    stripe_customer_id: str | None
+    payment_method_name: str | None
+    amount_refunded: Decimal
+    amount_lost: Decimal
+    disputed: bool
+    counted: Decimal
+    check_at: datetime | None
+    method: int
+    module_id: int
+    type: int
+    posted: bool
+
+
+def _columns(payment: Payment, now: datetime) -> _PaymentColumns:
     return {
         "intent_id": payment.intent_id,
         "invoice_id": payment.invoice_id,
@@ -350,16 +422,18 @@ def _columns(payment: Payment, now: datetime) -> dict[str, Any]:
 STRIPE_METHOD = 1
 STRIPE_MODULE = 1
 
-_WRITTEN = list(_columns(Payment("", PaymentState.CREATED, LONG_AGO, _ZERO, ""), LONG_AGO))
-_INSERT_PAYMENTS = BulkInsert(PAYMENTS, _WRITTEN)
+_KEPT_ON_UPDATE = {"intent_id", "type", "posted"}
+_INSERT_PAYMENTS = BulkInsert(PAYMENTS, _PaymentColumns.__annotations__)
 _UPDATE_PAYMENTS = BulkUpdate(
     PAYMENTS,
     "intent_id",
-    [name for name in _WRITTEN if name not in {"intent_id", "type", "posted"}],
+    [name for name in _PaymentColumns.__annotations__ if name not in _KEPT_ON_UPDATE],
 )
 
 
-def _entered(entry: ManualPayment, invoices: Mapping[int, Record], now: datetime) -> dict[str, Any]:
+def _manual_columns(
+    entry: ManualPayment, invoices: Mapping[int, InvoiceRow], now: datetime
+) -> dict[str, object]:
     if entry.invoice_id is None:
         raise InvalidField("invoice_id", "a payment entered by hand needs an invoice")
     invoice = _must_exist(invoices, entry.invoice_id)
@@ -392,7 +466,7 @@ def _assert_not_charged(standing_of: Mapping[int, Dependents]) -> None:
             raise ChargeUnderWay(f"invoice {invoice_id} takes no payment by hand: {why}")
 
 
-def _must_exist(invoices: Mapping[int, Record], invoice_id: int) -> Record:
+def _must_exist(invoices: Mapping[int, InvoiceRow], invoice_id: int) -> InvoiceRow:
     invoice = invoices.get(invoice_id)
     if invoice is None or invoice.is_recurring_invoice:
         raise NotFound("Invoice", invoice_id)

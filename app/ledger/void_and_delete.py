@@ -10,12 +10,13 @@ from app.errors import NotFound, Refused
 from app.ledger import audit, balances
 from app.ledger.dependents import load_dependents
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
-from app.rules.notation import plain
+from app.rules.money import plain
 from app.rules.payment import PaymentState, payment_deletion_refusal as why_not_delete_payment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Tx
+from app.storage.prepared import projection
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow
 
@@ -66,8 +67,8 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     if invoice_id is not None:
         await balances.lock_invoices(tx, [invoice_id])
-    columns = (PAYMENTS.c[name] for name in DeletedPayment._fields)
-    found = (await tx.execute(select(*columns).where(by_id).with_for_update())).one_or_none()
+    statement = select(*projection(PAYMENTS, DeletedPayment)).where(by_id)
+    found = (await tx.execute(statement.with_for_update())).one_or_none()
     if found is None:
         raise NotFound("InvoicePayment", record_id)
     row = DeletedPayment._make(found)

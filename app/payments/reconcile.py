@@ -8,7 +8,7 @@ is found is booked by settlement.record. An absence is never turned into a fact.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -24,6 +24,7 @@ from app.rules.attempt import UNRESOLVED, AttemptState
 from app.rules.payment import PaymentReport, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
+from app.storage.prepared import projection
 from app.storage.rows import upsert
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.cluster import InstallationValue
@@ -148,7 +149,7 @@ class Reconciliation:
                     PAYMENTS.c.intent_id.in_([one.intent_id for one in news])
                 )
             )
-            known = {row.intent_id: row.state for row in rows}
+            known: dict[str, int] = {intent_id: state for intent_id, state in rows}
         fresh = [one for one in news if one.reversal or known.get(one.intent_id) != one.state]
         if fresh:
             await self.database.with_retry(lambda tx: _record(tx, fresh))
@@ -159,14 +160,13 @@ class Reconciliation:
         while not self.stop:
             now = datetime.now(UTC)
             async with self.database.snapshot() as tx:
-                rows = (
-                    await tx.execute(
-                        select(PAYMENTS.c.intent_id, PAYMENTS.c.date, PAYMENTS.c.invoice_id)
-                        .where(PAYMENTS.c.check_at <= now)
-                        .order_by(PAYMENTS.c.check_at)
-                        .limit(BATCH)
-                    )
-                ).all()
+                statement = (
+                    select(*projection(PAYMENTS, _Unfinished))
+                    .where(PAYMENTS.c.check_at <= now)
+                    .order_by(PAYMENTS.c.check_at)
+                    .limit(BATCH)
+                )
+                rows = [_Unfinished._make(row) for row in await tx.execute(statement)]
             for row in rows:
                 found.asked += 1
                 await self._ask(row.intent_id, row.date, row.invoice_id)
@@ -207,8 +207,10 @@ class Reconciliation:
                 answer = await self.gateway.retrieve(intent_id)
             news = intent_report(answer.object, at=datetime.now(UTC), response=answer.body)
             await self._book([news])
-            found.orphans_canceled += news.state == PaymentState.CANCELED
-            log.warning("orphan canceled", intent=intent_id, invoice=news.invoice_id)
+            is_canceled = news.state == PaymentState.CANCELED
+            found.orphans_canceled += is_canceled
+            said = "orphan canceled" if is_canceled else "orphan had ended"
+            log.warning(said, intent=intent_id, invoice=news.invoice_id)
 
     async def _orphan_ids(self) -> list[str]:
         old = datetime.now(UTC) - settlement.CHECK_AFTER
@@ -250,6 +252,14 @@ class Reconciliation:
         row = {"name": CURSOR, "value": until.isoformat()}
         async with self.database.transaction() as tx:
             await upsert(tx, FACTS, [row], key=[FACTS.c.name])
+
+
+class _Unfinished(NamedTuple):
+    """A payment whose intent has not ended."""
+
+    intent_id: str
+    date: datetime
+    invoice_id: int | None
 
 
 async def _record(tx: Tx, news: Sequence[PaymentReport]) -> None:

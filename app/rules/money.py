@@ -77,3 +77,9 @@ def currency_code(value: str, field: str = "currency") -> str:
     if len(code) != 3 or not (code.isascii() and code.isalpha()):
         raise InvalidField(field, f"{value!r} is not a three-letter ISO currency code")
     return code
+
+
+def plain(value: Decimal) -> str:
+    """The digits of any exact number, without an exponent and without trailing zeros."""
+    shown = f"{value:f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown

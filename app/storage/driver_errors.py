@@ -1,85 +1,87 @@
-"""Errors of both databases, sorted: a lost race, our own mistake, a database out of reach."""
+"""Errors of both drivers, translated once into our own.
 
-import contextlib
+A statement that fails raises one of the four exceptions below, whether SQLAlchemy or a prepared
+statement sent it: nobody above storage meets an exception of SQLAlchemy, sqlite3 or asyncpg.
+"""
+
 import sqlite3
-from collections.abc import AsyncIterator
 
-from sqlalchemy.exc import (
-    DataError,
-    DBAPIError,
-    IntegrityError,
-    ProgrammingError,
-    TimeoutError as PoolTimeout,
-)
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
 
 from app.errors import DatabaseUnavailable
 
 
-class LostRace(Exception):
+class DatabaseFault(Exception):
+    """The database refused a statement."""
+
+
+class LostRace(DatabaseFault):
     """Another node did the same first. The transaction is run again and sees what it wrote."""
 
 
-# SQLSTATE classes that blame the statement or its values. All others blame the place.
-_OUR_FAULT = ("22", "23", "42")
-# 23503: a record that was there when we looked is deleted; looking again says which.
-_TRY_AGAIN = frozenset({"40001", "40P01", "23503"})
+class DuplicateKey(DatabaseFault):
+    """A row with the same unique key exists."""
 
 
-def is_duplicate(error: BaseException) -> bool:
-    """Whether a unique key was there already, as either driver says it."""
-    return (
-        _sqlstate(error) == "23505"
-        or getattr(error, "sqlite_errorname", "") in _SQLITE_DUPLICATE
-        or getattr(getattr(error, "orig", None), "sqlite_errorname", "") in _SQLITE_DUPLICATE
-    )
+class StatementRefused(DatabaseFault):
+    """The statement or one of its values is wrong: our own mistake, or an input nobody foresaw."""
 
 
-_SQLITE_DUPLICATE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
-
-
-def is_worth_retrying(error: BaseException) -> bool:
-    """Whether the transaction lost a race that the database itself broke up."""
-    return isinstance(error, LostRace) or _sqlstate(error) in _TRY_AGAIN
-
-
-@contextlib.asynccontextmanager
-async def translated_errors() -> AsyncIterator[None]:
-    """Turns a failure of the place into DatabaseUnavailable; our own faults pass as they are."""
-    try:
-        yield
-    except (IntegrityError, DataError, ProgrammingError, *_SQLITE_OURS):
-        raise
-    except (PoolTimeout, TimeoutError, OSError, sqlite3.Error) as error:
-        raise DatabaseUnavailable(_reason(error)) from error
-    except Exception as error:
-        if not _is_of_the_place(error):
-            raise
-        raise DatabaseUnavailable(_reason(getattr(error, "orig", None) or error)) from error
-
-
-_SQLITE_OURS = (
+# SQLSTATE classes that blame the statement or its values; all others blame the server or the way.
+_STATEMENT_CLASSES = ("22", "23", "42")
+_DUPLICATE_STATE = "23505"
+# 23503: a row that existed when we looked is deleted; looking again says which.
+_RACE_STATES = frozenset({"40001", "40P01", "23503"})
+_SQLITE_DUPLICATES = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
+_SQLITE_STATEMENT_ERRORS = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
     sqlite3.ProgrammingError,
     sqlite3.InterfaceError,
 )
+# A whole number of more than 64 bits, half a character; asyncpg's DataError is a ValueError too.
+_VALUE_ERRORS = (ValueError, TypeError, OverflowError)
 
 
-def _is_of_the_place(error: Exception) -> bool:
-    """Whether the database, not our statement, is at fault: wrapped, or as asyncpg says it."""
-    if is_worth_retrying(error) or (_sqlstate(error) or "").startswith(_OUR_FAULT):
-        return False
-    return isinstance(error, DBAPIError) or type(error).__module__.startswith(_DRIVERS)
+def translated(error: BaseException) -> Exception:
+    """Our exception for one that a driver raised, raw or adapted by SQLAlchemy."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    state = getattr(error, "sqlstate", None)
+    message = _first_line(error)
+    if state in _RACE_STATES:
+        return LostRace(message)
+    if state == _DUPLICATE_STATE or _sqlite_name(error) in _SQLITE_DUPLICATES:
+        return DuplicateKey(message)
+    if (state or "").startswith(_STATEMENT_CLASSES) or isinstance(error, _SQLITE_STATEMENT_ERRORS):
+        return StatementRefused(message)
+    if is_wrong_value(error):
+        return StatementRefused(message)
+    return DatabaseUnavailable(f"the database cannot be used now: {message}")
 
 
-_DRIVERS = ("asyncpg", "sqlalchemy.dialects.postgresql")
+def is_wrong_value(error: BaseException) -> bool:
+    """Whether the driver itself refuses a value: the database never saw it."""
+    return isinstance(error, _VALUE_ERRORS) or isinstance(error.__cause__, _VALUE_ERRORS)
 
 
-def _sqlstate(error: BaseException) -> str | None:
-    return getattr(getattr(error, "orig", error), "sqlstate", None)
+def translate_for_sqlalchemy(context: ExceptionContext) -> Exception | None:
+    """SQLAlchemy's `handle_error`: it raises what this answers in place of its own exception."""
+    if context.sqlalchemy_exception is None:
+        return None  # no error of the driver's
+    return translated(context.original_exception)
 
 
-def _reason(error: BaseException) -> str:
-    said = str(error).strip() or type(error).__name__
-    said = said.removeprefix("<class 'asyncpg.exceptions.").splitlines()[0]
-    return f"the database cannot be used now: {said}"
+# What fails outside any statement: the pool, the network, the start or the end of a transaction.
+CONNECTION_ERRORS = (PoolTimeout, TimeoutError, OSError, DisconnectionError, DBAPIError)
+
+
+def _sqlite_name(error: BaseException) -> str:
+    name: str = getattr(error, "sqlite_errorname", "")
+    return name
+
+
+def _first_line(error: BaseException) -> str:
+    message = str(error).strip() or type(error).__name__
+    return message.removeprefix("<class 'asyncpg.exceptions.").splitlines()[0]

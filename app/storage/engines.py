@@ -20,9 +20,13 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from app.errors import ConfigurationError
-from app.storage.driver_errors import is_worth_retrying, translated_errors
-from app.storage.sqlite_driver import connection_factory
-from app.storage.writer_lock import WriterLock
+from app.storage.driver_errors import (
+    CONNECTION_ERRORS,
+    LostRace,
+    translate_for_sqlalchemy,
+    translated,
+)
+from app.storage.sqlite_driver import WriterLock, connection_factory
 
 Record = Row[*tuple[Any, ...]]
 """One row of an answer."""
@@ -79,25 +83,32 @@ class Database:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """Everything inside becomes durable together, or DatabaseUnavailable and nothing does."""
-        async with self._turn(), translated_errors(), self._writer.begin() as tx:
-            yield tx
+        async with self._turn():
+            try:
+                async with self._writer.begin() as tx:
+                    yield tx
+            except CONNECTION_ERRORS as error:
+                raise translated(error) from error
 
     async def with_retry(self, work: Callable[[Tx], Awaitable[T]]) -> T:
-        """What `work` answers in a transaction of its own, run again when it lost a race."""
+        """Run `work` in a transaction of its own, again when it lost a race; answer its result."""
         for race in range(RACES_MAX + 1):
             try:
                 async with self.transaction() as tx:
                     return await work(tx)
-            except Exception as error:
-                if race == RACES_MAX or not is_worth_retrying(error):
+            except LostRace:
+                if race == RACES_MAX:
                     raise
         raise AssertionError("the last race either ends or raises")
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Tx]:
         """Reading only: every statement sees the same moment, so no record is seen by halves."""
-        async with translated_errors(), self._reader.connect() as tx:
-            yield tx
+        try:
+            async with self._reader.connect() as tx:
+                yield tx
+        except CONNECTION_ERRORS as error:
+            raise translated(error) from error
 
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._lock.held() if self._lock else contextlib.nullcontext()
@@ -168,8 +179,10 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
 
+    event.listen(engine.sync_engine, "handle_error", translate_for_sqlalchemy)
+
     @event.listens_for(engine.sync_engine, "begin")
-    def begun(connection: Any) -> None:
+    def begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
@@ -194,11 +207,12 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: An
         raise ConfigurationError(
             "PostgreSQL needs one more package: pip install '.[postgres]'"
         ) from None
-    event.listen(engine.sync_engine, "checkout", _alive)
+    event.listen(engine.sync_engine, "handle_error", translate_for_sqlalchemy)
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
 
 
-def _alive(connection: Any, *_: Any) -> None:
+def _refuse_closed(connection: Any, *_: Any) -> None:
     """A connection that the server has closed meanwhile is not lent; a new one takes its place."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError

@@ -1,31 +1,36 @@
-"""The fast lane: statements of one text each, compiled once, given straight to the driver.
+"""Prepared statements: written with SQLAlchemy, compiled once an engine, sent by the driver itself.
 
 SQLAlchemy's work per statement costs several times what the database's own does: it writes a text
 for every number of values, names every parameter of every row, and crosses into a greenlet each
-time. Here a statement is written with SQLAlchemy, compiled once per engine, and from then on the
-driver of the open transaction runs it with plain tuples. This is for what every event, charge or
-request needs; elsewhere plain SQLAlchemy is right.
+time. Here the driver of the open transaction gets plain tuples, and each row comes back as the
+NamedTuple that the statement declares, so that a misspelt column is an error of the type checker.
+This is for what every event, charge or saved invoice needs; elsewhere plain SQLAlchemy is right.
+
+SQLAlchemy's events (`before_cursor_execute`, `after_cursor_execute`) and its echo see these
+statements too.
 """
 
 import sqlite3
-from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, NoReturn, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import orjson
 from sqlalchemy import BigInteger, Boolean, Dialect, Select, Table, Text, UpdateBase, bindparam
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from app.storage.driver_errors import LostRace, is_duplicate
+from app.storage.driver_errors import DuplicateKey, LostRace, is_wrong_value, translated
 from app.storage.engines import Tx
 
+# --- conditions ------------------------------------------------------------------------------
 
-class _Listed(TypeDecorator[Any]):
+
+class _ListType(TypeDecorator[Any]):
     """A list in one parameter: an array for PostgreSQL, JSON for SQLite."""
 
     impl = Text
@@ -41,8 +46,8 @@ class _Listed(TypeDecorator[Any]):
         return dialect.type_descriptor(ARRAY(self.of()))
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        given = list(value)
-        return orjson.dumps(given).decode() if dialect.name == "sqlite" else given
+        values = list(value)
+        return orjson.dumps(values).decode() if dialect.name == "sqlite" else values
 
 
 class _AnyOf(ColumnElement[bool]):
@@ -63,7 +68,7 @@ class _AnyOf(ColumnElement[bool]):
 def any_of(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """The column is one of the values given as the parameter `name`, a list."""
     is_text = column.type.python_type is str
-    kind = _Listed(Text if is_text else BigInteger)
+    kind = _ListType(Text if is_text else BigInteger)
     return _AnyOf(column, bindparam(name, type_=kind))
 
 
@@ -79,87 +84,95 @@ def _as_json(element: _AnyOf, compiler: Any, **kw: Any) -> str:
     return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608  a name and a bind
 
 
-RowValues = Mapping[str, Any]
-_Convert = Callable[[Any], Any]
+# --- statements that answer rows --------------------------------------------------------------
 
 
-_Statement = Select[*tuple[Any, ...]] | UpdateBase
+# Any NamedTuple: the declared shape of a row. The type system has no name for "any NamedTuple".
+NamedRow = tuple[Any, ...]
+RowT = TypeVar("RowT", bound=NamedRow)
+Convert = Callable[[Any], Any]
+Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
-class PreparedStatement:
-    """A statement on the fast lane. Its rows have the columns it answers as attributes.
+def projection(table: Any, row: type[NamedRow]) -> list[Any]:
+    """The columns of a table, or of an alias of one, that a row type names, in its order."""
+    return [table.c[name] for name in field_names(row)]
 
-    Its values stand in it or are given to `all` by name; many at once with `any_of`, never as
-    IN (...). A statement that each engine spells its own way is a function of the dialect's name.
+
+def field_names(row: type[NamedRow]) -> tuple[str, ...]:
+    names: tuple[str, ...] = getattr(row, "_fields", ())
+    return names
+
+
+class PreparedStatement(Generic[RowT]):
+    """A statement of one text for all values, and the type of the rows it answers.
+
+    Parameters are given to `all` by name; many values at once with `any_of`, never as IN (...).
+    A statement that each engine spells its own way is a function of the dialect's name.
     """
 
-    def __init__(self, statement: _Statement | Callable[[str], _Statement]) -> None:
+    def __init__(self, statement: Statement | Callable[[str], Statement], row: type[RowT]) -> None:
         self._statement = statement
-        self._made: dict[str, _Compiled] = {}
+        self._row = row
+        self._compiled: dict[str, _Compiled[RowT]] = {}
 
-    async def all(self, tx: Tx, **given: Any) -> list[Any]:
-        made = self._made.get(tx.dialect.name)
-        if made is None:
-            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
-        found = await _fetched(tx, made.text, made.parameters(given))
-        return [made.row(one) for one in found]
+    async def all(self, tx: Tx, **parameters: Any) -> list[RowT]:
+        compiled = self._compiled.get(tx.dialect.name)
+        if compiled is None:
+            compiled = self._compiled[tx.dialect.name] = self.compile(tx.dialect)
+        rows = await _fetch(tx, compiled.text, compiled.ordered(parameters))
+        return [compiled.row(one) for one in rows]
 
-    def _compiled(self, dialect: Dialect) -> "_Compiled":
+    def compile(self, dialect: Dialect) -> "_Compiled[RowT]":
         given = self._statement
         statement = given if isinstance(given, Select | UpdateBase) else given(dialect.name)
-        return _Compiled(statement, dialect)
+        return _Compiled(statement, dialect, self._row)
 
 
-def is_for_fast_lane(statement: _Statement, dialect: Dialect) -> bool:
-    """Whether a statement that may read much can be a Query.
+class _Compiled(Generic[RowT]):
+    """A statement's text for one engine, with the converters of its parameters and columns."""
 
-    It must have one text for all values. On SQLite a Query runs in the event loop, which is right
-    only for what ends at once.
-    """
-    return dialect.name != "sqlite" and _MANY not in str(statement.compile(dialect=dialect))
-
-
-# What SQLAlchemy leaves in a text until it knows how many values there are.
-_MANY = "POSTCOMPILE"
-
-
-class _Compiled:
-    """A statement's text for one engine, with what turns values into it and rows out of it."""
-
-    def __init__(self, statement: _Statement, dialect: Dialect) -> None:
+    def __init__(self, statement: Statement, dialect: Dialect, row: type[RowT]) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        assert _MANY not in self.text, "many values are any_of(...) here"
-        self._order = [(name, _bound(compiled, name, dialect)) for name in compiled.positiontup]
+        assert "POSTCOMPILE" not in self.text, "many values are any_of(...) here"
+        self._order = [
+            (name, _bind_converter(compiled, name, dialect)) for name in compiled.positiontup
+        ]
         binds = compiled.binds.items()
-        self._standing = {name: one for name, one in binds if not one.required}
-        columns: list[Any] = list(statement.exported_columns)
-        kinds = (one.type.dialect_impl(dialect) for one in columns)
-        self._converts = [kind.result_processor(dialect, None) for kind in kinds]
-        # The names are the statement's, so no type checker can know them; what Python cannot call
-        # by its name is read by its place.
-        names = [one.key for one in columns]
-        self._row: Any = namedtuple("Found", names, rename=True)  # type: ignore[misc]
+        self._constants = {name: one for name, one in binds if not one.required}
+        self.columns: list[Any] = list(statement.exported_columns)
+        names = tuple(one.key for one in self.columns)
+        assert names == field_names(row), f"{row.__name__} has other fields than {names}"
+        kinds = (one.type.dialect_impl(dialect) for one in self.columns)
+        self._converters = [kind.result_processor(dialect, None) for kind in kinds]
+        self._make: Callable[[Iterable[Any]], RowT] = cast(Any, row)._make
 
-    def parameters(self, given: Mapping[str, Any]) -> list[Any]:
-        standing = {name: one.effective_value for name, one in self._standing.items()}
-        values = {**standing, **given}
+    def ordered(self, parameters: Mapping[str, Any]) -> list[Any]:
+        constants = {name: one.effective_value for name, one in self._constants.items()}
+        values = {**constants, **parameters}
         return [
             values[name] if convert is None else convert(values[name])
             for name, convert in self._order
         ]
 
-    def row(self, found: Sequence[Any]) -> Any:
-        return self._row._make(
+    def row(self, found: Sequence[Any]) -> RowT:
+        return self._make(
             value if convert is None else convert(value)
-            for value, convert in zip(found, self._converts, strict=True)
+            for value, convert in zip(found, self._converters, strict=True)
         )
 
 
-def _bound(compiled: Any, name: str, dialect: Dialect) -> _Convert | None:
+def _bind_converter(compiled: Any, name: str, dialect: Dialect) -> Convert | None:
     kind = compiled.binds[name].type.dialect_impl(dialect)
-    convert: _Convert | None = kind.bind_processor(dialect)
+    convert: Convert | None = kind.bind_processor(dialect)
     return convert
+
+
+# --- many rows in one statement -----------------------------------------------------------------
+
+Values = Mapping[str, object]
+"""A row to be written: its values by column name."""
 
 
 class BulkWrite:
@@ -168,34 +181,32 @@ class BulkWrite:
     SQLite runs it row by row inside the process; PostgreSQL gets one array a column, once.
     """
 
-    def __init__(self, table: Table, names: Sequence[str]) -> None:
+    def __init__(self, table: Table, names: Iterable[str]) -> None:
         self._table = table
         self._columns = [table.c[name] for name in names]
-        self._made: dict[str, tuple[str, list[tuple[str, _Convert | None]]]] = {}
+        self._compiled: dict[str, tuple[str, list[tuple[str, Convert | None]]]] = {}
 
-    async def run(self, tx: Tx, rows: Sequence[RowValues]) -> None:
+    async def run(self, tx: Tx, rows: Sequence[Values]) -> None:
+        """Write the rows. LostRace when a key has appeared since the caller looked for it."""
         if not rows:
             return
-        text, columns = self._of(tx)
+        text, columns = self._for_engine(tx)
         try:
             if tx.dialect.name == "sqlite":
-                _ran_for_each(tx, text, [_tuple(row, columns) for row in rows])
+                _run_for_each(tx, text, [_values(row, columns) for row in rows])
             else:
-                await _fetched(tx, text, [_list(rows, *one) for one in columns])
-        except Exception as error:
-            if not is_duplicate(error):
-                raise
-            # Whoever inserts here has looked before; so somebody else was quicker since.
-            raise LostRace from error
+                await _fetch(tx, text, [_column(rows, *one) for one in columns])
+        except DuplicateKey as error:
+            raise LostRace(str(error)) from error
 
-    def _of(self, tx: Tx) -> tuple[str, list[tuple[str, _Convert | None]]]:
+    def _for_engine(self, tx: Tx) -> tuple[str, list[tuple[str, Convert | None]]]:
         """The statement's text for the engine of this transaction, and its columns."""
-        made = self._made.get(tx.dialect.name)
-        if made is None:
-            made = self._made[tx.dialect.name] = self._compiled(tx.dialect)
-        return made
+        compiled = self._compiled.get(tx.dialect.name)
+        if compiled is None:
+            compiled = self._compiled[tx.dialect.name] = self._compile(tx.dialect)
+        return compiled
 
-    def _compiled(self, dialect: Dialect) -> tuple[str, list[tuple[str, _Convert | None]]]:
+    def _compile(self, dialect: Dialect) -> tuple[str, list[tuple[str, Convert | None]]]:
         text = self._by_row() if dialect.name == "sqlite" else self._by_column(dialect)
         return text, [
             (one.name, one.type.dialect_impl(dialect).bind_processor(dialect))
@@ -208,7 +219,7 @@ class BulkWrite:
     def _by_column(self, dialect: Dialect) -> str:
         raise NotImplementedError
 
-    def _unnested(self, dialect: Dialect) -> str:
+    def _unnest(self, dialect: Dialect) -> str:
         kinds = (one.type.dialect_impl(dialect).compile(dialect) for one in self._columns)
         return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=1))
 
@@ -223,7 +234,7 @@ class BulkInsert(BulkWrite):
     def _by_column(self, dialect: Dialect) -> str:
         return (
             f"INSERT INTO {self._table.name} ({self._names}) "  # noqa: S608  names of our own
-            f"SELECT * FROM unnest({self._unnested(dialect)})"
+            f"SELECT * FROM unnest({self._unnest(dialect)})"
         )
 
     @property
@@ -234,21 +245,24 @@ class BulkInsert(BulkWrite):
 class BulkInsertOnce(BulkInsert):
     """Inserts the rows whose key is not there yet, and answers the keys of the new ones.
 
-    Give the rows in the order of their keys, so that two who insert the same never wait in a ring.
+    Rows are inserted in key order, so that two writers of the same rows cannot deadlock.
     """
 
-    def __init__(self, table: Table, key: str, names: Sequence[str]) -> None:
+    def __init__(self, table: Table, key: str, names: Iterable[str]) -> None:
         super().__init__(table, names)
         self._key = key
 
-    async def new(self, tx: Tx, rows: Sequence[RowValues]) -> set[Any]:
+    async def insert_new(self, tx: Tx, rows: Sequence[Values]) -> set[str]:
         if not rows:
             return set()
-        text, columns = self._of(tx)
+        ordered = sorted(rows, key=lambda row: str(row[self._key]))
+        text, columns = self._for_engine(tx)
         if tx.dialect.name == "sqlite":
-            counts = _ran_for_each(tx, text, [_tuple(row, columns) for row in rows])
-            return {row[self._key] for row, count in zip(rows, counts, strict=True) if count}
-        found = await _fetched(tx, text, [_list(rows, *one) for one in columns])
+            counts = _run_for_each(tx, text, [_values(row, columns) for row in ordered])
+            return {
+                str(row[self._key]) for row, count in zip(ordered, counts, strict=True) if count
+            }
+        found = await _fetch(tx, text, [_column(ordered, *one) for one in columns])
         return {key for (key,) in found}
 
     def _by_row(self) -> str:
@@ -262,10 +276,10 @@ class BulkInsertOnce(BulkInsert):
 class BulkUpdate(BulkWrite):
     """Overwrites columns of the rows that a key names; every row gives the key and all columns."""
 
-    def __init__(self, table: Table, key: str, names: Sequence[str]) -> None:
-        super().__init__(table, [*names, key])
+    def __init__(self, table: Table, key: str, names: Iterable[str]) -> None:
+        self._set = list(names)
+        super().__init__(table, [*self._set, key])
         self._key = key
-        self._set = names
 
     def _by_row(self) -> str:
         settings = ", ".join(f'"{name}" = ?' for name in self._set)
@@ -276,16 +290,18 @@ class BulkUpdate(BulkWrite):
         names = ", ".join(f'"{one.name}"' for one in self._columns)
         return (
             f"UPDATE {self._table.name} AS old SET {settings} "  # noqa: S608  names of our own
-            f"FROM unnest({self._unnested(dialect)}) AS given ({names}) "
+            f"FROM unnest({self._unnest(dialect)}) AS given ({names}) "
             f"WHERE old.{self._key} = given.{self._key}"
         )
 
 
-def _tuple(row: RowValues, converts: Sequence[tuple[str, _Convert | None]]) -> tuple[Any, ...]:
-    return tuple([row[name] if made is None else made(row[name]) for name, made in converts])
+def _values(row: Values, columns: Sequence[tuple[str, Convert | None]]) -> tuple[Any, ...]:
+    return tuple(
+        [row[name] if convert is None else convert(row[name]) for name, convert in columns]
+    )
 
 
-def _list(rows: Sequence[RowValues], name: str, convert: _Convert | None) -> list[Any]:
+def _column(rows: Sequence[Values], name: str, convert: Convert | None) -> list[Any]:
     if convert is None:
         return [row[name] for row in rows]
     return [convert(row[name]) for row in rows]
@@ -294,65 +310,106 @@ def _list(rows: Sequence[RowValues], name: str, convert: _Convert | None) -> lis
 # --- the driver of the open transaction --------------------------------------------------------
 
 
-def _driver(tx: Tx) -> Any:
-    connection = tx.sync_connection
-    assert connection is not None, "a transaction is open"
-    return connection.connection.driver_connection
-
-
-def _sqlite(tx: Tx) -> sqlite3.Connection:
-    driver: sqlite3.Connection = _driver(tx)._conn
-    return driver
-
-
-def _ran_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+def _run_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
     """Runs a statement on SQLite once for each row; answers how many rows each run touched."""
-    execute = _sqlite(tx).execute
-    return [execute(text, row).rowcount for row in rows]
+    connection = _connection(tx)
+    with _Execution(connection, text, rows, is_many=True):
+        execute = _sqlite(connection).execute
+        return [execute(text, row).rowcount for row in rows]
 
 
-async def _fetched(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:
-    """The rows of a statement. SQLite's are read in place: nobody has to be waited for."""
+async def _fetch(tx: Tx, text: str, parameters: Sequence[Any]) -> Sequence[Any]:
+    """The rows of a statement. SQLite's are read in place: there is nobody to wait for."""
     if not tx.in_transaction():  # SQLAlchemy begins with the first statement that it sees
         await tx.begin()
-    if tx.dialect.name == "sqlite":
-        return _sqlite(tx).execute(text, parameters).fetchall()
-    driver = _driver(tx)
+    connection = _connection(tx)
+    with _Execution(connection, text, parameters):
+        if tx.dialect.name == "sqlite":
+            return _sqlite(connection).execute(text, parameters).fetchall()
+        return await _fetch_from_postgres(tx, connection, text, parameters)
+
+
+async def _fetch_from_postgres(
+    tx: Tx, connection: Connection, text: str, parameters: Sequence[Any]
+) -> Sequence[Any]:
+    driver: Any = connection.connection.driver_connection
     if driver.is_closed():
         await tx.invalidate()
         raise ConnectionError("the connection to the database is closed")
     if not driver.is_in_transaction():
-        await _begun(tx)
+        await _begin(connection)
     try:
-        rows: Sequence[Any] = await (await _statement(driver, text)).fetch(*parameters)
+        rows: Sequence[Any] = await (await _prepare(driver, text)).fetch(*parameters)
     except BaseException as error:
-        if getattr(error, "sqlstate", None) is None or driver.is_closed():
-            # No answer of the server's: SQLAlchemy's pool must not lend this connection again.
-            # Not in peace, for that would wait for the same silent server.
+        if _has_broken(driver, error):
+            # SQLAlchemy's pool must not lend this connection again. It is not closed in peace,
+            # for that would wait for the same silent server.
             driver.terminate()
             await tx.invalidate()
         raise
     return rows
 
 
-async def _statement(driver: Any, text: str) -> Any:
-    prepared = _prepared.setdefault(driver, {})
-    if text not in prepared:
-        if len(prepared) >= PREPARED_MAX:  # lists have as many texts as callers ask for
-            prepared.clear()
-        prepared[text] = await driver.prepare(text)
-    return prepared[text]
+def _has_broken(driver: Any, error: BaseException) -> bool:
+    """Whether the connection is of no more use: it ended without an answer of the server's."""
+    is_answer = getattr(error, "sqlstate", None) is not None or is_wrong_value(error)
+    return not is_answer or driver.is_closed()
 
 
-async def _begun(tx: Tx) -> None:
-    """SQLAlchemy sends BEGIN with its first statement; on the fast lane there may be none."""
-    connection = tx.sync_connection
-    assert connection is not None, "a transaction is open"
+class _Execution:
+    """Tells SQLAlchemy's listeners of a statement, and translates what the driver raises."""
+
+    def __init__(
+        self, connection: Connection, text: str, parameters: Any, *, is_many: bool = False
+    ) -> None:
+        self._connection = connection
+        self._told = (None, text, parameters, self, is_many)
+
+    def __enter__(self) -> None:
+        dispatch: Any = self._connection.dispatch
+        if dispatch.before_cursor_execute:
+            dispatch.before_cursor_execute(self._connection, *self._told)
+        if self._connection._echo:
+            self._connection._log_info(self._told[1])
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            self._raise(error)
+        dispatch: Any = self._connection.dispatch
+        if dispatch.after_cursor_execute:
+            dispatch.after_cursor_execute(self._connection, *self._told)
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        if isinstance(error, Exception):
+            raise translated(error) from error
+        raise error
+
+
+async def _prepare(driver: Any, text: str) -> Any:
+    """The connection's prepared statement of this text; our texts are few, so all are kept."""
+    statements = _prepared.setdefault(driver, {})
+    if text not in statements:
+        statements[text] = await driver.prepare(text)
+    return statements[text]
+
+
+# The statements that each PostgreSQL connection has prepared; they go with the connection.
+_prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+async def _begin(connection: Connection) -> None:
+    """SQLAlchemy sends BEGIN with the first statement of its own; here there may be none."""
     adapted: Any = connection.connection.dbapi_connection
     await adapted._start_transaction()
 
 
-# Statements that one connection keeps; without them only speed is lost.
-PREPARED_MAX = 500
-# What each PostgreSQL connection has prepared; goes with the connection.
-_prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+def _connection(tx: Tx) -> Connection:
+    connection = tx.sync_connection
+    assert connection is not None, "a transaction is open"
+    return connection
+
+
+def _sqlite(connection: Connection) -> sqlite3.Connection:
+    driver: Any = connection.connection.driver_connection
+    raw: sqlite3.Connection = driver._conn
+    return raw

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app.halo.access.authenticator import create_credential
 from app.storage.tables.credentials import IdempotencyRecord
@@ -94,6 +94,39 @@ async def test_ten_payments_at_once_are_one_payment(api: Api) -> None:
 
     assert len({answer.text for answer in answers}) == 1
     assert (await api.get(f"/api/Invoice/{invoice['id']}"))["amountpaid"] == 40
+
+
+async def test_a_request_that_loses_every_race_is_asked_to_come_again_and_did_nothing(
+    api: Api,
+) -> None:
+    await run(api, *_NOTHING_IS_KEPT[api.database.is_sqlite])
+
+    lost = await post(api, "k1", {"name": "Ada Ltd"})
+    nothing = await clients(api)
+    await run(api, "DROP TRIGGER lost" + ("" if api.database.is_sqlite else " ON kept_answer"))
+    done = await post(api, "k1", {"name": "Ada Ltd"})
+
+    assert (lost.status, lost.headers["Retry-After"]) == (503, "5")
+    assert lost.json["Message"] == "others keep changing the same records; try again"
+    assert nothing == 0
+    assert (done.status, is_replayed(done)) == (200, False)
+    assert await clients(api) == 1
+
+
+# As if somebody else had kept an answer each time: the row is not inserted, and none is there.
+_NOTHING_IS_KEPT = {
+    True: ("CREATE TRIGGER lost BEFORE INSERT ON kept_answer BEGIN SELECT RAISE(IGNORE); END",),
+    False: (
+        "CREATE FUNCTION lost() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER lost BEFORE INSERT ON kept_answer FOR EACH ROW EXECUTE FUNCTION lost()",
+    ),
+}
+
+
+async def run(api: Api, *statements: str) -> None:
+    async with api.database.transaction() as tx:
+        for one in statements:
+            await tx.execute(text(one))
 
 
 async def test_without_a_key_everything_is_done_again(api: Api) -> None:

@@ -1,14 +1,17 @@
 """Lists: pages, counts, order, filters, search, and how many statements they take."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, insert, select, text
 
 from app.halo.engine.list_query import LIST_MAX
+from app.halo.engine.pagination_cache import COUNT_LASTS_S, LONG
 from app.storage.engines import Database
+from app.storage.tables.clients import Client
 from tests.api.client import Api
 from tests.api.conftest import Clock
 from tests.harness import watched
@@ -364,3 +367,34 @@ async def test_a_walk_skips_nothing_when_what_it_has_seen_goes(api: Api) -> None
 
     seen = [one["id"] for page in (first, *rest) for one in page["invoices"]]
     assert seen == made
+
+
+async def test_a_long_lists_length_is_counted_now_and_then_and_a_shorter_ones_each_time(
+    api: Api,
+) -> None:
+    await add_clients(api, LONG - 2)
+    lengths = []
+
+    for _ in range(4):
+        lengths.append(await length(api))
+        await add_clients(api, 1)
+    searched = await length(api, search="client 17")
+
+    assert lengths == [LONG - 2, LONG - 1, LONG, LONG]
+    assert searched == 111  # another list, counted by itself
+    async with asyncio.timeout(4 * COUNT_LASTS_S):
+        while await length(api) != LONG + 2:  # noqa: ASYNC110  a clock has no event
+            await asyncio.sleep(0.2)
+
+
+async def length(api: Api, **params: str) -> int:
+    listed = await api.get("/api/Client", page_size=10, pageinate="true", **params)
+    return int(listed["record_count"])
+
+
+async def add_clients(api: Api, count: int) -> None:
+    """Made in the database: over HTTP so many would take a minute."""
+    async with api.database.transaction() as tx:
+        made = await tx.scalar(select(func.count()).select_from(Client)) or 0
+        rows = [{"name": f"Client {made + n}", "inactive": False} for n in range(count)]
+        await tx.execute(insert(Client), rows)

@@ -26,7 +26,7 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from app.logs import configure
-from app.payments.autopay.outcomes import OutcomeKind
+from app.payments.autopay.report import OutcomeKind
 from app.payments.autopay.run import Autopay
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter

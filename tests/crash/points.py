@@ -4,15 +4,14 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import MutableSequence, Sequence
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import event
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.storage import prepared
-from app.storage.engines import Database, Tx
+from app.storage.engines import Database
 
 BEFORE, AFTER = "before", "after"
 _WRITTEN = re.compile(r'(?:INSERT INTO|UPDATE|DELETE FROM) "?(\w+)"?')
@@ -40,8 +39,6 @@ class Commits:
         def written(connection: Any, _: Any, statement: str, values: Any, *__: Any) -> None:
             _note(connection, statement, values)
 
-        self._watch_fast_lane()
-
         @event.listens_for(engine, "commit")
         def committing(connection: Any) -> None:
             connection.info["point"] = self._named(connection.info.pop("written", []))
@@ -52,20 +49,6 @@ class Commits:
             self._pass(connection.info.pop("point", None), AFTER)
 
         engine.dialect.do_commit = commit
-
-    def _watch_fast_lane(self) -> None:
-        """SQLAlchemy's events do not see what goes straight to the driver."""
-        fetched, ran_for_each = prepared._fetched, prepared._ran_for_each
-
-        async def seen(tx: Tx, text: str, values: Sequence[Any]) -> Sequence[Any]:
-            _note(tx.sync_connection, text, values)
-            return await fetched(tx, text, values)
-
-        def seen_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:
-            _note(tx.sync_connection, text, rows)
-            return ran_for_each(tx, text, rows)
-
-        prepared._fetched, prepared._ran_for_each = seen, seen_for_each
 
     def _named(self, written: list[tuple[str, Any]]) -> str | None:
         if not written:

@@ -29,7 +29,7 @@ from app.sandbox.server import Sandbox
 from app.sandbox.transport import asgi_server
 from app.settings import Settings
 from app.storage import schema
-from app.storage.column_types import table_of
+from app.storage.column_types import Instant, table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Client
 from app.storage.tables.cluster import InstallationValue
@@ -233,11 +233,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-_INSTANTS = {
-    "charge_attempt": "created_at confirm_sent_at finished_at lease_until check_at".split(),
-    "invoice_payment": "date intent_date state_at check_at".split(),
-    "stripe_event": "created_at received_at next_try_at".split(),
-    "customer_turn": ["until"],
+# Every instant of every table: a column that is added later ages with the others.
+_INSTANTS: dict[str, list[str]] = {
+    table.name: names
+    for table in schema.METADATA.sorted_tables
+    if (names := [one.name for one in table.columns if isinstance(one.type, Instant)])
 }
 
 

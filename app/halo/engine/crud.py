@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Table
-from sqlalchemy.exc import IntegrityError
 
 from app.errors import InvalidField, Refused
 from app.halo.engine.resource import Resource
 from app.storage import rows
 from app.storage.column_types import table_of
-from app.storage.driver_errors import is_worth_retrying
+from app.storage.driver_errors import DuplicateKey
 from app.storage.engines import Record, Tx
 from app.storage.rows import InputRecord
 
@@ -96,9 +95,7 @@ async def _save(
     try:
         ids = iter(await rows.insert_rows(tx, table, new))
         await rows.update_rows(tx, table, _changes(table, known, records, now))
-    except IntegrityError as error:
-        if is_worth_retrying(error):
-            raise
+    except DuplicateKey:
         raise Refused(f"another {resource.path} has the same key") from None
     return [record["id"] if "id" in record else next(ids) for record in records]
 

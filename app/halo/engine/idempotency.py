@@ -20,7 +20,7 @@ from app.halo.access.authenticator import Authenticator, Caller
 from app.halo.engine import request_body
 from app.halo.engine.responses import refusal_response
 from app.storage.column_types import table_of
-from app.storage.driver_errors import LostRace, is_worth_retrying
+from app.storage.driver_errors import LostRace
 from app.storage.engines import Database, Tx
 from app.storage.rows import insert_once
 from app.storage.tables.credentials import IdempotencyRecord
@@ -71,10 +71,8 @@ async def run_idempotent(request: Request, work: Callable[[Tx], Awaitable[Respon
 
     try:
         response = await database.with_retry(once)
-    except Exception as error:
-        if is_worth_retrying(error):
-            raise Unavailable("others keep changing the same records; try again") from error
-        raise
+    except LostRace as error:
+        raise Unavailable("others keep changing the same records; try again") from error
     if claim is not None:
         claim.is_kept = True
     return response

@@ -15,7 +15,6 @@ from app.errors import InvalidField
 from app.halo.engine.codec import RecordCodec
 from app.halo.engine.parsing import small
 from app.halo.engine.resource import ListCondition, Params, is_set, parameter_value
-from app.storage import prepared
 from app.storage.engines import Record, Tx
 
 PAGE_SIZE = 50
@@ -100,7 +99,7 @@ class ListStatements:
 
     def __init__(self, codec: RecordCodec) -> None:
         self._codec = codec
-        self._rows: dict[tuple[object, ...], Select[Any] | prepared.PreparedStatement] = {}
+        self._rows: dict[tuple[object, ...], Select[Any]] = {}
         self._counts: dict[tuple[object, ...], Select[Any]] = {}
 
     async def rows(self, tx: Tx, query: ListQuery, after: int | None) -> Sequence[Record]:
@@ -109,17 +108,10 @@ class ListStatements:
         statement = self._rows.get(shape)
         if statement is None:
             built = self._build(query, after is not None)
-            is_fast = prepared.is_for_fast_lane(built, tx.dialect)
-            statement = _kept(
-                self._rows, shape, prepared.PreparedStatement(built) if is_fast else built
-            )
+            statement = _kept(self._rows, shape, built)
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
-        found: Sequence[Record]
-        if isinstance(statement, prepared.PreparedStatement):
-            found = await statement.all(tx, **values)
-        else:
-            found = (await tx.execute(statement, values)).all()
+        found: Sequence[Record] = (await tx.execute(statement, values)).all()
         return found
 
     def count(self, query: ListQuery) -> tuple[Select[Any], Mapping[str, Any]]:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from app.errors import NotFound
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.list_query import ListQuery, ListStatements, parse_list_query
 from app.halo.engine.pagination_cache import cache_of
 from app.halo.engine.resource import Child, Params, Resource, is_set
-from app.storage import prepared
 from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 
@@ -34,8 +33,8 @@ class RecordQueries:
         self._codec = codec
         self._statements = ListStatements(codec)
         table = codec.table
-        self._by_ids = prepared.PreparedStatement(
-            select(*codec.selected).where(any_of(table.c.id, "ids"), *codec.resource.only)
+        self._by_ids = select(*codec.selected).where(
+            any_of(table.c.id, "ids"), *codec.resource.only
         )
         self._children = {
             name: (child, _children(child)) for name, child in codec.resource.children.items()
@@ -65,7 +64,7 @@ class RecordQueries:
         self, tx: Tx, ids: Collection[int], *, detailed: bool
     ) -> dict[int, ShownRecord]:
         """Whole records, as a GET of each would show them."""
-        rows = await self._by_ids.all(tx, ids=sorted(ids))
+        rows = (await tx.execute(self._by_ids, {"ids": sorted(ids)})).all()
         wanted = [
             name for name, (one, _) in self._children.items() if one.in_one is None or detailed
         ]
@@ -135,9 +134,9 @@ def _asked_for(resource: Resource, records: Iterable[ShownRecord], params: Param
             record.pop(name, None)
 
 
-def _children(child: Child) -> prepared.PreparedStatement:
+def _children(child: Child) -> Select[Any]:
     codec = codec_of(child.resource)
-    return prepared.PreparedStatement(
+    return (
         select(*codec.selected, child.parent)
         .where(any_of(codec.table.c[child.parent.key], "ids"))
         .order_by(*child.order)
@@ -148,13 +147,13 @@ async def _add_children(
     tx: Tx,
     name: str,
     child: Child,
-    children: prepared.PreparedStatement,
+    children: Select[Any],
     records: Sequence[ShownRecord],
 ) -> None:
     of_parent: dict[int, list[ShownRecord]] = {record["id"]: [] for record in records}
     codec = codec_of(child.resource)
     if of_parent:
-        for row in await children.all(tx, ids=list(of_parent)):
+        for row in await tx.execute(children, {"ids": list(of_parent)}):
             of_parent[row[-1]].append(codec.show(row))
     for record in records:
         record[name] = of_parent[record["id"]]

@@ -8,7 +8,8 @@ import orjson
 from sqlalchemy import Date
 from sqlalchemy.types import TypeEngine
 
-from app.rules.notation import midnight, moment, plain
+from app.rules.money import plain
+from app.rules.notation import midnight, moment
 from app.storage.column_types import Exact, Instant
 
 Serializer = Callable[[Any], Any]

@@ -19,7 +19,7 @@ from app.halo.engine.resource import (
 from app.halo.resources import passthrough
 from app.storage.column_types import BigId, table_of
 from app.storage.engines import Tx
-from app.storage.prepared import PreparedStatement, any_of
+from app.storage.prepared import any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
@@ -49,14 +49,12 @@ async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str
     """What Stripe said: the event's raw body, and the object it is about."""
     return {
         event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
-        for event_id, payload in await _PAYLOADS.all(tx, ids=ids)
+        for event_id, payload in await tx.execute(_PAYLOADS, {"ids": list(ids)})
     }
 
 
-_PAYLOADS = PreparedStatement(
-    select(StripeEvent.event_id, StripeEvent.payload).where(
-        any_of(table_of(StripeEvent).c.event_id, "ids")
-    )
+_PAYLOADS = select(StripeEvent.event_id, StripeEvent.payload).where(
+    any_of(table_of(StripeEvent).c.event_id, "ids")
 )
 
 

@@ -1,7 +1,7 @@
-"""The only writer of charge attempts: claimed, known, confirming, ended, or left to be asked about.
+"""The only writer of charge attempts and of the leases that a charge takes.
 
-An attempt is changed only by whoever holds its lease, except that what Stripe itself reports as
-final ends it at any time, from any side.
+An attempt is changed only by the holder of its lease, except that a final state which Stripe
+itself reports ends it at any time, from any side.
 """
 
 from collections import Counter
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import BindParameter, and_, bindparam, literal_column, or_, select, update
 
@@ -17,8 +17,8 @@ from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
-from app.storage.prepared import PreparedStatement, any_of
+from app.storage.engines import Tx
+from app.storage.prepared import PreparedStatement, Statement, any_of, projection
 from app.storage.rows import insert_of
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.cluster import CustomerLease
@@ -26,51 +26,125 @@ from app.storage.tables.cluster import CustomerLease
 ATTEMPTS = table_of(ChargeAttempt)
 # Written out, not bound: the partial indexes on unresolved attempts are chosen only for literals.
 IS_UNRESOLVED = ATTEMPTS.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
-TURNS = table_of(CustomerLease)
+CUSTOMER_LEASES = table_of(CustomerLease)
 
 # Longer than one call to Stripe may take, short enough that a crash delays nobody by a minute.
-# Right never hangs on it: keys and the PaymentIntent itself make every step happen once.
+# Safety never hangs on it: keys and the PaymentIntent itself make every step happen once.
 LEASE = timedelta(seconds=45)
-# An attempt without an answer is asked about soon, then ever less often, at least once a day.
+# An attempt without an answer is checked soon, then with growing backoff, at least once a day.
 CHECK_DELAYS = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 900, 3600, 6 * 3600, 86400))
-# A bank debit ends in days and Stripe tells; asking is the net below, and reads are budgeted.
+# A bank debit ends in days and Stripe reports it; a check is the safety net, and reads are limited.
 CHECK_DEBIT_AFTER = timedelta(hours=6)
 _RECOVER_PAGE = 100
 
 
 class LeaseLost(Exception):
-    """Somebody else goes on with this attempt, or it has ended. Nothing more is ours to do."""
+    """Another run goes on with this attempt, or it has ended: nothing more is ours to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """Who is at work: a run or a worker, by a random token."""
+    """A run or a worker, known by a random token."""
 
     token: str
 
 
-async def apply_reports(tx: Tx, news: Sequence[PaymentReport], *, now: datetime) -> None:
+class Attempt(NamedTuple):
+    """A charge attempt as it is stored."""
+
+    id: int
+    invoice_id: int
+    number: int
+    state: str
+    step: str
+    business_day: date
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str | None
+    intent_id: str | None
+    replaces_intent_id: str | None
+    charge_before: str | None
+    creates: int
+    create_params: dict[str, Any] | None
+    confirm_params: dict[str, Any] | None
+    created_at: datetime
+    lease_token: str | None
+    lease_until: datetime | None
+    checks: int
+    reason: str | None
+
+    @property
+    def may_have_moved_money(self) -> bool:
+        """Whether a confirm may have gone out whose answer is not known."""
+        return self.state == AttemptState.UNKNOWN or self.step == AttemptStep.CONFIRMING
+
+
+class NewAttempt(TypedDict):
+    """The columns that a claim decides."""
+
+    invoice_id: int
+    number: int
+    step: AttemptStep
+    business_day: date
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str
+    intent_id: str | None
+    replaces_intent_id: str | None
+    charge_before: str | None
+    create_params: dict[str, Any] | None
+    confirm_params: dict[str, Any]
+
+
+class AttemptChange(TypedDict, total=False):
+    """The columns that a step may change."""
+
+    state: str
+    step: AttemptStep
+    intent_id: str
+    creates: int
+    confirm_sent_at: datetime
+    finished_at: datetime
+    check_at: datetime | None
+    checks: int
+    lease_token: str
+    lease_until: datetime | None
+    charge_id: str | None
+    code: str | None
+    decline_code: str | None
+    advice_code: str | None
+    reason: str | None
+    next_try_on: date | None
+
+
+_ATTEMPT = projection(ATTEMPTS, Attempt)
+
+
+# --- reports of events -------------------------------------------------------------------------
+
+
+async def apply_reports(tx: Tx, reports: Sequence[PaymentReport], *, now: datetime) -> None:
     """Let attempts follow what events report; the invoices concerned are locked already."""
-    reports = [one for one in news if one.state is not None]
-    if not reports:
+    stateful = [one for one in reports if one.state is not None]
+    if not stateful:
         return
-    found = await _unresolved_of(tx, reports)
-    for one in sorted(reports, key=lambda report: report.intent_id):
-        for row in found:
-            if row.intent_id == one.intent_id:
-                await _follow(tx, row, one, now)
-            elif _made(row, one):
-                await adopt_intent(tx, row.id, one.intent_id, now=now)
-
-
-async def _unresolved_of(tx: Tx, reports: Sequence[PaymentReport]) -> Sequence[Record]:
-    intents = list({one.intent_id for one in reports})
-    invoices = list({one.invoice_id for one in reports if one.attempt and one.invoice_id})
-    return await _UNRESOLVED.all(tx, intents=intents, invoices=invoices)
+    unresolved = await _UNRESOLVED.all(
+        tx,
+        intents=list({one.intent_id for one in stateful}),
+        invoices=list({one.invoice_id for one in stateful if one.attempt and one.invoice_id}),
+    )
+    for report in sorted(stateful, key=lambda one: one.intent_id):
+        for attempt in unresolved:
+            if attempt.intent_id == report.intent_id:
+                await _follow(tx, attempt, report, now)
+            elif _was_created_by(attempt, report):
+                await adopt_intent(tx, attempt.id, report.intent_id, now=now)
 
 
 _UNRESOLVED = PreparedStatement(
-    select(ATTEMPTS)
+    select(*_ATTEMPT)
     .where(
         IS_UNRESOLVED,
         or_(
@@ -79,40 +153,43 @@ _UNRESOLVED = PreparedStatement(
         ),
     )
     .order_by(ATTEMPTS.c.id)
-    .with_for_update()
+    .with_for_update(),
+    Attempt,
 )
 
 
-def _made(row: Record, news: PaymentReport) -> bool:
-    """Whether the intent is the one whose create got no answer."""
-    ours = row.invoice_id == news.invoice_id and row.number == news.attempt
-    return ours and row.intent_id is None and news.state == PaymentState.CREATED
+def _was_created_by(attempt: Attempt, report: PaymentReport) -> bool:
+    """Whether the reported intent is the one whose create got no answer."""
+    is_ours = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
+    return is_ours and attempt.intent_id is None and report.state == PaymentState.CREATED
 
 
-async def _follow(tx: Tx, row: Record, news: PaymentReport, now: datetime) -> None:
-    match news.state:
+async def _follow(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> None:
+    match report.state:
         case PaymentState.SUCCEEDED:
-            await end_attempt(tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id)
+            await end_attempt(
+                tx, attempt.id, AttemptState.SUCCEEDED, now=now, charge_id=report.charge_id
+            )
         case PaymentState.CANCELED:
             await end_attempt(
-                tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
+                tx, attempt.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
             )
-        case _ if row.step == AttemptStep.CONFIRMING:
-            # Only the intent itself tells which try a failure belongs to: ask it, soon.
-            await _changed(tx, row.id, check_at=now)
+        case _ if attempt.step == AttemptStep.CONFIRMING:
+            # Only the intent itself tells which try a failure belongs to: it is checked soon.
+            await _change(tx, attempt.id, check_at=now)
 
 
 async def adopt_intent(tx: Tx, attempt_id: int, intent_id: str, *, now: datetime) -> None:
-    """The intent of a create that got no answer has turned up."""
-    await _changed(tx, attempt_id, intent_id=intent_id, step=AttemptStep.PREPARED, check_at=now)
+    """Record the intent of a create that got no answer, now that it has turned up."""
+    await _change(tx, attempt_id, intent_id=intent_id, step=AttemptStep.PREPARED, check_at=now)
 
 
-# --- claiming --------------------------------------------------------------------------------
+# --- leases ------------------------------------------------------------------------------------
 
 
 async def open_attempt(
-    tx: Tx, holder: LeaseHolder, *, now: datetime, values: Mapping[str, Any]
-) -> Record | None:
+    tx: Tx, holder: LeaseHolder, *, now: datetime, new: NewAttempt
+) -> Attempt | None:
     """A new attempt under our lease, or None when the invoice has an unresolved one."""
     row = {
         "state": AttemptState.OPEN,
@@ -122,100 +199,115 @@ async def open_attempt(
         "lease_token": holder.token,
         "lease_until": now + LEASE,
         "check_at": now + LEASE,
-        **values,
+        **new,
     }
-    found = await _opening(*row).all(tx, **_given(row))
-    return found[0] if found else None
+    inserted = await _insert_once(*row).all(tx, **_bound(row))
+    return inserted[0] if inserted else None
 
 
 @cache
-def _opening(*names: str) -> PreparedStatement:
-    return PreparedStatement(
-        lambda dialect: (
+def _insert_once(*names: str) -> PreparedStatement[Attempt]:
+    def statement(dialect: str) -> Statement:
+        insert: Statement = (
             insert_of(dialect)(ATTEMPTS)
-            .values(_to(names))
+            .values(_binds(names))
             .on_conflict_do_nothing(index_elements=[ATTEMPTS.c.invoice_id, ATTEMPTS.c.number])
-            .returning(*ATTEMPTS.c)
+            .returning(*_ATTEMPT)
         )
-    )
+        return insert
+
+    return PreparedStatement(statement, Attempt)
 
 
 async def take_over(
     tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime
-) -> Record | None:
+) -> Attempt | None:
     """An unresolved attempt under our lease, or None while another holds it or it has ended."""
-    found = await _LOCKED.all(tx, id=attempt_id)
-    if not found or found[0].state not in UNRESOLVED:
+    locked = await _LOCK.all(tx, id=attempt_id)
+    if not locked or locked[0].state not in UNRESOLVED:
         return None
-    row = found[0]
-    held = row.lease_until is not None and row.lease_until > now
-    if held and row.lease_token != holder.token:
+    attempt = locked[0]
+    is_leased = attempt.lease_until is not None and attempt.lease_until > now
+    if is_leased and attempt.lease_token != holder.token:
         return None
-    return await renew_lease(tx, attempt_id, holder, now=now)
-
-
-_LOCKED = PreparedStatement(
-    select(ATTEMPTS).where(ATTEMPTS.c.id == bindparam("id")).with_for_update()
-)
-
-
-async def renew_lease(
-    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **values: Any
-) -> Record:
-    """Change an attempt and renew our lease on it."""
-    until = now + LEASE
-    (row,) = await _changed(
-        tx, attempt_id, lease_token=holder.token, lease_until=until, check_at=until, **values
-    )
-    return row
+    return await _renew_lease(tx, attempt_id, holder, now, {})
 
 
 async def update_leased(
-    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **values: Any
-) -> Record:
-    """Change an attempt that is still ours and renew the lease, or LeaseLost."""
-    (row,) = await _LOCKED.all(tx, id=attempt_id)
-    if row.lease_token != holder.token or row.state not in UNRESOLVED:
+    tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **change: Unpack[AttemptChange]
+) -> Attempt:
+    """Change an attempt whose lease is still ours and renew the lease, or LeaseLost."""
+    (attempt,) = await _LOCK.all(tx, id=attempt_id)
+    if attempt.lease_token != holder.token or attempt.state not in UNRESOLVED:
         raise LeaseLost
-    return await renew_lease(tx, attempt_id, holder, now=now, **values)
+    return await _renew_lease(tx, attempt_id, holder, now, change)
+
+
+_LOCK = PreparedStatement(
+    select(*_ATTEMPT).where(ATTEMPTS.c.id == bindparam("id")).with_for_update(), Attempt
+)
+
+
+async def _renew_lease(
+    tx: Tx, attempt_id: int, holder: LeaseHolder, now: datetime, change: AttemptChange
+) -> Attempt:
+    until = now + LEASE
+    renewed: AttemptChange = {
+        **change,
+        "lease_token": holder.token,
+        "lease_until": until,
+        "check_at": until,
+    }
+    (attempt,) = await _change(tx, attempt_id, **renewed)
+    return attempt
+
+
+class _CustomerId(NamedTuple):
+    customer_id: str
 
 
 async def acquire_customer_lease(
     tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
 ) -> bool:
-    """One mutation at a time per customer: whether the turn is ours until the lease ends."""
+    """Whether the one lease of a customer is ours: it allows one mutation at a time."""
     wanted = {"customer_id": customer_id, "token": holder.token, "until": now + LEASE}
-    return bool(await _TAKE_TURN.all(tx, now=now, **_given(wanted)))
+    return bool(await _ACQUIRE_CUSTOMER.all(tx, now=now, **_bound(wanted)))
 
 
-def _taking_turn(dialect: str) -> Any:
-    wanted = insert_of(dialect)(TURNS).values(_to(["customer_id", "token", "until"]))
+def _acquire_customer(dialect: str) -> Statement:
+    wanted = insert_of(dialect)(CUSTOMER_LEASES).values(_binds(["customer_id", "token", "until"]))
     ours = {"token": wanted.excluded.token, "until": wanted.excluded.until}
-    return wanted.on_conflict_do_update(
-        index_elements=[TURNS.c.customer_id],
-        set_=ours,
-        where=or_(TURNS.c.token == ours["token"], TURNS.c.until <= bindparam("now")),
-    ).returning(TURNS.c.customer_id)
+    is_free = or_(
+        CUSTOMER_LEASES.c.token == ours["token"], CUSTOMER_LEASES.c.until <= bindparam("now")
+    )
+    statement: Statement = wanted.on_conflict_do_update(
+        index_elements=[CUSTOMER_LEASES.c.customer_id], set_=ours, where=is_free
+    ).returning(CUSTOMER_LEASES.c.customer_id)
+    return statement
 
 
-_TAKE_TURN = PreparedStatement(_taking_turn)
+_ACQUIRE_CUSTOMER = PreparedStatement(_acquire_customer, _CustomerId)
 
 
 async def release_customer_lease(
     tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
 ) -> None:
-    await _GIVE_TURN_BACK.all(tx, b_customer=customer_id, b_token=holder.token, b_now=now)
+    await _RELEASE_CUSTOMER.all(tx, b_customer=customer_id, b_token=holder.token, b_now=now)
 
 
-_GIVE_TURN_BACK = PreparedStatement(
-    update(TURNS)
-    .where(TURNS.c.customer_id == bindparam("b_customer"), TURNS.c.token == bindparam("b_token"))
+_RELEASE_CUSTOMER = PreparedStatement(
+    update(CUSTOMER_LEASES)
+    .where(
+        CUSTOMER_LEASES.c.customer_id == bindparam("b_customer"),
+        CUSTOMER_LEASES.c.token == bindparam("b_token"),
+    )
     .values(until=bindparam("b_now"))
-    .returning(TURNS.c.customer_id)
+    .returning(CUSTOMER_LEASES.c.customer_id),
+    _CustomerId,
 )
 
 
-# --- ending ----------------------------------------------------------------------------------
+# --- ends --------------------------------------------------------------------------------------
 
 
 async def end_attempt(
@@ -227,8 +319,8 @@ async def end_attempt(
     reason: str | None = None,
     charge_id: str | None = None,
 ) -> None:
-    """The attempt is over, if it was not already."""
-    await _changed(
+    """End an attempt that has not ended already."""
+    await _change(
         tx,
         attempt_id,
         state=state,
@@ -251,7 +343,7 @@ async def end_declined(
     next_try_on: date | None,
     charge_id: str | None,
 ) -> None:
-    await _changed(
+    await _change(
         tx,
         attempt_id,
         state=AttemptState.DECLINED,
@@ -269,8 +361,8 @@ async def end_declined(
 
 
 async def await_debit(tx: Tx, attempt_id: int, *, now: datetime, charge_id: str | None) -> None:
-    """A bank debit is under way; Stripe tells how it ends, and is asked now and then."""
-    await _changed(
+    """A bank debit is under way; Stripe reports its end, and the intent is checked now and then."""
+    await _change(
         tx,
         attempt_id,
         state=AttemptState.PROCESSING,
@@ -283,105 +375,120 @@ async def await_debit(tx: Tx, attempt_id: int, *, now: datetime, charge_id: str 
 
 
 async def release_unresolved(
-    tx: Tx, row: Record, *, now: datetime, reason: str, unknown: bool
+    tx: Tx, attempt: Attempt, *, now: datetime, reason: str, unknown: bool
 ) -> None:
-    """Give the lease back without an end. Unknown is not failed: Stripe is asked again."""
-    wait = CHECK_DELAYS[min(row.checks, len(CHECK_DELAYS) - 1)]
+    """Release the lease without an end. Unknown is not failed: the intent is checked again."""
+    wait = CHECK_DELAYS[min(attempt.checks, len(CHECK_DELAYS) - 1)]
     state = AttemptState.UNKNOWN if unknown else AttemptState.OPEN
-    await _changed(
+    is_debit = attempt.state == AttemptState.PROCESSING
+    await _change(
         tx,
-        row.id,
-        state=row.state if row.state == AttemptState.PROCESSING else state,
+        attempt.id,
+        state=attempt.state if is_debit else state,
         reason=reason,
-        checks=row.checks + 1,
+        checks=attempt.checks + 1,
         check_at=now + wait,
         lease_until=None,
     )
 
 
 async def release_leases(tx: Tx, holder: LeaseHolder, *, now: datetime) -> int:
-    """A run that stops lets go of all it holds; answers of how many."""
-    found = await tx.execute(
+    """Release every lease of a run that stops; answers how many attempts it held."""
+    released = await tx.execute(
         update(ATTEMPTS)
         .where(ATTEMPTS.c.lease_token == holder.token, IS_UNRESOLVED,
                ATTEMPTS.c.lease_until.is_not(None))
         .values(lease_until=None, check_at=now)
     )  # fmt: skip
-    await tx.execute(update(TURNS).where(TURNS.c.token == holder.token).values(until=now))
-    return found.rowcount
+    await tx.execute(
+        update(CUSTOMER_LEASES).where(CUSTOMER_LEASES.c.token == holder.token).values(until=now)
+    )
+    return released.rowcount
 
 
-async def _changed(tx: Tx, attempt_id: int, **values: Any) -> list[Record]:
-    """Changes an attempt that has not ended, and answers it; no row when it has."""
-    return await _changing(*values).all(tx, b_attempt=attempt_id, **_given(values))
+async def _change(tx: Tx, attempt_id: int, **change: Unpack[AttemptChange]) -> list[Attempt]:
+    """Change an attempt that has not ended, and answer it; no row when it has."""
+    return await _update(*change).all(tx, b_attempt=attempt_id, **_bound(change))
 
 
 @cache
-def _changing(*names: str) -> PreparedStatement:
-    """A handful of different ones, by the columns they change."""
+def _update(*names: str) -> PreparedStatement[Attempt]:
+    """A handful of different statements, by the columns they change."""
     return PreparedStatement(
         update(ATTEMPTS)
         .where(ATTEMPTS.c.id == bindparam("b_attempt"), IS_UNRESOLVED)
-        .values(_to(names))
-        .returning(*ATTEMPTS.c)
+        .values(_binds(names))
+        .returning(*_ATTEMPT),
+        Attempt,
     )
 
 
-def _to(names: Iterable[str]) -> dict[str, BindParameter[Any]]:
-    """A column may not be bound under its own name."""
+def _binds(names: Iterable[str]) -> dict[str, BindParameter[Any]]:
+    """SQLAlchemy reserves a column's own name; so each value is bound as `to_` and that name."""
     return {name: bindparam(f"to_{name}") for name in names}
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+def _bound(values: Mapping[str, object]) -> dict[str, object]:
     return {f"to_{name}": value for name, value in values.items()}
 
 
-# --- asking ----------------------------------------------------------------------------------
+# --- reads -------------------------------------------------------------------------------------
+
+
+class UnresolvedAttempt(NamedTuple):
+    id: int
+    invoice_id: int
 
 
 async def list_unresolved(
     tx: Tx, *, now: datetime, whenever: bool, after: int = 0
-) -> Sequence[Record]:
-    """A page of attempts that nobody holds and that wait for an answer, by id.
+) -> list[UnresolvedAttempt]:
+    """A page of attempts whose lease is free and that wait for an answer, by id.
 
-    `whenever` also takes those whose next time to ask has not come; bank debits keep theirs.
+    `whenever` also takes those whose next check has not come; bank debits keep theirs.
     """
-    free = or_(ATTEMPTS.c.lease_until.is_(None), ATTEMPTS.c.lease_until <= now)
-    due = ATTEMPTS.c.check_at <= now
+    is_free = or_(ATTEMPTS.c.lease_until.is_(None), ATTEMPTS.c.lease_until <= now)
+    is_due = ATTEMPTS.c.check_at <= now
     if whenever:
-        due = or_(due, ATTEMPTS.c.state != AttemptState.PROCESSING)
+        is_due = or_(is_due, ATTEMPTS.c.state != AttemptState.PROCESSING)
     found = await tx.execute(
-        select(ATTEMPTS.c.id, ATTEMPTS.c.invoice_id)
-        .where(IS_UNRESOLVED, free, due, ATTEMPTS.c.id > after)
+        select(*projection(ATTEMPTS, UnresolvedAttempt))
+        .where(IS_UNRESOLVED, is_free, is_due, ATTEMPTS.c.id > after)
         .order_by(ATTEMPTS.c.id)
         .limit(_RECOVER_PAGE)
     )
-    return found.all()
+    return [UnresolvedAttempt._make(row) for row in found]
+
+
+class _DeclineRow(NamedTuple):
+    payment_method_id: str
+    finished_at: datetime
 
 
 async def count_declines(
     tx: Tx, payment_method_ids: Iterable[str], *, now: datetime
 ) -> dict[str, tuple[int, int]]:
-    """How often each payment method was declined in 24 hours and in 30 days, over all invoices."""
-    asked = sorted(set(payment_method_ids))
-    rows = await _DECLINES.all(tx, methods=asked, since=now - timedelta(days=30))
+    """Declines of each payment method in 24 hours and in 30 days, over all invoices."""
+    methods = sorted(set(payment_method_ids))
+    rows = await _DECLINES.all(tx, methods=methods, since=now - timedelta(days=30))
     yesterday = now - timedelta(days=1)
     month = Counter(row.payment_method_id for row in rows)
     today = Counter(row.payment_method_id for row in rows if row.finished_at > yesterday)
-    return {method: (today[method], month[method]) for method in asked}
+    return {method: (today[method], month[method]) for method in methods}
 
 
 _DECLINES = PreparedStatement(
-    select(ATTEMPTS.c.payment_method_id, ATTEMPTS.c.finished_at).where(
+    select(*projection(ATTEMPTS, _DeclineRow)).where(
         any_of(ATTEMPTS.c.payment_method_id, "methods"),
         ATTEMPTS.c.finished_at > bindparam("since"),
         ATTEMPTS.c.state == AttemptState.DECLINED,
-    )
+    ),
+    _DeclineRow,
 )
 
 
 async def count_tries(tx: Tx, invoice_id: int, payment_method_id: str | None) -> int:
-    """How often an invoice was tried on a payment method, this try included."""
+    """Tries of an invoice on a payment method, this one included."""
     rows = await tx.scalars(
         select(ATTEMPTS.c.id).where(
             ATTEMPTS.c.invoice_id == invoice_id,
@@ -392,5 +499,9 @@ async def count_tries(tx: Tx, invoice_id: int, payment_method_id: str | None) ->
     return len(list(rows))
 
 
-async def load_attempt(tx: Tx, attempt_id: int) -> Record:
-    return (await tx.execute(select(ATTEMPTS).where(ATTEMPTS.c.id == attempt_id))).one()
+async def load_attempt(tx: Tx, attempt_id: int) -> Attempt:
+    (attempt,) = await _FIND.all(tx, id=attempt_id)
+    return attempt
+
+
+_FIND = PreparedStatement(select(*_ATTEMPT).where(ATTEMPTS.c.id == bindparam("id")), Attempt)

@@ -1,28 +1,30 @@
-"""One attempt to charge one invoice, in steps that any process may take over after a crash.
+"""One charge of one invoice, as steps that any process may go on with after a crash.
 
-    claimed     transaction: look at the invoice under its lock; one unresolved attempt an invoice
-    prepared    no transaction: an unconfirmed PaymentIntent, its exact parameters already stored
-    confirming  transaction: the last look; the intent is known and the confirm is about to go out
-    recorded    transaction: settlement.record, the same that webhooks use
+    claim       transaction: the invoice under its lock; one unresolved attempt an invoice
+    prepare     no transaction: an unconfirmed PaymentIntent, its exact parameters already stored
+    look_again  transaction: the last look; the intent is known and the confirm is about to go out
+    confirm     no transaction: the money moves
+    book        transaction: settlement.record, the same function that webhooks use
 
-Unknown is never taken for failed: without an answer the intent itself is asked, by its id, until it
-answers. A PaymentIntent succeeds at most once, so the same one may be confirmed at any later time.
+Each step answers the next one, or the outcome. An exception chooses the ending, by one table:
+ENDINGS. Unknown is not failed: without an answer the intent itself is retrieved, by its id, until
+it answers. A PaymentIntent succeeds at most once, so the same one may be confirmed at any time.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
 from app.ledger import settlement
 from app.payments.autopay import attempts, checkout_sessions, eligibility
-from app.payments.autopay.attempts import LeaseHolder, LeaseLost
+from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
 from app.payments.autopay.checkout_sessions import NoLongerDue
 from app.payments.autopay.eligibility import Candidate, Skip
-from app.payments.autopay.outcomes import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
+from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
     Declined,
     Gateway,
@@ -49,23 +51,20 @@ from app.rules.attempt import AttemptState, AttemptStep
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
-from app.storage.column_types import table_of
-from app.storage.engines import Database, Record, Tx
-from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.engines import Database, Tx
 
 log = structlog.get_logger("paydue.autopay")
-PAYMENTS = table_of(InvoicePayment)
 T = TypeVar("T")
 
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
-_TURN_POLL_S = 0.05
+_LEASE_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Charger:
-    """Takes attempts through their steps for one run or worker. `day` None: each client's today."""
+class Charging:
+    """The surroundings of a run's or a worker's charges. `day` None: each client's own today."""
 
     database: Database
     gateway: Gateway
@@ -74,345 +73,143 @@ class Charger:
     holder: LeaseHolder
     day: date | None = None
 
-    # --- the two ways in ---------------------------------------------------------------------
-
-    async def charge(self, candidate: Candidate) -> Outcome:
-        """Open a new attempt and take it as far as it goes."""
-        claimed = await self._claimed(candidate)
-        if isinstance(claimed, Skip):
-            return skipped_outcome(candidate, claimed)
-        return await self._advance(claimed, replay=False)
-
-    async def resume(self, attempt_id: int) -> Outcome | None:
-        """Go on with an attempt nobody holds; None while somebody does or when it has ended."""
-        now = _now()
-        async with self.database.transaction() as tx:
-            row = await attempts.take_over(tx, attempt_id, self.holder, now=now)
-            if row is None:
-                return None
-            if not await attempts.acquire_customer_lease(tx, row.customer_id, self.holder, now=now):
-                await attempts.release_unresolved(
-                    tx, row, now=now, reason=row.reason or "", unknown=_is_unknown(row)
-                )
-                return None
-        return await self._advance(row, replay=True)
-
-    # --- claimed -----------------------------------------------------------------------------
-
-    async def _claimed(self, candidate: Candidate) -> Record | Skip:
-        method = await choose_payment_method(self.gateway, candidate)
-        if isinstance(method, Skip):
-            return method
-        deadline = _now() + attempts.LEASE
-        while True:
-            claimed = await self._claim(candidate.invoice_id, method)
-            if claimed is not None:
-                return claimed
-            if _now() > deadline:
-                return Skip("another charge of this customer takes long")
-            await asyncio.sleep(_TURN_POLL_S)
-
-    async def _claim(self, invoice_id: int, default_method: str) -> Record | Skip | None:
-        """The attempt, or why there is none; None while the customer's turn is another's."""
-        now = _now()
-        async with self.database.transaction() as tx:
-            one = await eligibility.lock_candidate(tx, invoice_id)
-            if one is None:
-                return Skip("the invoice is gone")
-            method = one.payment_method_id or default_method
-            skip = eligibility.skip_reason(one, self.day, now, self.settings)
-            skip = skip or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(
-                invoice_id
-            )
-            skip = skip or (await eligibility.network_limits(tx, [method], now)).get(method)
-            if skip:
-                return skip
-            assert one.customer_id is not None, "why_not passes over clients without a customer"
-            if not await attempts.acquire_customer_lease(tx, one.customer_id, self.holder, now=now):
-                return None
-            row = await attempts.open_attempt(
-                tx, self.holder, now=now, values=self._new(one, method)
-            )
-            return row or Skip("another run has just taken it")
-
-    def _new(self, one: Candidate, method: str) -> dict[str, Any]:
-        amount_minor = money.to_minor(one.amount, one.currency)
-        count = one.last.number + 1 if one.last else 1
-        reused = eligibility.reusable_intent(one, amount_minor)
-        earlier = one.last.intent_id if one.last else None
-        declined = one.last is not None and one.last.state == AttemptState.DECLINED
-        return {
-            "invoice_id": one.invoice_id,
-            "number": count,
-            "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
-            "business_day": self._today(one.timezone),
-            "amount_minor": amount_minor,
-            "currency": one.currency,
-            "customer_id": one.customer_id,
-            "payment_method_id": method,
-            "intent_id": reused,
-            "replaces_intent_id": earlier if declined and not reused else None,
-            "charge_before": one.last.charge_id if one.last and reused else None,
-            "create_params": None if reused else _create_params(one, amount_minor, count),
-            "confirm_params": {"off_session": True, "payment_method": method},
-        }
-
-    def _today(self, timezone: str | None) -> date:
+    def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
 
-    # --- from step to step -------------------------------------------------------------------
 
-    async def _advance(self, row: Record, *, replay: bool) -> Outcome:
-        """Take an attempt to its end, or leave it where the next one can go on."""
+Step = Callable[[Charging, Attempt], Awaitable["Next"]]
+
+
+class Advance(NamedTuple):
+    """The step that comes next, and the attempt as it is then."""
+
+    step: Step
+    attempt: Attempt
+
+
+Next = Advance | Outcome
+
+
+# --- the two ways in -------------------------------------------------------------------------
+
+
+async def charge(at: Charging, candidate: Candidate) -> Outcome:
+    """Open a new attempt and take it as far as it goes."""
+    claimed = await _claim(at, candidate)
+    if isinstance(claimed, Skip):
+        return skipped_outcome(candidate, claimed)
+    return await _run(at, Advance(_close_other_ways, claimed))
+
+
+async def resume(at: Charging, attempt_id: int) -> Outcome | None:
+    """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
+    now = _now()
+    async with at.database.transaction() as tx:
+        attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
+        if attempt is None:
+            return None
+        if not await attempts.acquire_customer_lease(tx, attempt.customer_id, at.holder, now=now):
+            await attempts.release_unresolved(
+                tx,
+                attempt,
+                now=now,
+                reason=attempt.reason or "",
+                unknown=attempt.may_have_moved_money,
+            )
+            return None
+    is_claimed = attempt.step == AttemptStep.CLAIMED
+    return await _run(at, Advance(_close_other_ways if is_claimed else _ask_first, attempt))
+
+
+async def _run(at: Charging, following: Next) -> Outcome:
+    """Take step after step; an exception is followed by the ending that ENDINGS has for it."""
+    while isinstance(following, Advance):
+        attempt = following.attempt
         try:
-            return await self._through(row, replay=replay)
-        except LeaseLost:
-            return attempt_outcome(OutcomeKind.SKIPPED, row, reason="another run goes on with it")
-        except (NoAnswer, StripeRateLimited) as error:
-            return await self._left(row, str(error), unknown=isinstance(error, NoAnswer))
+            following = await following.step(at, attempt)
         except NotAuthorized as error:
-            await self._left(row, str(error), unknown=False)
-            raise
+            await _leave_open(at, attempt, error)
+            raise  # no charge succeeds until somebody mends the key
+        except tuple(ENDINGS) as error:
+            following = Advance(_ending_for(error), attempt)
+    return following
 
-    async def _through(self, row: Record, *, replay: bool) -> Outcome:
-        try:
-            if replay and row.step != AttemptStep.CLAIMED:
-                intent = await retrieve_intent(self.gateway, row.intent_id)
-                if self._has_ended(row, intent.object):
-                    return await self._recorded(row, intent)
-            await checkout_sessions.close_sessions(self.database, self.gateway, row)
-            if row.step == AttemptStep.CLAIMED:
-                row = await self._prepared(row, replay=replay)
-            await self.gateway.acquire_confirm()
-            return await self._confirmed(await self._last_look(row))
-        except NoLongerDue as error:
-            return await self._withdrawn(row, str(error))
-        except RequestRefused as error:
-            return await self._refused(row, error)
 
-    def _has_ended(self, row: Record, intent: Mapping[str, Any]) -> bool:
-        """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
-        match intent_state(intent):
-            case PaymentState.SUCCEEDED | PaymentState.CANCELED | PaymentState.PROCESSING:
-                return True
-            case PaymentState.REQUIRES_ACTION:
-                return bool(row.step == AttemptStep.CONFIRMING)
-            case PaymentState.FAILED if row.step == AttemptStep.CONFIRMING:
-                made_here = row.create_params is not None
-                failed = failed_charge_id(intent)
-                return made_here or (failed is not None and failed != row.charge_before)
-        return False
+# --- claim -----------------------------------------------------------------------------------
 
-    # --- prepared ----------------------------------------------------------------------------
 
-    async def _prepared(self, row: Record, *, replay: bool) -> Record:
-        """The attempt with an unconfirmed intent; the same key again makes no second one."""
-        if row.replaces_intent_id:
-            await self._cancel_earlier(row)
-        if replay and _now() - row.created_at > KEY_LASTS:
-            return await self._found_or_made(row)
-        try:
-            answer = await self._create(row)
-        except (ReplayedFailure, StripeKeyReused):
-            return await self._found_or_made(row)
-        return await self._known(row, answer.object["id"])
+async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
+    method = await choose_payment_method(at.gateway, candidate)
+    if isinstance(method, Skip):
+        return method
+    deadline = _now() + attempts.LEASE
+    while True:
+        claimed = await _try_claim(at, candidate.invoice_id, method)
+        if claimed is not None:
+            return claimed
+        if _now() > deadline:
+            return Skip("another charge of this customer takes long")
+        await asyncio.sleep(_LEASE_POLL_S)
 
-    async def _known(self, row: Record, intent_id: str) -> Record:
-        """From here on support finds the intent, and any process can ask for it by its id."""
-        async with self.database.transaction() as tx:
-            return await attempts.update_leased(
-                tx, row.id, self.holder, now=_now(), intent_id=intent_id, step=AttemptStep.PREPARED
-            )
 
-    async def _create(self, row: Record) -> StripeResponse:
-        key = keys.create_key(self.installation, row.invoice_id, row.number, row.creates)
-        return await with_backoff(lambda: self.gateway.create(row.create_params, key))
-
-    async def _found_or_made(self, row: Record) -> Record:
-        """Adopt the intent that an unknown create made after all, or make one under the next key.
-
-        A new key is safe here and only here: an unconfirmed intent never moves money by itself.
-        """
-        since = row.created_at - CLOCK_SKEW
-        async for intent in self.gateway.intents(customer_id=row.customer_id, since=since):
-            if _is_of(intent, row) and intent_state(intent) != PaymentState.CANCELED:
-                return await self._known(row, intent["id"])
-        async with self.database.transaction() as tx:
-            row = await attempts.update_leased(
-                tx, row.id, self.holder, now=_now(), creates=row.creates + 1
-            )
-        answer = await self._create(row)
-        return await self._known(row, answer.object["id"])
-
-    async def _cancel_earlier(self, row: Record) -> None:
-        """The declined intent of an earlier amount or customer must not be payable any more."""
-        try:
-            await with_backoff(lambda: self.gateway.cancel(row.replaces_intent_id))
-        except RequestRefused as error:
-            earlier = await self.gateway.retrieve(row.replaces_intent_id)
-            if intent_state(earlier.object) == PaymentState.CANCELED:
-                return
-            news = intent_report(earlier.object, at=_now(), response=earlier.body)
-            await self.database.with_retry(
-                lambda tx: settlement.record(tx, [news], now=_now(), who="autopay")
-            )
-            raise NoLongerDue(f"{row.replaces_intent_id} has been paid") from error
-
-    # --- confirming --------------------------------------------------------------------------
-
-    async def _last_look(self, row: Record) -> Record:
-        """About to be confirmed, or NoLongerDue. Money moves only after this commit."""
-        now = _now()
-        async with self.database.transaction() as tx:
-            one = await eligibility.lock_candidate(tx, row.invoice_id)
-            why = self._unwanted(one, row, now)
-            elsewhere = await eligibility.find_unbooked_payments(tx, [row.invoice_id])
-            if elsewhere:
-                why = elsewhere[row.invoice_id].reason
-            if why:
-                raise NoLongerDue(why)
-            return await attempts.update_leased(
-                tx, row.id, self.holder, now=now, step=AttemptStep.CONFIRMING, confirm_sent_at=now
-            )
-
-    def _unwanted(self, one: Candidate | None, row: Record, now: datetime) -> str | None:
-        if one is None:
-            return "the invoice is gone"
-        skip = eligibility.skip_reason(
-            replace(one, last=None), row.business_day, now, self.settings
+async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
+    """The attempt, or a reason to skip; None while the customer's lease is another's."""
+    now = _now()
+    async with at.database.transaction() as tx:
+        candidate = await eligibility.lock_candidate(tx, invoice_id)
+        if candidate is None:
+            return Skip("the invoice is gone")
+        method = candidate.payment_method_id or default_method
+        skip = (
+            eligibility.skip_reason(candidate, at.day, now, at.settings)
+            or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
+            or (await eligibility.network_limits(tx, [method], now)).get(method)
         )
         if skip:
-            return skip.reason
-        if money.to_minor(one.amount, one.currency) != row.amount_minor:
-            return "the amount due has changed"
-        return None if one.customer_id == row.customer_id else "the Stripe customer has changed"
+            return skip
+        assert candidate.customer_id is not None, "clients without a customer are skipped"
+        customer = candidate.customer_id
+        if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
+            return None
+        new = _new_attempt(at, candidate, customer, method)
+        attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
+        return attempt or Skip("another run has just taken it")
 
-    async def _confirmed(self, row: Record) -> Outcome:
-        """Send the confirm, and book what Stripe says. Without an answer, ask the intent once."""
-        key = keys.confirm_key(self.installation, row.invoice_id, row.number)
-        try:
-            answer = await with_backoff(
-                lambda: self.gateway.confirm(row.intent_id, row.confirm_params, key)
-            )
-        except Declined as declined:
-            return await self._recorded(row, StripeResponse(declined.intent, declined.body))
-        except (NoAnswer, StripeKeyReused) as error:
-            log.warning("no answer", invoice=row.invoice_id, intent=row.intent_id, why=str(error))
-            answer = await retrieve_intent(self.gateway, row.intent_id)
-            if not self._has_ended(row, answer.object):
-                raise NoAnswer(str(error)) from error
-        return await self._recorded(row, answer)
 
-    # --- recorded ----------------------------------------------------------------------------
+def _new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+    amount_minor = money.to_minor(one.amount, one.currency)
+    last = one.last
+    number = last.number + 1 if last else 1
+    reused = eligibility.reusable_intent(one, amount_minor)
+    is_declined = last is not None and last.state == AttemptState.DECLINED
+    return {
+        "invoice_id": one.invoice_id,
+        "number": number,
+        "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
+        "business_day": at.today(one.timezone),
+        "amount_minor": amount_minor,
+        "currency": one.currency,
+        "customer_id": customer,
+        "payment_method_id": method,
+        "intent_id": reused,
+        "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
+        "charge_before": last.charge_id if last and reused else None,
+        "create_params": None if reused else _create_params(one, amount_minor, number),
+        "confirm_params": {"off_session": True, "payment_method": method},
+    }
 
-    async def _recorded(self, row: Record, answer: StripeResponse) -> Outcome:
-        now = _now()
-        news = replace(
-            intent_report(answer.object, at=now.replace(microsecond=0), response=answer.body),
-            invoice_id=row.invoice_id,
-            attempt=row.number,
-        )
-        if news.state == PaymentState.REQUIRES_ACTION:
-            return await self._declined(row, answer, news, _NEEDS_ACTION)
-        if news.state == PaymentState.FAILED:
-            return await self._declined(row, answer, news, decline_of(answer.object))
 
-        async def book(tx: Tx) -> OutcomeKind:
-            await settlement.record(tx, [news], now=now, who="autopay")
-            await attempts.release_customer_lease(tx, row.customer_id, self.holder, now=now)
-            return await _ended(tx, row, news, now)
-
-        kind = await self.database.with_retry(book)
-        return attempt_outcome(kind, row, intent_id=news.intent_id, reason=_REASONS[kind])
-
-    async def _declined(
-        self, row: Record, answer: StripeResponse, news: PaymentReport, decline: Decline
-    ) -> Outcome:
-        charge = failed_charge_id(answer.object) or charge_id(answer.object)
-
-        async def book(tx: Tx) -> retry.Verdict:
-            await settlement.record(tx, [news], now=_now(), who="autopay")
-            return await self._end_declined(tx, row, decline, charge)
-
-        verdict = await self.database.with_retry(book)
-        return attempt_outcome(
-            OutcomeKind.DECLINED, row, intent_id=news.intent_id, reason=verdict.reason,
-            next_try=verdict.next_try_on,
-        )  # fmt: skip
-
-    async def _end_declined(
-        self, tx: Tx, row: Record, decline: Decline, charge: str | None
-    ) -> retry.Verdict:
-        now = _now()
-        tries = await attempts.count_tries(tx, row.invoice_id, row.payment_method_id)
-        on = max(row.business_day, self._today(None)) if self.day is None else self.day
-        verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
-        await attempts.end_declined(
-            tx,
-            row.id,
-            decline,
-            now=now,
-            reason=verdict.reason,
-            next_try_on=verdict.next_try_on,
-            charge_id=charge,
-        )
-        await attempts.release_customer_lease(tx, row.customer_id, self.holder, now=now)
-        return verdict
-
-    # --- every other end ---------------------------------------------------------------------
-
-    async def _refused(self, row: Record, error: RequestRefused) -> Outcome:
-        """Stripe refuses the request as it stands. What the intent says comes first."""
-        async with self.database.snapshot() as tx:
-            row = await attempts.load_attempt(tx, row.id)
-        if row.intent_id is not None:
-            answer = await retrieve_intent(self.gateway, row.intent_id)
-            if self._has_ended(row, answer.object):
-                return await self._recorded(row, answer)
-        decline = Decline(code=error.code, message=error.message)
-        async with self.database.transaction() as tx:
-            verdict = await self._end_declined(tx, row, decline, row.charge_before)
-        reason = f"{verdict.reason}: {error.message}"
-        return attempt_outcome(
-            OutcomeKind.DECLINED,
-            row,
-            intent_id=row.intent_id,
-            reason=reason,
-            next_try=verdict.next_try_on,
-        )
-
-    async def _withdrawn(self, row: Record, why: str) -> Outcome:
-        """End an attempt that is not wanted any more; its intent must not be payable either."""
-        async with self.database.snapshot() as tx:
-            row = await attempts.load_attempt(tx, row.id)
-        news = []
-        if row.intent_id is not None:
-            try:
-                answer = await with_backoff(lambda: self.gateway.cancel(row.intent_id))
-            except RequestRefused:
-                return await self._recorded(row, await retrieve_intent(self.gateway, row.intent_id))
-            news = [intent_report(answer.object, at=_now(), response=answer.body)]
-
-        async def book(tx: Tx) -> None:
-            now = _now()
-            await settlement.record(tx, news, now=now, who="autopay")
-            await attempts.end_attempt(tx, row.id, AttemptState.CANCELED, now=now, reason=why)
-            await attempts.release_customer_lease(tx, row.customer_id, self.holder, now=now)
-
-        await self.database.with_retry(book)
-        return attempt_outcome(OutcomeKind.SKIPPED, row, intent_id=row.intent_id, reason=why)
-
-    async def _left(self, row: Record, reason: str, *, unknown: bool) -> Outcome:
-        """Without an end: the lease goes back, and Stripe is asked again."""
-        now = _now()
-        async with self.database.transaction() as tx:
-            row = await attempts.load_attempt(tx, row.id)
-            if row.lease_token == self.holder.token:
-                unsure = unknown or _is_unknown(row)
-                await attempts.release_unresolved(tx, row, now=now, reason=reason, unknown=unsure)
-            await attempts.release_customer_lease(tx, row.customer_id, self.holder, now=now)
-        log.warning("attempt left open", invoice=row.invoice_id, intent=row.intent_id, why=reason)
-        return attempt_outcome(OutcomeKind.UNKNOWN, row, intent_id=row.intent_id, reason=reason)
+def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
+    """The parameters of the create, byte for byte, now and at every replay."""
+    shown = one.invoicenumber or str(one.invoice_id)
+    return {
+        "amount": amount_minor,
+        "currency": one.currency,
+        "customer": one.customer_id,
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+        "description": f"Invoice {shown}",
+        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(number)},
+    }
 
 
 async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
@@ -426,6 +223,201 @@ async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
     return method or Skip("the client has no payment method, at Stripe neither")
 
 
+# --- steps -----------------------------------------------------------------------------------
+
+
+async def _ask_first(at: Charging, attempt: Attempt) -> Next:
+    """Somebody else began this attempt: its intent may have ended meanwhile."""
+    assert attempt.intent_id is not None, "a prepared attempt has its intent"
+    intent = await retrieve_intent(at.gateway, attempt.intent_id)
+    if _has_ended(attempt, intent.object):
+        return await _book(at, attempt, intent)
+    return Advance(_close_other_ways, attempt)
+
+
+async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
+    await checkout_sessions.close_sessions(
+        at.database, at.gateway, attempt.invoice_id, attempt.customer_id
+    )
+    is_claimed = attempt.step == AttemptStep.CLAIMED
+    return Advance(_prepare if is_claimed else _look_again, attempt)
+
+
+async def _prepare(at: Charging, attempt: Attempt) -> Next:
+    """Create the intent, unconfirmed; the same key again makes no second one."""
+    if attempt.replaces_intent_id:
+        await _cancel_replaced(at, attempt.replaces_intent_id)
+    if _now() - attempt.created_at > KEY_LASTS:
+        return Advance(_adopt_or_create, attempt)
+    try:
+        intent_id = await _create(at, attempt)
+    except (ReplayedFailure, StripeKeyReused):
+        return Advance(_adopt_or_create, attempt)
+    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+
+
+async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
+    """Adopt the intent that an unknown create made after all, or create under the next key.
+
+    A new key is safe here and only here: an unconfirmed intent never moves money by itself.
+    """
+    since = attempt.created_at - CLOCK_SKEW
+    async for intent in at.gateway.intents(customer_id=attempt.customer_id, since=since):
+        if _is_made_by(attempt, intent) and intent_state(intent) != PaymentState.CANCELED:
+            return Advance(_look_again, await _record_intent(at, attempt, intent["id"]))
+    async with at.database.transaction() as tx:
+        attempt = await attempts.update_leased(
+            tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
+        )
+    intent_id = await _create(at, attempt)
+    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+
+
+async def _create(at: Charging, attempt: Attempt) -> str:
+    key = keys.create_key(at.installation, attempt.invoice_id, attempt.number, attempt.creates)
+    params = attempt.create_params or {}
+    response = await with_backoff(lambda: at.gateway.create(params, key))
+    return str(response.object["id"])
+
+
+async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Attempt:
+    """From here on support finds the intent, and any process can retrieve it by its id."""
+    async with at.database.transaction() as tx:
+        return await attempts.update_leased(
+            tx,
+            attempt.id,
+            at.holder,
+            now=_now(),
+            intent_id=intent_id,
+            step=AttemptStep.PREPARED,
+        )
+
+
+async def _cancel_replaced(at: Charging, intent_id: str) -> None:
+    """The declined intent of an earlier amount or customer must not be payable any more."""
+    try:
+        await with_backoff(lambda: at.gateway.cancel(intent_id))
+    except RequestRefused as error:
+        earlier = await at.gateway.retrieve(intent_id)
+        if intent_state(earlier.object) == PaymentState.CANCELED:
+            return
+        report = intent_report(earlier.object, at=_now(), response=earlier.body)
+        await at.database.with_retry(
+            lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
+        )
+        raise NoLongerDue(f"{intent_id} has been paid") from error
+
+
+async def _look_again(at: Charging, attempt: Attempt) -> Next:
+    """The last look, once the rate limiter allows the confirm: money moves only after this."""
+    await at.gateway.acquire_confirm()
+    now = _now()
+    async with at.database.transaction() as tx:
+        candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
+        why = _unwanted_reason(at, candidate, attempt, now)
+        unbooked = await eligibility.find_unbooked_payments(tx, [attempt.invoice_id])
+        if unbooked:
+            why = unbooked[attempt.invoice_id].reason
+        if why:
+            raise NoLongerDue(why)
+        confirming = await attempts.update_leased(
+            tx,
+            attempt.id,
+            at.holder,
+            now=now,
+            step=AttemptStep.CONFIRMING,
+            confirm_sent_at=now,
+        )
+    return Advance(_confirm, confirming)
+
+
+def _unwanted_reason(
+    at: Charging, one: Candidate | None, attempt: Attempt, now: datetime
+) -> str | None:
+    if one is None:
+        return "the invoice is gone"
+    before = replace(one, last=None)
+    skip = eligibility.skip_reason(before, attempt.business_day, now, at.settings)
+    if skip:
+        return skip.reason
+    if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
+        return "the amount due has changed"
+    is_same = one.customer_id == attempt.customer_id
+    return None if is_same else "the Stripe customer has changed"
+
+
+async def _confirm(at: Charging, attempt: Attempt) -> Next:
+    """Confirm off-session, and book the answer. Without one, the intent is asked once."""
+    assert attempt.intent_id is not None, "a prepared attempt has its intent"
+    intent_id = attempt.intent_id
+    params = attempt.confirm_params or {}
+    key = keys.confirm_key(at.installation, attempt.invoice_id, attempt.number)
+    try:
+        response = await with_backoff(lambda: at.gateway.confirm(intent_id, params, key))
+    except Declined as declined:
+        return await _book(at, attempt, StripeResponse(declined.intent, declined.body))
+    except (NoAnswer, StripeKeyReused) as error:
+        log.warning("no answer", invoice=attempt.invoice_id, intent=intent_id, why=str(error))
+        response = await retrieve_intent(at.gateway, intent_id)
+        if not _has_ended(attempt, response.object):
+            raise NoAnswer(str(error)) from error
+    return await _book(at, attempt, response)
+
+
+def _has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
+    match intent_state(intent):
+        case PaymentState.SUCCEEDED | PaymentState.CANCELED | PaymentState.PROCESSING:
+            return True
+        case PaymentState.REQUIRES_ACTION:
+            return attempt.step == AttemptStep.CONFIRMING
+        case PaymentState.FAILED if attempt.step == AttemptStep.CONFIRMING:
+            was_made_here = attempt.create_params is not None
+            failed = failed_charge_id(intent)
+            return was_made_here or (failed is not None and failed != attempt.charge_before)
+    return False
+
+
+def _is_made_by(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
+    return named == (attempt.invoice_id, attempt.number)
+
+
+# --- book ------------------------------------------------------------------------------------
+
+
+async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaitable[T]]) -> T:
+    """Write an end and release the customer's lease, in one transaction."""
+
+    async def work(tx: Tx) -> T:
+        result = await write(tx)
+        await attempts.release_customer_lease(tx, attempt.customer_id, at.holder, now=_now())
+        return result
+
+    return await at.database.with_retry(work)
+
+
+async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Outcome:
+    """Book the intent as Stripe shows it, and end the attempt accordingly."""
+    now = _now()
+    report = replace(
+        intent_report(response.object, at=now.replace(microsecond=0), response=response.body),
+        invoice_id=attempt.invoice_id,
+        attempt=attempt.number,
+    )
+    if report.state == PaymentState.REQUIRES_ACTION:
+        return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
+    if report.state == PaymentState.FAILED:
+        return await _book_decline(at, attempt, response, report, decline_of(response.object))
+
+    async def write(tx: Tx) -> OutcomeKind:
+        await settlement.record(tx, [report], now=now, who="autopay")
+        return await _write_end(tx, attempt, report, now)
+
+    kind = await _conclude(at, attempt, write)
+    return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
+
+
 _NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
 _REASONS = {
     OutcomeKind.CHARGED: None,
@@ -434,43 +426,160 @@ _REASONS = {
 }
 
 
-async def _ended(tx: Tx, row: Record, news: PaymentReport, now: datetime) -> OutcomeKind:
-    match news.state:
+async def _write_end(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> OutcomeKind:
+    match report.state:
         case PaymentState.SUCCEEDED:
             await attempts.end_attempt(
-                tx, row.id, AttemptState.SUCCEEDED, now=now, charge_id=news.charge_id
+                tx, attempt.id, AttemptState.SUCCEEDED, now=now, charge_id=report.charge_id
             )
             return OutcomeKind.CHARGED
         case PaymentState.PROCESSING:
-            await attempts.await_debit(tx, row.id, now=now, charge_id=news.charge_id)
+            await attempts.await_debit(tx, attempt.id, now=now, charge_id=report.charge_id)
             return OutcomeKind.PENDING
         case _:
             await attempts.end_attempt(
-                tx, row.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
+                tx, attempt.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
             )
             return OutcomeKind.SKIPPED
 
 
-def _create_params(one: Candidate, amount_minor: int, count: int) -> dict[str, Any]:
-    """What the create sends, byte for byte, now and at every replay."""
-    shown = one.invoicenumber or str(one.invoice_id)
-    return {
-        "amount": amount_minor,
-        "currency": one.currency,
-        "customer": one.customer_id,
-        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-        "description": f"Invoice {shown}",
-        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(count)},
-    }
+async def _book_decline(
+    at: Charging,
+    attempt: Attempt,
+    response: StripeResponse,
+    report: PaymentReport,
+    decline: Decline,
+) -> Outcome:
+    failed_charge = failed_charge_id(response.object) or charge_id(response.object)
+
+    async def write(tx: Tx) -> retry.Verdict:
+        await settlement.record(tx, [report], now=_now(), who="autopay")
+        return await _write_decline(at, tx, attempt, decline, failed_charge)
+
+    verdict = await _conclude(at, attempt, write)
+    return _declined_outcome(attempt, report.intent_id, verdict, verdict.reason)
 
 
-def _is_of(intent: Mapping[str, Any], row: Record) -> bool:
-    named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
-    return named == (row.invoice_id, row.number)
+async def _write_decline(
+    at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
+) -> retry.Verdict:
+    """End the attempt as declined, with the day of the next try if there is one."""
+    tries = await attempts.count_tries(tx, attempt.invoice_id, attempt.payment_method_id)
+    on = at.day or max(attempt.business_day, at.today(None))
+    verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
+    await attempts.end_declined(
+        tx,
+        attempt.id,
+        decline,
+        now=_now(),
+        reason=verdict.reason,
+        next_try_on=verdict.next_try_on,
+        charge_id=failed_charge,
+    )
+    return verdict
 
 
-def _is_unknown(row: Record) -> bool:
-    return bool(row.state == AttemptState.UNKNOWN or row.step == AttemptStep.CONFIRMING)
+def _declined_outcome(
+    attempt: Attempt, intent_id: str | None, verdict: retry.Verdict, reason: str
+) -> Outcome:
+    return attempt_outcome(
+        OutcomeKind.DECLINED,
+        attempt,
+        intent_id=intent_id,
+        reason=reason,
+        next_try=verdict.next_try_on,
+    )
+
+
+# --- every other ending ------------------------------------------------------------------------
+
+
+async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
+    """Stripe refuses the request as it stands. The intent's own state comes first."""
+    assert isinstance(error, RequestRefused), "ENDINGS has it so"
+    attempt = await _reload(at, attempt)
+    if attempt.intent_id is not None:
+        response = await retrieve_intent(at.gateway, attempt.intent_id)
+        if _has_ended(attempt, response.object):
+            return await _book(at, attempt, response)
+    decline = Decline(code=error.code, message=error.message)
+    verdict = await _conclude(
+        at, attempt, lambda tx: _write_decline(at, tx, attempt, decline, attempt.charge_before)
+    )
+    reason = f"{verdict.reason}: {error.message}"
+    return _declined_outcome(attempt, attempt.intent_id, verdict, reason)
+
+
+async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
+    """End an attempt that is not wanted any more; its intent must not be payable either."""
+    attempt = await _reload(at, attempt)
+    intent_id = attempt.intent_id
+    reports = []
+    if intent_id is not None:
+        try:
+            response = await with_backoff(lambda: at.gateway.cancel(intent_id))
+        except RequestRefused:
+            return await _book(at, attempt, await retrieve_intent(at.gateway, intent_id))
+        reports = [intent_report(response.object, at=_now(), response=response.body)]
+
+    async def write(tx: Tx) -> None:
+        now = _now()
+        await settlement.record(tx, reports, now=now, who="autopay")
+        await attempts.end_attempt(
+            tx, attempt.id, AttemptState.CANCELED, now=now, reason=str(error)
+        )
+
+    await _conclude(at, attempt, write)
+    return attempt_outcome(OutcomeKind.SKIPPED, attempt, intent_id=intent_id, reason=str(error))
+
+
+async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
+    """Leave the attempt unresolved: the lease is released, and Stripe is asked again."""
+
+    async def write(tx: Tx) -> Attempt:
+        current = await attempts.load_attempt(tx, attempt.id)
+        if current.lease_token == at.holder.token:
+            is_unknown = isinstance(error, NoAnswer) or current.may_have_moved_money
+            await attempts.release_unresolved(
+                tx, current, now=_now(), reason=str(error), unknown=is_unknown
+            )
+        return current
+
+    left = await _conclude(at, attempt, write)
+    why = str(error)
+    log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
+    return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+
+
+async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
+    """Another run has the lease and goes on; its customer's lease is its own too."""
+    return attempt_outcome(OutcomeKind.SKIPPED, attempt, reason="another run goes on with it")
+
+
+async def _reload(at: Charging, attempt: Attempt) -> Attempt:
+    """The attempt as the last step left it: an ending may follow from the middle of one."""
+    async with at.database.snapshot() as tx:
+        return await attempts.load_attempt(tx, attempt.id)
+
+
+Ending = Callable[[Charging, Attempt, Exception], Awaitable[Outcome]]
+
+ENDINGS: Mapping[type[Exception], Ending] = {
+    LeaseLost: _let_go,
+    NoLongerDue: _withdraw,
+    RequestRefused: _refuse,
+    StripeRateLimited: _leave_open,
+    NoAnswer: _leave_open,
+}
+
+
+def _ending_for(error: Exception) -> Step:
+    ending = next(ending for kind, ending in ENDINGS.items() if isinstance(error, kind))
+
+    async def step(at: Charging, attempt: Attempt) -> Next:
+        return await ending(at, attempt, error)
+
+    return step
 
 
 def _now() -> datetime:

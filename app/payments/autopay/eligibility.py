@@ -1,10 +1,10 @@
-"""Which invoices autopay takes, and why it passes over the others. The only copy of that rule."""
+"""Eligibility: the invoices autopay takes, and its reason to skip any other. The only copy."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -24,8 +24,8 @@ from app.rules.attempt import AttemptState
 from app.rules.payment import PaymentState
 from app.settings import Settings
 from app.storage.column_types import table_of
-from app.storage.engines import Record, Tx
-from app.storage.prepared import PreparedStatement, any_of
+from app.storage.engines import Tx
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -42,7 +42,7 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class LastAttempt:
-    """What became of the invoice's newest attempt."""
+    """The invoice's newest attempt and its end."""
 
     number: int
     state: AttemptState
@@ -50,9 +50,9 @@ class LastAttempt:
     reason: str | None
     intent_id: str | None
     payment_method_id: str | None
-    amount_minor: int
-    currency: str
-    customer_id: str
+    amount_minor: int | None
+    currency: str | None
+    customer_id: str | None
     charge_id: str | None
 
 
@@ -124,17 +124,23 @@ async def find_unbooked_payments(tx: Tx, invoice_ids: Sequence[int]) -> dict[int
         row.claimed_invoice_id: Skip(
             f"the payment {row.intent_id} names this invoice and waits to be booked"
         )
-        for row in await _WAITING.all(tx, ids=invoice_ids, states=_MONEY_MOVED)
+        for row in await _UNBOOKED.all(tx, ids=invoice_ids, states=_MONEY_MOVED)
     }
 
 
+class _UnbookedPayment(NamedTuple):
+    claimed_invoice_id: int
+    intent_id: str
+
+
 _MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
-_WAITING = PreparedStatement(
-    select(PAYMENTS.c.claimed_invoice_id, PAYMENTS.c.intent_id).where(
+_UNBOOKED = PreparedStatement(
+    select(*projection(PAYMENTS, _UnbookedPayment)).where(
         PAYMENTS.c.invoice_id.is_(None),
         any_of(PAYMENTS.c.claimed_invoice_id, "ids"),
         any_of(PAYMENTS.c.state, "states"),
-    )
+    ),
+    _UnbookedPayment,
 )
 
 
@@ -146,6 +152,7 @@ async def network_limits(
     reasons = {
         method: retry.network_limit(declines_today=today, declines_month=month)
         for method, (today, month) in counts.items()
+        if month
     }
     return {method: Skip(reason) for method, reason in reasons.items() if reason}
 
@@ -222,22 +229,40 @@ def _is_another_method(one: Candidate, last: LastAttempt) -> bool:
     )
 
 
+class _CandidateRow(NamedTuple):
+    """An invoice, its client and its newest attempt, side by side."""
+
+    id: int
+    invoicenumber: str | None
+    duedate: date
+    amountdue: Decimal
+    currency_iso: str
+    voided: bool
+    posted: bool
+    payments_pending: int
+    payments_reversed: int
+    client_id: int | None
+    inactive: bool | None
+    timezone: str | None
+    stripe_customer_id: str | None
+    stripe_payment_method_id: str | None
+    last_number: int | None
+    last_state: str | None
+    last_next_try_on: date | None
+    last_reason: str | None
+    last_intent_id: str | None
+    last_payment_method_id: str | None
+    last_amount_minor: int | None
+    last_currency: str | None
+    last_customer_id: str | None
+    last_charge_id: str | None
+
+
 _LAST = ATTEMPTS.alias("last")
-_LAST_COLUMNS = (
-    "number",
-    "state",
-    "next_try_on",
-    "reason",
-    "intent_id",
-    "payment_method_id",
-    "amount_minor",
-    "currency",
-    "customer_id",
-    "charge_id",
-)
+_LAST_FIELDS = [name for name in _CandidateRow._fields if name.startswith("last_")]
 
 
-def _candidates() -> Select[Any]:
+def _candidates() -> Select[*tuple[Any, ...]]:
     newest = (
         select(func.max(ATTEMPTS.c.number))
         .where(ATTEMPTS.c.invoice_id == INVOICES.c.id)
@@ -259,7 +284,7 @@ def _candidates() -> Select[Any]:
         CLIENTS.c.timezone,
         CLIENTS.c.stripe_customer_id,
         CLIENTS.c.stripe_payment_method_id,
-        *(_LAST.c[name].label(f"last_{name}") for name in _LAST_COLUMNS),
+        *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS),
     ).select_from(
         INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id).outerjoin(
             _LAST, and_(_LAST.c.invoice_id == INVOICES.c.id, _LAST.c.number == newest)
@@ -269,7 +294,8 @@ def _candidates() -> Select[Any]:
 
 _CANDIDATES = _candidates()
 _LOCKED = PreparedStatement(
-    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES)
+    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES),
+    _CandidateRow,
 )
 
 
@@ -284,10 +310,10 @@ async def _page(
     if after is not None:
         statement = statement.where(tuple_(INVOICES.c.duedate, INVOICES.c.id) > after)
     found = await tx.execute(statement.order_by(INVOICES.c.duedate, INVOICES.c.id).limit(PAGE))
-    return [_candidate(row) for row in found]
+    return [_candidate(_CandidateRow._make(row)) for row in found]
 
 
-def _candidate(row: Record) -> Candidate:
+def _candidate(row: _CandidateRow) -> Candidate:
     return Candidate(
         invoice_id=row.id,
         invoicenumber=row.invoicenumber,
@@ -303,10 +329,22 @@ def _candidate(row: Record) -> Candidate:
         timezone=row.timezone,
         customer_id=row.stripe_customer_id,
         payment_method_id=row.stripe_payment_method_id,
-        last=_last_try(row) if row.last_number is not None else None,
+        last=_last_attempt(row),
     )
 
 
-def _last_try(row: Record) -> LastAttempt:
-    values = {name: getattr(row, f"last_{name}") for name in _LAST_COLUMNS}
-    return LastAttempt(**{**values, "state": AttemptState(row.last_state)})
+def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
+    if row.last_number is None or row.last_state is None:
+        return None
+    return LastAttempt(
+        number=row.last_number,
+        state=AttemptState(row.last_state),
+        next_try_on=row.last_next_try_on,
+        reason=row.last_reason,
+        intent_id=row.last_intent_id,
+        payment_method_id=row.last_payment_method_id,
+        amount_minor=row.last_amount_minor,
+        currency=row.last_currency,
+        customer_id=row.last_customer_id,
+        charge_id=row.last_charge_id,
+    )

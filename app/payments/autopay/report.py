@@ -1,15 +1,66 @@
-"""What an autopay run did, entry by entry, in memory that stays flat however long the run."""
+"""Outcomes of a run, invoice by invoice, and their report: memory stays flat however long it is."""
 
 import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from typing import IO, Any
 
-from app.payments.autopay.outcomes import Outcome, OutcomeKind
+from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
+from app.rules.attempt import AttemptState
+
+
+class OutcomeKind(StrEnum):
+    CHARGED = "charged"
+    PENDING = "pending"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one invoice in one run."""
+
+    kind: OutcomeKind
+    invoice_id: int
+    amount: Decimal
+    currency: str
+    intent_id: str | None = None
+    reason: str | None = None
+    next_try: date | None = None
+
+
+def attempt_outcome(
+    kind: OutcomeKind,
+    attempt: Attempt,
+    *,
+    intent_id: str | None = None,
+    reason: str | None = None,
+    next_try: date | None = None,
+) -> Outcome:
+    amount = money.from_minor(attempt.amount_minor, attempt.currency)
+    return Outcome(kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try)
+
+
+def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
+    waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
+    return Outcome(
+        OutcomeKind.UNKNOWN if waits else OutcomeKind.SKIPPED,
+        one.invoice_id,
+        one.amount,
+        one.currency,
+        one.last.intent_id if one.last else None,
+        skip.reason,
+        skip.next_try,
+    )
+
 
 # So much stays in memory; the rest of a long list waits in a temporary file.
 _SPOOL_BYTES = 256 * 1024

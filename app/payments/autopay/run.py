@@ -13,10 +13,9 @@ import structlog
 
 from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
-from app.payments.autopay.charge import Charger, choose_payment_method
+from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
 from app.payments.autopay.eligibility import Candidate, Position, Skip
-from app.payments.autopay.outcomes import Outcome, OutcomeKind, skipped_outcome
-from app.payments.autopay.report import RunReport
+from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
 from app.settings import Settings
@@ -56,7 +55,7 @@ class Autopay:
     ) -> RunReport:
         """One run. Ends early, with leases given back, when it is told to stop."""
         report = RunReport(day or self._today(), dry_run=False)
-        charger = self._charger(day)
+        at = self._charging(day)
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
@@ -67,11 +66,11 @@ class Autopay:
         async def work() -> None:
             async for one in self._settled(report.day):
                 note(skipped_outcome(one, self._passed_over(one, day)))
-            await self._recover(charger, note, whenever=True)
-            await self._charge_all(charger, note)
+            await self._recover(at, note, whenever=True)
+            await self._charge_all(at, note)
 
         with _closed_on_failure(report):
-            await self._until_stopped(work(), charger.holder)
+            await self._until_stopped(work(), at.holder)
         return report
 
     async def dry_run(self, day: date | None = None) -> RunReport:
@@ -87,7 +86,7 @@ class Autopay:
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
-        charger = self._charger(None)
+        at = self._charging(None)
         count = 0
 
         def note(outcome: Outcome) -> None:
@@ -97,7 +96,7 @@ class Autopay:
             if tell:
                 tell(outcome)
 
-        await self._until_stopped(self._recover(charger, note, whenever=False), charger.holder)
+        await self._until_stopped(self._recover(at, note, whenever=False), at.holder)
         return count
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
@@ -119,7 +118,7 @@ class Autopay:
     # --- recovery ----------------------------------------------------------------------------
 
     async def _recover(
-        self, charger: Charger, note: Callable[[Outcome], None], *, whenever: bool
+        self, at: Charging, note: Callable[[Outcome], None], *, whenever: bool
     ) -> None:
         after = 0
         while not self.stop:
@@ -131,46 +130,44 @@ class Autopay:
                 return
             after = rows[-1].id
 
-            await self._resume_all(charger, [row.id for row in rows], note)
+            await self._resume_all(at, [row.id for row in rows], note)
 
     async def _resume_all(
-        self, charger: Charger, attempt_ids: Sequence[int], note: Callable[[Outcome], None]
+        self, at: Charging, attempt_ids: Sequence[int], note: Callable[[Outcome], None]
     ) -> None:
         limit = asyncio.Semaphore(self.settings.stripe_concurrency)
 
-        async def resume(attempt_id: int) -> None:
+        async def resume_one(attempt_id: int) -> None:
             async with limit:
-                outcome = None if self.stop else await charger.resume(attempt_id)
+                outcome = None if self.stop else await resume(at, attempt_id)
                 if outcome:
                     note(outcome)
 
         async with asyncio.TaskGroup() as group:
             for attempt_id in attempt_ids:
-                group.create_task(resume(attempt_id))
+                group.create_task(resume_one(attempt_id))
 
     # --- due ---------------------------------------------------------------------------------
 
-    async def _charge_all(self, charger: Charger, note: Callable[[Outcome], None]) -> None:
+    async def _charge_all(self, at: Charging, note: Callable[[Outcome], None]) -> None:
         """A bounded crowd of workers takes one customer's invoices at a time, one by one."""
         crowd = self.settings.stripe_concurrency
         queue: Queue = asyncio.Queue(crowd)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(crowd):
-                group.create_task(self._work_off(queue, charger, note))
-            async for page in self._pages(eligibility.list_due, self._latest(charger.day)):
-                for invoices in self._by_customer(page, charger.day, note):
+                group.create_task(self._work_off(queue, at, note))
+            async for page in self._pages(eligibility.list_due, self._latest(at.day)):
+                for invoices in self._by_customer(page, at.day, note):
                     await queue.put(invoices)
             for _ in range(crowd):
                 await queue.put(None)
 
-    async def _work_off(
-        self, queue: Queue, charger: Charger, note: Callable[[Outcome], None]
-    ) -> None:
+    async def _work_off(self, queue: Queue, at: Charging, note: Callable[[Outcome], None]) -> None:
         while (invoices := await queue.get()) is not None:
             for one in invoices:
                 if not self.stop:
-                    note(await charger.charge(one))
+                    note(await charge(at, one))
 
     def _by_customer(
         self, page: Sequence[Candidate], day: date | None, note: Callable[[Outcome], None]
@@ -226,8 +223,8 @@ class Autopay:
 
     # --- small things ------------------------------------------------------------------------
 
-    def _charger(self, day: date | None) -> Charger:
-        return Charger(
+    def _charging(self, day: date | None) -> Charging:
+        return Charging(
             self.database,
             self.gateway,
             self.settings,

@@ -1,17 +1,19 @@
-"""Parked events again: with growing pauses, until they apply or a person must look."""
+"""Dead letters: parked events are retried with backoff, until they apply or a person must look."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from app.errors import Unavailable
 from app.payments.webhook import event_types
 from app.payments.webhook.inbox import BATCH_MAX, RETRY_DELAYS, apply_reports, interpret
 from app.storage.column_types import table_of
-from app.storage.engines import Database, Record, Tx
+from app.storage.engines import Database, Tx
+from app.storage.prepared import PreparedStatement, projection
 from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
 
 EVENTS = table_of(StripeEvent)
@@ -47,25 +49,25 @@ async def retry_events(
     """Try stored events again, each in its own transaction; what was applied stays applied."""
     done = RetryResult()
     for row_id in ids:
-        await _replay_one(database, installation, row_id, now, done)
+        await _retry_one(database, installation, row_id, now, done)
     return done
 
 
-async def _replay_one(
+async def _retry_one(
     database: Database, installation: str, row_id: int, now: datetime, done: RetryResult
 ) -> None:
 
-    async def again(tx: Tx) -> EventState:
-        return await _note(tx, row_id, await _tried_again(tx, installation, row_id, now), now)
+    async def attempt(tx: Tx) -> EventState:
+        return await _record_try(tx, row_id, await _retry_in(tx, installation, row_id, now), now)
 
     try:
-        state = await database.with_retry(again)
+        state = await database.with_retry(attempt)
     except Unavailable:
         raise
     except Exception as error:
         log.exception("event failed again", row=row_id)
         async with database.transaction() as tx:
-            state = await _note(tx, row_id, repr(error), now)
+            state = await _record_try(tx, row_id, repr(error), now)
     match state:
         case EventState.APPLIED | EventState.IGNORED:
             done.applied += 1
@@ -75,8 +77,8 @@ async def _replay_one(
             done.dead += 1
 
 
-async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
-    row = await _locked(tx, row_id)
+async def _retry_in(tx: Tx, installation: str, row_id: int, now: datetime) -> str | None:
+    row = await _lock_event(tx, row_id)
     arrival = interpret(
         event_types.parse_stored_event(row.payload),
         row.payload,
@@ -85,21 +87,34 @@ async def _tried_again(tx: Tx, installation: str, row_id: int, now: datetime) ->
     )
     if arrival.error:
         return arrival.error
-    return (await apply_reports(tx, [(row.event_id, arrival.news)], now)).get(row.event_id)
+    return (await apply_reports(tx, [(row.event_id, arrival.reports)], now)).get(row.event_id)
 
 
-async def _locked(tx: Tx, row_id: int) -> Record:
-    found = await tx.execute(select(EVENTS).where(EVENTS.c.id == row_id).with_for_update())
-    return found.one()
+class _StoredEvent(NamedTuple):
+    event_id: str
+    type: str
+    payload: bytes
+    source: str
+    tries: int
 
 
-async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventState:
-    row = await _locked(tx, row_id)
-    if why is None:
-        ignored = row.type not in event_types.HANDLERS
-        state = EventState.IGNORED if ignored else EventState.APPLIED
-    else:
-        state = EventState.PARKED if row.tries < len(RETRY_DELAYS) else EventState.DEAD
+_LOCK = PreparedStatement(
+    select(*projection(EVENTS, _StoredEvent))
+    .where(EVENTS.c.id == bindparam("id"))
+    .with_for_update(),
+    _StoredEvent,
+)
+
+
+async def _lock_event(tx: Tx, row_id: int) -> _StoredEvent:
+    (row,) = await _LOCK.all(tx, id=row_id)
+    return row
+
+
+async def _record_try(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventState:
+    """Write the result of a try: applied, parked with backoff, or a dead letter at last."""
+    row = await _lock_event(tx, row_id)
+    state = _next_state(row, why)
     wait = RETRY_DELAYS[row.tries] if state == EventState.PARKED else None
     await tx.execute(
         update(EVENTS)
@@ -114,3 +129,9 @@ async def _note(tx: Tx, row_id: int, why: str | None, now: datetime) -> EventSta
     if state == EventState.DEAD:
         log.error("event dead", event_id=row.event_id, type=row.type, error=why)
     return state
+
+
+def _next_state(row: _StoredEvent, why: str | None) -> EventState:
+    if why is not None:
+        return EventState.PARKED if row.tries < len(RETRY_DELAYS) else EventState.DEAD
+    return EventState.APPLIED if row.type in event_types.HANDLERS else EventState.IGNORED

@@ -137,22 +137,21 @@ def _with_key_evidence(
     request = event.get("request")
     if isinstance(news, PaymentMethodReport) or not isinstance(request, dict):
         return news
-    key = parse_key(request.get("idempotency_key"))
+    given = request.get("idempotency_key")
+    key = parse_key(given) if given else None
     if key is None or key.installation != installation or news.invoice_id is not None:
         return news
     return replace(news, invoice_id=key.invoice_id, attempt=key.attempt)
 
 
-def intent_id_of(event: Mapping[str, Any]) -> str | None:
-    """The PaymentIntent an event is about, as far as its object says."""
+def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """The PaymentIntent that an event is about, and its object where that is another."""
     thing = event["data"]["object"]
+    object_id = stripe_objects.reference(thing)
     if thing.get("object") == "payment_intent":
-        return stripe_objects.reference(thing)
-    return stripe_objects.reference(thing.get("payment_intent"))
-
-
-def object_id_of(event: Mapping[str, Any]) -> str | None:
-    return stripe_objects.reference(event["data"]["object"])
+        return object_id, None
+    intent_id = stripe_objects.reference(thing.get("payment_intent"))
+    return intent_id, object_id if object_id != intent_id else None
 
 
 def parse_stored_event(payload: bytes) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -55,13 +55,15 @@ BATCH = Histogram("paydue_event_batch_size", "Events per commit.", buckets=(1, 4
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A verified event, its raw bytes, and what it tells, worked out before any lock is taken."""
+    """A verified event, its raw bytes, and its reports, made before any lock is taken."""
 
     event: Mapping[str, Any]
     payload: bytes
     received_at: datetime
-    source: str = "webhook"
-    news: Sequence[event_types.EventReport] = ()
+    source: str
+    intent_id: str | None
+    object_id: str | None
+    reports: Sequence[event_types.EventReport] = ()
     state: EventState = EventState.APPLIED
     error: str | None = None
 
@@ -112,11 +114,11 @@ class Inbox:
     async def _commit_waiting(self) -> None:
         try:
             while self._waiting:
-                await self._gathered()
-                share = self._share()
-                batch = [one for one in self._waiting[:share] if not one[1].done()]
-                del self._waiting[:share]
-                failure = await self._committed([arrival for arrival, _ in batch])
+                await self._wait_for_company()
+                size = self._batch_size()
+                batch = [one for one in self._waiting[:size] if not one[1].done()]
+                del self._waiting[:size]
+                failure = await self._commit([arrival for arrival, _ in batch])
                 for _, durable in batch:
                     if not durable.done():
                         _resolve(durable, failure)
@@ -124,19 +126,19 @@ class Inbox:
             # At once: whoever comes before the loop's next turn must not count on this committer.
             self._committers.discard(cast(asyncio.Task[None], asyncio.current_task()))
 
-    def _share(self) -> int:
-        """How many to take: what one writer prepares, the database applies of another's."""
+    def _batch_size(self) -> int:
+        """The fair share of one writer: while it prepares, the database applies another's batch."""
         each = math.ceil(len(self._waiting) / self._database.writers)
         return min(BATCH_MAX, max(BATCH_MIN, each))
 
-    async def _gathered(self) -> None:
-        """Let requests that are already here join: while each turn of the loop brings another."""
+    async def _wait_for_company(self) -> None:
+        """Group commit: requests that are here already join, while each loop turn brings one."""
         before = 0
         while before < len(self._waiting) < BATCH_MAX:
             before = len(self._waiting)
             await asyncio.sleep(0)
 
-    async def _committed(self, batch: Sequence[Arrival]) -> Exception | None:
+    async def _commit(self, batch: Sequence[Arrival]) -> Exception | None:
         try:
             async with asyncio.timeout(COMMIT_S):
                 await store_and_apply(self._database, batch)
@@ -161,18 +163,19 @@ def _resolve(durable: asyncio.Future[None], failure: Exception | None) -> None:
 def interpret(
     event: Mapping[str, Any], payload: bytes, source: str, *, installation: str
 ) -> Arrival:
-    """The arrival with its news. An event that makes no sense is kept all the same, parked."""
-    arrival = Arrival(event, payload, datetime.now(UTC), source)
+    """The arrival with its reports. An event that makes no sense is stored all the same, parked."""
+    intent_id, object_id = event_types.ids_of(event)
+    arrival = Arrival(event, payload, datetime.now(UTC), source, intent_id, object_id)
     try:
-        news = event_types.reports_of(event, installation=installation)
+        reports = event_types.reports_of(event, installation=installation)
     except AppError as error:
         return replace(arrival, state=EventState.PARKED, error=error.message)
     except Exception as error:  # a shape nobody foresaw must not lose the event
         log.exception("event not understood", event_id=event["id"])
         return replace(arrival, state=EventState.PARKED, error=repr(error))
-    if news is None:
+    if reports is None:
         return replace(arrival, state=EventState.IGNORED)
-    return replace(arrival, news=news)
+    return replace(arrival, reports=reports)
 
 
 async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
@@ -196,114 +199,113 @@ async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
     for state, count in Counted(outcome.state for outcome in outcomes).items():
         RECEIVED.labels(state).inc(count)
     for outcome in outcomes:
-        outcome.tell()
+        _log_outcome(outcome)
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
 
 
 async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
     """Keep an event that could not be applied, with the reason, for the worker and for support."""
     log.error("event parked", event_id=arrival.event["id"], error=repr(error))
-    parked = replace(arrival, news=(), state=EventState.PARKED, error=repr(error))
+    parked = replace(arrival, reports=(), state=EventState.PARKED, error=repr(error))
     async with database.transaction() as tx:
         await _store(tx, [parked])
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    event_id: str
-    type: str
-    intent_id: str | None
-    state: EventState
-    error: str | None
-
-    def tell(self) -> None:
-        say = log.warning if self.state == EventState.PARKED else log.info
-        known = {"intent": self.intent_id, "error": self.error}
-        say(
-            f"event {self.state}",
-            event_id=self.event_id,
-            type=self.type,
-            **{name: value for name, value in known.items() if value},
-        )
+def _log_outcome(one: Arrival) -> None:
+    write = log.warning if one.state == EventState.PARKED else log.info
+    known = {"intent": one.intent_id, "error": one.error}
+    write(
+        f"event {one.state}",
+        event_id=one.event["id"],
+        type=one.event["type"],
+        **{name: value for name, value in known.items() if value},
+    )
 
 
-async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[_Outcome]:
+async def _store(tx: Tx, batch: Sequence[Arrival]) -> list[Arrival]:
+    """The events that were new, each in the state it was stored in."""
     now = datetime.now(UTC)
     arrivals = {one.event["id"]: one for one in batch}
-    new = await _INSERT.new(tx, [_row(arrivals[event_id], now) for event_id in sorted(arrivals)])
+    new = await _INSERT.insert_new(tx, [_row(one, now) for one in arrivals.values()])
     fresh = [arrivals[event_id] for event_id in sorted(new)]
-    refused = await apply_reports(tx, [(one.event["id"], one.news) for one in fresh], now)
+    refused = await apply_reports(tx, [(one.event["id"], one.reports) for one in fresh], now)
+    if not refused:
+        return fresh
     await _mark_parked(tx, refused, now)
-    return [_outcome(one, refused.get(one.event["id"])) for one in fresh]
+    return [
+        replace(one, state=EventState.PARKED, error=refused[one.event["id"]])
+        if one.event["id"] in refused
+        else one
+        for one in fresh
+    ]
 
 
-def _row(arrival: Arrival, now: datetime) -> dict[str, Any]:
+class _EventColumns(TypedDict):
+    event_id: str
+    type: str
+    object_id: str | None
+    intent_id: str | None
+    created_at: datetime
+    received_at: datetime
+    source: str
+    payload: bytes
+    state: EventState
+    tries: int
+    next_try_at: datetime | None
+    error: str | None
+
+
+def _row(arrival: Arrival, now: datetime) -> _EventColumns:
     event = arrival.event
-    parked = arrival.state == EventState.PARKED
-    object_id, intent_id = event_types.object_id_of(event), event_types.intent_id_of(event)
+    is_parked = arrival.state == EventState.PARKED
     return {
         "event_id": event["id"],
         "type": event["type"],
-        "object_id": object_id if object_id != intent_id else None,
-        "intent_id": intent_id,
+        "object_id": arrival.object_id,
+        "intent_id": arrival.intent_id,
         "created_at": datetime.fromtimestamp(event["created"], UTC),
         "received_at": arrival.received_at,
         "source": arrival.source,
         "payload": arrival.payload,
         "state": arrival.state,
         "tries": 1,
-        "next_try_at": now + RETRY_DELAYS[0] if parked else None,
+        "next_try_at": now + RETRY_DELAYS[0] if is_parked else None,
         "error": arrival.error,
     }
 
 
-_INSERT = BulkInsertOnce(
-    EVENTS,
-    "event_id",
-    ["event_id", "type", "object_id", "intent_id", "created_at", "received_at", "source",
-     "payload", "state", "tries", "next_try_at", "error"],
-)  # fmt: skip
-
-
-def _outcome(arrival: Arrival, refusal: str | None) -> _Outcome:
-    event = arrival.event
-    return _Outcome(
-        event["id"],
-        event["type"],
-        event_types.intent_id_of(event),
-        EventState.PARKED if refusal else arrival.state,
-        refusal or arrival.error,
-    )
+_INSERT = BulkInsertOnce(EVENTS, "event_id", _EventColumns.__annotations__)
 
 
 async def apply_reports(
-    tx: Tx, told: Sequence[tuple[str, Sequence[event_types.EventReport]]], now: datetime
+    tx: Tx, by_event: Sequence[tuple[str, Sequence[event_types.EventReport]]], now: datetime
 ) -> dict[str, str]:
-    """Apply news by event; answers the events that a rule refused, with the reason."""
-    payments = [one for _, news in told for one in news if isinstance(one, PaymentReport)]
-    methods = [one for _, news in told for one in news if isinstance(one, PaymentMethodReport)]
+    """Apply the reports of events; answer the events that a rule refused, with the reason."""
+    every = [one for _, reports in by_event for one in reports]
+    payments = [one for one in every if isinstance(one, PaymentReport)]
+    methods = [one for one in every if isinstance(one, PaymentMethodReport)]
     refused = await settlement.record(tx, payments, now=now, who="stripe")
     await attempts.apply_reports(tx, payments, now=now)
-    await payment_methods.apply_reports(tx, methods, now=now)
+    if methods:
+        await payment_methods.apply_reports(tx, methods, now=now)
     if not refused:
         return {}
     return {
         event_id: refused[one.intent_id]
-        for event_id, news in told
-        for one in news
+        for event_id, reports in by_event
+        for one in reports
         if isinstance(one, PaymentReport) and one.intent_id in refused
     }
 
 
 async def _mark_parked(tx: Tx, refused: Mapping[str, str], now: datetime) -> None:
-    if refused:
-        await tx.execute(
-            update(EVENTS)
-            .where(EVENTS.c.event_id == bindparam("b_id"))
-            .values(
-                state=EventState.PARKED,
-                error=bindparam("b_error"),
-                next_try_at=now + RETRY_DELAYS[0],
-            ),
-            [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
-        )
+    await tx.execute(
+        update(EVENTS)
+        .where(EVENTS.c.event_id == bindparam("b_id"))
+        .values(
+            state=EventState.PARKED,
+            error=bindparam("b_error"),
+            next_try_at=now + RETRY_DELAYS[0],
+        ),
+        [{"b_id": event_id, "b_error": why} for event_id, why in refused.items()],
+    )
