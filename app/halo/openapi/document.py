@@ -113,7 +113,12 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
                     "type": "oauth2",
                     "description": "Credentials are made by `paydue access add NAME`.",
                     "flows": {"clientCredentials": {"tokenUrl": "/auth/token", "scopes": _SCOPES}},
-                }
+                },
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "The `access_token` that POST /auth/token answered.",
+                },
             },
         },
     }
@@ -134,7 +139,7 @@ def _operation(route: CaseInsensitiveRoute, method: str, operation: Operation) -
         "tags": [operation.tag],
         "parameters": list(_parameters(route, method, operation)),
         "responses": _responses(operation, has_key=_has_key(method, operation)),
-        "security": [{"oauth2": [operation.right]}] if operation.right else [],
+        "security": [{"oauth2": [operation.right]}, {"token": []}] if operation.right else [],
     }
     if operation.about:
         found["description"] = operation.about
