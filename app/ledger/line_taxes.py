@@ -12,7 +12,7 @@ from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, ta
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
-from app.storage.tables.invoices import LineRow
+from app.storage.tables.invoices import FullLineRow
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -75,7 +75,7 @@ def _names_no_tax(line: DraftLine) -> bool:
     return not _is_given(line, "tax_rate") and not line.after.tax_code
 
 
-def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
+def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     if _names_no_tax(line):
         found = matching_rule(rates.rules, _facts(line.after, one))
         if found is None:
@@ -91,7 +91,7 @@ def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
     return line.after if _is_given(line, "tax_rate") else line.after._replace(tax_rate=_NO_TAX)
 
 
-def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
+def _facts(line: FullLineRow, one: Draft) -> dict[TaxFact, str]:
     facts = {
         TaxFact.CLIENT: one.after.client_id,
         TaxFact.SITE: one.after.sitenumber,
