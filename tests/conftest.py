@@ -25,6 +25,7 @@ from app.storage.engines import Database
 from tests import postgres, stripe_mock
 from tests.gate import Gate, gated
 from tests.harness import Paydue, settings_for
+from tests.patience import wait_limit
 from tests.service import Service, running
 
 # Its modules hold the assertions of the tests that go through the published tables.
@@ -37,6 +38,13 @@ _numbers = itertools.count(1)
 def pytest_xdist_auto_num_workers() -> int:
     """Tests wait for servers, disks and timers about as long as they compute."""
     return max(4, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        seconds = own.args[0] if own else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(wait_limit(seconds)), append=False)
 
 
 def pytest_collection_finish() -> None:
