@@ -121,7 +121,7 @@ _SUMS = PreparedStatement(
 
 @dataclass(slots=True)
 class BalanceDelta:
-    """How far an invoice's sums of its payments move."""
+    """A change of the sums that an invoice keeps of its payments."""
 
     paid: Decimal = _ZERO
     pending: int = 0
@@ -134,7 +134,7 @@ class BalanceDelta:
 
 
 def _deltas(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, BalanceDelta]:
-    """How each invoice's sums move: the old payment taken out, the new one put in."""
+    """Each invoice's change: the payment as it was is subtracted, as it is now is added."""
     found: dict[int, BalanceDelta] = {}
     for payments, sign in ((known, -1), (after, 1)):
         for payment in payments.values():

@@ -87,7 +87,7 @@ async def record(
 async def _reversed_totals(
     tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport]
 ) -> dict[str, ReversedTotal]:
-    """How much was refunded or lost of each intent; most have no reversal at all."""
+    """The reversals of each intent, summed up; most intents have none."""
     locked = await LOCK_REVERSALS.all(tx, intents=intents)
     if not locked and all(one.reversal is None for one in reports):
         return {}
@@ -145,7 +145,7 @@ async def assign(
 
 
 class _Assignment(NamedTuple):
-    """Which invoice and client a payment is for."""
+    """The invoice and the client that a payment is for."""
 
     invoice_id: int | None
     client_id: int | None

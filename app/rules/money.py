@@ -20,7 +20,7 @@ MINOR_MAX = 10**12 - 1
 
 @lru_cache(maxsize=256)
 def exponent(currency: str) -> int:
-    """How many decimals Stripe's minor unit of this currency has: 0, 2 or 3."""
+    """The decimals of Stripe's minor unit of this currency: 0, 2 or 3."""
     code = currency.lower()
     if code in _ZERO_DECIMAL:
         return 0

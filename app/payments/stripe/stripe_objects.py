@@ -74,7 +74,7 @@ def _attempt(intent: StripeObject) -> int | None:
 
 
 def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | None:
-    """Which intent a Checkout Session made, for which invoice, and whether it is paid.
+    """The report that a Checkout Session is: its intent, its invoice, and whether it is paid.
 
     None for a session that made no PaymentIntent. A payment link names the invoice by its
     `client_reference_id`, our own sessions by `metadata[invoice_id]`.
@@ -135,7 +135,7 @@ def _reversal_report(
 
 
 def decline_of(intent: StripeObject) -> Decline:
-    """Why the intent's last try failed, with the network's own words where the charge has them."""
+    """The decline of the intent's last try, with the network's own code where the charge has it."""
     error = intent.get("last_payment_error") or {}
     method = error.get("payment_method") or {}
     return Decline(
@@ -164,7 +164,7 @@ def charge_id(intent: StripeObject) -> str | None:
 
 
 def method_name(intent: StripeObject) -> str | None:
-    """A person's words for what was charged, such as `visa 4242`, where the object tells."""
+    """The charged method as people know it, such as `visa 4242`, where the object has it."""
     charge = intent.get("latest_charge")
     if not isinstance(charge, dict):
         charge = ((intent.get("charges") or {}).get("data") or [{}])[0]

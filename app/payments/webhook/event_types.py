@@ -1,4 +1,4 @@
-"""Which Stripe events matter, why, and what each one tells. One table, pure functions."""
+"""The event types that matter, each with its reason and its reader: HANDLERS, pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -129,7 +129,7 @@ def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[Event
     reports = handler(event["data"]["object"], at, event["id"])
     request = event.get("request")
     sent_key = request.get("idempotency_key") if isinstance(request, dict) else None
-    if not isinstance(sent_key, str):
+    if not sent_key:
         return reports
     return [_with_key_evidence(one, sent_key, installation) for one in reports]
 
