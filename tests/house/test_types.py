@@ -47,6 +47,7 @@ class TypeErrorReport:
 
 
 # All of the app is checked from nothing, on a machine whose cores other tests keep busy.
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_misspelt_column_is_a_type_error_wherever_it_stands(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "app", tmp_path / "app", ignore=shutil.ignore_patterns("__pycache__"))
