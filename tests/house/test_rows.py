@@ -38,10 +38,6 @@ NEVER_NULL = {
     "app.payments.autopay.eligibility._UNBOOKED": {
         "intent_id": "a payment without an invoice is Stripe's; one by hand names its invoice",
     },
-    "app.payments.autopay.eligibility._LOCKED": {
-        # Not so: an edit may clear it while an attempt is unresolved, and the next run then fails.
-        "duedate": "the page that names the invoice compares it",
-    },
 }
 
 

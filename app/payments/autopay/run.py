@@ -215,7 +215,7 @@ class Autopay:
                 yield page
             if len(page) < eligibility.PAGE:
                 return
-            after = (page[-1].duedate, page[-1].invoice_id)
+            after = eligibility.position(page[-1])
 
     async def _settled(self, day: date) -> AsyncIterator[Candidate]:
         async for page in self._pages(eligibility.list_settled, day):
