@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import commands
-from app.cli.program import paydue as group
+from app.cli.command_group import paydue as group
 from app.sandbox.server import Sandbox
 from app.storage import schema
 from tests.harness import intent, today

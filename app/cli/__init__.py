@@ -3,7 +3,7 @@
 
 def main() -> None:
     """The console script's entry."""
-    from app.cli import commands, program as group
+    from app.cli import command_group, commands
 
     commands.add_all()
-    group.paydue(prog_name="paydue")
+    command_group.paydue(prog_name="paydue")

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy import func, select
 
+from app.cli.command_group import on_signals, run
 from app.cli.import_file import import_records
-from app.cli.jobs import show_report
-from app.cli.output import amount, console, table
-from app.cli.program import on_signals, run
+from app.cli.stripe_commands import show_report
+from app.cli.terminal import amount, console, table
 from app.errors import AppError, ConfigurationError
 from app.halo.access.authenticator import create_credential
 from app.logs import configure
@@ -224,7 +224,7 @@ async def _sums(stage: Stage, column: Any, currency: Any) -> dict[str, Decimal]:
 
 
 async def _show_story(stage: Stage, intent_id: str) -> None:
-    from app.cli.inspect import show_story
+    from app.cli.support_commands import show_story
     from app.payments import lookup
 
     async with stage.database.snapshot() as tx:

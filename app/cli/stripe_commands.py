@@ -16,8 +16,8 @@ from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColum
 from rich.table import Table
 
 from app import serving
-from app.cli.output import amount, console, table
-from app.cli.program import FAILED, on_signals, run, settings_and_logs
+from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
+from app.cli.terminal import amount, console, table
 from app.errors import ConfigurationError
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.run import Autopay, StopSignal

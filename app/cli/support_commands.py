@@ -9,8 +9,8 @@ import click
 import orjson
 from sqlalchemy import ColumnElement, and_, select
 
-from app.cli.output import amount, console, moment, table
-from app.cli.program import FAILED, run, settings_and_logs
+from app.cli.command_group import FAILED, run, settings_and_logs
+from app.cli.terminal import amount, console, moment, table
 from app.errors import NotFound
 from app.ledger import settlement
 from app.payments import lookup

@@ -11,9 +11,9 @@ import click
 import orjson
 
 from app.cli import health_checks
+from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.import_file import import_records
-from app.cli.output import console, moment, table
-from app.cli.program import FAILED, run, settings_and_logs
+from app.cli.terminal import console, moment, table
 from app.halo.access.authenticator import (
     REMEMBERED,
     SCOPES,
