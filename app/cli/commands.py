@@ -1,12 +1,12 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, setup_commands, stripe_commands, support_commands
+from app.cli import demo, server_commands, setup_commands, stripe_commands, support_commands
 from app.cli.command_group import paydue
 
 COMMANDS = (
     demo.demo,
-    stripe_commands.serve,
-    stripe_commands.worker,
+    server_commands.serve,
+    server_commands.worker,
     stripe_commands.autopay,
     support_commands.payment,
     support_commands.events,
@@ -16,7 +16,7 @@ COMMANDS = (
     setup_commands.import_file,
     setup_commands.db,
     setup_commands.doctor,
-    stripe_commands.sandbox,
+    server_commands.sandbox,
 )
 
 

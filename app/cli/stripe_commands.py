@@ -1,10 +1,9 @@
-"""Commands that run: serve, worker, autopay, reconcile, sandbox."""
+"""The commands that ask Stripe once and end: autopay run, reconcile."""
 
-import asyncio
 import contextlib
 import itertools
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
@@ -15,84 +14,14 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import amount, console, table
-from app.errors import ConfigurationError
+from app.node import open_stripe_node
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
-from app.payments.autopay.run import Autopay, StopSignal
-from app.payments.reconcile import Reconciliation
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.settings import Settings
-from app.worker import Worker
 
 # People read so many lines of a list; programs take all of them with --json.
 SHOWN = 50
-
-
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=int, help="Port to listen on.")
-@click.option(
-    "--workers",
-    default=1,
-    show_default=True,
-    type=click.IntRange(1, 64),
-    help="Server processes. One process fills one core; SQLite gains nothing from more.",
-)
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve the webhook endpoint and the API.
-
-    Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted.
-    """
-    settings = settings_and_logs()
-    serving.assert_key_set(settings)
-    click.echo(f"paydue: serving on http://{host}:{port}", err=True)
-    if not settings.webhook_secrets:
-        click.echo("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
-    if workers == 1:
-        run(_serve_one(settings, host, port))
-    else:
-        _serve_many(host, port, workers)
-
-
-async def _serve_one(settings: Settings, host: str, port: int) -> None:
-    service = serving.Service(settings)
-    server = serving.Server(serving.server_config(service, host, port))
-    await server.serve()
-    if not server.started:
-        sys.exit(FAILED)
-
-
-def _serve_many(host: str, port: int, workers: int) -> None:
-    from uvicorn.supervisors import Multiprocess
-
-    config = serving.server_config("app.serving:from_environment", host, port, workers=workers)
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
-
-
-@click.command()
-def worker() -> None:
-    """Run what is scheduled: autopay daily, parked events, open attempts, reconciliation.
-
-    Any number of workers may run on one database; each job is done by one at a time.
-    """
-    settings = settings_and_logs()
-
-    async def work() -> None:
-        stop = StopSignal()
-        on_signals(stop.event)
-        async with _stripe(settings) as (autopay_way, _):
-            await Worker(
-                autopay_way.database,
-                autopay_way.gateway,
-                settings,
-                autopay_way.installation,
-                stop,
-            ).run()
-
-    run(work())
 
 
 @click.group()
@@ -122,10 +51,11 @@ def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
 
 
 async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json: bool) -> bool:
-    async with _stripe(settings) as (way, stop):
-        on_signals(stop.event)
+    async with open_stripe_node(settings) as node:
+        on_signals(node.stop.event)
         with _progress(quiet=as_json or dry_run) as tell:
-            report = await (way.dry_run(day) if dry_run else way.run(day, tell))
+            runs = node.autopay()
+            report = await (runs.dry_run(day) if dry_run else runs.run(day, tell))
         try:
             if as_json:
                 for piece in report.json_lines():
@@ -135,7 +65,7 @@ async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json:
                 show_report(console(), report)
         finally:
             report.close()
-        return not stop
+        return not node.stop
 
 
 @contextlib.contextmanager
@@ -196,11 +126,10 @@ def reconcile(as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> dict[str, int]:
-        async with _stripe(settings) as (way, stop):
-            on_signals(stop.event)
-            await way.recover()
-            found = await Reconciliation(way.database, way.gateway, way.installation, stop).run()
-            return asdict(found)
+        async with open_stripe_node(settings) as node:
+            on_signals(node.stop.event)
+            await node.autopay().recover()
+            return asdict(await node.reconciliation().run())
 
     found = run(work())
     if as_json:
@@ -208,46 +137,3 @@ def reconcile(as_json: bool) -> None:
     else:
         rows = ((name.replace("_", " "), count) for name, count in found.items())
         console().print(table("Reconciled with Stripe", ("what", ">count"), rows))
-
-
-@click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=12121, show_default=True, type=int)
-@click.option("--webhook", help="Deliver signed events to this URL.")
-@click.option("--secret", default="whsec_sandbox", show_default=True, help="The signing secret.")
-@click.option("--pace", type=float, help="Requests/s the limiter allows per endpoint.")
-@click.option("--latency", type=float, default=0.0, help="Seconds each call takes.")
-def sandbox(
-    host: str, port: int, webhook: str | None, secret: str, pace: float | None, latency: float
-) -> None:
-    """Serve a stateful stand-in for Stripe on this machine. No money moves.
-
-    Set PAYDUE_STRIPE_API_BASE to its address and STRIPE_API_KEY to any sk_test_ key. Its controls
-    (customers, faults, clock, ledger) are listed at its root page.
-    """
-
-    async def work() -> None:
-        from app.sandbox.server import Sandbox
-
-        stripe = Sandbox(rate_limit=pace, latency=latency)
-        if webhook:
-            stripe.add_endpoint(webhook, secrets=[secret], mode="auto")
-        stop = asyncio.Event()
-        on_signals(stop)
-        async with stripe.running(port=port, host=host) as url:
-            click.echo(f"paydue: a Stripe stand-in answers at {url}", err=True)
-            await stop.wait()
-
-    run(work())
-
-
-@contextlib.asynccontextmanager
-async def _stripe(settings: Settings) -> AsyncIterator[tuple[Autopay, StopSignal]]:
-    """Everything that talks to Stripe for us, opened and closed in order."""
-    if not settings.api_key:
-        raise ConfigurationError("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
-    stop = StopSignal()
-    async with serving.open_database(settings) as (database, installation):
-        pace = StripeRateLimiter(database, settings.stripe_pace)
-        async with Gateway(settings, pace) as gateway:
-            yield Autopay(database, gateway, settings, installation, stop), stop
