@@ -236,7 +236,7 @@ def _of_attempt(row: Record, headers: dict[int, Record]) -> PaymentStory:
 
 
 def _of_event(row: Record) -> PaymentStory:
-    return PaymentStory(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "usd")
+    return PaymentStory(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "")
 
 
 def _of_invoice(row: Record) -> PaymentStory:
