@@ -1,4 +1,4 @@
-"""What can go wrong because of a caller, an event or the place, and the status each gives."""
+"""Errors that a caller, an event or the environment causes, each with its HTTP status."""
 
 
 class AppError(Exception):
@@ -80,7 +80,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class NoSigningSecret(Unavailable):
-    """Without a signing secret nobody can tell Stripe from a forger, so nothing is accepted."""
+    """No signing secret is set, so no webhook can be verified and none is accepted."""
 
     retry_after_s = 60
 

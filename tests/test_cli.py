@@ -26,12 +26,13 @@ from app.cli.command_group import paydue as group
 from app.sandbox.server import Sandbox
 from app.storage import schema
 from tests.harness import intent, today
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "fixtures" / "demo.json"
-PATIENCE_S = 60
+PATIENCE_S = wait_limit(60)
 AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 

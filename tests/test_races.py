@@ -33,6 +33,7 @@ from tests.harness import (
     signed,
     today,
 )
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
@@ -148,7 +149,7 @@ async def test_an_event_that_comes_the_moment_a_commit_ends_does_not_wait(paydue
     invoice = await paydue.an_invoice("1000")
     told = [event(SUCCEEDED, intent(invoice, amount=100)) for _ in range(TEN)]
 
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(wait_limit(4)):
         for one in told:  # each as soon as the one before it is durable
             await paydue.node.inbox.receive(one, orjson.dumps(one), "webhook")
 

@@ -31,6 +31,7 @@ from tests.harness import (
     settings_for,
     today,
 )
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
@@ -498,7 +499,7 @@ async def an_orphan(paydue: Paydue, stripe_url: str, invoice: int) -> str:
     )
     paydue.sandbox.requests.clear()
     paydue.sandbox.set_latency(0.5, "POST /v1/checkout/sessions/{id}/expire")
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(wait_limit(10)), asyncio.TaskGroup() as group:
         group.create_task(paydue.autopay())
         while not paydue.sandbox.requests:  # noqa: ASYNC110  until it was listed as open
             await asyncio.sleep(0.01)

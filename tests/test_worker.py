@@ -18,13 +18,14 @@ from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
 from tests.harness import EVENTS, Paydue, event, intent
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
 JOBS = table_of(Job)
 FACTS = table_of(InstallationValue)
 CREATE = "POST /v1/payment_intents"
-PATIENCE_S = 12
+PATIENCE_S = wait_limit(12)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What stands on an invoice's document, read from the books."""
+"""An invoice's document: its text and amounts, read from the database to be printed."""
 
 from typing import Any
 

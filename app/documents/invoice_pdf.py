@@ -17,7 +17,7 @@ _HEADS = ("Description", "Quantity", "Price", "Tax %", "Net")
 
 @dataclass(frozen=True, slots=True)
 class InvoiceDocument:
-    """What is printed. Amounts are exact; `currency` is the ISO code they are in."""
+    """An invoice's content. Amounts are exact; `currency` is the ISO code they are in."""
 
     title: str
     number: str

@@ -88,7 +88,7 @@ async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who:
             pending=(row.pending if row else 0) - invoice.payments_pending,
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
         )
-    await settle(tx, invoices, moved, now=now, who=who)
+    await _write_balances(tx, invoices, moved, now=now, who=who)
 
 
 # Payment.is_reversed, in SQL.
@@ -121,7 +121,7 @@ _SUMS = PreparedStatement(
 
 @dataclass(slots=True)
 class BalanceDelta:
-    """How far an invoice's sums of its payments move."""
+    """A change of the sums that an invoice keeps of its payments."""
 
     paid: Decimal = _ZERO
     pending: int = 0
@@ -133,10 +133,8 @@ class BalanceDelta:
         self.reversed += sign * payment.is_reversed
 
 
-def balance_deltas(
-    known: Mapping[str, Payment], after: Mapping[str, Payment]
-) -> dict[int, BalanceDelta]:
-    """How each invoice's sums move: the old payment taken out, the new one put in."""
+def _deltas(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, BalanceDelta]:
+    """Each invoice's change: the payment as it was is subtracted, as it is now is added."""
     found: dict[int, BalanceDelta] = {}
     for payments, sign in ((known, -1), (after, 1)):
         for payment in payments.values():
@@ -148,14 +146,27 @@ def balance_deltas(
 async def settle(
     tx: Tx,
     invoices: Mapping[int, InvoiceRow],
-    moved: Mapping[int, BalanceDelta],
+    before: Mapping[str, Payment],
+    after: Mapping[str, Payment],
+    *,
+    now: datetime,
+    who: str,
+) -> None:
+    """Write the balances that follow from payments as they were and as they are."""
+    await _write_balances(tx, invoices, _deltas(before, after), now=now, who=who)
+
+
+async def _write_balances(
+    tx: Tx,
+    invoices: Mapping[int, InvoiceRow],
+    deltas: Mapping[int, BalanceDelta],
     *,
     now: datetime,
     who: str,
 ) -> None:
     """Write the balance of each invoice, with its audit rows."""
     updates, changes = [], []
-    for invoice_id, delta in sorted(moved.items()):
+    for invoice_id, delta in sorted(deltas.items()):
         invoice = invoices[invoice_id]
         owed = balance(invoice.total, (invoice.amountpaid + delta.paid,))
         if not is_owed(invoice.invoicetype, voided=invoice.voided):

@@ -1,4 +1,4 @@
-"""What Stripe tells about clients' customers and saved cards or bank accounts, written down."""
+"""Stripe's reports on clients' customers and saved payment methods, written to the clients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class PaymentMethodChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethodReport:
-    """What became of a customer or of its saved card or bank account."""
+    """A report on a Stripe customer, or on its saved card or bank account."""
 
     change: PaymentMethodChange
     customer_id: str | None = None

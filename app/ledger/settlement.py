@@ -80,15 +80,14 @@ async def record(
             refused[intent] = why
     await _name_clients(tx, after)
     await _write_payments(tx, known, after, now)
-    deltas = balances.balance_deltas(known, after)
-    await balances.settle(tx, invoices, deltas, now=now, who=who)
+    await balances.settle(tx, invoices, known, after, now=now, who=who)
     return refused
 
 
 async def _reversed_totals(
     tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport]
 ) -> dict[str, ReversedTotal]:
-    """How much was refunded or lost of each intent; most have no reversal at all."""
+    """The reversals of each intent, summed up; most intents have none."""
     locked = await LOCK_REVERSALS.all(tx, intents=intents)
     if not locked and all(one.reversal is None for one in reports):
         return {}
@@ -146,7 +145,7 @@ async def assign(
 
 
 class _Assignment(NamedTuple):
-    """Which invoice and client a payment is for."""
+    """The invoice and the client that a payment is for."""
 
     invoice_id: int | None
     client_id: int | None
@@ -183,7 +182,7 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     invoices = await balances.lock_invoices(tx, invoice_ids)
     after = {intent: _attach(one, invoices)[0] for intent, one in known.items()}
     await _write_payments(tx, known, after, now)
-    await balances.settle(tx, invoices, balances.balance_deltas(known, after), now=now, who=who)
+    await balances.settle(tx, invoices, known, after, now=now, who=who)
 
 
 async def schedule_check(tx: Tx, intent_id: str, at: datetime | None) -> None:

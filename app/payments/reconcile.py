@@ -1,4 +1,4 @@
-"""Finds what Stripe never told us: events that were lost, and changes that made no event at all.
+"""Reconciliation with Stripe: it finds lost events, and changes that made no event at all.
 
 First the events since a stored cursor, with overlap, through the same inbox as webhooks. Then the
 objects: recent intents, refunds and disputes, and every intent that has not ended, by its id. What
@@ -54,7 +54,7 @@ GIVE_UP_AFTER = timedelta(days=60)
 
 @dataclass(slots=True)
 class ReconcileResult:
-    """What one reconciliation met, and how much of it was news."""
+    """Counts of one reconciliation: objects read, and those that were new to us."""
 
     events: int = 0
     events_new: int = 0
@@ -142,7 +142,7 @@ class Reconciliation:
                 await self._book([read(one, at=now) for one in named])
 
     async def _book(self, news: Sequence[PaymentReport]) -> int:
-        """Book reports that tell something new; answers how many did."""
+        """Book the reports that are new to us; answer how many were."""
         async with self.database.snapshot() as tx:
             rows = await tx.execute(
                 select(PAYMENTS.c.intent_id, PAYMENTS.c.state).where(

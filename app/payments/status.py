@@ -1,4 +1,4 @@
-"""How it stands: what is open, what waits, what is due and what came in today."""
+"""The status of the installation in numbers: unresolved, parked, due and paid today."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class StopSignal:
-    """SIGTERM sets its event; it is true from then on."""
+    """Set by SIGTERM; true from then on."""
 
     event: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -18,7 +18,7 @@ UNRESOLVED = (AttemptState.OPEN, AttemptState.UNKNOWN, AttemptState.PROCESSING)
 
 
 class AttemptStep(StrEnum):
-    """How far an attempt has come; each name says what is durably true."""
+    """The step an attempt has reached; each name says what is durably true."""
 
     CLAIMED = "claimed"  # no intent id is known
     PREPARED = "prepared"  # the intent id is known, confirm was never sent

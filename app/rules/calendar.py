@@ -1,4 +1,4 @@
-"""Which business day it is, and when a daily job is next due."""
+"""Business days in a time zone, and the next time of a daily job."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache

@@ -117,7 +117,7 @@ class Dependents:
 
 
 def void_refusal(one: Dependents) -> str | None:
-    """Why voiding would lose money: what was paid, or what may be being paid now."""
+    """The reason why voiding would lose money: some was paid, or is being paid now."""
     if one.paid > 0:
         return "money was paid on it; give it back first, or raise a credit note"
     if one.credits_used:

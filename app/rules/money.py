@@ -20,7 +20,7 @@ MINOR_MAX = 10**12 - 1
 
 @lru_cache(maxsize=256)
 def exponent(currency: str) -> int:
-    """How many decimals Stripe's minor unit of this currency has: 0, 2 or 3."""
+    """The decimals of Stripe's minor unit of this currency: 0, 2 or 3."""
     code = currency.lower()
     if code in _ZERO_DECIMAL:
         return 0
@@ -51,6 +51,12 @@ def to_minor(amount: Decimal, currency: str, field: str = "amount") -> int:
 
 def from_minor(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-exponent(currency))
+
+
+def from_stripe(minor: int, currency: str) -> tuple[str, Decimal]:
+    """An amount as Stripe writes it: its checked currency, and its major units."""
+    code = currency_code(currency)
+    return code, from_minor(minor, code)
 
 
 def smallest(currency: str) -> Decimal:

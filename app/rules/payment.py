@@ -1,4 +1,4 @@
-"""What Stripe can tell us about one payment, which news wins, and how much of it counts."""
+"""One PaymentIntent's payment: which report wins, and how much of the amount counts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 
 
 class PaymentState(IntEnum):
-    """Where a PaymentIntent is."""
+    """The state of a PaymentIntent, as we distinguish it."""
 
     CREATED = 0
     REQUIRES_ACTION = 1
@@ -54,7 +54,7 @@ class Reversal:
 
 @dataclass(frozen=True, slots=True)
 class ReversedTotal:
-    """What went back of one payment in all, and whether a dispute is open."""
+    """The sum of a payment's reversals, and whether a dispute is open."""
 
     refunded: Decimal = Decimal(0)
     lost: Decimal = Decimal(0)
@@ -114,7 +114,7 @@ class Payment:
 
     @property
     def counted(self) -> Decimal:
-        """How much of it counts towards its invoice; never less than nothing."""
+        """The amount that counts towards the invoice; never less than zero."""
         if self.state != PaymentState.SUCCEEDED:
             return Decimal(0)
         return max(self.amount - self.back.refunded - self.back.lost, Decimal(0))
@@ -211,7 +211,7 @@ def payment_from_report(news: PaymentReport) -> Payment:
 
 
 def merge_report(known: Payment, news: PaymentReport) -> Payment:
-    """What is known after one more report, whatever order reports arrive in."""
+    """Merge one more report into a payment; the result does not depend on their order."""
     linked = replace(
         known,
         claimed_invoice_id=_claimed(known.claimed_invoice_id, news.invoice_id),
@@ -242,7 +242,7 @@ def _claimed(known: int | None, seen: int | None) -> int | None:
 
 
 def _completed(payment: Payment, news: PaymentReport) -> Payment:
-    """The same state told again: what the first report left open, and when it really came about."""
+    """Complete a payment by another report of the same state: missing fields, the earliest time."""
     ended = payment.state in FINAL
     return replace(
         payment,
@@ -256,28 +256,29 @@ def _completed(payment: Payment, news: PaymentReport) -> Payment:
 def _stands(known: Payment, seen: PaymentState, at: datetime) -> bool:
     """Whether a report replaces what is known.
 
-    An end (succeeded, canceled) beats everything else, and success beats a cancellation. `failed`
-    is no end, for the same intent may be tried again. Between two that are no end, the later at
-    Stripe stands; of one second's, `_OF_ONE_SECOND` tells.
+    A final state (succeeded, canceled) beats every other, and success beats a cancellation.
+    `failed` is not final, for the same intent may be tried again. Between two that are not final
+    the later at Stripe stands; of the same second, the higher rank.
     """
     if known.state in FINAL or seen in FINAL:
-        return seen > known.state
-    ranks = _OF_ONE_SECOND
-    return (at, ranks[seen]) > (known.state_at, ranks[known.state])
+        return _RANK[seen] > _RANK[known.state]
+    return (at, _RANK[seen]) > (known.state_at, _RANK[known.state])
 
 
 # A bank debit that starts after a failed card is of the same second, one that fails is not; and to
 # wait for a debit that has ended costs a look at Stripe, not to wait for one may charge twice.
-_OF_ONE_SECOND = {
+_RANK = {
     PaymentState.CREATED: 0,
     PaymentState.REQUIRES_ACTION: 1,
     PaymentState.FAILED: 2,
     PaymentState.PROCESSING: 3,
+    PaymentState.CANCELED: 4,
+    PaymentState.SUCCEEDED: 5,
 }
 
 
 def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decimal:
-    """What was received once it has been received; until then the largest amount asked for."""
+    """The received amount once there is one; until then the largest amount asked for."""
     if state == PaymentState.SUCCEEDED and seen is not None:
         return seen
     if seen is None or known.state == PaymentState.SUCCEEDED:
@@ -286,7 +287,7 @@ def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decima
 
 
 def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:
-    """Which of two reports on one refund, dispute or charge total stands."""
+    """Merge two reports on one refund, dispute or charge total: the more final one stands."""
     match seen.kind:
         case ReversalKind.CHARGE:
             return max(known, seen, key=lambda one: one.amount)
@@ -297,7 +298,7 @@ def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:
 
 
 def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
-    """What went back in all.
+    """Sum up reversals.
 
     Refunds are known one by one and as the charge's running total; the total may know of refunds
     we never heard of, and still contains those that failed later.

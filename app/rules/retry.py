@@ -48,7 +48,7 @@ _BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit
 
 @dataclass(frozen=True, slots=True)
 class Decline:
-    """Why Stripe, the network or the bank said no. `method` is the payment method's type."""
+    """A decline by Stripe, the network or the bank. `method` is the payment method's type."""
 
     code: str | None = None
     decline_code: str | None = None
@@ -79,7 +79,7 @@ class Verdict:
 
 
 def after_decline(decline: Decline, *, tries: int, on: date) -> Verdict:
-    """What follows the `tries`th decline of an invoice, on business day `on`."""
+    """The verdict after the `tries`th decline of an invoice, on business day `on`."""
     assert tries >= 1, "asked for a retry before the first try"
     hopeless = _hopeless(decline)
     if hopeless:
@@ -93,7 +93,7 @@ def after_decline(decline: Decline, *, tries: int, on: date) -> Verdict:
 
 
 def network_limit(*, declines_today: int, declines_month: int) -> str | None:
-    """Why the card networks allow no further try on this card or account now, or None."""
+    """The reason why the card networks allow no further try on this payment method, or None."""
     if declines_today >= DECLINES_PER_DAY_MAX:
         return f"{declines_today} declines on this payment method in 24 hours"
     if declines_month >= DECLINES_PER_MONTH_MAX:
@@ -102,7 +102,7 @@ def network_limit(*, declines_today: int, declines_month: int) -> str | None:
 
 
 def _hopeless(decline: Decline) -> str | None:
-    """Why no later try of the same payment method can succeed, or None."""
+    """The reason why no later try of the same payment method can succeed, or None."""
     if decline.network_advice_code in _NEVER_NETWORK_ADVICE or _visa_forbids(decline):
         return "the card network forbids another try"
     if decline.advice_code == "do_not_try_again":

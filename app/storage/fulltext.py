@@ -22,7 +22,7 @@ _TAIL = 6
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """Which columns of which table are searched; `values_for` says what a statement then needs."""
+    """The searched columns of a table; `search_parameters` makes a statement's parameters."""
 
     table: str
     columns: Sequence[str]
@@ -44,7 +44,7 @@ class SearchIndex:
 
 
 def search_parameters(name: str, said: str) -> dict[str, str]:
-    """What `holds` wants to know: the text as a pattern, its end as a phrase of trigrams.
+    """The parameters of `holds`: the text as a LIKE pattern, its end as a phrase of trigrams.
 
     SQLite compares other letters than A to Z only in its trigrams without regard to case; a text
     with such letters is looked for as a whole there, and not checked again.
@@ -62,7 +62,7 @@ def search_parameters(name: str, said: str) -> dict[str, str]:
 
 
 def like_pattern(said: str) -> str:
-    """What finds a text anywhere, whatever characters it is made of."""
+    """The LIKE pattern that finds a text anywhere, whatever characters it holds."""
     for special in "\\%_":
         said = said.replace(special, f"\\{special}")
     return f"%{said}%"

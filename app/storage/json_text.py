@@ -1,4 +1,4 @@
-"""What is kept of HaloPSA's wider schema, as the databases can look at it."""
+"""Text properties inside a JSON column, as an SQL expression on both engines."""
 
 from typing import Any
 

@@ -115,7 +115,7 @@ async def assert_references_exist(tx: Tx, table: Table, records: Iterable[InputR
 
 
 def merge_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What is kept of HaloPSA's wider schema after a change; null takes a property away."""
+    """The kept properties after a change; null removes a property."""
     merged = {**(known or {}), **given}
     return {name: value for name, value in merged.items() if value is not None} or None
 

@@ -88,7 +88,7 @@ class InlineWriterConnection(ReaderConnection):
 def connection_factory(
     path: Path, patience: float, *, writes: bool
 ) -> Callable[..., ReaderConnection]:
-    """What SQLAlchemy calls to make a connection; it waits for other writers so many seconds."""
+    """The factory of connections for SQLAlchemy; `patience` is in seconds."""
 
     def connect(*_: Any, **__: Any) -> ReaderConnection:
         opened = partial(

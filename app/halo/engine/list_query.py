@@ -6,7 +6,7 @@ values: building and fingerprinting one costs more than most lists take in the d
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
@@ -26,7 +26,6 @@ LIST_MAX = 1000
 PARAMETERS_MAX = 200
 # Combinations of filters and orders in use at once; a client that invents more only loses speed.
 _STATEMENTS_MAX = 256
-Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +103,10 @@ class ListStatements:
 
     async def rows(self, tx: Tx, query: ListQuery, after: int | None) -> Sequence[Record]:
         """The page's rows; those behind an id where the place of the page is known."""
-        shape = (*query.shape, after is None, tx.dialect.name)
+        shape = (*query.shape, after is None)
         statement = self._rows.get(shape)
         if statement is None:
-            built = self._build(query, after is not None)
-            statement = _kept(self._rows, shape, built)
+            statement = _kept(self._rows, shape, self._build(query, after is not None))
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
         found: Sequence[Record] = (await tx.execute(statement, values)).all()
@@ -156,8 +154,10 @@ def _hashable(value: Any) -> Hashable:
 
 
 def _kept(
-    statements: dict[tuple[object, ...], Kept], shape: tuple[object, ...], statement: Kept
-) -> Kept:
+    statements: dict[tuple[object, ...], Select[Any]],
+    shape: tuple[object, ...],
+    statement: Select[Any],
+) -> Select[Any]:
     if len(statements) >= _STATEMENTS_MAX:
         statements.clear()
     statements[shape] = statement

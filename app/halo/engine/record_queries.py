@@ -16,6 +16,8 @@ from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 
 ShownRecord = dict[str, Any]
+# The column of a child's SELECT that names its parent.
+_PARENT = "parent_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def _asked_for(resource: Resource, records: Iterable[ShownRecord], params: Param
 def _children(child: Child) -> Select[Any]:
     codec = codec_of(child.resource)
     return (
-        select(*codec.selected, child.parent)
+        select(*codec.selected, child.parent.label(_PARENT))
         .where(any_of(codec.table.c[child.parent.key], "ids"))
         .order_by(*child.order)
     )
@@ -154,6 +156,6 @@ async def _add_children(
     codec = codec_of(child.resource)
     if of_parent:
         for row in await tx.execute(children, {"ids": list(of_parent)}):
-            of_parent[row[-1]].append(codec.show(row))
+            of_parent[getattr(row, _PARENT)].append(codec.show(row))
     for record in records:
         record[name] = of_parent[record["id"]]

@@ -46,7 +46,7 @@ def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
 
 
 async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """What Stripe said: the event's raw body, and the object it is about."""
+    """The raw bodies of these events, each with the Stripe object that it is about."""
     return {
         event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
         for event_id, payload in await tx.execute(_PAYLOADS, {"ids": list(ids)})

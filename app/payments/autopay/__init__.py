@@ -1,0 +1,12 @@
+"""One automatic charge's whole way, in reading order.
+
+    run                the run: unresolved attempts first, then due invoices
+    eligibility        which invoices are charged, and the reason to skip any other
+    charge             one charge in steps: claim, prepare, look again, confirm, book
+    attempts           charge attempts and leases in the database
+    checkout_sessions  another payable way, closed before money moves
+    report             outcomes, and the report of a run
+
+`charge` books through `ledger/settlement.py`, as webhooks do.
+May import payments/stripe, ledger, storage and rules; never payments/webhook.
+"""

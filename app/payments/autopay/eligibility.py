@@ -79,7 +79,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Why an invoice is passed over, and on which day it may be taken."""
+    """A reason to skip an invoice, and the day on which it may be charged."""
 
     reason: str
     next_try: date | None = None
@@ -94,20 +94,20 @@ async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candid
 
 
 async def list_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
-    """Flagged invoices due that very day with nothing left to pay: accounted for this once."""
+    """Flagged invoices due on that very day with nothing left to pay: reported this once."""
     return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
 
 
 async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
-    """One invoice looked at again, under its lock."""
+    """One invoice, read again under its lock."""
     found = await _LOCKED.all(tx, invoice_id=invoice_id)
     return _candidate(found[0]) if found else None
 
 
 def skip_reason(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
-    """Why this invoice is not charged on a business day, or None when it is.
+    """The reason to skip an invoice on a business day, or None when it is charged.
 
-    Without a day, each client's own: the one that has begun where the client is.
+    Without a day, each client's own business day counts.
     """
     today = day or calendar.business_day(now, one.timezone or settings.timezone)
     return (
@@ -119,7 +119,7 @@ def skip_reason(one: Candidate, day: date | None, now: datetime, settings: Setti
 
 
 async def find_unbooked_payments(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
-    """Those that a payment names which is not booked to them yet, for it came before they did."""
+    """Invoices that an unbooked payment names: it came before the invoice did."""
     return {
         row.claimed_invoice_id: Skip(
             f"the payment {row.intent_id} names this invoice and waits to be booked"
@@ -147,7 +147,7 @@ _UNBOOKED = PreparedStatement(
 async def network_limits(
     tx: Tx, payment_method_ids: Iterable[str], now: datetime
 ) -> dict[str, Skip]:
-    """The cards that the networks' own limits on re-trying forbid, over all their invoices."""
+    """Payment methods that the card networks' limits on retries forbid, over all their invoices."""
     counts = await attempts.count_declines(tx, payment_method_ids, now=now)
     reasons = {
         method: retry.network_limit(declines_today=today, declines_month=month)

@@ -26,7 +26,7 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one invoice in one run."""
+    """The outcome of one invoice in one run."""
 
     kind: OutcomeKind
     invoice_id: int

@@ -1,4 +1,4 @@
-"""The autopay run: first what earlier runs left open, then what is due. Runs may overlap freely."""
+"""The autopay run: unresolved attempts of earlier runs, then due invoices. Runs may overlap."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.autopay")
 
-# A stopping run lets what is under way finish for so long, then leaves it open.
+# A stopping run lets charges under way finish for so long, then leaves them unresolved.
 FINISH_S = 7.0
 
 
@@ -44,7 +44,7 @@ class Autopay:
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
     ) -> RunReport:
-        """One run. Ends early, with leases given back, when it is told to stop."""
+        """One run. It ends early, with its leases released, once the stop signal is set."""
         report = RunReport(day or self._today(), dry_run=False)
         at = self._charging(day)
 
@@ -65,7 +65,7 @@ class Autopay:
         return report
 
     async def dry_run(self, day: date | None = None) -> RunReport:
-        """What a run would do now. Reads only, at Stripe too."""
+        """The outcomes that a run would have now. It only reads, at Stripe too."""
         report = RunReport(day or self._today(), dry_run=True)
         with _closed_on_failure(report):
             async for page in self._pages(eligibility.list_due, self._latest(day)):
@@ -91,7 +91,7 @@ class Autopay:
         return count
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
-        """Do the work; once told to stop, finish what is under way, or leave it open for others."""
+        """Await the work; after a stop signal for FINISH_S only, then leave it unresolved."""
         working = asyncio.create_task(work)
         stopping = asyncio.create_task(self.stop.event.wait())
         try:
@@ -141,7 +141,7 @@ class Autopay:
     # --- due ---------------------------------------------------------------------------------
 
     async def _charge_all(self, at: Charging, note: Callable[[Outcome], None]) -> None:
-        """A bounded crowd of workers takes one customer's invoices at a time, one by one."""
+        """A bounded number of workers takes one customer's invoices at a time, one by one."""
         crowd = self.settings.stripe_concurrency
         queue: Queue = asyncio.Queue(crowd)
 
@@ -174,7 +174,7 @@ class Autopay:
         return list(wanted.values())
 
     async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
-        """What a run would do with a page of invoices, each in its place."""
+        """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
         methods: dict[int, str] = {}
         for one in page:

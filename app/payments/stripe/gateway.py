@@ -1,6 +1,6 @@
 """Everything we ask of Stripe. The only module that imports its SDK.
 
-Its errors are sorted here by the one question that matters: what do we know now? The SDK's own
+Its errors are sorted here by one question: did the call happen? The SDK's own
 retries are off; a repeated call is a decision of the caller, under the same key.
 """
 
@@ -123,7 +123,7 @@ class Gateway:
         )
 
     async def acquire_confirm(self) -> None:
-        """Wait for the turn to confirm. Taken before the last look, so that nothing comes after."""
+        """Wait for the rate limiter before the last look: no wait comes after it."""
         await self._pace.acquire(endpoints.CONFIRM)
 
     async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> StripeResponse:
@@ -191,7 +191,7 @@ class Gateway:
         await _answered(self._v1.checkout.sessions.expire_async, session_id)
 
     async def events(self, since: datetime, types: list[str]) -> AsyncIterator[Mapping[str, Any]]:
-        """Events of these types (20 at most) made since then, newest first; kept for 30 days."""
+        """Events of these types (20 at most), newest first; Stripe keeps them for 30 days."""
         params = {"created": {"gte": int(since.timestamp())}, "types": types}
         async for one in self._listed(self._v1.events.list_async, params, endpoints.EVENTS):
             yield one
@@ -273,7 +273,7 @@ async def with_backoff(call: Callable[[], Awaitable[T]]) -> T:
 
 
 async def retrieve_intent(gateway: Gateway, intent_id: str) -> StripeResponse:
-    """What the intent itself says; that Stripe does not show it is no answer."""
+    """Retrieve an intent by its id; that Stripe does not show it is no answer."""
     try:
         return await gateway.retrieve(intent_id)
     except RequestRefused as error:

@@ -1,7 +1,7 @@
-"""The pace towards Stripe, per endpoint, shared by all nodes through the database.
+"""The rate limiter of calls to Stripe, per endpoint, shared by all nodes through the database.
 
-Stripe limits each endpoint by itself, 25 requests a second by default. A node reserves a quarter
-of a second's worth of moments at a time in one small transaction, and sends each at its moment.
+Stripe limits each endpoint by itself, 25 requests a second by default. A node reserves the
+sending times of a quarter of a second in one small transaction, and sends each request then.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Unlimited:
 
 
 class StripeRateLimiter:
-    """Answers `slot(endpoint)` when it is this node's turn to send one request there."""
+    """Lets `acquire(endpoint)` return when this node may send one request to that endpoint."""
 
     def __init__(self, database: Database, per_second: float) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""What Stripe's objects say, in our own words. Reads every API version's shape; trusts none."""
+"""Stripe's objects, read into reports of our own. Reads every API version's shape; trusts none."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -39,14 +39,14 @@ def intent_report(
 
     Its own status decides; `at_least` is what an event's type adds where the status leaves it open.
     """
-    currency = currency_of(intent)
     state = max(intent_state(intent), at_least)
     received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
+    currency, amount = amount_of(intent, "amount_received" if received else "amount")
     return PaymentReport(
         intent_id=id_of(intent, "id"),
         at=at,
         currency=currency,
-        amount=amount_of(intent, "amount_received" if received else "amount", currency),
+        amount=amount,
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
@@ -74,7 +74,7 @@ def _attempt(intent: StripeObject) -> int | None:
 
 
 def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | None:
-    """Which intent a Checkout Session made, for which invoice, and whether it is paid.
+    """The report that a Checkout Session is: its intent, its invoice, and whether it is paid.
 
     None for a session that made no PaymentIntent. A payment link names the invoice by its
     `client_reference_id`, our own sessions by `metadata[invoice_id]`.
@@ -82,13 +82,13 @@ def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | No
     intent_id = reference(session.get("payment_intent"))
     if intent_id is None:
         return None
-    currency = currency_of(session)
+    currency, amount = amount_of(session, "amount_total")
     named = metadata_number(session, "invoice_id")
     return PaymentReport(
         intent_id=intent_id,
         at=at,
         currency=currency,
-        amount=amount_of(session, "amount_total", currency),
+        amount=amount,
         state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
         invoice_id=named if named is not None else whole_number(session.get("client_reference_id")),
         customer_id=reference(session.get("customer")),
@@ -119,23 +119,23 @@ def _of_charge(charge: StripeObject) -> dict[str, Any]:
 
 
 def _reversal_report(
-    thing: StripeObject, kind: ReversalKind, amount: str, at: datetime, *, charge: Any
+    thing: StripeObject, kind: ReversalKind, field: str, at: datetime, *, charge: Any
 ) -> PaymentReport:
     intent_id = reference(thing.get("payment_intent"))
     if intent_id is None:
         raise BadEvent(f"{kind} {thing.get('id')} names no PaymentIntent")
-    currency = currency_of(thing)
+    currency, amount = amount_of(thing, field)
     reversal = Reversal(
         id=id_of(thing, "id"),
         kind=kind,
-        amount=amount_of(thing, amount, currency),
+        amount=amount,
         status=text_of(thing.get("status")) or "",
     )
     return PaymentReport(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 
 
 def decline_of(intent: StripeObject) -> Decline:
-    """Why the intent's last try failed, with the network's own words where the charge has them."""
+    """The decline of the intent's last try, with the network's own code where the charge has it."""
     error = intent.get("last_payment_error") or {}
     method = error.get("payment_method") or {}
     return Decline(
@@ -164,7 +164,7 @@ def charge_id(intent: StripeObject) -> str | None:
 
 
 def method_name(intent: StripeObject) -> str | None:
-    """A person's words for what was charged, such as `visa 4242`, where the object tells."""
+    """The charged method as people know it, such as `visa 4242`, where the object has it."""
     charge = intent.get("latest_charge")
     if not isinstance(charge, dict):
         charge = ((intent.get("charges") or {}).get("data") or [{}])[0]
@@ -218,16 +218,13 @@ def metadata_number(thing: StripeObject, name: str) -> int | None:
     return whole_number(metadata.get(name)) if isinstance(metadata, dict) else None
 
 
-def amount_of(thing: StripeObject, field: str, currency: str) -> Decimal:
-    value = thing.get(field)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= money.MINOR_MAX:
-        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {value!r}")
-    return money.from_minor(value, currency)
-
-
-def currency_of(thing: StripeObject) -> str:
+def amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
+    """The object's currency, and one of its amounts in major units."""
+    minor = thing.get(field)
+    if not isinstance(minor, int) or isinstance(minor, bool) or not 0 <= minor <= money.MINOR_MAX:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {minor!r}")
     try:
-        return money.currency_code(str(thing.get("currency")))
+        return money.from_stripe(minor, str(thing.get("currency")))
     except InvalidField as error:
         raise BadEvent(error.message) from None
 

@@ -1,4 +1,4 @@
-"""Which Stripe events matter, why, and what each one tells. One table, pure functions."""
+"""The event types that matter, each with its reason and its reader: HANDLERS, pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -121,27 +121,27 @@ HANDLERS: dict[str, Handler] = {
 
 
 def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[EventReport] | None:
-    """What a verified event tells, or None when its type is of no consequence to us."""
+    """The reports of a verified event, or None when its type is of no consequence to us."""
     handler = HANDLERS.get(event["type"])
     if handler is None:
         return None
     at = datetime.fromtimestamp(event["created"], UTC)
-    told = handler(event["data"]["object"], at, event["id"])
-    return [_with_key_evidence(event, news, installation) for news in told]
-
-
-def _with_key_evidence(
-    event: Mapping[str, Any], news: EventReport, installation: str
-) -> EventReport:
-    """Our own idempotency key names the invoice too, even where the metadata was lost."""
+    reports = handler(event["data"]["object"], at, event["id"])
     request = event.get("request")
-    if isinstance(news, PaymentMethodReport) or not isinstance(request, dict):
-        return news
-    given = request.get("idempotency_key")
-    key = parse_key(given) if given else None
-    if key is None or key.installation != installation or news.invoice_id is not None:
-        return news
-    return replace(news, invoice_id=key.invoice_id, attempt=key.attempt)
+    sent_key = request.get("idempotency_key") if isinstance(request, dict) else None
+    if not sent_key:
+        return reports
+    return [_with_key_evidence(one, sent_key, installation) for one in reports]
+
+
+def _with_key_evidence(report: EventReport, sent_key: str, installation: str) -> EventReport:
+    """Our own idempotency key names the invoice too, even where the metadata was lost."""
+    if isinstance(report, PaymentMethodReport) or report.invoice_id is not None:
+        return report
+    key = parse_key(sent_key)
+    if key is None or key.installation != installation:
+        return report
+    return replace(report, invoice_id=key.invoice_id, attempt=key.attempt)
 
 
 def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:

@@ -31,7 +31,7 @@ from app.storage.tables.stripe_events import EventState, StripeEvent
 EVENTS = table_of(StripeEvent)
 log = structlog.get_logger("paydue.inbox")
 
-# More in one transaction no longer makes an event cheaper, and holds the writer's turn longer.
+# More in one transaction no longer makes an event cheaper, and holds the writer lock longer.
 BATCH_MAX = 256
 # Fewer are not worth a transaction of their own while others could join them.
 BATCH_MIN = 16
@@ -114,7 +114,7 @@ class Inbox:
     async def _commit_waiting(self) -> None:
         try:
             while self._waiting:
-                await self._wait_for_company()
+                await self._gather_batch()
                 size = self._batch_size()
                 batch = [one for one in self._waiting[:size] if not one[1].done()]
                 del self._waiting[:size]
@@ -131,7 +131,7 @@ class Inbox:
         each = math.ceil(len(self._waiting) / self._database.writers)
         return min(BATCH_MAX, max(BATCH_MIN, each))
 
-    async def _wait_for_company(self) -> None:
+    async def _gather_batch(self) -> None:
         """Group commit: requests that are here already join, while each loop turn brings one."""
         before = 0
         while before < len(self._waiting) < BATCH_MAX:
