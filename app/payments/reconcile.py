@@ -16,7 +16,7 @@ from sqlalchemy import and_, exists, or_, select
 
 from app.ledger import settlement
 from app.payments.autopay import attempts
-from app.payments.autopay.run import StopSignal
+from app.payments.stop_signal import StopSignal
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
 from app.payments.webhook import event_types, inbox

@@ -16,6 +16,7 @@ from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
 from app.payments.autopay.eligibility import Candidate, Position, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
+from app.payments.stop_signal import StopSignal
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
 from app.settings import Settings
@@ -28,16 +29,6 @@ FINISH_S = 7.0
 
 
 Queue = asyncio.Queue[Sequence[Candidate] | None]
-
-
-@dataclass(slots=True)
-class StopSignal:
-    """Set by SIGTERM: the run begins no new charge."""
-
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __bool__(self) -> bool:
-        return self.event.is_set()
 
 
 @dataclass(frozen=True, slots=True)
