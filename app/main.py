@@ -10,7 +10,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import DatabaseUnavailable
 from app.halo import routes
@@ -19,8 +18,6 @@ from app.halo.access.request_limiter import RequestLimiter
 from app.halo.engine.idempotency import IdempotencyMiddleware
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
-from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import WebhookEndpoint
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -55,21 +52,6 @@ def create_app(
     app.state.clock = clock
     app.state.doors = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
-
-
-class WebhookRouter:
-    """Stripe's deliveries go straight to the webhook, everything else through the application."""
-
-    def __init__(self, receiver: WebhookEndpoint, app: ASGIApp) -> None:
-        self._receiver = receiver
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_delivery = scope["type"] == "http" and scope["path"] in endpoint.PATHS
-        if is_delivery and scope["method"] == "POST":
-            await self._receiver(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
 
 
 async def healthz(_: Request) -> Response:

@@ -4,6 +4,7 @@
 database, an inbox, a gateway, a rate limiter or a webhook endpoint, so each is wired once.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,14 +12,13 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError
-from app.main import Clock, WebhookRouter, create_app, utc_now
+from app.main import Clock, create_app, utc_now
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
-from app.payments.stop_signal import StopSignal
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import WebhookEndpoint
+from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
 from app.storage import schema
@@ -35,7 +35,7 @@ class Node:
     gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
     inbox: Inbox
     clock: Clock
-    stop: StopSignal
+    stop: asyncio.Event
 
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""
@@ -53,7 +53,7 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def open_node(
-    settings: Settings, *, clock: Clock = utc_now, stop: StopSignal | None = None
+    settings: Settings, *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> AsyncIterator[Node]:
     """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
     assert_key_set(settings)
@@ -65,7 +65,7 @@ async def open_node(
         gateway = Gateway(settings, StripeRateLimiter(database, settings.stripe_pace))
         name = await schema.installation(database)
         inbox = Inbox(database, name)
-        stop = StopSignal() if stop is None else stop  # one that is not set yet is false
+        stop = stop or asyncio.Event()
         try:
             yield Node(settings, database, name, gateway, inbox, clock, stop)
         finally:
@@ -74,7 +74,7 @@ async def open_node(
 
 @contextlib.asynccontextmanager
 async def open_stripe_node(
-    settings: Settings, *, stop: StopSignal | None = None
+    settings: Settings, *, stop: asyncio.Event | None = None
 ) -> AsyncIterator[Node]:
     """A node that asks Stripe: its gateway is open."""
     if not settings.api_key:

@@ -50,7 +50,7 @@ class Worker:
     async def run(self) -> None:
         """Run each job when it is due, until the node is told to stop. Waits for the database."""
         jobs = self._jobs()
-        while not self.node.stop:
+        while not self.node.stop.is_set():
             try:
                 await self._register(jobs)
                 break
@@ -118,7 +118,7 @@ class Worker:
                 )
 
     async def _run_when_due(self, name: str, job: ScheduledJob) -> None:
-        while not self.node.stop:
+        while not self.node.stop.is_set():
             try:
                 token = await self._acquire_lease(name)
                 if token:
@@ -192,11 +192,11 @@ class Worker:
                     lease_token=None,
                     lease_until=None,
                     finished_at=now,
-                    next_run_at=now if self.node.stop else next_run_at,
+                    next_run_at=now if self.node.stop.is_set() else next_run_at,
                     result=result[:_RESULT_MAX],
                 )
             )
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.node.stop.event.wait(), seconds)
+            await asyncio.wait_for(self.node.stop.wait(), seconds)

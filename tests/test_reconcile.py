@@ -300,11 +300,11 @@ async def test_a_pass_that_is_told_to_stop_does_not_move_the_cursor(
     invoice = await paydue.an_invoice("120.00")
     await a_payment(paydue, stripe_url, invoice)
 
-    paydue.node.stop.event.set()
+    paydue.node.stop.set()
     assert await paydue.reconcile() == ReconcileResult()
     assert await cursor(paydue) is None
 
-    paydue.node.stop.event.clear()
+    paydue.node.stop.clear()
     await paydue.reconcile()
     assert (await paydue.invoice(invoice)).amountdue == 0
 

@@ -13,7 +13,6 @@ from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
 from app.payments.reconcile import CURSOR
-from app.payments.stop_signal import StopSignal
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
@@ -32,14 +31,14 @@ PATIENCE_S = wait_limit(12)
 async def working(paydue: Paydue, *, count: int = 1, **settings: Any) -> AsyncIterator[None]:
     """Workers on one database, told to stop at the end and gone soon after."""
     told = paydue.node.settings.model_copy(update=settings)
-    node = replace(paydue.node, settings=told, stop=StopSignal())
+    node = replace(paydue.node, settings=told, stop=asyncio.Event())
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
             group.create_task(Worker(node).run())
         try:
             yield
         finally:
-            node.stop.event.set()
+            node.stop.set()
 
 
 async def until(found: Callable[[], Awaitable[Any]]) -> Any:

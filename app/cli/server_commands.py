@@ -8,7 +8,6 @@ import click
 from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.node import assert_key_set, open_stripe_node
-from app.payments.stop_signal import StopSignal
 from app.settings import Settings
 from app.worker import Worker
 
@@ -64,8 +63,8 @@ def worker() -> None:
     settings = settings_and_logs()
 
     async def work() -> None:
-        stop = StopSignal()
-        on_signals(stop.event)
+        stop = asyncio.Event()
+        on_signals(stop)
         async with open_stripe_node(settings, stop=stop) as node:
             await Worker(node).run()
 

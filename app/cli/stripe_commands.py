@@ -52,7 +52,7 @@ def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
 
 async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json: bool) -> bool:
     async with open_stripe_node(settings) as node:
-        on_signals(node.stop.event)
+        on_signals(node.stop)
         with _progress(quiet=as_json or dry_run) as tell:
             runs = node.autopay()
             report = await (runs.dry_run(day) if dry_run else runs.run(day, tell))
@@ -65,7 +65,7 @@ async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json:
                 show_report(console(), report)
         finally:
             report.close()
-        return not node.stop
+        return not node.stop.is_set()
 
 
 @contextlib.contextmanager
@@ -127,7 +127,7 @@ def reconcile(as_json: bool) -> None:
 
     async def work() -> dict[str, int]:
         async with open_stripe_node(settings) as node:
-            on_signals(node.stop.event)
+            on_signals(node.stop)
             await node.autopay().recover()
             return asdict(await node.reconciliation().run())
 

@@ -83,7 +83,7 @@ async def load_stories(
     events = await _events_of(tx, known)
     named = {row.invoice_id for row in (*payments, *attempts) if row.invoice_id} | set(invoices)
     headers = {row.id: row for row in await _rows(tx, INVOICES, INVOICES.c.id.in_(named))}
-    return _told(payments, attempts, events, headers, set(invoices))
+    return _assemble(payments, attempts, events, headers, set(invoices))
 
 
 async def load_payment_id(tx: Tx, intent_id: str) -> int:
@@ -177,7 +177,7 @@ async def _events_of(tx: Tx, intents: Iterable[str]) -> Sequence[Record]:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def _told(
+def _assemble(
     payments: Sequence[Record],
     attempts: Sequence[Record],
     events: Sequence[Record],

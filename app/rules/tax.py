@@ -1,4 +1,4 @@
-"""Which tax applies to a line that names none: the first rule all of whose conditions hold."""
+"""The tax of a line that names none: that of the first rule all of whose conditions hold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

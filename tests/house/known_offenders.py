@@ -7,14 +7,10 @@ UNDOCUMENTED: set[str] = {
     "app.halo.engine",
     "app.halo.openapi",
     "app.halo.resources",
-    "app.migrations",
-    "app.migrations.versions",
 }
 
 # Docstrings that begin with What or Which.
 QUESTIONS: set[str] = {
-    "app.cli.health_checks",
-    "app.cli.inspect.status",
     "app.halo.actions",
     "app.halo.actions._viewed",
     "app.halo.engine.codec.RecordCodec",
@@ -47,9 +43,6 @@ QUESTIONS: set[str] = {
     "app.halo.resource_writers",
     "app.halo.resources.invoice_details",
     "app.halo.resources.invoice_resource._credit",
-    "app.rules.invoice.charge_under_way",
-    "app.rules.tax",
-    "app.serving.from_environment",
 }
 
 # Functions named by a participle alone.
@@ -59,9 +52,4 @@ BARE_PARTICIPLES: set[str] = {
     "app.halo.engine.list_query._kept",
     "app.halo.engine.pagination_cache.PaginationCache.seen",
     "app.halo.resources.invoice_details._kept",
-    "app.payments.lookup._told",
-    "app.sandbox.webhook_delivery.WebhookOutbox._held",
-    "app.storage.sqlite_driver.WriterLock._opened",
-    "app.storage.sqlite_driver.WriterLock.held",
-    "app.worker.Worker._taken",
 }
