@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from app.rules import money
 from app.rules.invoice import (
+    Approval,
     Dependents,
     InvoiceKind,
     InvoicePaymentStatus,
