@@ -26,7 +26,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 async def import_records(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
     """Import a file in one transaction. Answers how many records of each kind there were."""
-    content = _content(request_body.parsed(raw))
+    content = _content(request_body.parse_json(raw))
     now = datetime.now(UTC)
     loaded: Counter[str] = Counter()
     async with database.transaction() as tx:
@@ -37,7 +37,7 @@ async def import_records(database: Database, settings: Settings, raw: bytes) -> 
             if resource is CLIENTS:
                 loaded["invoices"] = await _load_clients(tx, objects, settings, now)
             elif objects:
-                records = codec_of(resource).load(objects)
+                records = codec_of(resource).parse(objects)
                 await write(tx, records, now=now, who=WHO, home=settings.currency)
     return loaded
 
@@ -60,7 +60,7 @@ async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datet
     if not clients:
         return 0
     currency_ids = await _currency_ids(tx)
-    loaded = codec_of(CLIENTS).load([_client(one, currency_ids) for one in clients])
+    loaded = codec_of(CLIENTS).parse([_client(one, currency_ids) for one in clients])
     home = settings.currency
     client_ids = await WRITERS[CLIENTS](tx, loaded, now=now, who=WHO, home=home)
     invoices = [
@@ -69,7 +69,7 @@ async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datet
         for invoice in client.get("invoices", [])
     ]
     if invoices:
-        await invoicing.save(tx, codec_of(INVOICES).load(invoices), now=now, who=WHO, home=home)
+        await invoicing.save(tx, codec_of(INVOICES).parse(invoices), now=now, who=WHO, home=home)
     return len(invoices)
 
 
