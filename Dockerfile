@@ -5,7 +5,7 @@ FROM python:3.13.14-slim-trixie AS build
 WORKDIR /src
 # Without pip of its own: nothing installs anything into the final image.
 RUN python -m venv --without-pip /opt/paydue
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY app ./app
 COPY fixtures/demo.json ./fixtures/
 RUN --mount=type=cache,target=/root/.cache/pip \

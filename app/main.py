@@ -22,8 +22,10 @@ from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
 
+Clock = Callable[[], datetime]
 
-def _utc_now() -> datetime:
+
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -32,7 +34,7 @@ def create_app(
     database: Database,
     *,
     extra_routes: Sequence[BaseRoute] = (),
-    clock: Callable[[], datetime] = _utc_now,
+    clock: Clock = utc_now,
 ) -> Starlette:
     """The application over a database that the caller opened and will close."""
     app = Starlette(

@@ -1,4 +1,4 @@
-"""A served Paydue: opens the database and the inbox, answers requests, closes in order."""
+"""Serves the web application: in this process, in several, or inside a running loop."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import ConfigurationError
-from app.main import create_app
-from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import WebhookEndpoint
-from app.payments.webhook.inbox import Inbox
+from app.node import open_node
 from app.settings import Settings
-from app.storage import schema
-from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.serve")
 
@@ -28,60 +23,8 @@ FINISH_S = 8
 BACKLOG = 2048
 
 
-@contextlib.asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[tuple[Database, str]]:
-    """The database with its schema up to date, and the installation's name."""
-    assert_key_set(settings)
-    database = Database(settings.database_url)
-    try:
-        if settings.upgrade_on_start:
-            await schema.upgrade(database)
-        else:
-            await schema.expect_current(database)
-        yield database, await schema.installation(database)
-    finally:
-        await database.close()
-
-
-def assert_key_set(settings: Settings) -> None:
-    """Without a key nothing of ours may talk to the live API, not even by mistake."""
-    if settings.talks_to_stripe_itself and not settings.api_key:
-        raise ConfigurationError(
-            "STRIPE_API_KEY is not set. Set it to Stripe's secret key, or PAYDUE_STRIPE_API_BASE "
-            "to another Stripe-shaped server (`paydue sandbox` starts one)."
-        )
-
-
-class WebhookRouter:
-    """Stripe's deliveries go straight to the webhook, everything else through the application."""
-
-    def __init__(self, receiver: WebhookEndpoint, app: ASGIApp) -> None:
-        self._receiver = receiver
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_delivery = scope["type"] == "http" and scope["path"] in endpoint.PATHS
-        if is_delivery and scope["method"] == "POST":
-            await self._receiver(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-
-@contextlib.asynccontextmanager
-async def web_application(settings: Settings) -> AsyncIterator[ASGIApp]:
-    """The whole web application, ready to be served."""
-    async with open_database(settings) as (database, installation):
-        inbox = Inbox(database, installation)
-        try:
-            receiver = WebhookEndpoint(settings, inbox)
-            app = create_app(settings, database, extra_routes=endpoint.webhook_routes(receiver))
-            yield WebhookRouter(receiver, app)
-        finally:
-            await inbox.close()
-
-
-class Service:
-    """The application as a server's worker process starts it: it opens when its lifespan begins."""
+class NodeApplication:
+    """The web application of a node that opens when the server begins the lifespan."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,15 +33,16 @@ class Service:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
             return
         assert self._app is not None, "a server begins the lifespan before it serves"
         await self._app(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            self._app = await self._open.enter_async_context(web_application(self._settings))
+            node = await self._open.enter_async_context(open_node(self._settings))
+            self._app = node.web_application()
         except Exception as error:
             log.error("cannot start", why=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -113,13 +57,13 @@ class Service:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def from_environment() -> Service:
-    """What each of several server processes calls."""
+def application_from_environment() -> NodeApplication:
+    """Each of several server processes makes its own application, from the same settings."""
     from app.logs import configure
 
     settings = Settings()
     configure(settings)
-    return Service(settings)
+    return NodeApplication(settings)
 
 
 class Server(uvicorn.Server):

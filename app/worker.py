@@ -1,24 +1,21 @@
-"""`paydue worker`: runs what is scheduled, each job under a lease, so that many share the work."""
+"""`paydue worker`: runs the scheduled jobs, each under a lease, so that many workers share them."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import or_, select, update
 
 from app.errors import Unavailable
-from app.payments.autopay.run import Autopay, StopSignal
-from app.payments.reconcile import Reconciliation
-from app.payments.stripe.gateway import Gateway, NoAnswer, NotAuthorized, StripeRateLimited
+from app.node import Node
+from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.payments.webhook import dead_letters
 from app.rules import calendar
-from app.settings import Settings
 from app.storage.column_types import table_of
-from app.storage.engines import Database
 from app.storage.rows import insert_once
 from app.storage.tables.cluster import Job
 
@@ -28,8 +25,8 @@ JOBS = table_of(Job)
 LEASE = timedelta(seconds=60)
 HEARTBEAT_S = 20.0
 POLL_S = 1.0
-# Parked events and open attempts are looked at so often; most looks find nothing and cost a query.
-SOON = timedelta(seconds=5)
+# Parked events and open attempts are asked for so often; mostly one query finds none.
+SHORT_INTERVAL = timedelta(seconds=5)
 # After a failure a job waits this long, whatever its schedule.
 AFTER_FAILURE = timedelta(seconds=30)
 _RESULT_MAX = 500
@@ -37,29 +34,25 @@ _RESULT_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class ScheduledJob:
-    """A job: what it does, and when it is next due after an end at a given time."""
+    """A job answers its result in words. Its schedule says when it is due after an end."""
 
     run: Callable[[], Awaitable[str]]
     next_after: Callable[[datetime], datetime]
-    waits: bool = False  # for its own time also when it has never run
+    waits_at_first: bool = False  # for its scheduled time, though it has never run
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One of any number of workers on one database."""
+    """One of any number of workers on one database. Its node's gateway is open."""
 
-    database: Database
-    gateway: Gateway
-    settings: Settings
-    installation: str
-    stop: StopSignal
+    node: Node
 
     async def run(self) -> None:
-        """Work until told to stop; a database that is away is waited for."""
+        """Run each job when it is due, until the node is told to stop. Waits for the database."""
         jobs = self._jobs()
-        while not self.stop:
+        while not self.node.stop.is_set():
             try:
-                await self._announce(jobs)
+                await self._register(jobs)
                 break
             except Unavailable as error:
                 log.warning("waiting for the database", why=error.message)
@@ -67,24 +60,26 @@ class Worker:
         log.info("worker ready", jobs=sorted(jobs))
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():
-                group.create_task(self._repeat(name, job))
+                group.create_task(self._run_when_due(name, job))
 
     def _jobs(self) -> Mapping[str, ScheduledJob]:
-        every = timedelta(seconds=self.settings.reconcile_every)
-        at, timezone = self.settings.autopay_at, self.settings.timezone
+        every = timedelta(seconds=self.node.settings.reconcile_every)
+        at, timezone = self.node.settings.autopay_at, self.node.settings.timezone
         return {
             "autopay": ScheduledJob(
-                self._autopay, lambda now: calendar.next_daily(now, at, timezone), waits=True
+                self._charge_due_invoices,
+                lambda now: calendar.next_daily(now, at, timezone),
+                waits_at_first=True,
             ),
-            "events": ScheduledJob(self._parked_events, lambda now: now + SOON),
-            "attempts": ScheduledJob(self._open_attempts, lambda now: now + SOON),
+            "events": ScheduledJob(self._retry_parked_events, lambda now: now + SHORT_INTERVAL),
+            "attempts": ScheduledJob(self._resume_attempts, lambda now: now + SHORT_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
         }
 
     # --- the jobs ----------------------------------------------------------------------------
 
-    async def _autopay(self) -> str:
-        report = await self._autopay_way().run()
+    async def _charge_due_invoices(self) -> str:
+        report = await self.node.autopay().run()
         try:
             return (
                 ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "none due"
@@ -92,31 +87,28 @@ class Worker:
         finally:
             report.close()
 
-    async def _parked_events(self) -> str:
-        done = await dead_letters.retry_due(self.database, self.installation, datetime.now(UTC))
+    async def _retry_parked_events(self) -> str:
+        node = self.node
+        done = await dead_letters.retry_due(node.database, node.installation, node.clock())
         return f"{done.applied} applied, {done.parked} parked, {done.dead} dead"
 
-    async def _open_attempts(self) -> str:
-        return f"{await self._autopay_way().recover()} resumed"
+    async def _resume_attempts(self) -> str:
+        return f"{await self.node.autopay().recover()} resumed"
 
     async def _reconcile(self) -> str:
-        way = Reconciliation(self.database, self.gateway, self.installation, self.stop)
-        found = await way.run()
+        found = await self.node.reconciliation().run()
         return f"{found.events_new} events, {found.intents_new} intents new"
-
-    def _autopay_way(self) -> Autopay:
-        return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
 
     # --- leases ------------------------------------------------------------------------------
 
-    async def _announce(self, jobs: Mapping[str, ScheduledJob]) -> None:
-        """Every job has a row; a schedule that was moved earlier in the settings takes effect."""
-        now = datetime.now(UTC)
+    async def _register(self, jobs: Mapping[str, ScheduledJob]) -> None:
+        """Each job gets its row; a time that the settings moved earlier takes effect at once."""
+        now = self.node.clock()
         rows = [
-            {"name": name, "next_run_at": job.next_after(now) if job.waits else now}
+            {"name": name, "next_run_at": job.next_after(now) if job.waits_at_first else now}
             for name, job in jobs.items()
         ]
-        async with self.database.transaction() as tx:
+        async with self.node.database.transaction() as tx:
             await insert_once(tx, JOBS, rows, key=[JOBS.c.name], returning=[JOBS.c.name])
             for row in rows:
                 await tx.execute(
@@ -125,25 +117,25 @@ class Worker:
                     .values(next_run_at=row["next_run_at"])
                 )
 
-    async def _repeat(self, name: str, job: ScheduledJob) -> None:
-        while not self.stop:
+    async def _run_when_due(self, name: str, job: ScheduledJob) -> None:
+        while not self.node.stop.is_set():
             try:
-                token = await self._taken(name)
+                token = await self._acquire_lease(name)
                 if token:
-                    await self._run_leased(name, job, token)
+                    await self._run_under_lease(name, job, token)
             except Unavailable as error:
                 log.warning("waiting for the database", job=name, why=error.message)
             await self._pause(POLL_S)
 
-    async def _taken(self, name: str) -> str | None:
-        """The lease on a job that is due, unless another worker has it."""
-        now = datetime.now(UTC)
-        async with self.database.snapshot() as tx:
+    async def _acquire_lease(self, name: str) -> str | None:
+        """The token of the lease on a job that is due; None when another worker holds it."""
+        now = self.node.clock()
+        async with self.node.database.snapshot() as tx:
             due = await tx.scalar(select(JOBS.c.next_run_at).where(JOBS.c.name == name))
         if due is None or due > now:
             return None
         token = uuid4().hex
-        async with self.database.transaction() as tx:
+        async with self.node.database.transaction() as tx:
             taken = await tx.execute(
                 update(JOBS)
                 .where(
@@ -155,8 +147,8 @@ class Worker:
             )
         return token if taken.rowcount else None
 
-    async def _run_leased(self, name: str, job: ScheduledJob, token: str) -> None:
-        beating = asyncio.create_task(self._heartbeat(name, token))
+    async def _run_under_lease(self, name: str, job: ScheduledJob, token: str) -> None:
+        renewal = asyncio.create_task(self._renew_lease(name, token))
         failed = True
         try:
             result = await job.run()
@@ -171,28 +163,28 @@ class Worker:
             result = f"failed: {error!r}"
             log.exception("job failed", job=name)
         finally:
-            beating.cancel()
-        now = datetime.now(UTC)
-        await self._give_back(
+            renewal.cancel()
+        now = self.node.clock()
+        await self._release_lease(
             name, token, now, now + AFTER_FAILURE if failed else job.next_after(now), result
         )
 
-    async def _heartbeat(self, name: str, token: str) -> None:
+    async def _renew_lease(self, name: str, token: str) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             with contextlib.suppress(Unavailable):
-                async with self.database.transaction() as tx:
+                async with self.node.database.transaction() as tx:
                     await tx.execute(
                         update(JOBS)
                         .where(JOBS.c.name == name, JOBS.c.lease_token == token)
-                        .values(lease_until=datetime.now(UTC) + LEASE)
+                        .values(lease_until=self.node.clock() + LEASE)
                     )
 
-    async def _give_back(
+    async def _release_lease(
         self, name: str, token: str, now: datetime, next_run_at: datetime, result: str
     ) -> None:
-        """End the lease. A job that was stopped half-way is due at once, for another worker."""
-        async with self.database.transaction() as tx:
+        """End our lease. A job that was stopped half-way is due at once, for another worker."""
+        async with self.node.database.transaction() as tx:
             await tx.execute(
                 update(JOBS)
                 .where(JOBS.c.name == name, JOBS.c.lease_token == token)
@@ -200,11 +192,11 @@ class Worker:
                     lease_token=None,
                     lease_until=None,
                     finished_at=now,
-                    next_run_at=now if self.stop else next_run_at,
+                    next_run_at=now if self.node.stop.is_set() else next_run_at,
                     result=result[:_RESULT_MAX],
                 )
             )
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.stop.event.wait(), seconds)
+            await asyncio.wait_for(self.node.stop.wait(), seconds)

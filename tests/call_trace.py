@@ -18,8 +18,9 @@ in. Constructors that `dataclass` or `NamedTuple` generate stand in no file and 
     functions   the distinct functions of all calls
     moves       the calls whose file is not that of the call before in the same thread
 
-The last two columns count all of `app/storage` as one place: who follows a request stops at the
-statement, and seldom goes on into the driver, the lock and the converters below it.
+Behind these stand the files and moves with all of `app/storage` as one place, for who follows a
+request stops at the statement and seldom goes on into the driver, the lock and the converters below
+it; and, last, the moves of those without resumptions, which is the way that a reader reads.
 
 A resumption counts because a reader meets it too: a coroutine that waits under six others takes
 him through all seven once more. Returns do not count. Of several runs the one with the fewest moves
@@ -64,6 +65,7 @@ class Call:
     file: str
     function: str
     thread: int
+    is_resumption: bool = False
 
 
 @dataclass(slots=True)
@@ -72,6 +74,8 @@ class Trace:
 
     calls: list[Call] = field(default_factory=list)
     codes: set[CodeType] = field(default_factory=set)
+    # Kept alive, so that a frame met again is one that had waited.
+    frames: set[FrameType] = field(default_factory=set)
 
     @property
     def files(self) -> list[str]:
@@ -95,6 +99,9 @@ class Trace:
         """The same calls, with storage as one place."""
         calls = [replace(call, file=_place_of(call.file)) for call in self.calls]
         return Trace(calls, self.codes)
+
+    def without_resumptions(self) -> "Trace":
+        return Trace([call for call in self.calls if not call.is_resumption], self.codes)
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
@@ -123,8 +130,10 @@ class Recorder:
         code = frame.f_code
         file = _file_of(code)
         if file is not None:
-            self.trace.calls.append(Call(file, code.co_qualname, threading.get_ident()))
+            seen = frame in self.trace.frames
+            self.trace.calls.append(Call(file, code.co_qualname, threading.get_ident(), seen))
             self.trace.codes.add(code)
+            self.trace.frames.add(frame)
 
 
 _recorder = Recorder()
@@ -278,12 +287,18 @@ def _as_text(found: dict[str, Trace], *, path: bool, pairs: bool) -> str:
     return "\n\n".join(blocks)
 
 
-HEAD = ("request", "files", "functions", "moves", "above storage: files", "moves")
+HEAD = (
+    "request", "files", "functions", "moves",
+    "above storage: files", "moves", "without resumptions",
+)  # fmt: skip
 
 
-def _counts(name: str, one: Trace) -> tuple[str, int, int, int, int, int]:
+def _counts(name: str, one: Trace) -> tuple[str, int, int, int, int, int, int]:
     above = one.above_storage()
-    return name, len(one.files), len(one.codes), one.moves, len(above.files), above.moves
+    return (
+        name, len(one.files), len(one.codes), one.moves,
+        len(above.files), above.moves, above.without_resumptions().moves,
+    )  # fmt: skip
 
 
 def _collapsed(trace: Trace) -> list[tuple[str, str]]:

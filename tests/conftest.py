@@ -25,10 +25,23 @@ from app.storage.engines import Database
 from tests import postgres, stripe_mock
 from tests.gate import Gate, gated
 from tests.harness import Paydue, settings_for
+from tests.patience import wait_limit
 from tests.service import Service, running
 
 # Its modules hold the assertions of the tests that go through the published tables.
 pytest.register_assert_rewrite("tests.published")
+
+# Tests that kill processes, take things away while Paydue works, wait for a pace, or send requests
+# and run schedules by the thousand: half of the suite's time. `.ci/run quick` leaves them out.
+SLOW = (
+    "tests/crash/",
+    "tests/place/",
+    "tests/simulation/",
+    "tests/api/test_garbage.py",
+    "tests/api/test_schemathesis.py",
+    "tests/test_bad_input.py",
+    "tests/test_pace.py",
+)
 
 TEMPLATE = "paydue_template"
 _numbers = itertools.count(1)
@@ -37,6 +50,16 @@ _numbers = itertools.count(1)
 def pytest_xdist_auto_num_workers() -> int:
     """Tests wait for servers, disks and timers about as long as they compute."""
     return max(4, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    assert all((config.rootpath / one).exists() for one in SLOW), "SLOW follows renamed modules"
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        own = item.get_closest_marker("timeout")
+        seconds = own.args[0] if own else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(wait_limit(seconds)), append=False)
 
 
 def pytest_collection_finish() -> None:

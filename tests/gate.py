@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.server import Sandbox
 from app.sandbox.transport import asgi_server
+from tests.patience import wait_limit
 
-PATIENCE_S = 20
+PATIENCE_S = wait_limit(20)
 
 
 @dataclass

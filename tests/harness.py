@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,15 +18,13 @@ from sqlalchemy import insert, select
 from sqlalchemy.event import listen, remove
 
 from app.halo.access.authenticator import create_credential
+from app.node import Node, open_node, open_stripe_node
 from app.payments.autopay.report import RunReport
-from app.payments.autopay.run import Autopay, StopSignal
-from app.payments.reconcile import ReconcileResult, Reconciliation
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
+from app.payments.reconcile import ReconcileResult
 from app.payments.webhook import dead_letters
 from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox
-from app.serving import open_database, serve_in_loop, web_application
+from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Database
@@ -38,6 +36,7 @@ from app.storage.tables.stripe_events import StripeEvent
 
 SECRET = "whsec_tests"
 KEY = "sk_test_tests"
+NO_STRIPE = "http://127.0.0.1:9"  # nobody listens there
 FAST = 10_000  # requests/s: the tests do not wait for Stripe's pace
 
 INVOICES = table_of(Invoice)
@@ -53,9 +52,9 @@ def settings_for(database_url: str, stripe_url: str, **more: Any) -> Settings:
         _env_file=None,
         PAYDUE_DATABASE_URL=database_url,
         PAYDUE_STRIPE_API_BASE=stripe_url,
-        STRIPE_API_KEY=KEY,
         STRIPE_WEBHOOK_SECRET=SECRET,
         **{
+            "STRIPE_API_KEY": KEY,
             "PAYDUE_STRIPE_PACE": FAST,
             "PAYDUE_STRIPE_TIMEOUT": 5,
             "PAYDUE_RATE_LIMIT": 0,
@@ -110,26 +109,25 @@ def event(kind: str, thing: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 class Paydue:
     """What a test needs at hand; everything enters by a front door except the rows it sets up."""
 
-    settings: Settings
+    node: Node
     sandbox: Sandbox
-    database: Database
-    installation: str
-    gateway: Gateway
     http: aiohttp.ClientSession
     url: str
-    stop: StopSignal = field(default_factory=StopSignal)
+
+    @property
+    def database(self) -> Database:
+        return self.node.database
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(cls, settings: Settings, sandbox: Sandbox) -> AsyncIterator["Paydue"]:
-        async with contextlib.AsyncExitStack() as stack:
-            app = await stack.enter_async_context(web_application(settings))
-            url = await stack.enter_async_context(serve_in_loop(app))
-            database, installation = await stack.enter_async_context(open_database(settings))
-            pace = StripeRateLimiter(database, settings.stripe_pace)
-            gateway = await stack.enter_async_context(Gateway(settings, pace))
-            http = await stack.enter_async_context(aiohttp.ClientSession(url))
-            yield cls(settings, sandbox, database, installation, gateway, http, url)
+        async with (
+            open_node(settings) as served,
+            serve_in_loop(served.web_application()) as url,
+            open_stripe_node(settings) as node,
+            aiohttp.ClientSession(url) as http,
+        ):
+            yield cls(node, sandbox, http, url)
 
     # --- what there is -----------------------------------------------------------------------
 
@@ -175,25 +173,21 @@ class Paydue:
 
     async def autopay(self, day: date | None = None) -> dict[str, Any]:
         """One run, as `paydue autopay run --json` prints it."""
-        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
-        return as_dict(await way.run(day))
+        return as_dict(await self.node.autopay().run(day))
 
     async def foresee(self, day: date | None = None) -> dict[str, Any]:
-        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
-        return as_dict(await way.dry_run(day))
+        return as_dict(await self.node.autopay().dry_run(day))
 
     async def recover(self) -> int:
-        way = Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
-        return await way.recover()
+        return await self.node.autopay().recover()
 
     async def reconcile(self) -> ReconcileResult:
-        way = Reconciliation(self.database, self.gateway, self.installation, self.stop)
-        return await way.run()
+        return await self.node.reconciliation().run()
 
     async def replay(self, *, later: timedelta = timedelta(days=1)) -> RetryResult:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await dead_letters.retry_due(self.database, self.installation, now)
+        return await dead_letters.retry_due(self.database, self.node.installation, now)
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""

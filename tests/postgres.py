@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.patience import wait_limit
+
 USER = "postgres"
 
 
@@ -56,7 +58,7 @@ class Postgres:
             self._as_user(str(self._bin / "postgres"), "-D", str(self._data), *options),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + wait_limit(30)
         while time.monotonic() < deadline:
             if self._ready():
                 return
@@ -69,7 +71,7 @@ class Postgres:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._postmaster(), how)
-        self._process.wait(30)
+        self._process.wait(wait_limit(30))
         self._process = None
 
     def remove(self) -> None:

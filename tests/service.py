@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -11,32 +10,13 @@ import orjson
 from sqlalchemy import select
 
 from app.halo.access.authenticator import create_credential
-from app.main import create_app
-from app.payments.webhook import endpoint
-from app.payments.webhook.endpoint import WebhookEndpoint
-from app.payments.webhook.inbox import Inbox
+from app.node import open_node
 from app.serving import serve_in_loop
-from app.settings import Settings
-from app.storage import schema
 from app.storage.engines import Database
 from app.storage.tables.credentials import ApiCredential
 from tests.api.client import Api
-from tests.harness import SECRET, signed
-
-NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-
-
-class Clock:
-    """The time of the service under test."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
+from tests.clock import Clock
+from tests.harness import NO_STRIPE, settings_for, signed
 
 
 @dataclass(frozen=True)
@@ -83,19 +63,14 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def running(database_url: str) -> AsyncIterator[Service]:
-    database, clock = Database(database_url), Clock()
-    # A clock that stands still never fills anybody's quota again.
-    settings = Settings(_env_file=None, STRIPE_WEBHOOK_SECRET=SECRET, PAYDUE_RATE_LIMIT=0)
-    inbox = Inbox(database, await schema.installation(database))
-    routes = endpoint.webhook_routes(WebhookEndpoint(settings, inbox))
-    async with serve_in_loop(
-        create_app(settings, database, extra_routes=routes, clock=clock)
-    ) as url:
-        async with database.transaction() as tx:
+    clock = Clock()
+    async with (
+        open_node(settings_for(database_url, NO_STRIPE), clock=clock) as node,
+        serve_in_loop(node.web_application()) as url,
+        aiohttp.ClientSession(url) as session,
+    ):
+        async with node.database.transaction() as tx:
             credentials = await create_credential(tx, "tests", ["all"], clock())
-        async with aiohttp.ClientSession(url) as session:
-            api = Api(session, database)
-            await api.sign_in(*credentials)
-            yield Service(url, database, clock, api, credentials)
-    await inbox.close()
-    await database.close()
+        api = Api(session, node.database)
+        await api.sign_in(*credentials)
+        yield Service(url, node.database, clock, api, credentials)

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.patience import wait_limit
 from tests.postgres import free_port
 
 # The same version in docker-compose.yml and .ci/run. The images' tags carry the `v` as well.
@@ -67,7 +68,9 @@ def _docker_answers() -> bool:
 def printed_by(*command: str) -> str:
     """The output of a program; empty if it is missing, fails or hangs."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=wait_limit(10)
+        )
         return done.stdout.strip()
     return ""
 
@@ -76,7 +79,7 @@ def printed_by(*command: str) -> str:
 def _started(command: Sequence[str], url: str) -> Iterator[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60  # Docker may have to fetch the image
+        deadline = time.monotonic() + wait_limit(60)  # Docker may have to fetch the image
         while not _answers(url):
             assert process.poll() is None, f"{command[0]} ended with {process.returncode}"
             assert time.monotonic() < deadline, f"{command[0]} does not answer at {url}"
@@ -84,7 +87,7 @@ def _started(command: Sequence[str], url: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(wait_limit(30))
 
 
 def _answers(url: str) -> bool:

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.conftest import absent
+from tests.patience import wait_limit
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +99,7 @@ async def _run(commands: str, environment: dict[str, str], folder: Path) -> str:
         "bash", "-euo", "pipefail", "-c", commands, cwd=folder, env={**os.environ, **environment},
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    printed, _ = await asyncio.wait_for(process.communicate(), wait_limit(30))
     assert process.returncode == 0, commands
     return printed.decode()
 

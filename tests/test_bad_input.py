@@ -19,6 +19,7 @@ from sqlalchemy import func, make_url, select
 
 from app.sandbox.server import Sandbox
 from tests.harness import EVENTS, SECRET, Paydue, event, intent, settings_for, signed
+from tests.patience import wait_limit
 
 PATHS = ("/stripe/webhook", "/api/Notify/Stripe")
 BODY_MAX = 64 * 1024  # small, so that oversized bodies are cheap to send
@@ -285,7 +286,7 @@ class House:
             writer.write(request.raw)
             if request.length is not None:
                 writer.write_eof()  # no more will come, whatever was declared
-            line = await asyncio.wait_for(reader.readline(), 10)
+            line = await asyncio.wait_for(reader.readline(), wait_limit(10))
             return int(line.split()[1]) if line else None
         except ConnectionError:
             return None

@@ -295,6 +295,28 @@ async def left_unknown(paydue: Paydue, invoice: int) -> str:
     return str(unknown["intent_id"])
 
 
+async def test_a_due_date_cleared_meanwhile_withdraws_the_attempt_and_stops_no_run(
+    paydue: Paydue,
+) -> None:
+    invoice = await paydue.an_invoice()
+    paydue.sandbox.fault(CREATE, kind="unauthorized", times=1)
+    with pytest.raises(NotAuthorized):
+        await paydue.autopay()
+    change = [{"id": invoice, "duedate": None}]
+    async with paydue.http.post(
+        "/api/Invoice", json=change, headers=await paydue.access()
+    ) as answer:
+        assert answer.status == 201
+    other = await paydue.an_invoice()
+
+    report = await paydue.autopay()
+
+    assert [one["reason"] for one in report["skipped"]] == ["the invoice has no due date"]
+    assert [one["invoice_id"] for one in report["charged"]] == [other]
+    (attempt,) = await paydue.attempts(invoice)
+    assert attempt.state == "canceled"
+
+
 @asynccontextmanager
 async def running(paydue: Paydue, held: Held) -> AsyncIterator[dict[str, Any]]:
     """What is done inside is done while a run's request waits; the run's report comes after."""

@@ -22,16 +22,17 @@ import pytest
 from click.testing import CliRunner
 
 from app.cli import commands
-from app.cli.program import paydue as group
+from app.cli.command_group import paydue as group
 from app.sandbox.server import Sandbox
 from app.storage import schema
 from tests.harness import intent, today
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "fixtures" / "demo.json"
-PATIENCE_S = 60
+PATIENCE_S = wait_limit(60)
 AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
@@ -444,6 +445,23 @@ async def test_parked_events_are_replayed_together(billed: Billed) -> None:
     assert (nothing.code, "--parked" in nothing.err) == (MISUSED, True)
     assert early.out == "0 applied, 1 parked, 0 dead\n"
     assert late.out == "1 applied, 0 parked, 0 dead\n"
+
+
+async def test_an_event_whose_payment_is_unknown_is_found_without_a_currency(
+    paydue: Command, sandbox: Sandbox
+) -> None:
+    refund = {"id": "re_lost", "object": "refund", "payment_intent": "pi_lost", "amount": 100,
+              "currency": "eur", "status": "succeeded", "created": 0, "charge": None}  # fmt: skip
+    sandbox.emit("refund.created", refund)
+    await paydue("reconcile")
+
+    as_json, plain = await told(
+        paydue("payment", "find", "pi_lost", "--json"), paydue("payment", "find", "pi_lost")
+    )
+
+    (story,) = as_json.json()
+    assert (story["status"], story["currency"]) == ("event parked", "")
+    assert "pi_lost  event parked\n" in plain.out
 
 
 # --- autopay ---------------------------------------------------------------------------------

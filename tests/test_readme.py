@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.cli import commands
-from app.cli.program import paydue
+from app.cli.command_group import paydue
 from app.settings import Settings
 
 README = (Path(__file__).parents[1] / "README.md").read_text()

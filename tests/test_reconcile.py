@@ -31,6 +31,7 @@ from tests.harness import (
     settings_for,
     today,
 )
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
@@ -299,11 +300,11 @@ async def test_a_pass_that_is_told_to_stop_does_not_move_the_cursor(
     invoice = await paydue.an_invoice("120.00")
     await a_payment(paydue, stripe_url, invoice)
 
-    paydue.stop.event.set()
+    paydue.node.stop.set()
     assert await paydue.reconcile() == ReconcileResult()
     assert await cursor(paydue) is None
 
-    paydue.stop.event.clear()
+    paydue.node.stop.clear()
     await paydue.reconcile()
     assert (await paydue.invoice(invoice)).amountdue == 0
 
@@ -498,7 +499,7 @@ async def an_orphan(paydue: Paydue, stripe_url: str, invoice: int) -> str:
     )
     paydue.sandbox.requests.clear()
     paydue.sandbox.set_latency(0.5, "POST /v1/checkout/sessions/{id}/expire")
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(wait_limit(10)), asyncio.TaskGroup() as group:
         group.create_task(paydue.autopay())
         while not paydue.sandbox.requests:  # noqa: ASYNC110  until it was listed as open
             await asyncio.sleep(0.01)

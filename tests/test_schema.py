@@ -16,13 +16,10 @@ from sqlalchemy import Connection, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
 from app.migrations import versions
+from app.node import open_stripe_node
 from app.payments import lookup
 from app.payments.autopay import eligibility
-from app.payments.autopay.run import StopSignal
-from app.payments.reconcile import Reconciliation
 from app.payments.status import status
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import dead_letters
 from app.storage import schema
 from app.storage.column_types import table_of
@@ -275,10 +272,9 @@ async def test_due_parked_events_are_found_by_their_small_index(full: Database) 
 async def test_intents_to_ask_about_are_found_by_their_small_index(
     full: Database, database_url: str, stripe_url: str
 ) -> None:
-    settings = settings_for(database_url, stripe_url)
-    async with Gateway(settings, StripeRateLimiter(full, settings.stripe_pace)) as gateway:
-        pass_ = Reconciliation(full, gateway, "tests", StopSignal())
-        plans = await _plans_of(full, pass_.run(), about="check_at <= ")
+    async with open_stripe_node(settings_for(database_url, stripe_url)) as node:
+        work = node.reconciliation().run()
+        plans = await _plans_of(node.database, work, about="check_at <= ")
 
     assert plans
     assert all("ix_invoice_payment_check" in plan for _, plan in plans), plans

@@ -13,15 +13,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from app.node import open_stripe_node
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, new_attempt
 from app.payments.autopay.eligibility import Candidate
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
-from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.payments.webhook import event_types
-from app.storage.engines import Database
-from tests.harness import FAST, settings_for
+from tests.harness import settings_for
 
 pytestmark = pytest.mark.anyio
 
@@ -93,10 +92,8 @@ async def relay(stripe_mock_url: str) -> AsyncIterator[Relay]:
 @pytest.fixture
 async def gateway(relay: Relay, sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Gateway]:
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
-    database = Database(url)
-    async with Gateway(settings_for(url, relay.url), StripeRateLimiter(database, FAST)) as gateway:
-        yield gateway
-    await database.close()
+    async with open_stripe_node(settings_for(url, relay.url)) as node:
+        yield node.gateway
 
 
 def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:

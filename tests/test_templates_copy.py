@@ -6,7 +6,7 @@ import pytest
 
 from app.ledger.recurring import COPIED, LINE_COPIED
 from app.storage.column_types import table_of
-from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow, LineRow
+from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, Invoice, InvoiceLine
 
 # What a new invoice has of its own: its number and state, its dates and sums, what became of it
 # elsewhere; and what is the template's alone: its schedule, and whether it is disabled.
@@ -39,8 +39,8 @@ def test_each_column_is_copied_from_the_template_or_the_invoices_own(
     assert (set(copied) - columns, own - columns, own & set(copied)) == (set(), set(), set())
 
 
-@pytest.mark.parametrize(("table", "row"), [(Invoice, InvoiceRow), (InvoiceLine, LineRow)])
+@pytest.mark.parametrize(("table", "row"), [(Invoice, FullInvoiceRow), (InvoiceLine, FullLineRow)])
 def test_a_row_names_every_column_in_the_tables_order(
-    table: type[Invoice | InvoiceLine], row: type[InvoiceRow | LineRow]
+    table: type[Invoice | InvoiceLine], row: type[FullInvoiceRow | FullLineRow]
 ) -> None:
     assert list(row._fields) == table_of(table).c.keys()

@@ -663,7 +663,7 @@ async def test_our_own_idempotency_key_names_the_invoice_when_the_metadata_is_lo
     paydue: Paydue,
 ) -> None:
     invoice, other = await paydue.an_invoice(), await paydue.an_invoice()
-    ours = create_key(paydue.installation, invoice, 1, 1)
+    ours = create_key(paydue.node.installation, invoice, 1, 1)
     theirs = create_key("another", other, 1, 1)
 
     await paydue.deliver(

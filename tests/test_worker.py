@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,37 +12,33 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
-from app.payments.autopay.run import StopSignal
 from app.payments.reconcile import CURSOR
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
 from tests.harness import EVENTS, Paydue, event, intent
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
 JOBS = table_of(Job)
 FACTS = table_of(InstallationValue)
 CREATE = "POST /v1/payment_intents"
-PATIENCE_S = 12
+PATIENCE_S = wait_limit(12)
 
 
 @asynccontextmanager
 async def working(paydue: Paydue, *, count: int = 1, **settings: Any) -> AsyncIterator[None]:
     """Workers on one database, told to stop at the end and gone soon after."""
-    stop = StopSignal()
-    told = paydue.settings.model_copy(update=settings)
-    workers = [
-        Worker(paydue.database, paydue.gateway, told, paydue.installation, stop)
-        for _ in range(count)
-    ]
+    told = paydue.node.settings.model_copy(update=settings)
+    node = replace(paydue.node, settings=told, stop=asyncio.Event())
     async with asyncio.TaskGroup() as group:
-        for one in workers:
-            group.create_task(one.run())
+        for _ in range(count):
+            group.create_task(Worker(node).run())
         try:
             yield
         finally:
-            stop.event.set()
+            node.stop.set()
 
 
 async def until(found: Callable[[], Awaitable[Any]]) -> Any:
@@ -68,12 +65,6 @@ async def a_job(paydue: Paydue, name: str, **values: Any) -> None:
     row = {"name": name, "next_run_at": datetime.now(UTC), **values}
     async with paydue.database.transaction() as tx:
         await tx.execute(insert(JOBS).values(row))
-
-
-def _worker(paydue: Paydue) -> Worker:
-    return Worker(
-        paydue.database, paydue.gateway, paydue.settings, paydue.installation, paydue.stop
-    )
 
 
 async def test_each_job_is_run_and_says_what_it_did(paydue: Paydue) -> None:
@@ -120,7 +111,7 @@ async def test_autopay_that_is_due_charges_once_with_two_workers(paydue: Paydue)
 async def test_a_due_job_is_taken_by_one_of_ten(paydue: Paydue) -> None:
     await a_job(paydue, "once")
 
-    taken = await asyncio.gather(*(_worker(paydue)._taken("once") for _ in range(10)))
+    taken = await asyncio.gather(*(Worker(paydue.node)._acquire_lease("once") for _ in range(10)))
 
     (token,) = [one for one in taken if one]
     row = (await jobs(paydue))["once"]
@@ -135,7 +126,7 @@ async def test_a_dead_workers_lease_is_taken_over_after_it_ended(
     until_ = datetime.now(UTC) + timedelta(seconds=ends)
     await a_job(paydue, "left", lease_token="dead", lease_until=until_)
 
-    token = await _worker(paydue)._taken("left")
+    token = await Worker(paydue.node)._acquire_lease("left")
 
     assert bool(token) == is_taken
     assert (await jobs(paydue))["left"].lease_token == (token or "dead")
@@ -143,14 +134,14 @@ async def test_a_dead_workers_lease_is_taken_over_after_it_ended(
 
 async def test_a_late_holder_does_not_end_its_successors_lease(paydue: Paydue) -> None:
     await a_job(paydue, "late")
-    worker = _worker(paydue)
-    first = await worker._taken("late")
+    worker = Worker(paydue.node)
+    first = await worker._acquire_lease("late")
     async with paydue.database.transaction() as tx:
         await tx.execute(update(JOBS).values(lease_until=datetime.now(UTC)))
-    second = await worker._taken("late")
+    second = await worker._acquire_lease("late")
     now = datetime.now(UTC)
 
-    await worker._give_back("late", str(first), now, now + timedelta(days=1), "late")
+    await worker._release_lease("late", str(first), now, now + timedelta(days=1), "late")
 
     row = (await jobs(paydue))["late"]
     assert (row.lease_token, row.result) == (second, None)
@@ -159,8 +150,8 @@ async def test_a_late_holder_does_not_end_its_successors_lease(paydue: Paydue) -
 async def test_a_heartbeat_keeps_the_lease(paydue: Paydue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "HEARTBEAT_S", 0.1)
     await a_job(paydue, "long")
-    worker = _worker(paydue)
-    token = await worker._taken("long")
+    worker = Worker(paydue.node)
+    token = await worker._acquire_lease("long")
     before = (await jobs(paydue))["long"].lease_until
 
     async def long() -> str:
@@ -169,7 +160,7 @@ async def test_a_heartbeat_keeps_the_lease(paydue: Paydue, monkeypatch: pytest.M
         return "kept"
 
     job = ScheduledJob(long, lambda now: now + timedelta(days=1))
-    await worker._run_leased("long", job, str(token))
+    await worker._run_under_lease("long", job, str(token))
 
     assert (await jobs(paydue))["long"].result == "kept"
 

@@ -1,22 +1,22 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, inspect, jobs, setup
-from app.cli.program import paydue
+from app.cli import demo, server_commands, setup_commands, stripe_commands, support_commands
+from app.cli.command_group import paydue
 
 COMMANDS = (
     demo.demo,
-    jobs.serve,
-    jobs.worker,
-    jobs.autopay,
-    inspect.payment,
-    inspect.events,
-    jobs.reconcile,
-    inspect.status,
-    setup.access,
-    setup.import_file,
-    setup.db,
-    setup.doctor,
-    jobs.sandbox,
+    server_commands.serve,
+    server_commands.worker,
+    stripe_commands.autopay,
+    support_commands.payment,
+    support_commands.events,
+    stripe_commands.reconcile,
+    support_commands.status,
+    setup_commands.access,
+    setup_commands.import_file,
+    setup_commands.db,
+    setup_commands.doctor,
+    server_commands.sandbox,
 )
 
 

@@ -8,8 +8,6 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +15,22 @@ import click
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import func, select
 
+from app.cli.command_group import on_signals, run
 from app.cli.import_file import import_records
-from app.cli.jobs import show_report
-from app.cli.output import amount, console, table
-from app.cli.program import on_signals, run
+from app.cli.stripe_commands import show_report
+from app.cli.support_commands import show_story
+from app.cli.terminal import amount, console, table
 from app.errors import AppError, ConfigurationError
 from app.halo.access.authenticator import create_credential
 from app.logs import configure
+from app.node import Node, open_stripe_node
+from app.payments import lookup
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
-from app.payments.autopay.run import Autopay
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
+from app.payments.status import CurrencyTotals, totals_by_currency
 from app.rules import money
-from app.serving import open_database, serve_in_loop, web_application
+from app.serving import serve_in_loop
 from app.settings import Settings
-from app.storage.column_types import table_of
-from app.storage.engines import Database
-from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import Invoice
-
-INVOICES = table_of(Invoice)
-PAYMENTS = table_of(InvoicePayment)
 
 # The order of delivery is shuffled by this seed, so that every demo shows the same.
 SEED = 7
@@ -52,12 +43,10 @@ class Stage:
     """Everything the demo has running."""
 
     screen: Console
-    settings: Settings
+    node: Node
+    url: str
     stripe: Any
     stripe_url: str
-    url: str
-    database: Database
-    autopay: Autopay
 
 
 @click.command()
@@ -76,7 +65,7 @@ async def _demo(screen: Console, *, serve: bool, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="paydue-demo-") as folder:
         async with _stage(screen, Path(folder), port) as stage:
             intent_id = await _play(stage)
-            database = stage.settings.database_url
+            database = stage.node.settings.database_url
             screen.print(
                 "\n[bold]Look one payment up[/bold]  (its whole story, as support sees it)"
             )
@@ -94,21 +83,19 @@ async def _stage(screen: Console, folder: Path, port: int) -> AsyncIterator[Stag
     from app.sandbox.server import Sandbox
 
     stripe = Sandbox(seed=SEED, rate_limit=25, latency=LATENCY_S)
-    async with contextlib.AsyncExitStack() as stack:
-        stripe_url = await stack.enter_async_context(stripe.running())
+    async with stripe.running() as stripe_url:
         settings = _settings(folder, stripe_url)
         configure(settings)
-        app = await stack.enter_async_context(web_application(settings))
-        url = await stack.enter_async_context(serve_in_loop(app, port=port))
-        database, installation = await stack.enter_async_context(open_database(settings))
-        pace = StripeRateLimiter(database, settings.stripe_pace)
-        gateway = await stack.enter_async_context(Gateway(settings, pace))
-        autopay = Autopay(database, gateway, settings, installation)
-        stripe.add_endpoint(
-            f"{url}/stripe/webhook", secrets=list(settings.webhook_secrets), mode="held"
-        )
-        screen.print(f"[bold]Paydue[/bold] serves at {url}, a stand-in for Stripe at {stripe_url}")
-        yield Stage(screen, settings, stripe, stripe_url, url, database, autopay)
+        async with (
+            open_stripe_node(settings) as node,
+            serve_in_loop(node.web_application(), port=port) as url,
+        ):
+            webhook, signing_secrets = f"{url}/stripe/webhook", list(settings.webhook_secrets)
+            stripe.add_endpoint(webhook, secrets=signing_secrets, mode="held")
+            screen.print(
+                f"[bold]Paydue[/bold] serves at {url}, a stand-in for Stripe at {stripe_url}"
+            )
+            yield Stage(screen, node, url, stripe, stripe_url)
 
 
 def _settings(folder: Path, stripe_url: str) -> Settings:
@@ -134,8 +121,8 @@ async def _play(stage: Stage) -> str:
     """The demo's acts; answers an intent worth looking up."""
     screen = stage.screen
     raw = fixture("demo.json").read_bytes()
-    await _people_of(stage, orjson.loads(raw))
-    loaded = await import_records(stage.database, stage.settings, raw)
+    await _add_customers(stage, orjson.loads(raw))
+    loaded = await import_records(stage.node.database, stage.node.settings, raw)
     screen.print(
         f"[bold]1[/bold] Imported {loaded['clients']} clients and {loaded['invoices']} invoices"
     )
@@ -157,8 +144,8 @@ async def _play(stage: Stage) -> str:
     return found
 
 
-async def _people_of(stage: Stage, content: dict[str, Any]) -> None:
-    """The clients' counterparts at Stripe: customers whose cards behave as the file tells."""
+async def _add_customers(stage: Stage, content: dict[str, Any]) -> None:
+    """Give each client a customer at Stripe, whose card behaves as the file says."""
     for client in content["clients"]:
         stripe = client.get("sandbox")
         if stripe:
@@ -173,8 +160,9 @@ async def _people_of(stage: Stage, content: dict[str, Any]) -> None:
 
 async def _charge(stage: Stage) -> RunReport:
     columns = (TextColumn("[bold]2[/bold] Autopay"), BarColumn(), MofNCompleteColumn())
-    day = datetime.now(UTC).date()  # wherever a client is: the demo shows one whole business day
-    plan = await stage.autopay.dry_run(day)
+    day = stage.node.clock().date()  # wherever a client is: the demo shows one whole business day
+    autopay = stage.node.autopay()
+    plan = await autopay.dry_run(day)
     total = plan.counts[OutcomeKind.CHARGED]
     plan.close()
     with Progress(*columns, console=stage.screen) as progress:
@@ -184,7 +172,7 @@ async def _charge(stage: Stage) -> RunReport:
             if one.kind != OutcomeKind.SKIPPED:
                 progress.advance(task)
 
-        return await stage.autopay.run(day, tell)
+        return await autopay.run(day, tell)
 
 
 def _worth_looking_up(report: RunReport) -> str:
@@ -201,14 +189,15 @@ async def _prove(stage: Stage) -> None:
     taken: Counter[str] = Counter()
     for charge in stage.stripe.ledger.charges():
         taken[charge.currency] += charge.amount
-    booked = await _sums(stage, PAYMENTS.c.counted, PAYMENTS.c.currency_iso)
-    paid = await _sums(stage, INVOICES.c.amountpaid, INVOICES.c.currency_iso)
+    async with stage.node.database.snapshot() as tx:
+        totals = await totals_by_currency(tx)
     rows = []
     for currency in sorted(taken):
         at_stripe = money.from_minor(taken[currency], currency)
-        same = at_stripe == booked.get(currency) == paid.get(currency)
+        here = totals.get(currency, CurrencyTotals())
+        same = at_stripe == here.payments == here.invoices
         proven &= same
-        shown = [amount(one, currency) for one in (at_stripe, booked[currency], paid[currency])]
+        shown = [amount(one, currency) for one in (at_stripe, here.payments, here.invoices)]
         rows.append((*shown, "[green]equal[/green]" if same else "[red]DIFFERENT[/red]"))
     columns = (">charged at Stripe", ">payments booked", ">invoices paid", "")
     doubles = len(stage.stripe.ledger.double_charges())
@@ -217,24 +206,15 @@ async def _prove(stage: Stage) -> None:
         raise AppError("the money does not agree: this is a defect, please report it")
 
 
-async def _sums(stage: Stage, column: Any, currency: Any) -> dict[str, Decimal]:
-    async with stage.database.snapshot() as tx:
-        found = await tx.execute(select(currency, func.sum(column)).group_by(currency))
-        return {row[0]: row[1] for row in found}
-
-
 async def _show_story(stage: Stage, intent_id: str) -> None:
-    from app.cli.inspect import show_story
-    from app.payments import lookup
-
-    async with stage.database.snapshot() as tx:
+    async with stage.node.database.snapshot() as tx:
         for story in await lookup.find_intents(tx, intent_id):
             show_story(story)
 
 
 async def _stay(stage: Stage) -> None:
-    async with stage.database.transaction() as tx:
-        client_id, secret = await create_credential(tx, "demo", ["all"], datetime.now(UTC))
+    async with stage.node.database.transaction() as tx:
+        client_id, secret = await create_credential(tx, "demo", ["all"], stage.node.clock())
     stage.screen.print(
         f"\nIt goes on running, until Ctrl-C.\n"
         f"  API       {stage.url}/api/Invoice\n"

@@ -1,4 +1,4 @@
-"""What `paydue doctor` looks at. Each check says what it found and how to mend it."""
+"""The checks of `paydue doctor`. Each says what it found and how to mend it."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -10,17 +10,10 @@ import aiohttp
 from pydantic import ValidationError
 
 from app.errors import ConfigurationError, Unavailable
-from app.payments.stripe.gateway import (
-    Gateway,
-    NoAnswer,
-    NotAuthorized,
-    RequestRefused,
-    StripeRateLimited,
-)
-from app.payments.stripe.rate_limiter import Unlimited
+from app.node import open_database, unlimited_gateway
+from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database
 
 # Stripe's signatures are good for 300 s; a clock this far off will soon refuse real ones.
 SKEW_MAX_S = 60
@@ -101,7 +94,7 @@ async def _stripe(settings: Settings) -> Check:
     if not settings.api_key:
         return failed_check("Stripe", "not asked: no key", "set STRIPE_API_KEY")
     try:
-        async with Gateway(settings, Unlimited()) as gateway:
+        async with unlimited_gateway(settings) as gateway:
             account = await gateway.account()
     except NotAuthorized as error:
         return failed_check("Stripe", str(error), "the key is wrong, revoked or of another account")
@@ -134,15 +127,12 @@ async def _clock(settings: Settings) -> Check:
 
 async def _database(settings: Settings) -> Check:
     try:
-        database = Database(settings.database_url)
+        async with open_database(settings) as database:
+            at = await schema.revision(database)
     except ConfigurationError as error:
         return failed_check("database", str(error), "correct PAYDUE_DATABASE_URL")
-    try:
-        at = await schema.revision(database)
     except Unavailable as error:
         return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
-    finally:
-        await database.close()
     shown = database.url.render_as_string(hide_password=True)
     if at != schema.head():
         return failed_check("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")

@@ -28,17 +28,22 @@ async def import_records(database: Database, settings: Settings, raw: bytes) -> 
     """Import a file in one transaction. Answers how many records of each kind there were."""
     content = _content(request_body.parse_json(raw))
     now = datetime.now(UTC)
+    return await database.with_retry(lambda tx: _load(tx, content, settings, now))
+
+
+async def _load(
+    tx: Tx, content: Mapping[str, Objects], settings: Settings, now: datetime
+) -> Counter[str]:
     loaded: Counter[str] = Counter()
-    async with database.transaction() as tx:
-        for resource, write in WRITERS.items():
-            name = "clients" if resource is CLIENTS else resource.path
-            objects = content.get(name, [])
-            loaded[name] = len(objects)
-            if resource is CLIENTS:
-                loaded["invoices"] = await _load_clients(tx, objects, settings, now)
-            elif objects:
-                records = codec_of(resource).parse(objects)
-                await write(tx, records, now=now, who=WHO, home=settings.currency)
+    for resource, write in WRITERS.items():
+        name = "clients" if resource is CLIENTS else resource.path
+        objects = content.get(name, [])
+        loaded[name] = len(objects)
+        if resource is CLIENTS:
+            loaded["invoices"] = await _load_clients(tx, objects, settings, now)
+        elif objects:
+            records = codec_of(resource).parse(objects)
+            await write(tx, records, now=now, who=WHO, home=settings.currency)
     return loaded
 
 

@@ -9,6 +9,7 @@ from app.errors import InvalidField, NotFound, Refused
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.prepared import projection
 from app.storage.rows import InputRecord
 from app.storage.tables.taxes import CompositeTax, Tax, TaxRuleCondition
 
@@ -117,8 +118,8 @@ _GIVEN = frozenset(ConditionRow._fields) - {"tax_rule_id", "extra"}
 
 
 async def _load_conditions(tx: Tx, rule_ids: Collection[int]) -> dict[int, ConditionRow]:
-    columns = (CONDITIONS.c[name] for name in ConditionRow._fields)
-    statement = select(CONDITIONS.c.id, *columns).where(CONDITIONS.c.tax_rule_id.in_(rule_ids))
+    columns = (CONDITIONS.c.id, *projection(CONDITIONS, ConditionRow))
+    statement = select(*columns).where(CONDITIONS.c.tax_rule_id.in_(rule_ids))
     return {row_id: ConditionRow._make(values) for row_id, *values in await tx.execute(statement)}
 
 

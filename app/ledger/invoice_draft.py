@@ -17,12 +17,12 @@ from app.rules import money
 from app.rules.invoice import InvoiceKind, totals
 from app.storage import rows
 from app.storage.column_types import table_of
-from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow, LineRow, line_of
+from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, Invoice, InvoiceLine, line_of
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
-RowT = TypeVar("RowT", InvoiceRow, LineRow)
+RowT = TypeVar("RowT", FullInvoiceRow, FullLineRow)
 
 # Beyond what Stripe takes in any currency, so that sums of lines keep all their digits.
 _LINE_MAX = Decimal(money.MINOR_MAX)
@@ -61,8 +61,8 @@ class Currencies:
 class DraftLine:
     """A line before and after. `given` is None when the caller says nothing about it."""
 
-    before: LineRow | None
-    after: LineRow
+    before: FullLineRow | None
+    after: FullLineRow
     given: LineInput | None = None
 
     @property
@@ -74,11 +74,11 @@ class DraftLine:
 class Draft:
     """An invoice before and after. A new one has the id 0 until it is inserted."""
 
-    before: InvoiceRow | None
-    after: InvoiceRow
+    before: FullInvoiceRow | None
+    after: FullInvoiceRow
     # None when the lines are left as they are.
     lines: list[DraftLine] | None = None
-    removed: list[LineRow] = field(default_factory=list)
+    removed: list[FullLineRow] = field(default_factory=list)
 
     @property
     def id(self) -> int:
@@ -120,7 +120,7 @@ class Draft:
 
 def draft_header(
     given: InvoiceInput,
-    row: InvoiceRow | None,
+    row: FullInvoiceRow | None,
     currencies: Currencies,
     now: datetime,
     *,
@@ -144,11 +144,11 @@ def draft_header(
 
 
 def needs_existing_lines(one: Draft, given: InvoiceInput) -> bool:
-    """An invoice that exists, and whose totals follow from lines that are not all given."""
+    """An invoice that exists needs its lines when any of them, or its currency, changes."""
     return one.before is not None and (given.names_lines or one.currency_changes)
 
 
-def draft_lines(one: Draft, given: InvoiceInput, existing: Sequence[LineRow]) -> None:
+def draft_lines(one: Draft, given: InvoiceInput, existing: Sequence[FullLineRow]) -> None:
     """`lines` is the whole list; else lines are changed by their ids, and added at the end."""
     if one.before is not None and not needs_existing_lines(one, given):
         return
@@ -179,8 +179,10 @@ def draft_totals(one: Draft) -> None:
         one.after = one.after._replace(amountdue=found.gross)
 
 
-def _merge_changes(changed: Sequence[LineInput], existing: Sequence[LineRow]) -> list[DraftLine]:
-    """All lines that exist; those that are named, with their given values."""
+def _merge_changes(
+    changed: Sequence[LineInput], existing: Sequence[FullLineRow]
+) -> list[DraftLine]:
+    """All lines that exist; the changed ones have their given values."""
     given = {each.id: each for each in changed}
     for line_id in given.keys() - {row.id for row in existing}:
         raise NotFound("InvoiceDetail", line_id)
@@ -192,12 +194,14 @@ def _merge_changes(changed: Sequence[LineInput], existing: Sequence[LineRow]) ->
     ]
 
 
-def _line_after(row: LineRow, given: LineInput) -> LineRow:
+def _line_after(row: FullLineRow, given: LineInput) -> FullLineRow:
     after = _with_values(row, given.values)
     return after._replace(extra=rows.merge_extra(row.extra, given.extra))
 
 
-def _line_of_list(one: Draft, by_id: dict[int, LineRow], place: int, given: LineInput) -> DraftLine:
+def _line_of_list(
+    one: Draft, by_id: dict[int, FullLineRow], place: int, given: LineInput
+) -> DraftLine:
     """A line of the whole list. Those taken out of `by_id` stay; those left in it are removed.
 
     A new invoice may be a copy of another one, lines' ids included: they mean nothing there.
@@ -231,8 +235,8 @@ def _defaults(table: Table) -> list[object]:
     ]
 
 
-_NEW_INVOICE = InvoiceRow._make(_defaults(INVOICES))
-_NEW_LINE = LineRow._make(_defaults(LINES))
+_NEW_INVOICE = FullInvoiceRow._make(_defaults(INVOICES))
+_NEW_LINE = FullLineRow._make(_defaults(LINES))
 
 
 def changed_columns(before: RowT, after: RowT) -> list[str]:
@@ -246,7 +250,7 @@ def row_differences(before: RowT, after: RowT) -> list[Difference]:
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[Difference]:
-    """Each column of `after` that changes; of `extra`, each property."""
+    """The columns of `after` that differ; within `extra`, the properties that differ."""
     found = [
         Difference(name, before[name], value)
         for name, value in after.items()

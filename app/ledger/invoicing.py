@@ -36,7 +36,7 @@ from app.storage.rows import InputRecord
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import InvoiceRow, LineRow, RecurringNumber
+from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, RecurringNumber
 
 NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)
@@ -100,7 +100,7 @@ async def save_drafts(
 
 async def _lock_known(
     tx: Tx, inputs: Sequence[InvoiceInput], *, templates: bool
-) -> Mapping[int, InvoiceRow]:
+) -> Mapping[int, FullInvoiceRow]:
     """The rows of the invoices that exist, locked, and none changed since its caller read it."""
     what = "RecurringInvoice" if templates else "Invoice"
     ids = [given.id for given in inputs if given.id is not None]
@@ -108,7 +108,7 @@ async def _lock_known(
         if (one < 0) != templates:
             raise NotFound(what, one)
     found = await rows.lock_rows(tx, INVOICES, what, [{"id": one} for one in ids])
-    known = {one: InvoiceRow._make(row) for one, row in found.items()}
+    known = {one: FullInvoiceRow._make(row) for one, row in found.items()}
     for given in inputs:
         if given.id is None or given.last_change_seq is None:
             continue
@@ -128,7 +128,7 @@ async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: str) ->
     return Currencies(code_of, of_client, home)
 
 
-class _CurrencyCode(NamedTuple):
+class _CurrencyRow(NamedTuple):
     id: int
     code: str
 
@@ -137,7 +137,7 @@ _CURRENCIES = PreparedStatement(
     select(Currency.id, Currency.code).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
     ),
-    _CurrencyCode,
+    _CurrencyRow,
 )
 
 
@@ -150,14 +150,14 @@ async def _load_currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, i
     return of_client
 
 
-class _ClientCurrency(NamedTuple):
+class _ClientRow(NamedTuple):
     id: int
     currency_code: int | None
 
 
 _CURRENCY_OF_CLIENTS = PreparedStatement(
     select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids")),
-    _ClientCurrency,
+    _ClientRow,
 )
 
 
@@ -194,17 +194,17 @@ async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
 
 async def _load_existing_lines(
     tx: Tx, inputs: Sequence[InvoiceInput], drafts: Sequence[Draft]
-) -> Mapping[int, list[LineRow]]:
+) -> Mapping[int, list[FullLineRow]]:
     touched = [
         one.id
         for given, one in zip(inputs, drafts, strict=True)
         if needs_existing_lines(one, given)
     ]
-    found: dict[int, list[LineRow]] = {one: [] for one in touched}
+    found: dict[int, list[FullLineRow]] = {one: [] for one in touched}
     if touched:
         statement = select(LINES).where(LINES.c.ihid.in_(touched))
         for each in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
-            row = LineRow._make(each)
+            row = FullLineRow._make(each)
             found[row.ihid].append(row)
     return found
 
@@ -242,7 +242,7 @@ async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> N
     await _number(tx, invoices)
 
 
-def _new_values(row: InvoiceRow | LineRow) -> dict[str, object]:
+def _new_values(row: FullInvoiceRow | FullLineRow) -> dict[str, object]:
     """All columns but the id, which the database gives."""
     return {name: value for name, value in row._asdict().items() if name != "id"}
 
@@ -326,6 +326,6 @@ def _changes(one: Draft) -> list[audit.AuditChange]:
     return changes
 
 
-def _line_text(line: LineRow) -> str:
+def _line_text(line: FullLineRow) -> str:
     amounts = f"{plain(line.qty_order)} x {plain(line.unit_price)}"
     return f"{amounts} {line.item_shortdescription or ''}".rstrip()

@@ -54,7 +54,7 @@ async def add_lines(
 
 
 async def _owners(tx: Tx, ids: Sequence[int], lines: Sequence[LineInput]) -> list[int]:
-    """The invoice of each line, which a line that names one must name rightly."""
+    """The invoice of each line. A line that names another invoice is refused."""
     found = await tx.execute(select(LINES.c.id, LINES.c.ihid).where(LINES.c.id.in_(ids)))
     invoice_of: dict[int, int] = {line_id: invoice_id for line_id, invoice_id in found}
     for line_id, line in zip(ids, lines, strict=True):
@@ -79,6 +79,6 @@ def _by_owner(lines: Sequence[LineInput], owners: Sequence[int]) -> dict[int, li
 
 
 def _change_seq(lines: Sequence[LineInput]) -> int | None:
-    """The oldest that one of the lines was seen at counts."""
+    """The lowest `change_seq` that the caller has seen with one of these lines."""
     seen = [line.last_change_seq for line in lines if line.last_change_seq is not None]
     return min(seen, default=None)

@@ -1,6 +1,6 @@
 """The tax rate of each line that is given: of the tax it names, or of the rule that fits it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, ta
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
-from app.storage.tables.invoices import LineRow
+from app.storage.tables.invoices import FullLineRow
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -75,7 +75,7 @@ def _names_no_tax(line: DraftLine) -> bool:
     return not _is_given(line, "tax_rate") and not line.after.tax_code
 
 
-def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
+def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     if _names_no_tax(line):
         found = matching_rule(rates.rules, _facts(line.after, one))
         if found is None:
@@ -91,7 +91,7 @@ def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> LineRow:
     return line.after if _is_given(line, "tax_rate") else line.after._replace(tax_rate=_NO_TAX)
 
 
-def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
+def _facts(line: FullLineRow, one: Draft) -> dict[TaxFact, str]:
     facts = {
         TaxFact.CLIENT: one.after.client_id,
         TaxFact.SITE: one.after.sitenumber,
@@ -103,7 +103,7 @@ def _facts(line: LineRow, one: Draft) -> dict[TaxFact, str]:
 
 
 class _RuleRow(NamedTuple):
-    """A tax rule with one of its conditions; all None where it has no condition."""
+    """A rule beside one of its conditions, or beside none."""
 
     id: int
     sequence: int
@@ -118,10 +118,15 @@ async def _load_rules(tx: Tx) -> list[TaxRuleTerms]:
     by_rule: dict[int, list[_RuleRow]] = {}
     for row in await _RULES.all(tx):
         by_rule.setdefault(row.id, []).append(row)
-    return [
-        TaxRuleTerms(first.id, first.sequence, first.taxid, tuple(_conditions([first, *more])))
-        for first, *more in by_rule.values()
-    ]
+    return [_terms(rows) for rows in by_rule.values()]
+
+
+def _terms(rows: Sequence[_RuleRow]) -> TaxRuleTerms:
+    """One rule, of the rows that hold its conditions."""
+    conditions = tuple(
+        TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
+    )
+    return TaxRuleTerms(rows[0].id, rows[0].sequence, rows[0].taxid, conditions)
 
 
 _RULES = PreparedStatement(
@@ -131,12 +136,6 @@ _RULES = PreparedStatement(
     ).outerjoin(CONDITIONS, CONDITIONS.c.tax_rule_id == RULES.c.id),
     _RuleRow,
 )  # fmt: skip
-
-
-def _conditions(rows: Iterable[_RuleRow]) -> Iterable[TaxCondition]:
-    return (
-        TaxCondition(row.value_type, _values(row)) for row in rows if row.condition_id is not None
-    )
 
 
 def _values(row: _RuleRow) -> frozenset[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.prepared import projection
 from app.storage.tables.invoice_proratas import InvoiceProRata
 
 PRORATAS = table_of(InvoiceProRata)
@@ -62,9 +63,8 @@ async def replace_rows(tx: Tx, lines: Sequence[LineEntries]) -> None:
 
 async def load_entries(tx: Tx, line_ids: Collection[int]) -> dict[int, list[ProrataEntry]]:
     """The entries of these lines, in the order in which they were given."""
-    columns = (PRORATAS.c[name] for name in ProrataEntry._fields)
     found = await tx.execute(
-        select(PRORATAS.c.invoicedetailid, *columns)
+        select(PRORATAS.c.invoicedetailid, *projection(PRORATAS, ProrataEntry))
         .where(PRORATAS.c.invoicedetailid.in_(line_ids))
         .order_by(PRORATAS.c.id)
     )

@@ -1,4 +1,4 @@
-"""Makes the invoices of templates: one a period, whoever asks and however often."""
+"""Makes the invoices of templates: one for each period, however often somebody asks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
@@ -14,7 +14,7 @@ from app.rules import schedule
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow, LineRow
+from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, Invoice, InvoiceLine
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
@@ -58,19 +58,19 @@ async def create_due_invoices(
     return [existing[one] if one in existing else created[one] for one in ids]
 
 
-async def _lock_templates(tx: Tx, ids: Sequence[int]) -> Mapping[int, InvoiceRow]:
+async def _lock_templates(tx: Tx, ids: Sequence[int]) -> Mapping[int, FullInvoiceRow]:
     for one in ids:
         if one >= 0:
             raise NotFound("RecurringInvoice", one)
     found = await rows.lock_rows(tx, INVOICES, "RecurringInvoice", [{"id": one} for one in ids])
-    templates = {one: InvoiceRow._make(row) for one, row in found.items()}
+    templates = {one: FullInvoiceRow._make(row) for one, row in found.items()}
     for template in templates.values():
         if template.disabled:
             raise Refused(f"RecurringInvoice {template.id} is disabled")
     return templates
 
 
-def _day(template: InvoiceRow, now: datetime) -> datetime:
+def _day(template: FullInvoiceRow, now: datetime) -> datetime:
     """The day that tells one period from the next; without a schedule, today."""
     return template.nextcreationdate or now
 
@@ -84,7 +84,7 @@ class _Made(NamedTuple):
 
 
 async def _find_existing(
-    tx: Tx, templates: Collection[InvoiceRow], now: datetime
+    tx: Tx, templates: Collection[FullInvoiceRow], now: datetime
 ) -> dict[int, int]:
     """By template, the invoice that exists already of a period that is not over.
 
@@ -109,20 +109,20 @@ async def _find_existing(
 
 async def _load_charged_lines(
     tx: Tx, ids: Sequence[int], now: datetime
-) -> dict[int, list[LineRow]]:
+) -> dict[int, list[FullLineRow]]:
     """By template, the lines that its next invoice takes."""
-    found: dict[int, list[LineRow]] = {}
+    found: dict[int, list[FullLineRow]] = {}
     if ids:
         statement = select(LINES).where(LINES.c.ihid.in_(ids), LINES.c.isinactive.is_(False))
         for each in await tx.execute(statement.order_by(LINES.c.sequenceid, LINES.c.id)):
-            row = LineRow._make(each)
+            row = FullLineRow._make(each)
             if _is_charged(row, now):
                 found.setdefault(row.ihid, []).append(row)
     return found
 
 
-def _is_charged(line: LineRow, now: datetime) -> bool:
-    """Within the line's own dates, and once only where it says so."""
+def _is_charged(line: FullLineRow, now: datetime) -> bool:
+    """A line is charged between its own dates, and a one-time charge only once."""
     if line.onetimecharge and line.onetimechargeinvoiceid:
         return False
     today = now.date()
@@ -131,7 +131,7 @@ def _is_charged(line: LineRow, now: datetime) -> bool:
 
 
 async def _load_entries(
-    tx: Tx, lines: Mapping[int, Sequence[LineRow]]
+    tx: Tx, lines: Mapping[int, Sequence[FullLineRow]]
 ) -> Mapping[int, Sequence[ProrataEntry]]:
     """The pro rata entries of these lines, by line; most have none."""
     ids = [line.id for of_one in lines.values() for line in of_one if line.prorata_data]
@@ -139,8 +139,8 @@ async def _load_entries(
 
 
 def _invoice(
-    template: InvoiceRow,
-    lines: Sequence[LineRow],
+    template: FullInvoiceRow,
+    lines: Sequence[FullLineRow],
     entries: Mapping[int, Sequence[ProrataEntry]],
     now: datetime,
 ) -> InvoiceInput:
@@ -160,7 +160,7 @@ def _invoice(
     )
 
 
-def _line(row: LineRow, entries: Sequence[ProrataEntry]) -> LineInput:
+def _line(row: FullLineRow, entries: Sequence[ProrataEntry]) -> LineInput:
     made_by = {"recurring_invoice_id": row.ihid, "recurring_invoice_line_id": row.id}
     return LineInput(
         values={name: getattr(row, name) for name in LINE_COPIED},
@@ -170,7 +170,7 @@ def _line(row: LineRow, entries: Sequence[ProrataEntry]) -> LineInput:
 
 
 async def _set_made_for(tx: Tx, created: Mapping[int, int], days: Mapping[int, date]) -> None:
-    """The period each invoice was made for: the database allows one of a kind."""
+    """Write the day each invoice was made for: a unique index allows one of a template and day."""
     if created:
         await tx.execute(
             update(INVOICES)
@@ -180,7 +180,7 @@ async def _set_made_for(tx: Tx, created: Mapping[int, int], days: Mapping[int, d
         )
 
 
-async def _advance(tx: Tx, templates: Sequence[InvoiceRow], *, now: datetime, who: str) -> None:
+async def _advance(tx: Tx, templates: Sequence[FullInvoiceRow], *, now: datetime, who: str) -> None:
     """Move each template's next date a period on."""
     next_dates = {one.id: _next_date(one) for one in templates}
     changes = {
@@ -205,7 +205,7 @@ async def _advance(tx: Tx, templates: Sequence[InvoiceRow], *, now: datetime, wh
     await audit.write(tx, audited, who=who, now=now)
 
 
-def _next_date(template: InvoiceRow) -> datetime | None:
+def _next_date(template: FullInvoiceRow) -> datetime | None:
     """A template that makes an invoice once keeps its date, and so makes no other."""
     if template.nextcreationdate is None:
         return None
@@ -214,9 +214,9 @@ def _next_date(template: InvoiceRow) -> datetime | None:
 
 
 async def _mark_charged_once(
-    tx: Tx, lines: Mapping[int, Sequence[LineRow]], created: Mapping[int, int]
+    tx: Tx, lines: Mapping[int, Sequence[FullLineRow]], created: Mapping[int, int]
 ) -> None:
-    """A line that is charged once says on which invoice it was."""
+    """Write on each one-time charge the invoice that charged it."""
     changes = {
         line.id: {"onetimechargeinvoiceid": created[one]}
         for one in created

@@ -16,8 +16,9 @@ from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Tx
+from app.storage.prepared import projection
 from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.invoices import Invoice, InvoiceLine, InvoiceRow
+from app.storage.tables.invoices import FullInvoiceRow, Invoice, InvoiceLine
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
@@ -25,7 +26,7 @@ PAYMENTS = table_of(InvoicePayment)
 
 
 async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
-    """The record stays and owes nothing any more. Voiding it again changes nothing."""
+    """A voided invoice stays and owes nothing any more. Voiding it again changes nothing."""
     row, dependents = await _lock(tx, "Invoice", invoice_id)
     if row.voided:
         return
@@ -66,8 +67,8 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     if invoice_id is not None:
         await balances.lock_invoices(tx, [invoice_id])
-    columns = (PAYMENTS.c[name] for name in DeletedPayment._fields)
-    found = (await tx.execute(select(*columns).where(by_id).with_for_update())).one_or_none()
+    statement = select(*projection(PAYMENTS, DeletedPayment)).where(by_id)
+    found = (await tx.execute(statement.with_for_update())).one_or_none()
     if found is None:
         raise NotFound("InvoicePayment", record_id)
     row = DeletedPayment._make(found)
@@ -93,14 +94,14 @@ class DeletedPayment(NamedTuple):
     amount: Decimal
 
 
-async def _lock(tx: Tx, what: str, invoice_id: int) -> tuple[InvoiceRow, Dependents]:
+async def _lock(tx: Tx, what: str, invoice_id: int) -> tuple[FullInvoiceRow, Dependents]:
     """The invoice under its lock, or a template when `what` says so."""
     is_template = what == "RecurringInvoice"
     found = await tx.execute(select(INVOICES).where(INVOICES.c.id == invoice_id).with_for_update())
     row = found.one_or_none()
     if row is None or (invoice_id < 0) != is_template:
         raise NotFound(what, invoice_id)
-    return InvoiceRow._make(row), (await load_dependents(tx, [invoice_id]))[invoice_id]
+    return FullInvoiceRow._make(row), (await load_dependents(tx, [invoice_id]))[invoice_id]
 
 
 def _assert_none(why: str | None, what: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import or_, select
 
+from app.errors import NotFound
 from app.rules import money
 from app.rules.payment import PaymentStatus
 from app.storage.column_types import table_of
@@ -82,7 +83,15 @@ async def load_stories(
     events = await _events_of(tx, known)
     named = {row.invoice_id for row in (*payments, *attempts) if row.invoice_id} | set(invoices)
     headers = {row.id: row for row in await _rows(tx, INVOICES, INVOICES.c.id.in_(named))}
-    return _told(payments, attempts, events, headers, set(invoices))
+    return _assemble(payments, attempts, events, headers, set(invoices))
+
+
+async def load_payment_id(tx: Tx, intent_id: str) -> int:
+    """The id of an intent's payment, or NotFound."""
+    found = await tx.scalar(select(PAYMENTS.c.id).where(PAYMENTS.c.intent_id == intent_id))
+    if found is None:
+        raise NotFound("payment", intent_id)
+    return int(found)
 
 
 # --- what a text means -----------------------------------------------------------------------
@@ -168,7 +177,7 @@ async def _events_of(tx: Tx, intents: Iterable[str]) -> Sequence[Record]:
 # --- telling ---------------------------------------------------------------------------------
 
 
-def _told(
+def _assemble(
     payments: Sequence[Record],
     attempts: Sequence[Record],
     events: Sequence[Record],
@@ -227,7 +236,7 @@ def _of_attempt(row: Record, headers: dict[int, Record]) -> PaymentStory:
 
 
 def _of_event(row: Record) -> PaymentStory:
-    return PaymentStory(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "usd")
+    return PaymentStory(None, None, None, row.intent_id, f"event {row.state}", Decimal(0), "")
 
 
 def _of_invoice(row: Record) -> PaymentStory:

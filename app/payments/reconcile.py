@@ -5,6 +5,7 @@ objects: recent intents, refunds and disputes, and every intent that has not end
 is found is booked by settlement.record. An absence is never turned into a fact.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,6 @@ from sqlalchemy import and_, exists, or_, select
 
 from app.ledger import settlement
 from app.payments.autopay import attempts
-from app.payments.autopay.run import StopSignal
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
 from app.payments.webhook import event_types, inbox
@@ -70,7 +70,7 @@ class Reconciliation:
     database: Database
     gateway: Gateway
     installation: str
-    stop: StopSignal
+    stop: asyncio.Event
 
     async def run(self) -> ReconcileResult:
         """One pass. The cursor moves only when the whole pass came to its end."""
@@ -82,7 +82,7 @@ class Reconciliation:
         await self._reversals(since, found)
         await self._unfinished(found)
         await self._orphans(found)
-        if not self.stop:
+        if not self.stop.is_set():
             await self._move_cursor(started)
         log.info("reconciled", since=since.isoformat(), **_counts(found))
         return found
@@ -94,7 +94,7 @@ class Reconciliation:
         for start in range(0, len(types), TYPES_MAX):
             listed = self.gateway.events(since, types[start : start + TYPES_MAX])
             async for page in _paged(listed):
-                if self.stop:
+                if self.stop.is_set():
                     return
                 found.events += len(page)
                 found.events_new += await self._take_events(page)
@@ -123,7 +123,7 @@ class Reconciliation:
     async def _intents(self, since: datetime, found: ReconcileResult) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
         async for page in _paged(self.gateway.intents(since=since)):
-            if self.stop:
+            if self.stop.is_set():
                 return
             found.intents += len(page)
             found.intents_new += await self._book([intent_report(one, at=now) for one in page])
@@ -135,7 +135,7 @@ class Reconciliation:
             (self.gateway.disputes_since(since), dispute_report),
         ):
             async for page in _paged(listed):
-                if self.stop:
+                if self.stop.is_set():
                     return
                 found.reversals += len(page)
                 named = [one for one in page if one.get("payment_intent")]
@@ -157,7 +157,7 @@ class Reconciliation:
 
     async def _unfinished(self, found: ReconcileResult) -> None:
         """Ask about every intent that has not ended and whose time to be asked about has come."""
-        while not self.stop:
+        while not self.stop.is_set():
             now = datetime.now(UTC)
             async with self.database.snapshot() as tx:
                 statement = (
@@ -199,7 +199,7 @@ class Reconciliation:
     async def _orphans(self, found: ReconcileResult) -> None:
         """Cancel intents that a lost create of ours made and no attempt goes on with."""
         for intent_id in await self._orphan_ids():
-            if self.stop:
+            if self.stop.is_set():
                 return
             try:
                 answer = await self.gateway.cancel(intent_id)

@@ -1,9 +1,12 @@
 """The status of the installation in numbers: unresolved, parked, due and paid today."""
 
+from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, func, or_, select
 
 from app.payments.autopay.attempts import IS_UNRESOLVED
 from app.rules import calendar
@@ -11,10 +14,12 @@ from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
 
 INVOICES = table_of(Invoice)
+PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 EVENTS = table_of(StripeEvent)
 
@@ -52,6 +57,30 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             ),
         ),
     }
+
+
+@dataclass(slots=True)
+class CurrencyTotals:
+    """The money booked in one currency, said twice: by the payments, and by their invoices."""
+
+    payments: Decimal = Decimal(0)
+    invoices: Decimal = Decimal(0)
+
+
+async def totals_by_currency(tx: Tx) -> dict[str, CurrencyTotals]:
+    """Whether the books agree: per currency, both totals are the same when they do."""
+    totals: dict[str, CurrencyTotals] = defaultdict(CurrencyTotals)
+    counted = func.sum(PAYMENTS.c.counted)
+    for code, total in await tx.execute(_by_currency(PAYMENTS, counted)):
+        totals[code].payments = total
+    paid = func.sum(INVOICES.c.amountpaid)
+    for code, total in await tx.execute(_by_currency(INVOICES, paid)):
+        totals[code].invoices = total
+    return totals
+
+
+def _by_currency(table: Table, total: ColumnElement[Decimal]) -> Select[str, Decimal]:
+    return select(table.c.currency_iso, total).group_by(table.c.currency_iso)
 
 
 async def _attempts(tx: Tx, state: AttemptState) -> int:

@@ -117,7 +117,7 @@ class Dependents:
 
 
 def void_refusal(one: Dependents) -> str | None:
-    """Why voiding would lose money: what was paid, or what may be being paid now."""
+    """The reason why voiding would lose money: some was paid, or is being paid now."""
     if one.paid > 0:
         return "money was paid on it; give it back first, or raise a credit note"
     if one.credits_used:
@@ -141,7 +141,7 @@ def deletion_refusal(one: Dependents) -> str | None:
 
 
 def charge_under_way(one: Dependents) -> str | None:
-    """Which automatic charge may still take the money, so that nobody else may ask for it."""
+    """The automatic charge that may still take the money, so that nobody else may ask for it."""
     if one.open_attempt is None:
         return None
     return f"charge attempt {one.open_attempt} of it is {one.open_attempt_state}; wait for its end"

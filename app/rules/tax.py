@@ -1,4 +1,4 @@
-"""Which tax applies to a line that names none: the first rule all of whose conditions hold."""
+"""The tax of a line that names none: that of the first rule all of whose conditions hold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class TaxFact(IntEnum):
-    """TaxRuleConditions.value_type: what a condition looks at. Nobody publishes HaloPSA's codes."""
+    """TaxRuleConditions.value_type: the fact a condition tests. HaloPSA's codes are unknown."""
 
     CLIENT = 1
     SITE = 2
@@ -17,7 +17,7 @@ class TaxFact(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaxCondition:
-    """Holds when what it looks at is one of the values, in any case of letters."""
+    """A condition holds when the fact it tests is one of its values, compared in lower case."""
 
     tested: int | None
     values: frozenset[str]
@@ -44,5 +44,6 @@ def matching_rule(rules: Iterable[TaxRuleTerms], facts: Mapping[TaxFact, str]) -
 
 def tax_id(code: str | None) -> int | None:
     """A line's `tax_code` is the id of a tax as text; other systems' codes are none of ours."""
-    said = (code or "").strip()
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+    digits = (code or "").strip()
+    is_id = digits.isascii() and digits.isdigit() and len(digits) < 19
+    return int(digits) if is_id else None

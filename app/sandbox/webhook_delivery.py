@@ -222,20 +222,20 @@ class WebhookOutbox:
     ) -> DeliveryReport:
         """Sends shuffled copies, drops some by chance, and repeats `until_delivered`."""
         random, report = reproducible_random(seed), DeliveryReport()
-        batch = self._pending_for(self._events.rows()) if everything else self._held()
+        batch = self._pending_for(self._events.rows()) if everything else self._undelivered()
         for _ in range(_ROUNDS_MAX):
             sendings = [one for one in batch for _ in range(copies)]
             random.shuffle(sendings)
             kept = [one for one in sendings if random.random() >= drop]
             report.dropped += len(sendings) - len(kept)
             await self._send_all(kept, concurrency, report)
-            batch = self._held()
+            batch = self._undelivered()
             if not until_delivered or not batch:
                 break
-        report.undelivered = len(self._held())
+        report.undelivered = len(self._undelivered())
         return report
 
-    def _held(self) -> list[PendingDelivery]:
+    def _undelivered(self) -> list[PendingDelivery]:
         return [waiting for waiting in self._waiting.values() if waiting.endpoint.mode == "held"]
 
     def _pending_for(self, events: Iterable[AccountEvent]) -> list[PendingDelivery]:

@@ -111,12 +111,12 @@ class Database:
             raise translated(error) from error
 
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._lock.held() if self._lock else contextlib.nullcontext()
+        return self._lock.hold() if self._lock else contextlib.nullcontext()
 
     async def close(self) -> None:
         await self._reader.dispose()
         if self._lock:
-            async with self._lock.held():  # the last connection to close writes a checkpoint
+            async with self._lock.hold():  # the last connection to close writes a checkpoint
                 await self._writer.dispose()
             self._lock.close()
         else:

@@ -125,8 +125,8 @@ class WriterLock:
         self._inside = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
-        async with _held_within(self._inside, self._patience_s):
+    async def hold(self) -> AsyncIterator[None]:
+        async with _hold_within(self._inside, self._patience_s):
             await self._take()
             try:
                 yield
@@ -139,7 +139,7 @@ class WriterLock:
         deadline = asyncio.get_running_loop().time() + self._patience_s
         while True:
             try:
-                fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if asyncio.get_running_loop().time() > deadline:
                     raise DatabaseUnavailable("another process keeps the database busy") from None
@@ -155,7 +155,7 @@ class WriterLock:
         if self._file:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _opened(self) -> IO[bytes]:
+    def _lock_file(self) -> IO[bytes]:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("ab")
@@ -168,7 +168,7 @@ class WriterLock:
 
 
 @contextlib.asynccontextmanager
-async def _held_within(lock: asyncio.Lock, patience_s: float) -> AsyncIterator[None]:
+async def _hold_within(lock: asyncio.Lock, patience_s: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(patience_s):
             await lock.acquire()

@@ -1,7 +1,6 @@
 """The API over real HTTP, with a clock that tests move."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import asyncpg
@@ -14,8 +13,7 @@ from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Api
-
-NOW = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
+from tests.clock import NOW, Clock
 
 
 @pytest.fixture
@@ -36,19 +34,6 @@ async def _administer(url: str, statement: str) -> None:
     admin = await asyncpg.connect(at.set(database="postgres").render_as_string(False))
     await admin.execute(statement.format(at.database))
     await admin.close()
-
-
-class Clock:
-    """The time of the service under test."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, **span: float) -> None:
-        self.now += timedelta(**span)
 
 
 @pytest.fixture

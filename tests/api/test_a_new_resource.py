@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.storage.column_types import Id, Row, table_of
 from app.storage.engines import Database
 from tests.api.client import Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

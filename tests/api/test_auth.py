@@ -17,7 +17,7 @@ from app.halo.access.authenticator import (
 from app.storage.tables.credentials import AccessToken, ApiCredential
 from app.storage.tables.invoice_payments import InvoicePayment
 from tests.api.client import Answer, Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ import pytest
 from app.cli.import_file import import_records
 from app.settings import Settings
 from tests.api.client import Answer, Api
-from tests.api.conftest import Clock
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from tests.api.client import Api
-from tests.api.conftest import Clock
+from tests.clock import Clock
 
 pytestmark = pytest.mark.anyio
 

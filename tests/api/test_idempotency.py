@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from app.halo.access.authenticator import create_credential
 from app.storage.tables.credentials import IdempotencyRecord
 from tests.api.client import Answer, Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from sqlalchemy import insert, update
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoices import Invoice
 from tests.api.client import Answer, Api
-from tests.api.conftest import NOW, Clock
 from tests.api.test_invoices import changes
 from tests.api.test_payments import booked
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

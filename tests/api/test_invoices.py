@@ -10,7 +10,7 @@ from sqlalchemy import insert, select
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoices import InvoiceChange
 from tests.api.client import Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

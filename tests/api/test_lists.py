@@ -13,7 +13,7 @@ from app.halo.engine.pagination import COUNT_LASTS_S, LONG
 from app.storage.engines import Database
 from app.storage.tables.clients import Client
 from tests.api.client import Api
-from tests.api.conftest import Clock
+from tests.clock import Clock
 from tests.harness import watched
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ from sqlalchemy import insert
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
 from tests.api.client import Api
-from tests.api.conftest import NOW
 from tests.api.test_invoices import changes
 from tests.api.test_lists import statements
+from tests.clock import NOW
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Answer, Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
 from tests.api.client import Api
-from tests.api.conftest import NOW, Clock
+from tests.clock import NOW, Clock
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(900)]
 

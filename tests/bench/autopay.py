@@ -26,10 +26,8 @@ from pathlib import Path
 from sqlalchemy import insert
 
 from app.logs import configure
+from app.node import open_stripe_node
 from app.payments.autopay.report import OutcomeKind
-from app.payments.autopay.run import Autopay
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
 from app.settings import Settings
 from app.storage import schema
 from app.storage.column_types import table_of
@@ -123,17 +121,15 @@ async def run(asked: dict) -> dict[str, float]:
         PAYDUE_LOG_LEVEL="warning",
     )
     configure(settings)
-    database = Database(settings.database_url)
     times: list[float] = []
-    async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
-        way = Autopay(database, gateway, settings, await schema.installation(database))
+    async with open_stripe_node(settings) as node:
+        way = node.autopay()
         began, used = time.monotonic(), time.process_time()
         if asked.get("dry"):
             report = await way.dry_run()
         else:
             report = await way.run(tell=lambda _: times.append(time.monotonic()))
         took, used = time.monotonic() - began, time.process_time() - used
-    await database.close()
     charged = report.counts[OutcomeKind.CHARGED]
     report.close()
     return {

@@ -22,8 +22,9 @@ import aiohttp
 from sqlalchemy import insert, text
 
 from app.halo.access.authenticator import create_credential
+from app.node import open_node
 from app.payments import lookup
-from app.serving import serve_in_loop, web_application
+from app.serving import serve_in_loop
 from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
@@ -122,13 +123,11 @@ async def opened(url: str, size: int) -> AsyncIterator[Place]:
     chosen = random.Random(size)
     picks = iter([intent(chosen.randrange(size)) for _ in range(WARMING + LOOKUPS)])
     async with contextlib.AsyncExitStack() as stack:
-        database = Database(url)
-        stack.push_async_callback(database.close)
-        app = await stack.enter_async_context(web_application(settings))
-        base = await stack.enter_async_context(serve_in_loop(app))
+        node = await stack.enter_async_context(open_node(settings))
+        base = await stack.enter_async_context(serve_in_loop(node.web_application()))
         http = await stack.enter_async_context(aiohttp.ClientSession(base))
-        http.headers["Authorization"] = f"Bearer {await token(database, http)}"
-        place = Place(picks, http, await stack.enter_async_context(database.snapshot()))
+        http.headers["Authorization"] = f"Bearer {await token(node.database, http)}"
+        place = Place(picks, http, await stack.enter_async_context(node.database.snapshot()))
         for _ in range(WARMING):
             await place.look_up()
         place.api.clear()

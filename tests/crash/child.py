@@ -12,16 +12,10 @@ import aiohttp
 import orjson
 from sqlalchemy import update
 
-from app.main import create_app
-from app.payments.autopay.run import Autopay, StopSignal
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
-from app.payments.webhook import dead_letters, endpoint
-from app.payments.webhook.endpoint import WebhookEndpoint
-from app.payments.webhook.inbox import Inbox
+from app.node import Node, open_node, open_stripe_node
+from app.payments.webhook import dead_letters
 from app.rules.attempt import UNRESOLVED
-from app.serving import open_database, serve_in_loop, web_application
-from app.settings import Settings
+from app.serving import serve_in_loop
 from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.charge_attempts import ChargeAttempt
@@ -36,11 +30,12 @@ ATTEMPTS, TURNS = table_of(ChargeAttempt), table_of(CustomerLease)
 
 @dataclass
 class House:
-    settings: Settings
-    database: Database
-    autopay: Autopay
-    installation: str
+    node: Node
     stripe: aiohttp.ClientSession
+
+    @property
+    def database(self) -> Database:
+        return self.node.database
 
     async def call(self, control: str, **body: Any) -> Any:
         async with self.stripe.post(f"/_sandbox/{control}", data=orjson.dumps(body)) as answer:
@@ -52,12 +47,10 @@ class House:
 async def house(database_url: str, stripe_url: str, concurrency: int = 1) -> AsyncIterator[House]:
     settings = settings_for(database_url, stripe_url, PAYDUE_STRIPE_CONCURRENCY=concurrency)
     async with (
-        open_database(settings) as (database, installation),
-        Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway,
+        open_stripe_node(settings) as node,
         aiohttp.ClientSession(stripe_url) as stripe,
     ):
-        autopay = Autopay(database, gateway, settings, installation, StopSignal())
-        yield House(settings, database, autopay, installation, stripe)
+        yield House(node, stripe)
 
 
 async def run(
@@ -85,9 +78,9 @@ async def restart(
         await let_leases_expire(home.database)
         await _report(home, scenario.second_day())
         again = await _report(home, scenario.second_day())
-        await home.autopay.recover()
+        await home.node.autopay().recover()
         before = await scenario.books(home.database)
-        async with web_application(home.settings) as app, serve_in_loop(app) as url:
+        async with serve_in_loop(home.node.web_application()) as url:
             await home.call("endpoints", url=f"{url}/stripe/webhook", secrets=[SECRET], mode="held")
             await home.call("deliver", everything=True, seed=disorder)
             await home.call("clock", advance=8 * 86400)
@@ -109,12 +102,10 @@ async def one_of_many(tell: Tell, *, database_url: str, stripe_url: str, concurr
 async def serve(tell: Tell, *, database_url: str, stripe_url: str, die_at: str | None) -> None:
     """Takes webhooks until it is killed, or dies at the commit of an event."""
     settings = settings_for(database_url, stripe_url)
-    async with open_database(settings) as (database, installation):
-        commits = Commits(database, die_at)
+    async with open_node(settings) as node:
+        commits = Commits(node.database, die_at)
         commits.watch()
-        inbox = Inbox(database, installation)
-        routes = endpoint.webhook_routes(WebhookEndpoint(settings, inbox))
-        async with serve_in_loop(create_app(settings, database, extra_routes=routes)) as url:
+        async with serve_in_loop(node.web_application()) as url:
             tell(url=url)
             await asyncio.Event().wait()
 
@@ -170,11 +161,11 @@ async def let_leases_expire(database: Database) -> None:
 async def replay(home: House) -> None:
     for _ in range(2):
         later = datetime.now(UTC) + timedelta(days=1)
-        await dead_letters.retry_due(home.database, home.installation, later)
+        await dead_letters.retry_due(home.database, home.node.installation, later)
 
 
 async def _report(home: House, day: Any) -> dict[str, Any]:
-    report = await home.autopay.run(day)
+    report = await home.node.autopay().run(day)
     try:
         found: dict[str, Any] = orjson.loads("".join(report.json_lines()))
         return found

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.patience import wait_limit
+
 # What a child tells may hold every row of its database.
 _LINE_MAX = 1 << 20
-LIFE_S = 30.0
+LIFE_S = wait_limit(30.0)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.sandbox.server import Sandbox
+from tests.patience import wait_limit
 from tests.place import books
 from tests.place.programs import STOPPED_WITHIN_S, Load, Program, program, server
 
@@ -71,7 +72,7 @@ async def test_a_run_that_stripe_leaves_hanging_stops_all_the_same(
     where = {"database_url": database_url, "stripe_url": stripe_url, "folder": tmp_path}
 
     async with program("autopay", "run", **where, PAYDUE_STRIPE_TIMEOUT="40") as running:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + wait_limit(20)
         while not sandbox.ledger.charges():
             assert time.monotonic() < deadline, running.log()
             await asyncio.sleep(0.02)
@@ -89,7 +90,7 @@ async def test_a_run_that_stripe_leaves_hanging_stops_all_the_same(
 
 async def _in_the_middle(sandbox: Sandbox, running: Program) -> None:
     """Some charges are made, and more are under way."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + wait_limit(20)
     while not sandbox.ledger.charges():
         assert time.monotonic() < deadline, running.log()
         await asyncio.sleep(0.02)

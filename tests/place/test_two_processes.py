@@ -8,6 +8,7 @@ import pytest
 
 from app.sandbox.server import Sandbox
 from tests.harness import SECRET
+from tests.patience import wait_limit
 from tests.place import books
 from tests.place.programs import Load, program, server
 
@@ -30,7 +31,7 @@ async def test_a_server_and_a_worker_share_one_file_without_locking_each_other_o
         async with program("worker", **where, PAYDUE_RECONCILE_EVERY="1") as working:
             await load.at(100, 5, strangers)
             await _charged(sandbox, working.log)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(wait_limit(30)):
                 await sandbox.drained()
             ended = await working.terminated()
         logs = serving.log() + working.log()
@@ -52,7 +53,7 @@ async def _more_invoices(invoices: list[int]) -> list[int]:
 
 
 async def _charged(sandbox: Sandbox, log: object) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + wait_limit(30)
     while len(sandbox.ledger.charges()) < INVOICES:
         assert time.monotonic() < deadline, log
         await asyncio.sleep(0.05)

@@ -7,13 +7,16 @@ from hypothesis import given, strategies as st
 
 from app.rules import money
 from app.rules.invoice import (
+    Approval,
     Dependents,
+    InvoiceKind,
     InvoicePaymentStatus,
     Line,
     balance,
     charge_under_way,
     deletion_refusal,
     edit_refusal,
+    is_owed,
     totals,
     void_refusal,
 )
@@ -114,6 +117,22 @@ def test_every_total_is_an_amount_that_stripe_takes(lines: list[Line], currency:
     assert totals(list(reversed(lines)), currency) == found
 
 
+@pytest.mark.parametrize(
+    ("kind", "voided", "owed"),
+    [
+        (InvoiceKind.INVOICE, False, True),
+        (InvoiceKind.INVOICE, True, False),
+        (InvoiceKind.CREDIT_NOTE, False, False),
+        (InvoiceKind.PURCHASE, False, False),
+        (InvoiceKind.PURCHASE, True, False),
+    ],
+)
+def test_only_an_invoice_that_is_not_voided_is_owed(
+    kind: InvoiceKind, voided: bool, owed: bool
+) -> None:
+    assert is_owed(kind, voided=voided) == owed
+
+
 PENDING = "a payment of it is processing; wait for its end"
 UNDER_WAY = "charge attempt 2 of it is unknown; wait for its end"
 CHARGED = Dependents(open_attempt=2, open_attempt_state="unknown", attempts=2)
@@ -189,3 +208,15 @@ def test_a_total_moves_only_while_no_money_does(
     found = edit_refusal(one, total_before=Decimal(before), total_after=Decimal(after))
 
     assert found == why
+
+
+def test_the_codes_that_the_api_publishes_are_those_of_halopsa_and_of_our_documents() -> None:
+    assert {one.name: one.value for one in InvoicePaymentStatus} == {
+        "NEW": -1, "UNPAID": 0, "PART_PAID": 1, "PAID": 2,
+    }  # fmt: skip
+    assert {one.name: one.value for one in InvoiceKind} == {
+        "INVOICE": 0, "CREDIT_NOTE": 1, "PURCHASE": 2,
+    }  # fmt: skip
+    assert {one.name: one.value for one in Approval} == {
+        "NOT_ASKED": 0, "AWAITING": 1, "APPROVED": 2, "REJECTED": 3,
+    }  # fmt: skip

@@ -132,6 +132,22 @@ def test_the_networks_limits_hold_over_all_invoices_of_a_card(
     assert (reason is not None) == forbidden
 
 
+@pytest.mark.parametrize(
+    ("decline", "why"),
+    [
+        (Decline("card_declined", "do_not_honor"), "do_not_honor"),
+        (Decline("card_declined"), "card_declined"),
+        (Decline(), "declined"),
+        # A debit's decline_code is generic where its code tells more.
+        (Decline("no_account", "generic_decline", method="sepa_debit"), "no_account"),
+        (Decline(None, "generic_decline", method="sepa_debit"), "generic_decline"),
+        (Decline(method="sepa_debit"), "declined"),
+    ],
+)
+def test_the_most_telling_code_is_the_reason(decline: Decline, why: str) -> None:
+    assert decline.why == why
+
+
 def test_no_unknown_decline_stops_for_ever_without_a_reason() -> None:
     verdict = after_decline(Decline(), tries=1, on=ON)
 

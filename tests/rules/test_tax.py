@@ -37,10 +37,16 @@ def test_the_first_rule_whose_conditions_all_hold_applies(
     assert matching_rule(rules, FACTS) == expected
 
 
+def test_a_condition_is_stored_with_the_documented_number_of_its_subject() -> None:
+    numbers = {one.name: one.value for one in TaxFact}
+
+    assert numbers == {"CLIENT": 1, "SITE": 2, "ITEM_CODE": 3, "NOMINAL_CODE": 4, "CURRENCY": 5}
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [("5", 5), (" 5 ", 5), ("", None), (None, None), ("GST", None), ("-5", None), ("5.0", None),
-     ("9" * 19, None), ("\u0665", None)],
+     ("9" * 18, 10**18 - 1), ("9" * 19, None), ("\u0665", None)],
 )  # fmt: skip
 def test_a_tax_code_is_an_id_or_somebody_elses_code(code: str | None, expected: int | None) -> None:
     assert tax_id(code) == expected

@@ -10,6 +10,7 @@ import stripe
 from aiohttp import web
 
 from app.sandbox.server import Sandbox
+from tests.patience import wait_limit
 
 stripe.enable_telemetry = False
 
@@ -32,7 +33,7 @@ async def url(sandbox: Sandbox) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def client(url: str) -> AsyncIterator[stripe.StripeClient]:
-    http = stripe.AIOHTTPClient(timeout=2)
+    http = stripe.AIOHTTPClient(timeout=wait_limit(2))
     yield stripe.StripeClient("sk_test_x", base_addresses={"api": url}, http_client=http)
     await http.close_async()
 
@@ -98,6 +99,6 @@ def types(sandbox: Sandbox) -> list[str]:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(wait_limit(2)):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.002)

@@ -4,6 +4,7 @@ import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
+from tests.patience import wait_limit
 from tests.sandbox.conftest import charged, refused, types
 
 pytestmark = pytest.mark.anyio
@@ -233,7 +234,7 @@ async def test_the_same_seed_gives_the_same_ids() -> None:
     async def ids(seed: int) -> list[str]:
         sandbox = Sandbox(seed=seed)
         async with sandbox.running() as url:
-            http = stripe.AIOHTTPClient(timeout=2)
+            http = stripe.AIOHTTPClient(timeout=wait_limit(2))
             client = stripe.StripeClient("sk_test_x", base_addresses={"api": url}, http_client=http)
             sandbox.add_customer("cus_1", payment_method="pm_1")
             intent = await charged(client)

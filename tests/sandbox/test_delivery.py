@@ -7,6 +7,7 @@ import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
+from tests.patience import wait_limit
 from tests.sandbox.conftest import Receiver, charged, eventually, refused
 
 pytestmark = pytest.mark.anyio
@@ -74,7 +75,7 @@ async def test_an_unreachable_endpoint_is_given_up_after_three_days(
 
     sandbox.clock.advance(3 * 86_400 + 1)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(wait_limit(2)):
         await sandbox.drained()
 
 

@@ -64,14 +64,14 @@ async def _rest(w: World) -> None:
         await steps.the_invoice_comes(w)
     for _ in range(ROUNDS):
         await w.pass_time(26 * steps.HOUR)
-        await w.autopay().recover()
+        await w.node.autopay().recover()
         await w.pass_time(2 * steps.HOUR)
         w.waiting, told = [], w.waiting
         await steps.received(w, told)
-        await w.reconciliation().run()
-        await w.autopay().recover()
+        await w.node.reconciliation().run()
+        await w.node.autopay().recover()
         await dead_letters.retry_due(
-            w.database, w.installation, datetime.now(UTC) + timedelta(days=5)
+            w.database, w.node.installation, datetime.now(UTC) + timedelta(days=5)
         )
         w.collect()
         await judge.check_books(w)

@@ -28,7 +28,7 @@ HOUR = 3600
 
 
 async def autopay(w: World) -> bool:
-    report = await w.autopay().run(w.day)
+    report = await w.node.autopay().run(w.day)
     report.close()
     return True
 
@@ -46,13 +46,13 @@ async def minutes_pass(w: World) -> bool:
 
 
 async def recover(w: World) -> bool:
-    await w.autopay().recover()
+    await w.node.autopay().recover()
     return True
 
 
 async def reconcile(w: World) -> bool:
     try:
-        await w.reconciliation().run()
+        await w.node.reconciliation().run()
     except NO_ANSWER:
         return False
     w.lost.clear()
@@ -61,7 +61,7 @@ async def reconcile(w: World) -> bool:
 
 async def replay(w: World) -> bool:
     at = datetime.now(UTC) + timedelta(minutes=w.random.choice((1, 15, 3000)))
-    done = await dead_letters.retry_due(w.database, w.installation, at)
+    done = await dead_letters.retry_due(w.database, w.node.installation, at)
     return bool(done.applied or done.parked)
 
 

@@ -4,30 +4,26 @@ import contextlib
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import orjson
-from pydantic import SecretStr
 from sqlalchemy import insert, select, text, update
 from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
-from app.payments.autopay.run import Autopay, StopSignal
-from app.payments.reconcile import CURSOR, Reconciliation
-from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter
+from app.node import Node, open_stripe_node
+from app.payments.reconcile import CURSOR
 from app.payments.webhook import endpoint
-from app.payments.webhook.inbox import Arrival, Inbox, interpret
+from app.payments.webhook.inbox import Arrival, interpret
 from app.sandbox.account.account_state import AccountEvent
 from app.sandbox.account.event_rendering import render_event
 from app.sandbox.account.reproducible_ids import reproducible_random
 from app.sandbox.server import Sandbox
 from app.sandbox.transport import asgi_server
-from app.settings import Settings
 from app.storage import schema
 from app.storage.column_types import Instant, table_of
 from app.storage.engines import Database, Tx
@@ -88,12 +84,8 @@ class World:
 
     seed: int
     random: random.Random
-    database: Database
+    node: Node
     sandbox: Sandbox
-    gateway: Gateway
-    settings: Settings
-    installation: str
-    inbox: Inbox
     raw: sqlite3.Connection | None
     day: date = field(default_factory=today)
     invoices: list[int] = field(default_factory=list)
@@ -108,13 +100,11 @@ class World:
     story: list[str] = field(default_factory=list)
     _seen: int = 0
 
+    @property
+    def database(self) -> Database:
+        return self.node.database
+
     # --- doing what the service does ---------------------------------------------------------
-
-    def autopay(self) -> Autopay:
-        return Autopay(self.database, self.gateway, self.settings, self.installation, StopSignal())
-
-    def reconciliation(self) -> Reconciliation:
-        return Reconciliation(self.database, self.gateway, self.installation, StopSignal())
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -124,13 +114,13 @@ class World:
     async def receive(self, event: AccountEvent) -> None:
         """As the webhook does with a body whose signature fits."""
         body = self._body(event)
-        await self.inbox.receive(endpoint.parse_event(body), body, "webhook")
+        await self.node.inbox.receive(endpoint.parse_event(body), body, "webhook")
 
     def arrival(self, event: AccountEvent) -> Arrival:
         """The same, to be committed with others in one batch."""
         body = self._body(event)
         return interpret(
-            endpoint.parse_event(body), body, "webhook", installation=self.installation
+            endpoint.parse_event(body), body, "webhook", installation=self.node.installation
         )
 
     def _body(self, event: AccountEvent) -> bytes:
@@ -282,10 +272,7 @@ class Place:
     Opening both costs more than a schedule does, most of it for statements compiled anew.
     """
 
-    database: Database
-    gateway: Gateway
-    settings: Settings
-    installation: str
+    node: Node
     board: Switchboard
     key: str
     raw: sqlite3.Connection | None
@@ -294,34 +281,36 @@ class Place:
 @contextlib.asynccontextmanager
 async def place(name: str, database_url: str, board: Switchboard, url: str) -> AsyncIterator[Place]:
     key = f"sk_test_{name}"
-    settings = settings_for(database_url, url).model_copy(
-        update={"stripe_api_key": SecretStr(key), "stripe_concurrency": 1, "stripe_pace": PACE}
+    settings = settings_for(
+        database_url,
+        url,
+        STRIPE_API_KEY=key,
+        PAYDUE_STRIPE_CONCURRENCY=1,
+        PAYDUE_STRIPE_PACE=PACE,
     )
-    database = Database(database_url)
-    raw = sqlite3.connect(str(database.url.database)) if database.is_sqlite else None
-    try:
-        installation = await schema.installation(database)
-        async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
-            yield Place(database, gateway, settings, installation, board, key, raw)
-    finally:
-        if raw:
-            raw.close()
-        await database.close()
+    async with open_stripe_node(settings) as node:
+        with _raw_connection(node.database) as raw:
+            yield Place(node, board, key, raw)
+
+
+@contextlib.contextmanager
+def _raw_connection(database: Database) -> Iterator[sqlite3.Connection | None]:
+    if not database.is_sqlite:
+        yield None
+        return
+    with contextlib.closing(sqlite3.connect(str(database.url.database))) as raw:
+        yield raw
 
 
 async def world(seed: int, here: Place) -> World:
     """A world with three to six invoices of two to four clients."""
-    await _emptied(here.database)
+    await _emptied(here.node.database)
     sandbox = here.board.sandboxes[here.key.encode()] = Sandbox(seed=seed)
     made = World(
         seed,
         reproducible_random(f"schedule {seed}"),
-        here.database,
+        here.node,
         sandbox,
-        here.gateway,
-        here.settings,
-        here.installation,
-        Inbox(here.database, here.installation),
         here.raw,
     )
     await _populate(made)

@@ -62,7 +62,7 @@ class Candidate:
 
     invoice_id: int
     invoicenumber: str | None
-    duedate: date
+    duedate: date | None
     amount: Decimal
     currency: str
     voided: bool
@@ -96,6 +96,12 @@ async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candid
 async def list_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due on that very day with nothing left to pay: reported this once."""
     return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
+
+
+def position(one: Candidate) -> Position:
+    """The place of a listed invoice in its pages; a list holds none without a due date."""
+    assert one.duedate is not None, "the lists compare it"
+    return one.duedate, one.invoice_id
 
 
 async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
@@ -175,10 +181,16 @@ def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | N
         return Skip("the invoice is voided")
     if one.amount <= 0:
         return Skip("nothing is left to pay")
+    if one.duedate is None:
+        return Skip("the invoice has no due date")
     if one.duedate > today:
         return Skip(f"due on {one.duedate} where the client is", one.duedate)
     if settings.autopay_posted_only and not one.posted:
         return Skip("the invoice is not posted")
+    return _client_not_chargeable(one)
+
+
+def _client_not_chargeable(one: Candidate) -> Skip | None:
     if one.client_id is None:
         return Skip("the invoice has no client")
     if one.client_inactive:
@@ -234,7 +246,7 @@ class _CandidateRow(NamedTuple):
 
     id: int
     invoicenumber: str | None
-    duedate: date
+    duedate: date | None
     amountdue: Decimal
     currency_iso: str
     voided: bool

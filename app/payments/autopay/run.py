@@ -30,16 +30,6 @@ FINISH_S = 7.0
 Queue = asyncio.Queue[Sequence[Candidate] | None]
 
 
-@dataclass(slots=True)
-class StopSignal:
-    """Set by SIGTERM: the run begins no new charge."""
-
-    event: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __bool__(self) -> bool:
-        return self.event.is_set()
-
-
 @dataclass(frozen=True, slots=True)
 class Autopay:
     """Charges what is due, for every client on its own business day or on a given one."""
@@ -48,7 +38,7 @@ class Autopay:
     gateway: Gateway
     settings: Settings
     installation: str
-    stop: StopSignal = field(default_factory=StopSignal)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
@@ -102,7 +92,7 @@ class Autopay:
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
         """Await the work; after a stop signal for FINISH_S only, then leave it unresolved."""
         working = asyncio.create_task(work)
-        stopping = asyncio.create_task(self.stop.event.wait())
+        stopping = asyncio.create_task(self.stop.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait({working}, timeout=FINISH_S)
@@ -121,7 +111,7 @@ class Autopay:
         self, at: Charging, note: Callable[[Outcome], None], *, whenever: bool
     ) -> None:
         after = 0
-        while not self.stop:
+        while not self.stop.is_set():
             async with self.database.snapshot() as tx:
                 rows = await attempts.list_unresolved(
                     tx, now=_now(), whenever=whenever, after=after
@@ -139,7 +129,7 @@ class Autopay:
 
         async def resume_one(attempt_id: int) -> None:
             async with limit:
-                outcome = None if self.stop else await resume(at, attempt_id)
+                outcome = None if self.stop.is_set() else await resume(at, attempt_id)
                 if outcome:
                     note(outcome)
 
@@ -166,7 +156,7 @@ class Autopay:
     async def _work_off(self, queue: Queue, at: Charging, note: Callable[[Outcome], None]) -> None:
         while (invoices := await queue.get()) is not None:
             for one in invoices:
-                if not self.stop:
+                if not self.stop.is_set():
                     note(await charge(at, one))
 
     def _by_customer(
@@ -208,14 +198,14 @@ class Autopay:
         day: date,
     ) -> AsyncIterator[Sequence[Candidate]]:
         after: Position | None = None
-        while not self.stop:
+        while not self.stop.is_set():
             async with self.database.snapshot() as tx:
                 page = await read(tx, day, after)
             if page:
                 yield page
             if len(page) < eligibility.PAGE:
                 return
-            after = (page[-1].duedate, page[-1].invoice_id)
+            after = eligibility.position(page[-1])
 
     async def _settled(self, day: date) -> AsyncIterator[Candidate]:
         async for page in self._pages(eligibility.list_settled, day):

@@ -10,7 +10,7 @@ import orjson
 import structlog
 from prometheus_client import Counter
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import (
     AppError,
@@ -74,6 +74,21 @@ class WebhookEndpoint:
             raise BadEvent(f"this is the {ours} mode; the event {event['id']} is of the other")
         if event.get("account") != self._account:
             raise BadEvent(f"the event {event['id']} is of account {event.get('account')!r}")
+
+
+class WebhookRouter:
+    """Stripe's deliveries go straight to the webhook, everything else through the application."""
+
+    def __init__(self, receiver: WebhookEndpoint, app: ASGIApp) -> None:
+        self._receiver = receiver
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_delivery = scope["type"] == "http" and scope["path"] in PATHS
+        if is_delivery and scope["method"] == "POST":
+            await self._receiver(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 def webhook_routes(webhook: WebhookEndpoint) -> list[BaseRoute]:

@@ -188,7 +188,7 @@ class InvoiceChange(Row):
     )
 
 
-class InvoiceRow(NamedTuple):
+class FullInvoiceRow(NamedTuple):
     """A whole row of `invoice`: every column, in the table's order."""
 
     id: int
@@ -252,7 +252,7 @@ class InvoiceRow(NamedTuple):
     extra: Mapping[str, object] | None
 
 
-class LineRow(NamedTuple):
+class FullLineRow(NamedTuple):
     """A whole row of `invoice_line`: every column, in the table's order."""
 
     id: int
@@ -278,7 +278,7 @@ class LineRow(NamedTuple):
     extra: Mapping[str, object] | None
 
 
-def line_of(row: LineRow | Record) -> Line:
+def line_of(row: FullLineRow | Record) -> Line:
     """The line as the rules see it, of any row that has its amounts."""
     return Line(
         quantity=row.qty_order,

@@ -1,4 +1,4 @@
-"""The command group: settings, errors as words, exit codes. The modules beside it add commands."""
+"""The group of all commands: it reads the settings, and turns errors into words and exit codes."""
 
 import asyncio
 import contextlib
@@ -21,10 +21,10 @@ FAILED, MISUSED = 1, 2
 
 
 class Paydue(click.Group):
-    """Turns what we foresee into one line on stderr; everything else shows its traceback."""
+    """An error that we foresee ends in one line on stderr; any other shows its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _words():
+        with _errors_as_words():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,7 +46,7 @@ def paydue() -> None:
 
 
 @contextlib.contextmanager
-def _words() -> Iterator[None]:
+def _errors_as_words() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:

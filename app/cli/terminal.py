@@ -1,4 +1,4 @@
-"""Tables and money for people, on whatever terminal they have."""
+"""Tables, instants and amounts as a terminal shows them to people."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -13,12 +13,13 @@ _PLAIN_WIDTH = 120
 
 
 def console() -> Console:
+    """The standard output. A pipe gets lines of a width that a table fits in."""
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose amounts stand right. A column that starts with `>` is aligned to the right."""
+    """A table. A column whose name starts with `>` is aligned to the right, as amounts are."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for name in columns:
         right = name.startswith(">")

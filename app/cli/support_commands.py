@@ -1,41 +1,25 @@
-"""Commands that look: payment find and assign, events, status."""
+"""The commands of support: payment find and assign, events, status."""
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import click
 import orjson
-from sqlalchemy import ColumnElement, and_, select
 
-from app.cli.output import amount, console, moment, table
-from app.cli.program import FAILED, run, settings_and_logs
-from app.errors import NotFound
+from app.cli.command_group import FAILED, run, settings_and_logs
+from app.cli.terminal import amount, console, moment, table
 from app.ledger import settlement
-from app.payments import lookup
+from app.node import open_database
+from app.payments import event_queries, lookup
 from app.payments.lookup import PaymentStory
 from app.payments.status import status as status_of
 from app.payments.webhook import dead_letters
 from app.settings import Settings
 from app.storage import schema
-from app.storage.column_types import table_of
-from app.storage.engines import Database, Record
-from app.storage.tables.invoice_payments import InvoicePayment
-from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
-
-EVENTS = table_of(StripeEvent)
-PAYMENTS = table_of(InvoicePayment)
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url)
-    try:
-        await schema.expect_current(database)
-        yield database
-    finally:
-        await database.close()
+from app.storage.engines import Database, Record, Tx
+from app.storage.tables.stripe_events import EventState
 
 
 @click.group()
@@ -53,7 +37,7 @@ def payment_find(text: str, as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[PaymentStory]:
-        async with _database(settings) as database, database.snapshot() as tx:
+        async with _open_current(settings) as database, database.snapshot() as tx:
             return await lookup.find_intents(tx, text)
 
     stories = run(work())
@@ -71,10 +55,8 @@ def show_story(story: PaymentStory) -> None:
     """One payment's story, from the first attempt to the last event."""
     screen = console()
     told = story.as_dict()
-    screen.print(
-        f"\n[bold]{story.intent_id or 'no intent yet'}[/bold]  {story.status}  "
-        f"{amount(story.amount, story.currency)}"
-    )
+    money = f"  {amount(story.amount, story.currency)}" if story.currency else ""
+    screen.print(f"\n[bold]{story.intent_id or 'no intent yet'}[/bold]  {story.status}{money}")
     invoice = f"invoice {story.invoice_id} (number {story.invoicenumber})"
     whose = f", client {story.client_id}" if story.client_id else ""
     screen.print(f"  {invoice if story.invoice_id else 'not assigned to an invoice'}{whose}")
@@ -100,16 +82,14 @@ def payment_assign(intent_id: str, invoice_id: int) -> None:
     """Say that the payment INTENT_ID is for the invoice INVOICE_ID."""
     settings = settings_and_logs()
 
+    async def assign(tx: Tx) -> None:
+        payment_id = await lookup.load_payment_id(tx, intent_id)
+        now = datetime.now(UTC)
+        await settlement.assign(tx, payment_id, invoice_id, now=now, who="command line")
+
     async def work() -> None:
-        async with _database(settings) as database, database.transaction() as tx:
-            payment_id = await tx.scalar(
-                select(PAYMENTS.c.id).where(PAYMENTS.c.intent_id == intent_id)
-            )
-            if payment_id is None:
-                raise NotFound("payment", intent_id)
-            await settlement.assign(
-                tx, payment_id, invoice_id, now=datetime.now(UTC), who="command line"
-            )
+        async with _open_current(settings) as database:
+            await database.with_retry(assign)
 
     run(work())
     click.echo(f"{intent_id} is now a payment of invoice {invoice_id}")
@@ -131,11 +111,9 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[dict[str, object]]:
-        wanted = select(EVENTS).order_by(EVENTS.c.id.desc()).limit(limit)
-        if state:
-            wanted = wanted.where(_in_state([state]))
-        async with _database(settings) as database, database.snapshot() as tx:
-            return [_event(row) for row in await tx.execute(wanted)]
+        async with _open_current(settings) as database, database.snapshot() as tx:
+            rows = await event_queries.list_events(tx, EventState(state) if state else None, limit)
+            return [_event(row) for row in rows]
 
     found = run(work())
     if as_json:
@@ -144,13 +122,6 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
         columns = ("type", "state", "id", "intent_id", "error")
         rows = ((moment(one["received_at"]), *(one[name] for name in columns)) for one in found)
         console().print(table(f"events ({len(found)})", ("received", *columns), rows))
-
-
-def _in_state(states: Sequence[str]) -> ColumnElement[bool]:
-    """The few that wait are found by an index of their own, once that is said."""
-    waiting = {EventState.PARKED, EventState.DEAD}.issuperset(states)
-    among = EVENTS.c.state.in_(states)
-    return and_(IS_PARKED_OR_DEAD, among) if waiting else among
 
 
 def _event(row: Record) -> dict[str, object]:
@@ -174,12 +145,8 @@ def events_show(event_id: str) -> None:
     settings = settings_and_logs()
 
     async def work() -> dict[str, object]:
-        async with _database(settings) as database, database.snapshot() as tx:
-            row = (
-                await tx.execute(select(EVENTS).where(EVENTS.c.event_id == event_id))
-            ).one_or_none()
-            if row is None:
-                raise NotFound("event", event_id)
+        async with _open_current(settings) as database, database.snapshot() as tx:
+            row = await event_queries.load_event(tx, event_id)
             return {**_event(row), "payload": orjson.Fragment(row.payload)}
 
     click.echo(orjson.dumps(run(work()), option=orjson.OPT_INDENT_2))
@@ -197,11 +164,10 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
         raise click.UsageError("name events, or give --dead or --parked")
 
     async def work() -> dead_letters.RetryResult:
-        async with _database(settings) as database:
+        async with _open_current(settings) as database:
             installation = await schema.installation(database)
             async with database.snapshot() as tx:
-                wanted = EVENTS.c.event_id.in_(event_ids) | _in_state(states)
-                ids = list(await tx.scalars(select(EVENTS.c.id).where(wanted)))
+                ids = await event_queries.find_row_ids(tx, event_ids, states)
             return await dead_letters.retry_events(database, installation, ids, datetime.now(UTC))
 
     done = run(work())
@@ -211,11 +177,11 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """What is open, what waits, what is due, and what came in today."""
+    """Show what is open, what waits, what is due, and what came in today."""
     settings = settings_and_logs()
 
     async def work() -> dict[str, object]:
-        async with _database(settings) as database, database.snapshot() as tx:
+        async with _open_current(settings) as database, database.snapshot() as tx:
             return await status_of(tx, now=datetime.now(UTC), timezone=settings.timezone)
 
     found = run(work())
@@ -224,3 +190,11 @@ def status(as_json: bool) -> None:
     else:
         rows = ((name.replace("_", " "), "-" if n is None else n) for name, n in found.items())
         console().print(table("status", ("what", ">count"), rows))
+
+
+@contextlib.asynccontextmanager
+async def _open_current(settings: Settings) -> AsyncIterator[Database]:
+    """The database, or ConfigurationError when its schema is not this version's."""
+    async with open_database(settings) as database:
+        await schema.expect_current(database)
+        yield database

@@ -1,4 +1,4 @@
-"""Commands that set up: access, import, db, doctor."""
+"""The commands that set Paydue up: access, import, db, doctor."""
 
 import contextlib
 import sys
@@ -11,9 +11,9 @@ import click
 import orjson
 
 from app.cli import health_checks
+from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.import_file import import_records
-from app.cli.output import console, moment, table
-from app.cli.program import FAILED, run, settings_and_logs
+from app.cli.terminal import console, moment, table
 from app.halo.access.authenticator import (
     REMEMBERED,
     SCOPES,
@@ -22,7 +22,7 @@ from app.halo.access.authenticator import (
     list_scopes,
     revoke_credential,
 )
-from app.serving import open_database
+from app.node import open_database, open_node
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -48,7 +48,7 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> tuple[str, str]:
-        async with _database(settings) as database, database.transaction() as tx:
+        async with _open_upgraded(settings) as database, database.transaction() as tx:
             return await create_credential(tx, name, list(scopes) or ["all"], datetime.now(UTC))
 
     client_id, client_secret = run(work())
@@ -66,7 +66,7 @@ def access_list(as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[GrantedToken]:
-        async with _database(settings) as database, database.snapshot() as tx:
+        async with _open_upgraded(settings) as database, database.snapshot() as tx:
             return await list_scopes(tx)
 
     found = run(work())
@@ -88,24 +88,13 @@ def access_revoke(who: str) -> None:
     settings = settings_and_logs()
 
     async def work() -> int:
-        async with _database(settings) as database, database.transaction() as tx:
+        async with _open_upgraded(settings) as database, database.transaction() as tx:
             return await revoke_credential(tx, who, datetime.now(UTC))
 
     revoked = run(work())
     click.echo(
         f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s"
     )
-
-
-@contextlib.asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url)
-    try:
-        if settings.upgrade_on_start:
-            await schema.upgrade(database)
-        yield database
-    finally:
-        await database.close()
 
 
 @click.command("import")
@@ -122,8 +111,8 @@ def import_file(file: Path) -> None:
     raw = file.read_bytes()
 
     async def work() -> Counter[str]:
-        async with open_database(settings) as (database, _):
-            return await import_records(database, settings, raw)
+        async with open_node(settings) as node:
+            return await import_records(node.database, settings, raw)
 
     loaded = run(work())
     said = f"imported {loaded.pop('clients')} clients and {loaded.pop('invoices')} invoices"
@@ -141,13 +130,10 @@ def db_upgrade() -> None:
     settings = settings_and_logs()
 
     async def work() -> tuple[str | None, str | None]:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings) as database:
             before = await schema.revision(database)
             await schema.upgrade(database)
             return before, await schema.revision(database)
-        finally:
-            await database.close()
 
     before, after = run(work())
     click.echo(f"schema {after}" if before == after else f"schema {before or 'empty'} -> {after}")
@@ -159,11 +145,8 @@ def db_check() -> None:
     settings = settings_and_logs()
 
     async def work() -> str | None:
-        database = Database(settings.database_url)
-        try:
+        async with open_database(settings) as database:
             return await schema.revision(database)
-        finally:
-            await database.close()
 
     at = run(work())
     if at != schema.head():
@@ -181,3 +164,12 @@ def doctor() -> None:
     console().print(table("doctor", ("", "check", "found", "how to mend"), rows))
     if any(one.is_bad for one in found):
         sys.exit(FAILED)
+
+
+@contextlib.asynccontextmanager
+async def _open_upgraded(settings: Settings) -> AsyncIterator[Database]:
+    """The database, with its schema up to date where the settings allow it."""
+    async with open_database(settings) as database:
+        if settings.upgrade_on_start:
+            await schema.upgrade(database)
+        yield database

@@ -1,0 +1,102 @@
+"""The commands that run until SIGTERM: serve, worker, sandbox."""
+
+import asyncio
+import sys
+
+import click
+
+from app import serving
+from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
+from app.node import assert_key_set, open_stripe_node
+from app.settings import Settings
+from app.worker import Worker
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=int, help="Port to listen on.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Server processes. One process fills one core; SQLite gains nothing from more.",
+)
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the webhook endpoint and the API.
+
+    Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted.
+    """
+    settings = settings_and_logs()
+    assert_key_set(settings)
+    click.echo(f"paydue: serving on http://{host}:{port}", err=True)
+    if not settings.webhook_secrets:
+        click.echo("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
+    if workers == 1:
+        run(_serve_one(settings, host, port))
+    else:
+        _serve_many(host, port, workers)
+
+
+async def _serve_one(settings: Settings, host: str, port: int) -> None:
+    app = serving.NodeApplication(settings)
+    server = serving.Server(serving.server_config(app, host, port))
+    await server.serve()
+    if not server.started:
+        sys.exit(FAILED)
+
+
+def _serve_many(host: str, port: int, workers: int) -> None:
+    from uvicorn.supervisors import Multiprocess
+
+    factory = "app.serving:application_from_environment"
+    config = serving.server_config(factory, host, port, workers=workers)
+    Multiprocess(config, sockets=[config.bind_socket()]).run()
+
+
+@click.command()
+def worker() -> None:
+    """Run what is scheduled: autopay daily, parked events, open attempts, reconciliation.
+
+    Any number of workers may run on one database; each job is done by one at a time.
+    """
+    settings = settings_and_logs()
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        on_signals(stop)
+        async with open_stripe_node(settings, stop=stop) as node:
+            await Worker(node).run()
+
+    run(work())
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=12121, show_default=True, type=int)
+@click.option("--webhook", help="Deliver signed events to this URL.")
+@click.option("--secret", default="whsec_sandbox", show_default=True, help="The signing secret.")
+@click.option("--pace", type=float, help="Requests/s the limiter allows per endpoint.")
+@click.option("--latency", type=float, default=0.0, help="Seconds each call takes.")
+def sandbox(
+    host: str, port: int, webhook: str | None, secret: str, pace: float | None, latency: float
+) -> None:
+    """Serve a stateful stand-in for Stripe on this machine. No money moves.
+
+    Set PAYDUE_STRIPE_API_BASE to its address and STRIPE_API_KEY to any sk_test_ key. Its controls
+    (customers, faults, clock, ledger) are listed at its root page.
+    """
+
+    async def work() -> None:
+        from app.sandbox.server import Sandbox
+
+        stripe = Sandbox(rate_limit=pace, latency=latency)
+        if webhook:
+            stripe.add_endpoint(webhook, secrets=[secret], mode="auto")
+        stop = asyncio.Event()
+        on_signals(stop)
+        async with stripe.running(port=port, host=host) as url:
+            click.echo(f"paydue: a Stripe stand-in answers at {url}", err=True)
+            await stop.wait()
+
+    run(work())

@@ -1,0 +1,139 @@
+"""The commands that ask Stripe once and end: autopay run, reconcile."""
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
+from app.cli.terminal import amount, console, table
+from app.node import open_stripe_node
+from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
+from app.settings import Settings
+
+# People read so many lines of a list; programs take all of them with --json.
+SHOWN = 50
+
+
+@click.group()
+def autopay() -> None:
+    """Charge due invoices that are flagged take_auto_payment."""
+
+
+@autopay.command("run")
+@click.option(
+    "--on",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The business day to decide for. Default: today, where each client is.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what the run would do; change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
+    """Charge what is due, once. Runs may overlap and may be repeated at any time.
+
+    Exit code 0 when the run came to its end, whatever the cards said; 1 when it could not.
+    """
+    settings = settings_and_logs()
+    ended = run(_autopay(settings, day.date() if day else None, dry_run, as_json))
+    if not ended:
+        click.echo("paydue: stopped before the end; the next run goes on", err=True)
+        sys.exit(FAILED)
+
+
+async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json: bool) -> bool:
+    async with open_stripe_node(settings) as node:
+        on_signals(node.stop)
+        with _progress(quiet=as_json or dry_run) as tell:
+            runs = node.autopay()
+            report = await (runs.dry_run(day) if dry_run else runs.run(day, tell))
+        try:
+            if as_json:
+                for piece in report.json_lines():
+                    click.echo(piece, nl=False)
+                click.echo()
+            else:
+                show_report(console(), report)
+        finally:
+            report.close()
+        return not node.stop.is_set()
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Outcome], None] | None]:
+    """Counts outcomes on a terminal while a run goes on."""
+    screen = Console(stderr=True)
+    if quiet or not screen.is_terminal:
+        yield None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as progress:
+        tasks = {kind: progress.add_task(kind, total=None, visible=False) for kind in OutcomeKind}
+
+        def tell(one: Outcome) -> None:
+            progress.update(tasks[one.kind], advance=1, visible=True)
+
+        yield tell
+
+
+def show_report(screen: Console, report: RunReport) -> None:
+    """A report as tables: what was charged, what was not and why, when each is tried next."""
+    if report.dry_run:
+        screen.print("[bold]Dry run[/bold]: nothing was changed, nothing was charged.")
+    for kind in OutcomeKind:
+        if report.counts[kind]:
+            would_be = report.dry_run and kind == OutcomeKind.CHARGED
+            title = "would be charged" if would_be else str(kind)
+            screen.print(_entries(f"{title} ({report.counts[kind]})", report.entries(kind)))
+        if report.counts[kind] > SHOWN:
+            screen.print(f"  … and {report.counts[kind] - SHOWN} more; --json lists all")
+    counts = ", ".join(f"{report.counts[kind]} {kind}" for kind in OutcomeKind)
+    screen.print(f"Business day {report.day}: {counts}.")
+
+
+_COLUMNS = {"intent_id": "intent", "reason": "reason", "next_try": "next try"}
+
+
+def _entries(title: str, entries: Iterator[dict[str, Any]]) -> Table:
+    """A list of a report. Columns in which nothing stands are left out."""
+    shown = list(itertools.islice(entries, SHOWN))
+    filled = [name for name in _COLUMNS if any(entry[name] for entry in shown)]
+    rows = (
+        (one["invoice_id"], amount(one["amount"], one["currency"]), *(one[n] for n in filled))
+        for one in shown
+    )
+    return table(title, (">invoice", ">amount", *(_COLUMNS[name] for name in filled)), rows)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def reconcile(as_json: bool) -> None:
+    """Ask Stripe for what its webhooks did not tell, now."""
+    settings = settings_and_logs()
+
+    async def work() -> dict[str, int]:
+        async with open_stripe_node(settings) as node:
+            on_signals(node.stop)
+            await node.autopay().recover()
+            return asdict(await node.reconciliation().run())
+
+    found = run(work())
+    if as_json:
+        click.echo(orjson.dumps(found))
+    else:
+        rows = ((name.replace("_", " "), count) for name, count in found.items())
+        console().print(table("Reconciled with Stripe", ("what", ">count"), rows))

@@ -1,0 +1,107 @@
+"""The composition root: opens the parts of Paydue that one process uses, and closes them in order.
+
+`serve`, `worker`, the commands, the demo and the tests all begin here. No other module constructs a
+database, an inbox, a gateway, a rate limiter or a webhook endpoint, so each is wired once.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+
+from app.errors import ConfigurationError
+from app.main import Clock, create_app, utc_now
+from app.payments.autopay.run import Autopay
+from app.payments.reconcile import Reconciliation
+from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.rate_limiter import StripeRateLimiter, Unlimited
+from app.payments.webhook import endpoint
+from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
+from app.payments.webhook.inbox import Inbox
+from app.settings import Settings
+from app.storage import schema
+from app.storage.engines import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One of any number of processes on one database, with its parts."""
+
+    settings: Settings
+    database: Database
+    installation: str
+    gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
+    inbox: Inbox
+    clock: Clock
+    stop: asyncio.Event
+
+    def web_application(self) -> ASGIApp:
+        """The webhook, the API and the service's own pages."""
+        receiver = WebhookEndpoint(self.settings, self.inbox)
+        routes = endpoint.webhook_routes(receiver)
+        app = create_app(self.settings, self.database, extra_routes=routes, clock=self.clock)
+        return WebhookRouter(receiver, app)
+
+    def autopay(self) -> Autopay:
+        return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+
+    def reconciliation(self) -> Reconciliation:
+        return Reconciliation(self.database, self.gateway, self.installation, self.stop)
+
+
+@contextlib.asynccontextmanager
+async def open_node(
+    settings: Settings, *, clock: Clock = utc_now, stop: asyncio.Event | None = None
+) -> AsyncIterator[Node]:
+    """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
+    assert_key_set(settings)
+    async with open_database(settings) as database:
+        if settings.upgrade_on_start:
+            await schema.upgrade(database)
+        else:
+            await schema.expect_current(database)
+        gateway = Gateway(settings, StripeRateLimiter(database, settings.stripe_pace))
+        name = await schema.installation(database)
+        inbox = Inbox(database, name)
+        stop = stop or asyncio.Event()
+        try:
+            yield Node(settings, database, name, gateway, inbox, clock, stop)
+        finally:
+            await inbox.close()
+
+
+@contextlib.asynccontextmanager
+async def open_stripe_node(
+    settings: Settings, *, stop: asyncio.Event | None = None
+) -> AsyncIterator[Node]:
+    """A node that asks Stripe: its gateway is open."""
+    if not settings.api_key:
+        raise ConfigurationError("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
+    async with open_node(settings, stop=stop) as node, node.gateway:
+        yield node
+
+
+@contextlib.asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database alone, whatever its schema is."""
+    database = Database(settings.database_url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def unlimited_gateway(settings: Settings) -> Gateway:
+    """A gateway for a single call, which needs no database to share a rate through."""
+    return Gateway(settings, Unlimited())
+
+
+def assert_key_set(settings: Settings) -> None:
+    """Without a key nothing of ours may talk to the live API, not even by mistake."""
+    if settings.talks_to_stripe_itself and not settings.api_key:
+        raise ConfigurationError(
+            "STRIPE_API_KEY is not set. Set it to Stripe's secret key, or PAYDUE_STRIPE_API_BASE "
+            "to another Stripe-shaped server (`paydue sandbox` starts one)."
+        )
