@@ -26,7 +26,7 @@ Objects = Sequence[Mapping[str, Any]]
 
 async def import_records(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
     """Import a file in one transaction. Answers how many records of each kind there were."""
-    content = _content(request_body.parsed(raw))
+    content = _content(request_body.parse_json(raw))
     now = datetime.now(UTC)
     return await database.with_retry(lambda tx: _load(tx, content, settings, now))
 
@@ -42,7 +42,7 @@ async def _load(
         if resource is CLIENTS:
             loaded["invoices"] = await _load_clients(tx, objects, settings, now)
         elif objects:
-            records = codec_of(resource).load(objects)
+            records = codec_of(resource).parse(objects)
             await write(tx, records, now=now, who=WHO, home=settings.currency)
     return loaded
 
@@ -65,7 +65,7 @@ async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datet
     if not clients:
         return 0
     currency_ids = await _currency_ids(tx)
-    loaded = codec_of(CLIENTS).load([_client(one, currency_ids) for one in clients])
+    loaded = codec_of(CLIENTS).parse([_client(one, currency_ids) for one in clients])
     home = settings.currency
     client_ids = await WRITERS[CLIENTS](tx, loaded, now=now, who=WHO, home=home)
     invoices = [
@@ -74,7 +74,7 @@ async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datet
         for invoice in client.get("invoices", [])
     ]
     if invoices:
-        await invoicing.save(tx, codec_of(INVOICES).load(invoices), now=now, who=WHO, home=home)
+        await invoicing.save(tx, codec_of(INVOICES).parse(invoices), now=now, who=WHO, home=home)
     return len(invoices)
 
 

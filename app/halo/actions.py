@@ -13,12 +13,11 @@ from app.errors import InvalidField, NotFound
 from app.halo.access.authenticator import Caller
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
-from app.halo.engine.filters import CALLER
+from app.halo.engine.filters import CALLER, is_set
 from app.halo.engine.idempotency import run_idempotent
 from app.halo.engine.list_query import query_parameters
 from app.halo.engine.record_queries import RecordQueries
-from app.halo.engine.resource import is_set
-from app.halo.engine.resource_routes import authenticate, envelope, id_in_path
+from app.halo.engine.resource_routes import authenticate, id_in_path, wrap_list
 from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
@@ -65,8 +64,8 @@ async def list_with_lines(request: Request) -> Response:
         CALLER: (str(caller.access_id),),
     }
     async with request.app.state.database.snapshot() as tx:
-        listing = await _INVOICES.listing(tx, params)
-    return json_response(caller.seen(envelope(INVOICES, listing)))
+        listing = await _INVOICES.list_page(tx, params)
+    return json_response(caller.redact(wrap_list(INVOICES, listing)))
 
 
 async def _lines_written(
@@ -78,7 +77,7 @@ async def _lines_written(
 ) -> Response:
     """The lines of the body, or the one given, as they are after `write`."""
     caller = await authenticate(request, EDIT)
-    given = codec_of(INVOICE_LINES).load(await _parsed(request) if line is None else line)
+    given = codec_of(INVOICE_LINES).parse(await _parsed(request) if line is None else line)
 
     async def work(tx: Tx) -> Response:
         ids = await write(tx, given, templates=templates, **_circumstances(request, caller))
@@ -98,7 +97,7 @@ async def void_invoice(request: Request) -> Response:
     async def work(tx: Tx) -> Response:
         await void_and_delete.void(tx, invoice_id, now=_now(request), who=caller.name)
         found = await _INVOICES.by_ids(tx, [invoice_id], detailed=False)
-        return json_response(caller.seen(found[invoice_id]))
+        return json_response(caller.redact(found[invoice_id]))
 
     return await run_idempotent(request, work)
 
@@ -114,7 +113,7 @@ async def process_templates(request: Request) -> Response:
             tx, ids, force=force, **_circumstances(request, caller)
         )
         found = await _INVOICES.by_ids(tx, set(made), detailed=False)
-        return _one_or_many([caller.seen(found[one]) for one in made])
+        return _one_or_many([caller.redact(found[one]) for one in made])
 
     return await run_idempotent(request, work)
 
@@ -176,7 +175,7 @@ def _viewed(given: Any) -> dict[int, str | None]:
         if invoice_id is None:
             raise InvalidField("id", "is required")
         action = one.get("current_action_type")
-        asked[invoice_id] = parsing.short("current_action_type", action)
+        asked[invoice_id] = parsing.short_text("current_action_type", action)
     return asked
 
 
@@ -198,7 +197,7 @@ async def print_invoice(request: Request) -> Response:
 
 
 async def _parsed(request: Request) -> Any:
-    return request_body.parsed(
+    return request_body.parse_json(
         await request_body.read(request, request.app.state.settings.body_max)
     )
 

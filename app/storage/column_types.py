@@ -133,15 +133,9 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 Id = Annotated[int, mapped_column(BigId, primary_key=True)]
 Ref = Annotated[int, mapped_column(BigId)]
 
-HIDDEN = {"hidden": True}
-"""`info` of a column that is ours alone: the API neither shows nor accepts it."""
-
-READ_ONLY = {"read_only": True}
-"""`info` of a column that the API shows and silently ignores on input."""
-
 
 class Row(DeclarativeBase):
-    """Every table. A column's name is the API's field name."""
+    """Every table. A column that the API offers has the name of the API's field."""
 
     metadata = MetaData(
         naming_convention={

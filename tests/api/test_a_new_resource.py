@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy.orm import Mapped
 
 from app.halo.access.authenticator import create_credential
-from app.halo.engine.resource import ALL_VERBS, Resource, equals
+from app.halo.engine.filters import Equals
+from app.halo.engine.resource import ALL_VERBS, Field, Listing, Resource
 from app.halo.engine.resource_routes import resource_routes
 from app.main import create_app
 from app.serving import serve_in_loop
@@ -33,7 +34,15 @@ class Teapot(Row):
 Row.metadata.remove(table_of(Teapot))
 
 TEAPOTS = Resource(
-    path="Teapot", table=Teapot, verbs=ALL_VERBS, filters={"litres": equals(Teapot.litres)}
+    path="Teapot",
+    table=Teapot,
+    verbs=ALL_VERBS,
+    fields={
+        "id": Field("The teapot's number."),
+        "name": Field("The teapot's name."),
+        "litres": Field("The tea that it holds."),
+    },
+    listing=Listing(filters={"litres": Equals(Teapot.litres)}),
 )
 
 

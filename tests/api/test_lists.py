@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, text
 
 from app.halo.engine.list_query import LIST_MAX
-from app.halo.engine.pagination_cache import COUNT_LASTS_S, LONG
+from app.halo.engine.pagination import COUNT_LASTS_S, LONG
 from app.storage.engines import Database
 from app.storage.tables.clients import Client
 from tests.api.client import Api

@@ -8,13 +8,20 @@ from typing import Any
 import aiohttp
 import pytest
 from openapi_spec_validator import validate
+from sqlalchemy import Text
 
 from app.halo import routes as published
-from app.halo.engine.resource import Resource, equals
+from app.halo.engine import parsing
+from app.halo.engine.codec import codec_of
+from app.halo.engine.filters import Equals
+from app.halo.engine.resource import Field, Listing, Resource
 from app.halo.engine.resource_routes import resource_routes
+from app.halo.openapi import schemas
+from app.halo.resources.passthrough import PASSTHROUGH_TEXT
 from app.main import create_app
 from app.serving import serve_in_loop
 from app.settings import Settings
+from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.taxes import TaxRule
 from tests.api.client import Api
@@ -53,19 +60,60 @@ async def test_every_endpoint_is_in_it(doc: dict[str, Any]) -> None:
     assert told == ours - {"GET /api/docs/{file}"}
 
 
-async def test_everything_has_a_line_that_says_what_it_is(doc: dict[str, Any]) -> None:
+async def test_every_operation_and_parameter_has_a_text(doc: dict[str, Any]) -> None:
     untold = []
     for name, operation in operations(doc):
         untold += [name] if not operation["summary"] else []
         untold += [f"{name} {one['name']}" for one in operation["parameters"]
                    if not one.get("description")]  # fmt: skip
-    for name, schema in doc["components"]["schemas"].items():
-        untold += [
-            f"{name}.{one}" for one, told in schema["properties"].items()
-            if not told.get("description")
-        ]  # fmt: skip
 
     assert untold == []
+
+
+async def test_every_property_has_a_text_and_only_passthrough_ones_share_theirs(
+    doc: dict[str, Any],
+) -> None:
+    untold, shared = [], set()
+    for name, schema in doc["components"]["schemas"].items():
+        for one, told in schema["properties"].items():
+            untold += [f"{name}.{one}"] if not told.get("description") else []
+            shared |= {(name, one)} if told.get("description") == PASSTHROUGH_TEXT else set()
+
+    assert untold == []
+    assert shared == {
+        (resource.path, name)
+        for resource in offered_resources()
+        for name in resource.input.passthrough.keys() - columns_and_derived(resource)
+    }
+
+
+def test_a_field_with_an_index_or_a_foreign_key_is_parsed_as_the_key_needs() -> None:
+    for resource in offered_resources():
+        for column in codec_of(resource).columns:
+            field = resource.fields[column.name]
+            table_indexes = (index.columns for index in column.table.indexes)
+            is_indexed = column.unique or any(column.name in index for index in table_indexes)
+            if field.read_only or field.parse is parsing.whole:
+                continue
+            if column.foreign_keys:
+                assert field.parse is parsing.reference, f"{resource.path}.{column.name}"
+            elif is_indexed and isinstance(column.type, Text):
+                schema = codec_of(resource).input_schema(column.name)
+                assert schema.get("maxLength", 0) == 255, f"{resource.path}.{column.name}"
+
+
+def offered_resources() -> set[Resource]:
+    found = {
+        resource
+        for route in published.ROUTES
+        if route.operation
+        for resource in route.operation.resources
+    }
+    return {inner for one in found for inner in schemas.nested_resources(one)}
+
+
+def columns_and_derived(resource: Resource) -> set[str]:
+    return {*table_of(resource.table).c.keys(), *resource.output.derived, *resource.output.further}
 
 
 async def test_everything_that_is_sent_or_answered_has_an_example(doc: dict[str, Any]) -> None:
@@ -138,12 +186,17 @@ async def test_scopes_are_told_as_they_are_checked(doc: dict[str, Any]) -> None:
 
 
 async def test_a_new_resource_appears_by_itself(database: Database) -> None:
-    gadgets = Resource(path="Gadget", table=TaxRule, filters={"weight": equals(TaxRule.sequence)})
+    gadgets = Resource(
+        path="Gadget",
+        table=TaxRule,
+        fields={"id": Field("Its number."), "sequence": Field("Its place.")},
+        listing=Listing(filters={"weight": Equals(TaxRule.sequence)}),
+    )
     made = create_app(Settings(_env_file=None), database, extra_routes=resource_routes(gadgets))
     async with serve_in_loop(made) as base, aiohttp.ClientSession(base) as session:
         doc = (await Api(session, database).send("GET", "/api/openapi.json")).json
 
-    assert {"id", "name", "sequence"} <= doc["components"]["schemas"]["Gadget"]["properties"].keys()
+    assert {"id", "sequence"} == doc["components"]["schemas"]["Gadget"]["properties"].keys()
     [weight] = [
         one for one in doc["paths"]["/api/Gadget"]["get"]["parameters"] if one["name"] == "weight"
     ]

@@ -20,7 +20,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.halo.engine.codec import codec_of
+from app.halo.engine.resource import Resource
 from app.halo.resources import invoice_details
+from app.halo.resources.invoice_line_resource import INVOICE_LINES
+from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
 from app.halo.resources.invoice_resource import INVOICES as DECLARED
 from app.storage.column_types import table_of
 from app.storage.engines import normalize_url
@@ -33,7 +37,7 @@ TOKENS = {hashlib.sha256(os.environ["BENCH_TOKEN"].encode()).hexdigest()}
 INVOICES, LINES, PAYMENTS = table_of(Invoice), table_of(InvoiceLine), table_of(InvoicePayment)
 CLIENTS, CURRENCIES, CHANGES = table_of(Client), table_of(Currency), table_of(InvoiceChange)
 # What Paydue shows where an invoice has nothing; the same for all invoices.
-SENTINELS = DECLARED.sentinels
+SENTINELS = DECLARED.output.placeholders
 
 engine = create_async_engine(URL, pool_size=8, max_overflow=0)
 if URL.get_backend_name() == "sqlite":
@@ -48,13 +52,13 @@ if URL.get_backend_name() == "sqlite":
         cursor.close()
 
 
-def visible(table: Any) -> list[Any]:
-    return [one for one in table.c if not one.info.get("hidden")]
+def visible(resource: Resource) -> list[Any]:
+    return codec_of(resource).columns
 
 
 WHOLE = (
     select(
-        *visible(INVOICES),
+        *visible(DECLARED),
         INVOICES.c.amountdue.label("amount_remaining"),
         INVOICES.c.amountpaid.label("customer_paid_total"),
         INVOICES.c.invoicenumber.label("invoice_display"),
@@ -101,12 +105,12 @@ STATEMENTS = {
 }
 ONE = WHOLE.where(INVOICES.c.id == bindparam("id", type_=Integer()))
 ITS_LINES = (
-    select(*visible(LINES))
+    select(*visible(INVOICE_LINES))
     .where(LINES.c.ihid == bindparam("id", type_=Integer()))
     .order_by(LINES.c.sequenceid, LINES.c.id)
 )
 PAYMENTS_SHOWN = select(
-    *visible(PAYMENTS),
+    *visible(INVOICE_PAYMENTS),
     CLIENTS.c.name.label("client_name"),
     INVOICES.c.invoicenumber.label("invoice_invoicenumber"),
 ).select_from(

@@ -60,8 +60,8 @@ class Caller:
         opening = {right, right.replace("read:", "edit:", 1)} | _EVERYTHING
         return not self.scopes.isdisjoint(opening)
 
-    def seen(self, content: Any) -> Any:
-        """An answer without what Stripe said word for word, unless this caller may see all."""
+    def redact(self, content: Any) -> Any:
+        """The answer without Stripe's raw words, unless this caller may see everything."""
         return content if self.scopes & _EVERYTHING else _without_raw(content)
 
 

@@ -1,15 +1,21 @@
-"""Rows to JSON objects and back, by the resource's columns. Worked out once, at import."""
+"""The codec: rows to JSON objects, and JSON objects to records, by the resource's fields."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement
+import orjson
+from sqlalchemy import Column, ColumnElement, Date
+from sqlalchemy.types import TypeEngine
 
 from app.errors import InvalidField
+from app.halo.engine import json_schema
+from app.halo.engine.json_schema import Schema
 from app.halo.engine.parsing import Parser, nested, parser_of, whole
-from app.halo.engine.resource import Resource
-from app.halo.engine.serializing import Serializer, serializer_of
-from app.storage.column_types import table_of
+from app.halo.engine.resource import Resource, Serializer
+from app.rules.money import plain
+from app.rules.notation import midnight, moment
+from app.storage.column_types import Exact, Instant, table_of
 from app.storage.engines import Record
 
 # HaloPSA's clients send one to a few objects; their importers send hundreds. Each object may
@@ -19,59 +25,68 @@ OBJECTS_MAX = 500
 NAME_MAX = 100
 
 
+class _Accepted(NamedTuple):
+    """A property that a POST may name: its parser, and whether null clears it."""
+
+    parse: Parser
+    is_nullable: bool = False
+
+
 class RecordCodec:
-    """What a resource's rows look like outside. One for each resource, made at import."""
+    """Serializes a resource's rows, and parses the records that a POST brings.
+
+    There is one for each resource; it is made at import.
+    """
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
         self.table = table_of(resource.table)
-        shown = [column for column in self.table.c if not column.info.get("hidden")]
-        # Each accepted property: what reads it, and whether null clears it.
-        self._read: dict[str, tuple[Parser, bool]] = {
-            **{name: (codec_of(one).load_list, False) for name, one in resource.nested.items()},
-            **{name: (read, False) for name, read in resource.instructions.items()},
-            **{
-                column.name: (_reader(resource, column), bool(column.nullable))
-                for column in shown
-                if not column.info.get("read_only")
-            },
-            "id": (_existing, False),
-        }
-        self._fields: list[tuple[str, Serializer | None]] = [
-            *((column.name, _shower(resource, column)) for column in shown),
-            *((name, serializer_of(one.type)) for name, one in resource.derived.items()),
+        assert resource.fields.keys() <= set(self.table.c.keys()), "a field names its column"
+        self._accepted = self._accepted_properties()
+        self._serializers: list[tuple[str, Serializer | None]] = [
+            *(
+                (one.name, resource.fields[one.name].serialize or serializer_of(one.type))
+                for one in self.columns
+            ),
+            *(
+                (name, serializer_of(one.expression.type))
+                for name, one in resource.output.derived.items()
+            ),
         ]
-        names = [name for name, _ in self._fields]
         self._has_extra = "extra" in self.table.c
-        self._ours = {*self.table.c.keys(), *resource.derived}
+        self._own_names = {*self.table.c.keys(), *resource.output.derived}
         self.shown: Mapping[str, ColumnElement[Any]] = {
-            **{column.name: column for column in shown},
-            **{name: one.label(name) for name, one in resource.derived.items()},
+            **{column.name: column for column in self.columns},
+            **{name: one.expression.label(name) for name, one in resource.output.derived.items()},
         }
-        self.selected = [*self.shown.values(), *self._behind(names)]
+        self.selected = [*self.shown.values(), *self._needed_columns()]
 
-    def _behind(self, names: Collection[str]) -> list[ColumnElement[Any]]:
-        """Hidden columns that fields are made of."""
-        attached = self.resource.attached
-        wanted = ["extra"] if self._has_extra else []
-        wanted += [attached.key.key] if attached and attached.key.key not in names else []
-        return [self.table.c[name] for name in wanted]
+    @property
+    def columns(self) -> list[Column[Any]]:
+        """The columns that have a Field, in the table's order."""
+        return [column for column in self.table.c if column.name in self.resource.fields]
 
-    def show(self, row: Record) -> dict[str, Any]:
-        """The object for a row. What is NULL is left out, as HaloPSA does."""
+    def input_schema(self, name: str) -> Schema:
+        """The JSON values that a column takes."""
+        field = self.resource.fields[name]
+        return field.schema or json_schema.column_schema(self.table.c[name].type, field.parse)
+
+    def serialize(self, row: Record) -> dict[str, Any]:
+        """The object for a row. A NULL is left out, as HaloPSA does."""
+        values = row._mapping
         shown = {
-            name: value if show is None else show(value)
-            for (name, show), value in zip(self._fields, row, strict=False)
-            if value is not None
+            name: value if serialize is None else serialize(value)
+            for name, serialize in self._serializers
+            if (value := values[name]) is not None
         }
-        if self.resource.computed is not None:
-            shown.update(self.resource.computed(row))
+        if self.resource.output.computed is not None:
+            shown.update(self.resource.output.computed.compute(row))
         if self._has_extra and row.extra:
             return {**row.extra, **shown}
         return shown
 
-    def load(self, body: Any) -> list[dict[str, Any]]:
-        """The records a body holds: an array, a lone object, or an array in an array."""
+    def parse(self, body: Any) -> list[dict[str, Any]]:
+        """The records of a body: an array, a lone object, or an array in an array."""
         objects = body if isinstance(body, list) else [body]
         if len(objects) == 1 and isinstance(objects[0], list):
             objects = objects[0]
@@ -80,37 +95,62 @@ class RecordCodec:
         if len(objects) > OBJECTS_MAX:
             raise InvalidField("body", f"holds more than {OBJECTS_MAX} objects")
         if len(objects) == 1:
-            return [self.load_one(objects[0], "")]
-        return [self.load_one(one, f"[{number}].") for number, one in enumerate(objects)]
+            return [self.parse_one(objects[0], "")]
+        return [self.parse_one(one, f"[{number}].") for number, one in enumerate(objects)]
 
-    def load_one(self, given: Any, at: str) -> dict[str, Any]:
-        """The accepted properties by name, `extra` among them; what is unknown is ignored."""
+    def parse_one(self, given: Any, at: str) -> dict[str, Any]:
+        """The accepted properties by name, `extra` among them; an unknown one is ignored."""
         if not isinstance(given, dict):
             raise InvalidField(f"{at}body".lstrip("."), "is not an object")
         record: dict[str, Any] = {}
         extra: dict[str, Any] = {}
+        passthrough = self.resource.input.passthrough
         for name, value in given.items():
-            if name in self._read:
-                read, may_be_null = self._read[name]
-                found = None if value is None else read(at + name, value)
-                if found is not None or may_be_null:
-                    record[name] = found
-            elif name in self.resource.wider:
-                extra[name] = self.resource.wider[name](at + name, value)
-            elif self.resource.keeps_all and self._may_be_kept(name):
+            if name in self._accepted:
+                accepted = self._accepted[name]
+                parsed = None if value is None else accepted.parse(at + name, value)
+                if parsed is not None or accepted.is_nullable:
+                    record[name] = parsed
+            elif name in passthrough:
+                extra[name] = (passthrough[name].parse or nested)(at + name, value)
+            elif self.resource.input.keeps_unknown and self._may_be_kept(name):
                 extra[name] = nested(at + name, value)
         return {**record, "extra": extra} if extra else record
+
+    def parse_list(self, at: str, given: Any) -> list[dict[str, Any]]:
+        """The records of a list inside another record."""
+        if not isinstance(given, list):
+            raise InvalidField(at, "is not an array")
+        return [self.parse_one(one, f"{at}[{number}].") for number, one in enumerate(given)]
+
+    def _accepted_properties(self) -> Mapping[str, _Accepted]:
+        lists, instructions = self.resource.input.lists, self.resource.input.instructions
+        fields = self.resource.fields
+        return {
+            **{name: _Accepted(codec_of(one.resource).parse_list) for name, one in lists.items()},
+            **{name: _Accepted(one.parse or nested) for name, one in instructions.items()},
+            **{
+                one.name: _Accepted(
+                    fields[one.name].parse or parser_of(one.type), bool(one.nullable)
+                )
+                for one in self.columns
+                if not fields[one.name].read_only
+            },
+            "id": _Accepted(_existing),
+        }
+
+    def _needed_columns(self) -> Iterator[ColumnElement[Any]]:
+        """Columns that are not shown themselves, but from which other properties are made."""
+        attached = self.resource.output.attached
+        if self._has_extra:
+            yield self.table.c.extra
+        if attached is not None and attached.key.key not in self.shown:
+            yield self.table.c[attached.key.key]
 
     def _may_be_kept(self, name: str) -> bool:
         """HaloPSA's names are plain ASCII; our own columns are not written this way."""
         is_name = name.isascii() and name.isprintable() and len(name) <= NAME_MAX
-        return is_name and name not in self._ours
-
-    def load_list(self, at: str, given: Any) -> list[dict[str, Any]]:
-        """The records of a list inside another record."""
-        if not isinstance(given, list):
-            raise InvalidField(at, "is not an array")
-        return [self.load_one(one, f"{at}[{number}].") for number, one in enumerate(given)]
+        return is_name and name not in self._own_names
 
 
 _CODECS: dict[Resource, RecordCodec] = {}
@@ -122,14 +162,27 @@ def codec_of(resource: Resource) -> RecordCodec:
     return _CODECS[resource]
 
 
-def _reader(resource: Resource, column: Column[Any]) -> Parser:
-    return resource.readers.get(column.name) or parser_of(column)
-
-
-def _shower(resource: Resource, column: Column[Any]) -> Callable[[Any], Any] | None:
-    return resource.showers.get(column.name) or serializer_of(column.type)
-
-
 def _existing(name: str, value: Any) -> int | None:
     """No id, or 0, is a record to be created."""
     return whole(name, value) or None
+
+
+# --- serializers -------------------------------------------------------------------------------
+
+
+def serializer_of(kind: TypeEngine[Any]) -> Serializer | None:
+    """The serializer of a column's type; None where JSON shows the value as it is."""
+    match kind:
+        case Exact():
+            return number
+        case Instant():
+            return moment
+        case Date():
+            return midnight
+        case _:
+            return None
+
+
+def number(value: Decimal) -> int | orjson.Fragment:
+    """A JSON number with exactly these digits."""
+    return orjson.Fragment(plain(value)) if value else 0

@@ -1,9 +1,9 @@
-"""What values look like in JSON, as OpenAPI says it: of a column, and of what a reader accepts."""
+"""JSON Schemas of the values that a parser accepts and that a column's type shows."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
+from sqlalchemy import BigInteger, Boolean, Date, Integer
 from sqlalchemy.types import TypeEngine
 
 from app.halo.engine import parsing
@@ -23,33 +23,36 @@ SMALL: Schema = _whole(32)
 WHOLE: Schema = _whole(64)
 NUMBER: Schema = {"type": "number"}
 TEXT: Schema = {"type": "string"}
+SHORT_TEXT: Schema = {**TEXT, "maxLength": parsing.SHORT_TEXT_MAX}
 # UTC without a zone: HaloPSA's way, for which OpenAPI's registry of formats has this name.
 MOMENT: Schema = {"type": "string", "format": "date-time-local"}
 ANYTHING: Schema = {}
 
-_OF_READERS: Mapping[parsing.Parser, Schema] = {
+_OF_PARSERS: Mapping[parsing.Parser, Schema] = {
     parsing.flag: FLAG,
     parsing.small: SMALL,
     parsing.whole: WHOLE,
     parsing.reference: WHOLE,
     parsing.exact: NUMBER,
+    parsing.percentage: NUMBER,
     parsing.plain_number: NUMBER,
     parsing.instant: MOMENT,
     parsing.day: MOMENT,
     parsing.plain_moment: MOMENT,
     parsing.text: TEXT,
-    parsing.short: {**TEXT, "maxLength": parsing.INDEXED_TEXT_MAX},
+    parsing.short_text: SHORT_TEXT,
     parsing.nested: ANYTHING,
 }
 
 
-def column_schema(column: Column[Any]) -> Schema:
-    """What a column takes and shows. A resource may read it more strictly, but as the same type."""
-    return parser_schema(parsing.parser_of(column))
+def column_schema(kind: TypeEngine[Any], parse: parsing.Parser | None = None) -> Schema:
+    """The values that a column of this type takes; a resource's own parser only takes less."""
+    of_type = _OF_PARSERS[parsing.parser_of(kind)]
+    return of_type if parse is None else _OF_PARSERS.get(parse, of_type)
 
 
 def type_schema(kind: TypeEngine[Any]) -> Schema:
-    """What is shown of a column, or of an expression, of this type."""
+    """The values that a column, or an expression, of this type shows."""
     match kind:
         case Exact():
             return NUMBER
@@ -67,7 +70,6 @@ def type_schema(kind: TypeEngine[Any]) -> Schema:
             return TEXT
 
 
-def parser_schema(read: parsing.Parser) -> Schema:
-    """What a reader accepts. One of a module's own counts as text, unless it says `schema`."""
-    known: Schema = getattr(read, "schema", TEXT)
-    return _OF_READERS.get(read, known)
+def parser_schema(parse: parsing.Parser) -> Schema:
+    """The values that a parser accepts; a resource's own parser takes text."""
+    return _OF_PARSERS.get(parse, TEXT)

@@ -1,7 +1,8 @@
-"""Parsers: what JSON or a parameter says, as a column's value.
+"""Parsers turn a JSON value, or the text of a parameter, into a column's value.
 
-A reader takes the name the caller used, and what he gave; it answers the column's value, None for
-"nothing", or raises InvalidField with that name. Numbers never pass through binary fractions.
+A parser takes the name that the caller used and the value he gave. It answers the column's value,
+None for "nothing", or raises InvalidField with that name. Numbers never pass through binary
+fractions.
 """
 
 import re
@@ -11,7 +12,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer
+from sqlalchemy import BigInteger, Boolean, Date, Integer
+from sqlalchemy.types import TypeEngine
 
 from app.errors import InvalidField
 from app.rules.notation import moment
@@ -19,15 +21,15 @@ from app.storage.column_types import DECIMALS, Exact, Instant, Json
 
 Parser = Callable[[str, Any], Any]
 
-# What HaloPSA and .NET write for "no date"; clients post whole records back.
+# HaloPSA and .NET write these for "no date"; clients post whole records back.
 NO_DATES = frozenset({date(1899, 12, 30), date(1, 1, 1)})
 # No invoice is older, and SQLite sorts instants as text of four-digit years.
 YEAR_MIN = 1900
 # PostgreSQL refuses index entries over 2704 bytes; this many characters always fit.
-INDEXED_TEXT_MAX = 255
+SHORT_TEXT_MAX = 255
 # Decimal arithmetic keeps 28 digits, so a longer number would be rounded behind our back.
 DIGITS_MAX = 28
-# HaloPSA's own objects nest five deep; what is kept as it came must not exhaust a parser.
+# HaloPSA's own objects nest five deep; a value that is kept as it came must not exhaust a parser.
 DEPTH_MAX = 32
 
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
@@ -36,9 +38,9 @@ _NOTHING = frozenset({"", "undefined", "null"})
 _LARGEST = Decimal(2**63 - 1).scaleb(-DECIMALS)
 
 
-def parser_of(column: Column[Any]) -> Parser:
-    """What turns an outside value into this column's."""
-    match column.type:
+def parser_of(kind: TypeEngine[Any]) -> Parser:
+    """The parser of a column's type. A Field that takes less names a parser of its own."""
+    match kind:
         case Exact():
             return exact
         case Instant():
@@ -48,13 +50,13 @@ def parser_of(column: Column[Any]) -> Parser:
         case Boolean():
             return flag
         case BigInteger():
-            return reference if column.foreign_keys else whole
+            return whole
         case Integer():
             return small
         case Json():
             return nested
         case _:
-            return short if _is_indexed(column) else text
+            return text
 
 
 def flag(name: str, value: Any) -> bool | None:
@@ -65,7 +67,7 @@ def flag(name: str, value: Any) -> bool | None:
             return _FLAGS[said]
         case str() if value.strip().lower() in _NOTHING:
             return None
-    raise InvalidField(name, f"{_said(value)} is neither true nor false")
+    raise InvalidField(name, f"{_quoted(value)} is neither true nor false")
 
 
 def exact(name: str, value: Any) -> Decimal | None:
@@ -74,15 +76,16 @@ def exact(name: str, value: Any) -> Decimal | None:
         return None
     given = _decimal(name, value)
     if given != 0 and given.adjusted() < -DECIMALS:
-        raise InvalidField(name, f"{_said(value)} has more than {DECIMALS} decimals")
+        raise InvalidField(name, f"{_quoted(value)} has more than {DECIMALS} decimals")
     if abs(given) > _LARGEST:
-        raise InvalidField(name, f"{_said(value)} is too large")
+        raise InvalidField(name, f"{_quoted(value)} is too large")
     if given != given.quantize(Decimal(1).scaleb(-DECIMALS)):
-        raise InvalidField(name, f"{_said(value)} has more than {DECIMALS} decimals")
+        raise InvalidField(name, f"{_quoted(value)} has more than {DECIMALS} decimals")
     return given
 
 
 def percentage(name: str, value: Any) -> Decimal | None:
+    """A number from 0 to 100."""
     found = exact(name, value)
     if found is not None and not 0 <= found <= 100:
         raise InvalidField(name, f"{found} is not a percentage from 0 to 100")
@@ -95,14 +98,14 @@ def _decimal(name: str, value: Any) -> Decimal:
             pass
         case int() if abs(value) < 10**DIGITS_MAX:
             return Decimal(value)
-        case Decimal() if _is_usual(value):
+        case Decimal() if _fits(value):
             return value
-        case str() if _NUMBER.fullmatch(value.strip()) and _is_usual(Decimal(value.strip())):
+        case str() if _NUMBER.fullmatch(value.strip()) and _fits(Decimal(value.strip())):
             return Decimal(value.strip())
-    raise InvalidField(name, f"{_said(value)} is not a number we can keep")
+    raise InvalidField(name, f"{_quoted(value)} is not a number we can keep")
 
 
-def _is_usual(value: Decimal) -> bool:
+def _fits(value: Decimal) -> bool:
     return (
         value.is_finite()
         and len(value.as_tuple().digits) <= DIGITS_MAX
@@ -118,9 +121,9 @@ def _whole(bits: int) -> Parser:
             return None
         given = _decimal(name, value)
         if given != given.to_integral_value():
-            raise InvalidField(name, f"{_said(value)} is not a whole number")
+            raise InvalidField(name, f"{_quoted(value)} is not a whole number")
         if abs(given) > largest:
-            raise InvalidField(name, f"{_said(value)} is too large")
+            raise InvalidField(name, f"{_quoted(value)} is too large")
         return int(given)
 
     return read
@@ -143,7 +146,7 @@ def instant(name: str, value: Any) -> datetime | None:
     try:
         return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
     except OverflowError:
-        raise InvalidField(name, f"{_said(value)} is not a date of our time") from None
+        raise InvalidField(name, f"{_quoted(value)} is not a date of our time") from None
 
 
 def day(name: str, value: Any) -> date | None:
@@ -156,17 +159,17 @@ def _datetime(name: str, value: Any) -> datetime | None:
     if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
         return None
     if not isinstance(value, str):
-        raise InvalidField(name, f"{_said(value)} is not a date")
+        raise InvalidField(name, f"{_quoted(value)} is not a date")
     # A plus sign that nobody escaped in a URL arrives as a blank.
     written = value.strip().replace(" ", "+") if "T" in value else value.strip()
     try:
         given = datetime.fromisoformat(written)
     except ValueError:
-        raise InvalidField(name, f"{_said(value)} is not an ISO 8601 date") from None
+        raise InvalidField(name, f"{_quoted(value)} is not an ISO 8601 date") from None
     if given.date() in NO_DATES:
         return None
     if given.year < YEAR_MIN:
-        raise InvalidField(name, f"{_said(value)} is not a date of our time")
+        raise InvalidField(name, f"{_quoted(value)} is not a date of our time")
     return given
 
 
@@ -178,19 +181,19 @@ def text(name: str, value: Any) -> str | None:
             return _storable(name, value)
         case int() | Decimal() if not isinstance(value, bool):
             return str(value)
-    raise InvalidField(name, f"{_said(value)} is not text")
+    raise InvalidField(name, f"{_quoted(value)} is not text")
 
 
-def short(name: str, value: Any) -> str | None:
-    """Text of a column that is looked up by."""
+def short_text(name: str, value: Any) -> str | None:
+    """Text of at most 255 characters: an index can hold it."""
     given = text(name, value)
-    if given is not None and len(given) > INDEXED_TEXT_MAX:
-        raise InvalidField(name, f"is longer than {INDEXED_TEXT_MAX} characters")
+    if given is not None and len(given) > SHORT_TEXT_MAX:
+        raise InvalidField(name, f"is longer than {SHORT_TEXT_MAX} characters")
     return given
 
 
 def nested(name: str, value: Any) -> Any:
-    """Any JSON, kept as it came. We compute nothing from it, so its numbers are plain ones."""
+    """Any JSON, kept as it came. Nothing is computed from it, so its numbers are plain ones."""
     plain = _plain(name, value, DEPTH_MAX)
     try:
         orjson.dumps(plain)
@@ -213,7 +216,7 @@ def _plain(name: str, value: Any, depth: int) -> Any:
 
 
 def plain_number(name: str, value: Any) -> int | float | None:
-    """A number of which we compute nothing, so the digits a JSON reader would see are enough."""
+    """A number from which nothing is computed: the digits that a JSON reader sees are enough."""
     if value is None:
         return None
     given = _decimal(name, value)
@@ -226,10 +229,10 @@ def plain_moment(name: str, value: Any) -> str | None:
     return None if given is None else moment(given)
 
 
-def parsed_number(said: str) -> Decimal:
-    """What a JSON number says, exactly; one that cannot be kept is no number at all."""
+def exact_number(digits: str) -> Decimal:
+    """A JSON number with all its digits; one that cannot be kept is NaN."""
     try:
-        return Decimal(said)
+        return Decimal(digits)
     except InvalidOperation:
         return Decimal("NaN")
 
@@ -244,12 +247,7 @@ def _storable(name: str, value: str) -> str:
     return value
 
 
-def _said(value: Any) -> str:
-    """What the caller gave, short enough for one line of an answer."""
+def _quoted(value: Any) -> str:
+    """The caller's value, short enough for one line of an answer."""
     shown = str(value) if isinstance(value, Decimal) else ascii(value)
     return shown if len(shown) <= 60 else f"{shown[:60]}..."
-
-
-def _is_indexed(column: Column[Any]) -> bool:
-    indexes = column.table.indexes
-    return bool(column.unique) or any(column.name in index.columns for index in indexes)

@@ -1,4 +1,7 @@
-"""Reads records with what belongs to them, in a number of statements that no page size changes."""
+"""Reads records with their children and attached fields.
+
+The number of statements does not depend on the number of records.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +12,10 @@ from sqlalchemy import Select, select
 
 from app.errors import NotFound
 from app.halo.engine.codec import RecordCodec, codec_of
-from app.halo.engine.list_query import ListQuery, ListStatements, parse_list_query
-from app.halo.engine.pagination_cache import cache_of
-from app.halo.engine.resource import Child, Params, Resource, is_set
+from app.halo.engine.filters import Params, is_set
+from app.halo.engine.list_query import ListQuery, parse_list_query
+from app.halo.engine.pagination import ListReader
+from app.halo.engine.resource import Attached, Child, Resource
 from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 
@@ -22,45 +26,48 @@ _PARENT = "parent_id"
 
 @dataclass(frozen=True, slots=True)
 class RecordPage:
+    """One page of a list; `wrapper` are the further properties of the list's envelope."""
+
     query: ListQuery
     records: Sequence[ShownRecord]
     total: int
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    wrapper: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RecordQueries:
-    """How the records of one resource are read."""
+    """Reads the records of one resource: a page of them, some by their ids, or a single one."""
 
     def __init__(self, codec: RecordCodec) -> None:
         self._codec = codec
-        self._statements = ListStatements(codec)
-        table = codec.table
+        self._output = codec.resource.output
+        self._placeholders = codec.resource.output.placeholders
+        self._list = ListReader(codec)
         self._by_ids = select(*codec.selected).where(
-            any_of(table.c.id, "ids"), *codec.resource.only
+            any_of(codec.table.c.id, "ids"), *codec.resource.only
         )
         self._children = {
-            name: (child, _children(child)) for name, child in codec.resource.children.items()
+            name: _select_children(child) for name, child in self._output.children.items()
         }
 
-    async def listing(self, tx: Tx, params: Params) -> RecordPage:
+    async def list_page(self, tx: Tx, params: Params) -> RecordPage:
         query = parse_list_query(self._codec, params)
-        rows = await self._page(tx, query)
-        total = await self._total(tx, query, len(rows))
-        told = self._codec.resource.beside
-        beside = await told(tx, params) if told else {}
+        rows = await self._list.page(tx, query)
+        total = await self._list.total(tx, query, len(rows))
+        wrapper = self._codec.resource.listing.wrapper
+        further = await wrapper.load(tx, params) if wrapper else {}
         if query.ids_only:
-            return RecordPage(query, [{"id": row.id} for row in rows], total, beside)
+            return RecordPage(query, [{"id": row.id} for row in rows], total, further)
         wanted = [
             name
-            for name, (one, _) in self._children.items()
-            if one.in_list is None or is_set(params, one.in_list)
+            for name, child in self._output.children.items()
+            if child.in_list is None or is_set(params, child.in_list)
         ]
-        records = await self._completed(tx, rows, wanted)
+        records = await self._complete(tx, rows, wanted)
         for name in wanted:
-            child = self._children[name][0].resource
-            _asked_for(child, chain.from_iterable(one[name] for one in records), params)
-        _asked_for(self._codec.resource, records, params)
-        return RecordPage(query, records, total, beside)
+            children = chain.from_iterable(one[name] for one in records)
+            _remove_unrequested(self._output.children[name].resource, children, params)
+        _remove_unrequested(self._codec.resource, records, params)
+        return RecordPage(query, records, total, further)
 
     async def by_ids(
         self, tx: Tx, ids: Collection[int], *, detailed: bool
@@ -68,75 +75,57 @@ class RecordQueries:
         """Whole records, as a GET of each would show them."""
         rows = (await tx.execute(self._by_ids, {"ids": sorted(ids)})).all()
         wanted = [
-            name for name, (one, _) in self._children.items() if one.in_one is None or detailed
+            name
+            for name, child in self._output.children.items()
+            if child.in_one is None or detailed
         ]
-        records = await self._completed(tx, rows, wanted)
-        sentinels = self._codec.resource.sentinels
-        return {record["id"]: {**sentinels, **record} for record in records}
+        records = await self._complete(tx, rows, wanted)
+        return {record["id"]: {**self._placeholders, **record} for record in records}
 
     async def one(self, tx: Tx, record_id: int, params: Params) -> ShownRecord:
-        asked_for = (one.in_one for one, _ in self._children.values() if one.in_one)
-        detailed = any(is_set(params, name) for name in asked_for)
+        requests = (child.in_one for child in self._output.children.values() if child.in_one)
+        detailed = any(is_set(params, name) for name in requests)
         found = await self.by_ids(tx, [record_id], detailed=detailed)
         if record_id not in found:
             raise NotFound(self._codec.resource.path, record_id)
-        if detailed and self._codec.resource.details:
-            await self._codec.resource.details(tx, found[record_id])
-        _asked_for(self._codec.resource, [found[record_id]], params)
+        if detailed and self._output.details:
+            await self._output.details.add(tx, found[record_id])
+        _remove_unrequested(self._codec.resource, [found[record_id]], params)
         return found[record_id]
 
-    async def _page(self, tx: Tx, query: ListQuery) -> Sequence[Record]:
-        walk = (query.list(self._codec.resource.path), query.page.size)
-        after = cache_of(tx).place(walk, query.page.number) if query.is_walk else None
-        rows = await self._statements.rows(tx, query, after)
-        if query.is_walk and rows:
-            before = rows[0].id - 1 if after is None else after
-            cache_of(tx).seen(walk, query.page.number, before, rows[-1].id)
-        return rows
-
-    async def _total(self, tx: Tx, query: ListQuery, found: int) -> int:
-        """All matches over all pages; 0 on a page past the end, where HaloPSA's clients stop."""
-        if found == 0 or found < query.page.size:
-            return query.page.offset + found if found else 0
-        which = query.list(self._codec.resource.path)
-        total = cache_of(tx).total(which)
-        if total is None:
-            total = int(await tx.scalar(*self._statements.count(query)) or 0)
-            cache_of(tx).counted(which, total)
-        return max(total, query.page.offset + found)
-
-    async def _completed(
+    async def _complete(
         self, tx: Tx, rows: Sequence[Record], wanted: Sequence[str]
     ) -> list[ShownRecord]:
-        records = [self._codec.show(row) for row in rows]
-        if rows and self._codec.resource.attached:
-            await self._attach(tx, rows, records)
+        records = [self._codec.serialize(row) for row in rows]
+        if rows and self._output.attached:
+            await _attach(tx, self._output.attached, rows, records)
         for name in wanted:
-            child, children = self._children[name]
-            await _add_children(tx, name, child, children, records)
+            child = self._output.children[name]
+            await _add_children(tx, name, child.resource, self._children[name], records)
         return records
 
-    async def _attach(self, tx: Tx, rows: Sequence[Record], records: Sequence[ShownRecord]) -> None:
-        attached = self._codec.resource.attached
-        assert attached is not None, "the caller looked"
-        key = attached.key.key
-        keys = {value for row in rows if (value := getattr(row, key)) is not None}
-        found: Mapping[int, Mapping[str, Any]] = await attached.load(tx, keys) if keys else {}
-        for row, record in zip(rows, records, strict=True):
-            for name, value in found.get(getattr(row, key), {}).items():
-                record.setdefault(name, value)
+
+async def _attach(
+    tx: Tx, attached: Attached, rows: Sequence[Record], records: Sequence[ShownRecord]
+) -> None:
+    key = attached.key.key
+    keys = {value for row in rows if (value := getattr(row, key)) is not None}
+    found: Mapping[int, Mapping[str, Any]] = await attached.load(tx, keys) if keys else {}
+    for row, record in zip(rows, records, strict=True):
+        for name, value in found.get(getattr(row, key), {}).items():
+            record.setdefault(name, value)
 
 
-def _asked_for(resource: Resource, records: Iterable[ShownRecord], params: Params) -> None:
-    """Leaves out of the records what a parameter would have to ask for."""
-    on_request = resource.on_request.items()
+def _remove_unrequested(resource: Resource, records: Iterable[ShownRecord], params: Params) -> None:
+    """Remove the properties that are shown only when a parameter asks for them, and none does."""
+    on_request = resource.output.on_request.items()
     hidden = [name for name, parameter in on_request if not is_set(params, parameter)]
     for record in records if hidden else ():
         for name in hidden:
             record.pop(name, None)
 
 
-def _children(child: Child) -> Select[Any]:
+def _select_children(child: Child) -> Select[Any]:
     codec = codec_of(child.resource)
     return (
         select(*codec.selected, child.parent.label(_PARENT))
@@ -146,16 +135,12 @@ def _children(child: Child) -> Select[Any]:
 
 
 async def _add_children(
-    tx: Tx,
-    name: str,
-    child: Child,
-    children: Select[Any],
-    records: Sequence[ShownRecord],
+    tx: Tx, name: str, resource: Resource, statement: Select[Any], records: Sequence[ShownRecord]
 ) -> None:
     of_parent: dict[int, list[ShownRecord]] = {record["id"]: [] for record in records}
-    codec = codec_of(child.resource)
+    codec = codec_of(resource)
     if of_parent:
-        for row in await tx.execute(children, {"ids": list(of_parent)}):
-            of_parent[getattr(row, _PARENT)].append(codec.show(row))
+        for row in await tx.execute(statement, {"ids": list(of_parent)}):
+            of_parent[getattr(row, _PARENT)].append(codec.serialize(row))
     for record in records:
         record[name] = of_parent[record["id"]]

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from app.errors import AppError, BodyTooLarge
-from app.halo.engine.parsing import parsed_number
+from app.halo.engine.parsing import exact_number
 
 # An int of more digits fits no column, and long ones take long to read.
 _INT_DIGITS_MAX = 40
@@ -32,20 +32,20 @@ async def read(request: Request, largest: int) -> bytes:
     return b"".join(chunks)
 
 
-def parsed(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """The JSON of a body, with Decimals for all numbers that are not whole."""
     try:
         return json.loads(
-            body, parse_float=parsed_number, parse_int=_whole, parse_constant=_no_number
+            body, parse_float=exact_number, parse_int=_whole, parse_constant=_no_number
         )
     except RecursionError:
         raise NotJson("the body is nested too deeply") from None
-    except ValueError as error:  # also what a wrong encoding gives
+    except ValueError as error:  # a wrong encoding raises it too
         raise NotJson(f"the body is not JSON: {error}") from None
 
 
-def _whole(said: str) -> int | Decimal:
-    return int(said) if len(said) <= _INT_DIGITS_MAX else parsed_number(said)
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _INT_DIGITS_MAX else exact_number(digits)
 
 
 def _no_number(_: str) -> Decimal:

@@ -84,20 +84,21 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
             CALLER: (str(caller.access_id),),
         }
         async with request.app.state.database.snapshot() as tx:
-            listing = await reading.listing(tx, params)
-        return json_response(caller.seen(envelope(codec.resource, listing)))
+            listing = await reading.list_page(tx, params)
+        return json_response(caller.redact(wrap_list(codec.resource, listing)))
 
     return listed
 
 
-def envelope(resource: Resource, listing: RecordPage) -> Any:
+def wrap_list(resource: Resource, listing: RecordPage) -> Any:
     """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
-    if resource.envelope is None:
+    envelope = resource.listing.envelope
+    if envelope is None:
         return listing.records
     page = listing.query.page
     paging = {"page_no": page.number, "page_size": page.size} if page.is_asked_for else {}
-    counted = {"record_count": listing.total, resource.envelope: listing.records}
-    return {**paging, **listing.beside, **counted}
+    counted = {"record_count": listing.total, envelope: listing.records}
+    return {**paging, **listing.wrapper, **counted}
 
 
 def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint:
@@ -107,13 +108,13 @@ def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint
         caller = await authenticate(request, right)
         settings: Settings = request.app.state.settings
         raw = await request_body.read(request, settings.body_max)
-        records = codec.load(request_body.parsed(raw))
+        records = codec.parse(request_body.parse_json(raw))
 
         async def work(tx: Tx) -> Response:
             now: datetime = request.app.state.clock()
             ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
             found = await reading.by_ids(tx, set(ids), detailed=False)
-            shown = [caller.seen(found[one]) for one in ids]
+            shown = [caller.redact(found[one]) for one in ids]
             return json_response(
                 shown[0] if len(shown) == 1 else shown, codec.resource.saved_status
             )
@@ -131,7 +132,7 @@ def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
         record_id = id_in_path(codec.resource, request.path_params["id"])
         params = query_parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
-            return json_response(caller.seen(await reading.one(tx, record_id, params)))
+            return json_response(caller.redact(await reading.one(tx, record_id, params)))
 
     return read
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document, put together from what the routes and resources say of themselves."""
+"""The OpenAPI document, made of the operations of the routes and the declared resources."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,9 +9,10 @@ from starlette.routing import BaseRoute
 
 from app.halo.access.authenticator import SCOPES
 from app.halo.engine import json_schema
+from app.halo.engine.filters import Parameter
 from app.halo.engine.idempotency import HEADER, KEY_MAX, REPLAYED
 from app.halo.engine.json_schema import Schema
-from app.halo.engine.resource import READ, REMOVE, Parameter, Resource
+from app.halo.engine.resource import READ, REMOVE, Resource
 from app.halo.engine.resource_routes import CaseInsensitiveRoute
 from app.halo.openapi import schemas
 from app.halo.openapi.operations import Operation
@@ -88,14 +89,14 @@ assert _SCOPES.keys() == SCOPES, "every scope is documented"
 
 
 def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
-    """The whole document. Routes that say nothing of themselves are not part of the API."""
-    told = [
+    """The whole document. A route without an operation is not part of the API."""
+    documented = [
         (route, route.operation)
         for route in routes
         if isinstance(route, CaseInsensitiveRoute) and route.operation is not None
     ]
     paths: dict[str, dict[str, Any]] = {}
-    for route, operation in told:
+    for route, operation in documented:
         [method] = (route.methods or set()) - {"HEAD"}
         path = re.sub(r"{(\w+):\w+}", r"{\1}", route.path)
         paths.setdefault(path, {})[method.lower()] = _operation(route, method, operation)
@@ -103,10 +104,10 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Paydue", "version": version("paydue"), "description": _ABOUT},
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in dict.fromkeys(one.tag for _, one in told)],
+        "tags": [{"name": name} for name in dict.fromkeys(one.tag for _, one in documented)],
         "paths": paths,
         "components": {
-            "schemas": {"Error": _ERROR, **_schemas(one for _, one in told)},
+            "schemas": {"Error": _ERROR, **_schemas(one for _, one in documented)},
             "responses": {str(status): _refusal(status) for status in _REFUSALS},
             "securitySchemes": {
                 "oauth2": {
@@ -128,8 +129,8 @@ def _schemas(operations: Iterable[Operation]) -> dict[str, Schema]:
     found: dict[str, Resource] = {}
     for operation in operations:
         for resource in operation.resources:
-            found.update((one.path, one) for one in schemas.within(resource))
-    return {path: schemas.of_record(one) for path, one in found.items()}
+            found.update((one.path, one) for one in schemas.nested_resources(resource))
+    return {path: schemas.record_schema(one) for path, one in found.items()}
 
 
 def _operation(route: CaseInsensitiveRoute, method: str, operation: Operation) -> dict[str, Any]:
@@ -215,7 +216,7 @@ def _success(operation: Operation, *, has_key: bool) -> dict[str, Any]:
 
 
 def _links(operation: Operation) -> dict[str, Any]:
-    """What can be asked about the one record that was made."""
+    """The operations that take the `id` of the one record that was made."""
     parameters = {"id": "$response.body#/id"}
     return {
         f"{verb} {resource.path}": {

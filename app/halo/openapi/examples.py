@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.halo.engine import json_schema
 from app.halo.engine.codec import codec_of
 from app.halo.engine.json_schema import Schema
 from app.halo.engine.resource import Resource
@@ -36,18 +35,19 @@ _OF: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def of(resource: Resource) -> dict[str, Any]:
-    """An object to be created: the one given above, else just what a record cannot be without."""
+def example_of(resource: Resource) -> dict[str, Any]:
+    """An object to be created: the one given above, else one with the required fields alone."""
     known = _OF.get(resource.path)
     return dict(known) if known else _least(resource)
 
 
 def _least(resource: Resource) -> dict[str, Any]:
-    columns = codec_of(resource).table.c
+    codec = codec_of(resource)
     return {
-        one.name: _value(json_schema.column_schema(one))
-        for one in columns
-        if not (one.nullable or one.default or one.primary_key or one.info)
+        one.name: _value(codec.input_schema(one.name))
+        for one in codec.columns
+        if not (one.nullable or one.default or one.primary_key)
+        and not resource.fields[one.name].read_only
     }
 
 

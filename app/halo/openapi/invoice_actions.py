@@ -1,4 +1,4 @@
-"""What the actions on invoices say of themselves for OpenAPI."""
+"""The operations of the actions on invoices, for OpenAPI."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,8 +6,8 @@ from typing import Any
 
 from app.halo.engine import json_schema
 from app.halo.engine.codec import codec_of
+from app.halo.engine.filters import Parameter
 from app.halo.engine.json_schema import Schema
-from app.halo.engine.resource import Parameter
 from app.halo.openapi.operations import Operation, listed, many, one_or_many, the
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
@@ -57,12 +57,12 @@ TEMPLATE_LINE_BY_QUERY = Operation(
     tag=RECURRING_INVOICES.path,
     right=_EDIT,
     parameters={
-        name: Parameter(json_schema.column_schema(codec_of(INVOICE_LINES).table.c[name]), about)
+        name: Parameter(codec_of(INVOICE_LINES).input_schema(name), about)
         for name, about in {
             "id": "The line.",
-            "item_shortdescription": "What is sold.",
-            "qty_order": "How many.",
-            "unit_price": "Price of one, without tax.",
+            "item_shortdescription": "The goods or the service, in a few words.",
+            "qty_order": "The quantity.",
+            "unit_price": "The price of one, without tax.",
         }.items()
     },
     gives=_LINE,
@@ -115,7 +115,7 @@ _WHO: Schema = {
     "type": "object",
     "properties": {
         "id": {**json_schema.WHOLE, "description": "Whose credential it is."},
-        "name": {**json_schema.TEXT, "description": "What it is called."},
+        "name": {**json_schema.TEXT, "description": "The credential's name."},
     },
 }
 _VIEW: Schema = {
@@ -123,7 +123,7 @@ _VIEW: Schema = {
     "required": ["id"],
     "properties": {
         "id": {**json_schema.WHOLE, "description": "The invoice."},
-        "current_action_type": {**json_schema.TEXT, "description": "What is being done to it."},
+        "current_action_type": {**json_schema.TEXT, "description": "The work done on it."},
         "changeseq": {**json_schema.SMALL, "readOnly": True, "description": "Its `change_seq`."},
         "viewers": {
             "type": "array", "items": _WHO, "readOnly": True, "description": "Who looks at it."

@@ -1,23 +1,24 @@
-"""What a route says of itself for OpenAPI; a resource's routes say it by its declaration."""
+"""An Operation describes one route for OpenAPI; a resource's follow from its declaration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from app.halo.engine import json_schema
+from app.halo.engine.filters import Parameter
 from app.halo.engine.json_schema import Schema
-from app.halo.engine.resource import Parameter, Resource
+from app.halo.engine.resource import Resource
 from app.halo.openapi import examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. What a path names in braces is documented as a whole number."""
+    """One method of one path. A name in the path's braces is documented as a whole number."""
 
     summary: str
     # The heading it stands under; for an action, its resource's path.
     tag: str
-    # The scope that opens it; None for what anybody may ask.
+    # The scope that opens it; None where anybody may ask.
     right: str | None
     about: str = ""
     # Query parameters.
@@ -28,7 +29,7 @@ class Operation:
     gives: Schema = field(default_factory=lambda: json_schema.ANYTHING)
     gives_type: str = "application/json"
     status: int = 200
-    # A body that is accepted as it stands, and what it is answered.
+    # A body that is accepted as it stands, and its answer.
     example: Any = None
     answer_example: Any = None
     # Which of its refusals are documented; those of every operation are added.
@@ -53,7 +54,7 @@ def one_or_many(one: Schema) -> Schema:
     return {"anyOf": [one, many(one)]}
 
 
-# --- what every list understands ---------------------------------------------------------------
+# --- the parameters of every list ----------------------------------------------------------------
 
 _PAGING: Mapping[str, Parameter] = {
     "pageinate": Parameter(
@@ -86,10 +87,10 @@ _ORDERING = _ordering()
 
 def _of_list(resource: Resource) -> Mapping[str, Parameter]:
     found: dict[str, Parameter] = {}
-    for name, one in resource.filters.items():
-        found[name] = Parameter(one.schema, one.about)
-        found.update(one.beside)
-    for name, child in resource.children.items():
+    for name, one in resource.listing.filters.items():
+        found[name] = one.parameter
+        found.update(one.further_parameters)
+    for name, child in resource.output.children.items():
         if child.in_list:
             found[child.in_list] = Parameter(json_schema.FLAG, f"Each record has its `{name}`.")
     return {**found, **_PAGING, **_ORDERING}
@@ -97,10 +98,10 @@ def _of_list(resource: Resource) -> Mapping[str, Parameter]:
 
 def _of_one(resource: Resource) -> Mapping[str, Parameter]:
     added: dict[str, list[str]] = {}
-    for name, child in resource.children.items():
+    for name, child in resource.output.children.items():
         if child.in_one:
             added.setdefault(child.in_one, []).append(f"`{name}`")
-    for name, parameter in resource.on_request.items():
+    for name, parameter in resource.output.on_request.items():
         added.setdefault(parameter, []).append(f"`{name}`")
     return {
         parameter: Parameter(json_schema.FLAG, f"Adds {' and '.join(names)}.")
@@ -137,7 +138,7 @@ def saved(resource: Resource) -> Operation:
         takes=many(the(resource.path)),
         gives=one_or_many(the(resource.path)),
         status=resource.saved_status,
-        example=[examples.of(resource)],
+        example=[examples.example_of(resource)],
         answer_example=_shown(resource),
         refusals=(400, 404, 409, 413, 422),
         resources=(resource,),
@@ -172,27 +173,30 @@ def removed(resource: Resource) -> Operation:
 
 
 def _shown(resource: Resource) -> dict[str, Any]:
-    return {"id": 1, **examples.of(resource)}
+    return {"id": 1, **examples.example_of(resource)}
 
 
 def _list_example(resource: Resource) -> Any:
     records = [_shown(resource)]
-    return records if resource.envelope is None else {"record_count": 1, resource.envelope: records}
+    envelope = resource.listing.envelope
+    return records if envelope is None else {"record_count": 1, envelope: records}
 
 
 def _list_of(resource: Resource) -> Schema:
     records: Schema = {"type": "array", "items": the(resource.path)}
-    if resource.envelope is None:
+    envelope, wrapper = resource.listing.envelope, resource.listing.wrapper
+    if envelope is None:
         return records
+    further = wrapper.properties if wrapper else {}
     about = "All matches over all pages; 0 on a page past the end."
     return {
         "type": "object",
-        "required": ["record_count", resource.envelope],
+        "required": ["record_count", envelope],
         "properties": {
             "page_no": {**json_schema.SMALL, "description": "Of a page that was asked for."},
             "page_size": {**json_schema.SMALL, "description": "Of a page that was asked for."},
             "record_count": {**json_schema.WHOLE, "minimum": 0, "description": about},
-            resource.envelope: records,
-            **resource.brings,
+            envelope: records,
+            **{name: {**one.schema, "description": one.about} for name, one in further.items()},
         },
     }

@@ -1,79 +1,87 @@
-"""The JSON Schema of a resource's records, from its columns and everything it says beside them."""
+"""The JSON Schema of a resource's records, from its fields and everything else it declares."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Column
-
 from app.halo.engine import json_schema
 from app.halo.engine.codec import codec_of
 from app.halo.engine.json_schema import Schema
-from app.halo.engine.resource import Resource
-from app.halo.openapi import property_docs
+from app.halo.engine.resource import Property, Resource
 from app.halo.openapi.operations import the
 
 
-def of_record(resource: Resource) -> Schema:
-    """What a record may hold. Null is never answered; given, it clears a property."""
+def record_schema(resource: Resource) -> Schema:
+    """The properties of a record. Null is never answered; given, it clears a property."""
     properties: dict[str, Schema] = {}
-    for name, schema in _properties(resource):
-        properties.setdefault(name, schema)
-    return {
-        "type": "object",
-        "properties": {
-            name: {**schema, "description": property_docs.property_text(resource, name)}
-            for name, schema in properties.items()
-        },
-    }
+    for name, one in _properties(resource):
+        properties.setdefault(name, {**one.schema, "description": one.about})
+    return {"type": "object", "properties": properties}
 
 
-def within(resource: Resource) -> Iterator[Resource]:
-    """The resources whose records stand inside this one's, and it itself."""
+def nested_resources(resource: Resource) -> Iterator[Resource]:
+    """The resource, and those whose records stand inside its own."""
     yield resource
-    inner = {*resource.nested.values(), *(one.resource for one in resource.children.values())}
+    lists, children = resource.input.lists, resource.output.children
+    inner = {one.resource for one in lists.values()}
+    inner |= {one.resource for one in children.values()}
     for one in inner - {resource}:
-        yield from within(one)
+        yield from nested_resources(one)
 
 
-def _properties(resource: Resource) -> Iterator[tuple[str, Schema]]:
-    """The first that is said of a property counts."""
+def _properties(resource: Resource) -> Iterator[tuple[str, Property]]:
+    """Every property with its schema; of several with one name the first counts."""
     yield from _lists(resource)
-    shown = codec_of(resource).shown
-    for name, read in resource.instructions.items():
-        schema = resource.further.get(name) or json_schema.parser_schema(read)
-        is_shown = name in shown or name in resource.further
-        yield name, schema if is_shown else {**schema, "writeOnly": True}
-    for column in codec_of(resource).table.c:
-        if not column.info.get("hidden"):
-            yield column.name, _of_column(column)
-    for name, derived in resource.derived.items():
-        yield name, _read_only(json_schema.type_schema(derived.type))
-    for name, schema in resource.further.items():
-        yield name, _read_only(schema)
-    for name, read in resource.wider.items():
-        yield name, _nullable(json_schema.parser_schema(read))
-    for name, value in resource.sentinels.items():
-        yield name, _read_only(_of_value(value))
+    yield from _instructions(resource)
+    yield from _columns(resource)
+    output = resource.output
+    for name, derived in output.derived.items():
+        schema = json_schema.type_schema(derived.expression.type)
+        yield name, Property(_read_only(schema), derived.about)
+    for name, further in output.further.items():
+        yield name, Property(_read_only(further.schema), further.about)
+    for name, field in resource.input.passthrough.items():
+        schema = json_schema.parser_schema(field.parse) if field.parse else json_schema.ANYTHING
+        yield name, Property(_nullable(schema), field.about)
+    for name, constant in output.constants.items():
+        yield name, Property(_read_only(_value_schema(constant.value)), constant.about)
 
 
-def _lists(resource: Resource) -> Iterator[tuple[str, Schema]]:
-    shown, taken = resource.children, resource.nested
-    for name in {**shown, **taken}:
-        inner = taken[name] if name in taken else shown[name].resource
-        schema: Schema = {"type": "array", "items": the(inner.path)}
-        if name not in taken:
-            yield name, _read_only(schema)
-        elif name not in shown:
-            yield name, {**schema, "writeOnly": True}
+def _lists(resource: Resource) -> Iterator[tuple[str, Property]]:
+    children, lists = resource.output.children, resource.input.lists
+    for name, child in children.items():
+        schema: Schema = {"type": "array", "items": the(child.resource.path)}
+        if name in lists:
+            yield name, Property(schema, f"{child.about} {lists[name].about}")
         else:
-            yield name, schema
+            yield name, Property(_read_only(schema), child.about)
+    for name, given in lists.items():
+        if name not in children:
+            schema = {"type": "array", "items": the(given.resource.path), "writeOnly": True}
+            yield name, Property(schema, given.about)
 
 
-def _of_column(column: Column[Any]) -> Schema:
-    schema = json_schema.column_schema(column)
-    if column.info.get("read_only"):
-        return _read_only(schema)
-    return _nullable(schema) if column.nullable else schema
+def _instructions(resource: Resource) -> Iterator[tuple[str, Property]]:
+    shown = {*codec_of(resource).shown, *resource.output.further}
+    for name, field in resource.input.instructions.items():
+        brought = resource.output.further.get(name)
+        parsed = json_schema.parser_schema(field.parse) if field.parse else json_schema.ANYTHING
+        schema = brought.schema if brought else parsed
+        yield (
+            name,
+            Property(schema if name in shown else {**schema, "writeOnly": True}, field.about),
+        )
+
+
+def _columns(resource: Resource) -> Iterator[tuple[str, Property]]:
+    codec = codec_of(resource)
+    for column in codec.columns:
+        field = resource.fields[column.name]
+        schema = codec.input_schema(column.name)
+        if field.read_only:
+            schema = _read_only(schema)
+        elif column.nullable:
+            schema = _nullable(schema)
+        yield column.name, Property(schema, field.about)
 
 
 def _read_only(schema: Schema) -> Schema:
@@ -85,14 +93,12 @@ def _nullable(schema: Schema) -> Schema:
     return {**schema, "type": [kind, "null"]} if isinstance(kind, str) else schema
 
 
-def _of_value(value: Any) -> Schema:
+def _value_schema(value: Any) -> Schema:
     match value:
         case bool():
             return json_schema.FLAG
         case int():
             return json_schema.WHOLE
-        case str() if value[:4].isdigit() and "T" in value:
-            return json_schema.MOMENT
         case str():
             return json_schema.TEXT
         case list():

@@ -1,25 +1,19 @@
 """GET, POST and DELETE /Client."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from app.errors import InvalidField
-from app.halo.engine import parsing
-from app.halo.engine.filters import excluded_when_false
-from app.halo.engine.resource import ALL_VERBS, Resource, contains, equals, searched
+from app.halo.engine.filters import Equals, ExcludedWhenFalse, Search, contains
+from app.halo.engine.parsing import reference, short_text, text
+from app.halo.engine.resource import ALL_VERBS, Field, Input, Listing, Resource
+from app.halo.resources.shared_fields import DATE_CREATED, ID, LAST_MODIFIED
+from app.rules import calendar
 from app.storage.tables.clients import Client
 
 
 def _timezone(name: str, value: Any) -> str | None:
-    """The business day is reckoned in it, so it must exist."""
-    said = parsing.text(name, value)
-    if not said:
-        return None
-    try:
-        ZoneInfo(said)
-    except (KeyError, ValueError, OSError):
-        raise InvalidField(name, f"{said!r} is not an IANA time zone") from None
-    return said
+    """The name of a time zone that exists: the client's business day is reckoned in it."""
+    zone = text(name, value)
+    return calendar.zone(zone, name).key if zone else None
 
 
 _WITHOUT = "When false, without the {} ones."
@@ -29,20 +23,42 @@ CLIENTS = Resource(
     table=Client,
     verbs=ALL_VERBS,
     group="customers",
-    envelope="clients",
-    filters={
-        "inactive": equals(Client.inactive),
-        "includeinactive": excluded_when_false(
-            Client.inactive.is_(True), _WITHOUT.format("inactive")
+    fields={
+        "id": ID,
+        "name": Field("The client's name. Required.", short_text),
+        "toplevel_id": Field("The number of the organisation that the client is part of."),
+        "inactive": Field("Whether the client is not used any more."),
+        "email": Field("The address that the client is written to."),
+        "timezone": Field(
+            "IANA time zone of the client's business day; `PAYDUE_TIMEZONE` without one.",
+            _timezone,
         ),
-        "includeactive": excluded_when_false(Client.inactive.is_(False), _WITHOUT.format("active")),
-        "toplevel_id": equals(Client.toplevel_id),
-        "stripe_customer_id": equals(Client.stripe_customer_id),
-        "search": searched(
-            lambda said: [contains(column, said) for column in (Client.name, Client.email)]
+        "currency_code": Field("`id` of the Currency of the client's invoices.", reference),
+        "stripe_customer_id": Field("The client's customer at Stripe, `cus_...`.", short_text),
+        "stripe_payment_method_id": Field(
+            "The payment method that is charged, `pm_...`.", short_text
         ),
+        "stripe_payment_method_name": Field("That payment method as people know it."),
+        "date_created": DATE_CREATED,
+        "last_modified": LAST_MODIFIED,
     },
-    readers={"timezone": _timezone},
-    keeps_all=True,
+    listing=Listing(
+        envelope="clients",
+        filters={
+            "inactive": Equals(Client.inactive),
+            "includeinactive": ExcludedWhenFalse(
+                Client.inactive.is_(True), _WITHOUT.format("inactive")
+            ),
+            "includeactive": ExcludedWhenFalse(
+                Client.inactive.is_(False), _WITHOUT.format("active")
+            ),
+            "toplevel_id": Equals(Client.toplevel_id),
+            "stripe_customer_id": Equals(Client.stripe_customer_id, short_text),
+            "search": Search(
+                lambda text: [contains(column, text) for column in (Client.name, Client.email)]
+            ),
+        },
+    ),
+    input=Input(keeps_unknown=True),
     held_by=("invoice_payment.client_id",),
 )

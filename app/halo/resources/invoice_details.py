@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.halo.engine.serializing import number
+from app.halo.engine.codec import number
 from app.rules.breakdown import Part, invoice_totals, line_totals
 from app.rules.tax import tax_id
 from app.storage.column_types import table_of

@@ -7,16 +7,21 @@ import orjson
 from sqlalchemy import ColumnElement, Text, column, select, table
 
 from app.halo.engine import json_schema
+from app.halo.engine.filters import Equals, OneOf, References, Search, contains
+from app.halo.engine.parsing import reference, short_text
 from app.halo.engine.resource import (
     ALL_VERBS,
-    AttachedFields,
+    Attached,
+    Derived,
+    Field,
+    Input,
+    Listing,
+    Output,
+    Property,
     Resource,
-    contains,
-    equals,
-    one_of,
-    searched,
 )
 from app.halo.resources import passthrough
+from app.halo.resources.shared_fields import CLIENT_NAME, ID
 from app.storage.column_types import BigId, table_of
 from app.storage.engines import Tx
 from app.storage.prepared import any_of
@@ -34,18 +39,18 @@ _INVOICENUMBER = (
 )
 
 
-def _search(said: ColumnElement[str]) -> list[ColumnElement[bool]]:
+def _search(text: ColumnElement[str]) -> list[ColumnElement[bool]]:
     own = (InvoicePayment.intent_id, InvoicePayment.charge_id, InvoicePayment.reference)
-    named = select(Client.id).where(contains(Client.name, said))
-    numbered = select(_INVOICES.c.id).where(contains(_INVOICES.c.invoicenumber, said))
+    named = select(Client.id).where(contains(Client.name, text))
+    numbered = select(_INVOICES.c.id).where(contains(_INVOICES.c.invoicenumber, text))
     return [
-        *(contains(one, said) for one in own),
+        *(contains(one, text) for one in own),
         InvoicePayment.client_id.in_(named),
         InvoicePayment.invoice_id.in_(numbered),
     ]
 
 
-async def _told_by_events(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+async def _event_payloads(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """The raw bodies of these events, each with the Stripe object that it is about."""
     return {
         event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
@@ -66,15 +71,66 @@ INVOICE_PAYMENTS = Resource(
     path="InvoicePayment",
     table=InvoicePayment,
     verbs=ALL_VERBS,
-    filters={
-        "intent_id": equals(InvoicePayment.intent_id),
-        "invoice_id": equals(InvoicePayment.invoice_id),
-        "invoice_ids": one_of(InvoicePayment.invoice_id),
-        "client_id": equals(InvoicePayment.client_id),
-        "search": searched(_search),
+    fields={
+        "id": ID,
+        "invoice_id": Field(
+            "The invoice's `id`; a payment without one waits to be assigned to its invoice.",
+            reference,
+        ),
+        "client_id": Field("The client's `id`.", read_only=True),
+        "date": Field("When it was paid."),
+        "amount": Field("The money paid, in the invoice's currency; never rounded."),
+        "method": Field("1 Stripe, 0 entered by hand."),
+        "status": Field(
+            "0 created, 1 requires action, 2 processing, 3 failed, 4 canceled, 5 succeeded, "
+            "6 part refunded, 7 refunded, 8 disputed, 9 dispute lost.",
+            read_only=True,
+        ),
+        "type": Field("HaloPSA's number for a kind of payment; Paydue writes 0."),
+        "module_id": Field("1 Stripe, 0 entered by hand."),
+        "reference": Field("Free text to find it by."),
+        "thirdpartyid": Field("Its `id` in another system."),
+        "credit_note_id": Field("`id` of the credit note that paid."),
+        "payment_method": Field("The payment method's number in HaloPSA; it is not looked up."),
+        "payment_method_name": Field("The payment method in words."),
+        "posted": Field("Whether it was handed to accounting."),
+        "dateposted": Field("When it was handed to accounting."),
+        "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", short_text),
+        "intent_date": Field("When the PaymentIntent was made.", read_only=True),
+        "intent_response": Field(
+            "The PaymentIntent as Stripe answered or reported it. Only for the scopes `all` and "
+            "`admin`.",
+            read_only=True,
+        ),
+        "webhook_received_date": Field(
+            "When the event came that `webhook_payload` holds.", read_only=True
+        ),
     },
-    derived={"client_name": _CLIENT_NAME, "invoice_invoicenumber": _INVOICENUMBER},
-    attached=AttachedFields(InvoicePayment.webhook_event_id, _told_by_events),
-    further={"webhook_payload": json_schema.TEXT},
-    wider=passthrough.INVOICE_PAYMENT,
+    listing=Listing(
+        filters={
+            "intent_id": Equals(InvoicePayment.intent_id, short_text),
+            "invoice_id": References(InvoicePayment.invoice_id),
+            "invoice_ids": OneOf(InvoicePayment.invoice_id, reference),
+            "client_id": Equals(InvoicePayment.client_id),
+            "search": Search(_search),
+        }
+    ),
+    output=Output(
+        derived={
+            "client_name": Derived(CLIENT_NAME, _CLIENT_NAME),
+            "invoice_invoicenumber": Derived("The invoice's number.", _INVOICENUMBER),
+        },
+        attached=Attached(
+            {
+                "webhook_payload": Property(
+                    json_schema.TEXT,
+                    "The newest event that counted, word for word. Only for the scopes `all` and "
+                    "`admin`.",
+                )
+            },
+            InvoicePayment.webhook_event_id,
+            _event_payloads,
+        ),
+    ),
+    input=Input(passthrough=passthrough.INVOICE_PAYMENT),
 )

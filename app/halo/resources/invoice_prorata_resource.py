@@ -2,8 +2,10 @@
 
 from sqlalchemy import select
 
-from app.halo.engine.resource import LIST, Resource
+from app.halo.engine.parsing import reference
+from app.halo.engine.resource import LIST, Derived, Field, Input, Output, Resource
 from app.halo.resources.passthrough import passthrough
+from app.halo.resources.shared_fields import CLIENT_NAME, ID
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_proratas import InvoiceProRata
 
@@ -11,19 +13,39 @@ INVOICE_PRORATAS = Resource(
     path="InvoiceDetailProRata",
     table=InvoiceProRata,
     verbs=(LIST,),
-    derived={
-        "client_name": select(Client.name)
-        .where(Client.id == InvoiceProRata.client_id)
-        .scalar_subquery()
+    fields={
+        "id": ID,
+        "invoicedetailid": Field("`id` of the line that has the entry.", reference),
+        "invoice_id": Field("The invoice's `id`."),
+        "recurring_invoice_id": Field("The template's `id`, where the line is a template's."),
+        "client_id": Field("The client's `id`."),
+        "site_id": Field("The site's `id`."),
+        "date": Field("The date of the entry."),
+        "quantity": Field("The quantity of the entry; no invoice is made of it."),
+        "unitprice": Field("The price of one; no invoice is made of it."),
+        "unitcost": Field("The cost of one; no invoice is made of it."),
+        "shortdescription": Field("The entry in a few words."),
+        "longdescription": Field("The entry at length."),
+        "prorata_next_invoice": Field("Whether the client wants it on the next invoice."),
     },
-    wider=passthrough(
-        flags="""
-            dont_auto_calculate include_in_roi inv_manual_pr_immediately isfuturepr isinvoiced
-            istempprorata
-        """,
-        numbers="""
-            change_id client_to_invoice_id device_id invoiceheaderid quantity_id user_id
-        """,
-        texts="_warning",
+    output=Output(
+        derived={
+            "client_name": Derived(
+                CLIENT_NAME,
+                select(Client.name).where(Client.id == InvoiceProRata.client_id).scalar_subquery(),
+            )
+        }
+    ),
+    input=Input(
+        passthrough=passthrough(
+            flags="""
+                dont_auto_calculate include_in_roi inv_manual_pr_immediately isfuturepr isinvoiced
+                istempprorata
+            """,
+            numbers="""
+                change_id client_to_invoice_id device_id invoiceheaderid quantity_id user_id
+            """,
+            texts="_warning",
+        )
     ),
 )

@@ -1,18 +1,22 @@
-"""Properties of HaloPSA's wider schema that we keep for the client and compute nothing from.
+"""Properties of HaloPSA's wider schema that are kept for the client and given back.
 
 Source: the published property lists of InvoiceHeader, InvoiceDetail and InvoicePayment_List. Left
-out on purpose: columns of ours, what we work out ourselves, and properties that are commands.
+out on purpose: columns of ours, amounts that Paydue computes, and properties that are commands.
 """
 
 from collections.abc import Mapping
 
 from app.halo.engine import parsing
-from app.halo.engine.parsing import Parser
+from app.halo.engine.resource import Field
+
+PASSTHROUGH_TEXT = "Kept and given back; Paydue computes nothing from it."
+"""The text of all these properties, and of no other."""
 
 
 def passthrough(
     *, flags: str = "", numbers: str = "", texts: str = "", dates: str = "", others: str = ""
-) -> Mapping[str, Parser]:
+) -> Mapping[str, Field]:
+    """A Field for each name; the names of a kind are separated by blanks."""
     kinds = (
         (flags, parsing.flag),
         (numbers, parsing.plain_number),
@@ -20,7 +24,9 @@ def passthrough(
         (dates, parsing.plain_moment),
         (others, parsing.nested),
     )
-    return {name: read for names, read in kinds for name in names.split()}
+    return {
+        name: Field(PASSTHROUGH_TEXT, parse) for names, parse in kinds for name in names.split()
+    }
 
 
 INVOICE = passthrough(

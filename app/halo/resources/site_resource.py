@@ -2,8 +2,15 @@
 
 from sqlalchemy import select
 
-from app.halo.engine.filters import excluded_when_false
-from app.halo.engine.resource import ALL_VERBS, Resource, contains, equals, searched
+from app.halo.engine.filters import Equals, ExcludedWhenFalse, References, Search, contains
+from app.halo.engine.resource import ALL_VERBS, Derived, Field, Input, Listing, Output, Resource
+from app.halo.resources.shared_fields import (
+    CLIENT_ID,
+    CLIENT_NAME,
+    DATE_CREATED,
+    ID,
+    LAST_MODIFIED,
+)
 from app.storage.tables.clients import Client, Site
 
 _WITHOUT = "When false, without the {} ones."
@@ -13,21 +20,37 @@ SITES = Resource(
     table=Site,
     verbs=ALL_VERBS,
     group="customers",
-    envelope="sites",
-    filters={
-        "client_id": equals(Site.client_id),
-        "inactive": equals(Site.inactive),
-        "includeinactive": excluded_when_false(
-            Site.inactive.is_(True), _WITHOUT.format("inactive")
-        ),
-        "includeactive": excluded_when_false(Site.inactive.is_(False), _WITHOUT.format("active")),
-        "search": searched(
-            lambda said: [contains(column, said) for column in (Site.name, Site.phonenumber)]
-        ),
+    fields={
+        "id": ID,
+        "name": Field("The site's name. Required."),
+        "client_id": CLIENT_ID,
+        "inactive": Field("Whether the site is not used any more."),
+        "phonenumber": Field("The site's telephone number; `search` finds it."),
+        "date_created": DATE_CREATED,
+        "last_modified": LAST_MODIFIED,
     },
-    derived={
-        "client_name": select(Client.name).where(Client.id == Site.client_id).scalar_subquery()
-    },
-    keeps_all=True,
+    listing=Listing(
+        envelope="sites",
+        filters={
+            "client_id": References(Site.client_id),
+            "inactive": Equals(Site.inactive),
+            "includeinactive": ExcludedWhenFalse(
+                Site.inactive.is_(True), _WITHOUT.format("inactive")
+            ),
+            "includeactive": ExcludedWhenFalse(Site.inactive.is_(False), _WITHOUT.format("active")),
+            "search": Search(
+                lambda text: [contains(column, text) for column in (Site.name, Site.phonenumber)]
+            ),
+        },
+    ),
+    output=Output(
+        derived={
+            "client_name": Derived(
+                CLIENT_NAME,
+                select(Client.name).where(Client.id == Site.client_id).scalar_subquery(),
+            )
+        }
+    ),
+    input=Input(keeps_unknown=True),
     held_by=("invoice.sitenumber",),
 )

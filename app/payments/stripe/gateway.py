@@ -56,11 +56,10 @@ class NotAuthorized(Exception):
 class RequestRefused(Exception):
     """Stripe understood the request and refuses it as it stands."""
 
-    def __init__(self, code: str, message: str, intent: Mapping[str, Any] | None) -> None:
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.intent = intent
 
 
 class Declined(Exception):
@@ -236,9 +235,8 @@ def _sorted_errors() -> Any:
     except stripe.IdempotencyError as error:
         raise StripeKeyReused(_said(error)) from error
     except stripe.InvalidRequestError as error:
-        body = error.error.to_dict() if error.error else {}
         code = error.code or ("resource_missing" if error.http_status == 404 else "refused")
-        raise RequestRefused(code, _said(error), body.get("payment_intent")) from error
+        raise RequestRefused(code, _said(error)) from error
     except stripe.APIError as error:
         replayed = (error.headers or {}).get("Idempotent-Replayed") == "true"
         raise (ReplayedFailure if replayed else NoAnswer)(_said(error)) from error
@@ -250,7 +248,7 @@ def _decline(error: stripe.CardError) -> Exception:
     body = orjson.loads(error.http_body or b"{}").get("error") or {}
     intent = body.get("payment_intent")
     if intent is None:
-        return RequestRefused(str(body.get("code")), _said(error), None)
+        return RequestRefused(str(body.get("code")), _said(error))
     # The error itself is complete; an intent's last_payment_error may leave codes out.
     told = {name: value for name, value in body.items() if name != "payment_intent"}
     known = intent.get("last_payment_error") or {}

@@ -1,7 +1,7 @@
 """Dead letters: parked events are retried with backoff, until they apply or a person must look."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ class RetryResult:
     applied: int = 0
     parked: int = 0
     dead: int = 0
-    reasons: dict[str, str] = field(default_factory=dict)
 
 
 async def retry_due(database: Database, installation: str, now: datetime) -> RetryResult:

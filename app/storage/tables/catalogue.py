@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class CostCentre(Row):
@@ -20,7 +20,7 @@ class CostCentre(Row):
     addr2: Mapped[str | None]
     addr3: Mapped[str | None]
     addr4: Mapped[str | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
 
 class BudgetType(Row):
@@ -32,7 +32,7 @@ class BudgetType(Row):
     chargerate: Mapped[int | None]
     # No published property, but the parameter that filters by it is.
     ticket_id: Mapped[int | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
 
 class ChargeRate(Row):
@@ -57,4 +57,4 @@ class ChargeRate(Row):
     contractmultiplier: Mapped[Decimal | None]
     use_for_travel: Mapped[bool] = mapped_column(default=True)
     use_for_mileage: Mapped[bool] = mapped_column(default=True)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 from app.storage.fulltext import SearchIndex
 
 
@@ -25,10 +25,10 @@ class Client(Row):
     stripe_payment_method_id: Mapped[str | None]
     stripe_payment_method_name: Mapped[str | None]
     # The newest method saved for off-session use: it takes over when the chosen one is gone.
-    stripe_saved_method_id: Mapped[str | None] = mapped_column(info=HIDDEN)
-    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    stripe_saved_method_id: Mapped[str | None]
+    date_created: Mapped[datetime | None]
+    last_modified: Mapped[datetime | None]
+    extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
         Index("ix_client_stripe_customer_id", "stripe_customer_id"),
@@ -46,9 +46,9 @@ class Site(Row):
     client_id: Mapped[Ref] = mapped_column(ForeignKey("client.id"), index=True)
     inactive: Mapped[bool] = mapped_column(default=False)
     phonenumber: Mapped[str | None]
-    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    date_created: Mapped[datetime | None]
+    last_modified: Mapped[datetime | None]
+    extra: Mapped[Any | None] = mapped_column(Json)
 
 
 CLIENT_SEARCH = SearchIndex("client", ["name"])
@@ -62,6 +62,6 @@ class Currency(Row):
     symbol: Mapped[str]
     code: Mapped[str] = mapped_column(unique=True)
     conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
-    last_updated: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    history: Mapped[Any | None] = mapped_column(Json, info=READ_ONLY)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    last_updated: Mapped[datetime | None]
+    history: Mapped[Any | None] = mapped_column(Json)
+    extra: Mapped[Any | None] = mapped_column(Json)

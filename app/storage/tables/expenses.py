@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class Expense(Row):
@@ -31,4 +31,4 @@ class Expense(Row):
     site_id: Mapped[Ref | None] = mapped_column(ForeignKey("site.id"), index=True)
     reviewed: Mapped[bool] = mapped_column(default=False)
     reviewed_agent_id: Mapped[int | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)

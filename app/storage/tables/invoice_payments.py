@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class InvoicePayment(Row):
@@ -16,11 +16,11 @@ class InvoicePayment(Row):
     id: Mapped[Id]
     # NULL: no invoice was found for the money; it is shown and can be assigned.
     invoice_id: Mapped[Ref | None] = mapped_column(ForeignKey("invoice.id"))
-    client_id: Mapped[Ref | None] = mapped_column(info=READ_ONLY)
+    client_id: Mapped[Ref | None]
     date: Mapped[datetime]
     amount: Mapped[Decimal]
     method: Mapped[int] = mapped_column(default=0)
-    status: Mapped[int] = mapped_column(default=5, info=READ_ONLY)
+    status: Mapped[int] = mapped_column(default=5)
     type: Mapped[int] = mapped_column(default=0)
     module_id: Mapped[int] = mapped_column(default=0)
     reference: Mapped[str | None]
@@ -31,28 +31,28 @@ class InvoicePayment(Row):
     posted: Mapped[bool] = mapped_column(default=False)
     dateposted: Mapped[datetime | None]
     intent_id: Mapped[str | None]
-    intent_date: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    intent_date: Mapped[datetime | None]
     # The API's answer to our own charge. Without one, the object of the event below is shown.
-    intent_response: Mapped[str | None] = mapped_column(info=READ_ONLY)
+    intent_response: Mapped[str | None]
     # The event whose news stands; its raw body is shown as `webhook_payload`.
-    webhook_event_id: Mapped[str | None] = mapped_column(info=HIDDEN)
-    webhook_received_date: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    currency_iso: Mapped[str] = mapped_column(default="usd", info=HIDDEN)
-    state: Mapped[int] = mapped_column(default=5, info=HIDDEN)
-    state_at: Mapped[datetime] = mapped_column(info=HIDDEN)
-    reason: Mapped[str | None] = mapped_column(info=HIDDEN)
-    charge_id: Mapped[str | None] = mapped_column(info=HIDDEN)
-    stripe_customer_id: Mapped[str | None] = mapped_column(info=HIDDEN)
-    claimed_invoice_id: Mapped[Ref | None] = mapped_column(info=HIDDEN)
+    webhook_event_id: Mapped[str | None]
+    webhook_received_date: Mapped[datetime | None]
+    currency_iso: Mapped[str] = mapped_column(default="usd")
+    state: Mapped[int] = mapped_column(default=5)
+    state_at: Mapped[datetime]
+    reason: Mapped[str | None]
+    charge_id: Mapped[str | None]
+    stripe_customer_id: Mapped[str | None]
+    claimed_invoice_id: Mapped[Ref | None]
     # When reconciliation asks Stripe about an intent that has not ended; NULL for one that has.
-    check_at: Mapped[datetime | None] = mapped_column(info=HIDDEN)
+    check_at: Mapped[datetime | None]
     # The number of our own attempt that made the intent; NULL for a payment made elsewhere.
-    attempt: Mapped[int | None] = mapped_column(info=HIDDEN)
-    amount_refunded: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
-    amount_lost: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
-    disputed: Mapped[bool] = mapped_column(default=False, info=HIDDEN)
-    counted: Mapped[Decimal] = mapped_column(default=Decimal(0), info=HIDDEN)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    attempt: Mapped[int | None]
+    amount_refunded: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    amount_lost: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    disputed: Mapped[bool] = mapped_column(default=False)
+    counted: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
         Index("uq_invoice_payment_intent_id", "intent_id", unique=True),

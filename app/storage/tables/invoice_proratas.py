@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class InvoiceProRata(Row):
@@ -28,4 +28,4 @@ class InvoiceProRata(Row):
     shortdescription: Mapped[str | None]
     longdescription: Mapped[str | None]
     prorata_next_invoice: Mapped[bool | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.rules.invoice import Line
-from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 from app.storage.engines import Record
 from app.storage.fulltext import SearchIndex
 
@@ -49,10 +49,10 @@ class Invoice(Row):
     xeroid: Mapped[str | None]
     qboid: Mapped[Ref | None]
     disabled: Mapped[bool] = mapped_column(default=False)
-    is_recurring_invoice: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
+    is_recurring_invoice: Mapped[bool] = mapped_column(default=False)
     recurring_invoice_id: Mapped[Ref | None]
     # The day of the template's schedule that this invoice was made for; one invoice a day.
-    made_for: Mapped[date | None] = mapped_column(info=HIDDEN)
+    made_for: Mapped[date | None]
     startdate: Mapped[datetime | None]
     enddate: Mapped[datetime | None]
     lastcreated: Mapped[datetime | None]
@@ -62,29 +62,29 @@ class Invoice(Row):
     due_date_type: Mapped[int | None]
     due_date_int: Mapped[int | None]
     posted: Mapped[bool] = mapped_column(default=False)
-    voided: Mapped[bool] = mapped_column(default=False, info=READ_ONLY)
+    voided: Mapped[bool] = mapped_column(default=False)
     invoice_date: Mapped[datetime | None]
     duedate: Mapped[date | None]
     dateposted: Mapped[datetime | None]
     datesent: Mapped[datetime | None]
-    datepaid: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    date_created: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
-    last_modified: Mapped[datetime | None] = mapped_column(info=READ_ONLY)
+    datepaid: Mapped[datetime | None]
+    date_created: Mapped[datetime | None]
+    last_modified: Mapped[datetime | None]
     currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
-    currency_iso: Mapped[str] = mapped_column(default="usd", info=HIDDEN)
+    currency_iso: Mapped[str] = mapped_column(default="usd")
     currency_conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
-    total: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
-    tax_total: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
-    revenue: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
-    amountpaid: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
-    amountdue: Mapped[Decimal] = mapped_column(default=Decimal(0), info=READ_ONLY)
-    paymentstatus: Mapped[int] = mapped_column(default=-1, info=READ_ONLY)
-    payments_pending: Mapped[int] = mapped_column(default=0, info=READ_ONLY)
-    payments_reversed: Mapped[int] = mapped_column(default=0, info=HIDDEN)
+    total: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    tax_total: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    revenue: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    amountpaid: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    amountdue: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    paymentstatus: Mapped[int] = mapped_column(default=-1)
+    payments_pending: Mapped[int] = mapped_column(default=0)
+    payments_reversed: Mapped[int] = mapped_column(default=0)
     take_auto_payment: Mapped[bool] = mapped_column(default=False)
     include_in_autopay: Mapped[bool] = mapped_column(default=False)
-    change_seq: Mapped[int] = mapped_column(default=1, info=READ_ONLY)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    change_seq: Mapped[int] = mapped_column(default=1)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
         Index("ix_invoice_client_id", "client_id", "id"),
@@ -120,9 +120,7 @@ class InvoiceLine(Row):
     __tablename__ = "invoice_line"
 
     id: Mapped[Id]
-    ihid: Mapped[Ref] = mapped_column(
-        ForeignKey("invoice.id", ondelete="CASCADE"), index=True, info=READ_ONLY
-    )
+    ihid: Mapped[Ref] = mapped_column(ForeignKey("invoice.id", ondelete="CASCADE"), index=True)
     sequenceid: Mapped[int] = mapped_column(default=0)
     item_code: Mapped[str | None]
     item_shortdescription: Mapped[str | None]
@@ -143,7 +141,7 @@ class InvoiceLine(Row):
     enddate: Mapped[datetime | None]
     # As the caller wrote it; its rows stand in invoice_prorata.
     prorata_data: Mapped[Any | None] = mapped_column(Json)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
         _unless_null("ix_invoice_line_asset_id", "asset_id"),
@@ -177,7 +175,7 @@ class InvoiceChange(Row):
     new_value: Mapped[str | None]
     who: Mapped[str | None]
     datetime: Mapped[datetime | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
         Index("ix_invoice_change_invoice_id", "invoice_id", "id"),

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import HIDDEN, READ_ONLY, Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class Tax(Row):
@@ -22,7 +22,7 @@ class Tax(Row):
     xero_tenant_id: Mapped[str | None]
     kashflow_tenant_id: Mapped[int | None]
     qbo_company_id: Mapped[str | None]
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
 
 class CompositeTax(Row):
@@ -41,7 +41,7 @@ class TaxRule(Row):
     name: Mapped[str]
     taxid: Mapped[Ref] = mapped_column(ForeignKey("tax.id"), index=True)
     sequence: Mapped[int] = mapped_column(default=0)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
 
 
 class TaxRuleCondition(Row):
@@ -49,11 +49,11 @@ class TaxRuleCondition(Row):
 
     id: Mapped[Id]
     tax_rule_id: Mapped[Ref] = mapped_column(
-        ForeignKey("tax_rule.id", ondelete="CASCADE"), index=True, info=READ_ONLY
+        ForeignKey("tax_rule.id", ondelete="CASCADE"), index=True
     )
     value: Mapped[str | None]
     value_type: Mapped[int | None]
     value_bool: Mapped[bool | None]
     value_display: Mapped[str | None]
     value_lookup: Mapped[Any | None] = mapped_column(Json)
-    extra: Mapped[Any | None] = mapped_column(Json, info=HIDDEN)
+    extra: Mapped[Any | None] = mapped_column(Json)
