@@ -1,0 +1,69 @@
+"""A statement that fails raises one of our own exceptions, whoever sent it and on either engine."""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import bindparam, insert, select
+
+from app.storage.column_types import table_of
+from app.storage.driver_errors import DuplicateKey, LostRace, StatementRefused
+from app.storage.engines import Database
+from app.storage.prepared import BulkInsert, PreparedStatement, any_of
+from app.storage.tables.cluster import CustomerLease
+from app.storage.tables.invoices import Invoice
+from tests.harness import watched
+
+pytestmark = pytest.mark.anyio
+
+LEASES = table_of(CustomerLease)
+INVOICES = table_of(Invoice)
+LEASE = {"customer_id": "cus_1", "token": "a run", "until": datetime(2026, 1, 1, tzinfo=UTC)}
+
+
+class _Id(NamedTuple):
+    id: int
+
+
+FIND = PreparedStatement(select(INVOICES.c.id).where(INVOICES.c.id == bindparam("id")), _Id)
+FIND_ANY = PreparedStatement(select(INVOICES.c.id).where(any_of(INVOICES.c.id, "ids")), _Id)
+INSERT = BulkInsert(LEASES, list(LEASE))
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**80)])
+async def test_a_value_that_the_driver_refuses_is_a_refused_statement_and_spoils_no_connection(
+    database: Database, value: int
+) -> None:
+    for _ in range(12):  # more often than a pool has connections
+        with pytest.raises(StatementRefused):
+            async with database.transaction() as tx:
+                await FIND.all(tx, id=value)
+
+    async with database.transaction() as tx:
+        assert await FIND.all(tx, id=1) == []
+
+
+async def test_a_key_that_exists_is_one_exception_for_both_ways_to_send_a_statement(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(insert(LEASES), [LEASE])
+
+    with pytest.raises(DuplicateKey):
+        async with database.transaction() as tx:
+            await tx.execute(insert(LEASES), [LEASE])
+    with pytest.raises(LostRace):  # whoever inserts in bulk has looked before
+        async with database.transaction() as tx:
+            await INSERT.run(tx, [LEASE])
+
+
+async def test_listeners_of_sqlalchemy_see_prepared_statements(database: Database) -> None:
+    seen: list[str] = []
+
+    with watched(database, lambda statement, _: seen.append(statement)):
+        async with database.transaction() as tx:
+            await FIND_ANY.all(tx, ids=[1, 2])
+            await INSERT.run(tx, [LEASE])
+
+    assert [text for text in seen if "FROM invoice" in text and "SELECT" in text] != []
+    assert [text for text in seen if text.startswith("INSERT INTO customer_turn")] != []
