@@ -37,6 +37,7 @@ OPERATORS = [
 ]
 
 Place = tuple[int, int]
+Function = tuple[str, int, int]  # its name, its first and its last line
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Mutant:
 
     module: str
     function: str
-    first_line: int  # of the function, its decorators included; 0 at the level of the module
+    first_line: int  # of the function, its decorators included; 0 beside functions
     line: int
     change: str
     source: str
@@ -83,8 +84,7 @@ def _all(source: str, module: str) -> Iterator[Mutant]:
             mutated = _mutated(source, operator, occurrence)
             if mutated is None:
                 continue
-            inside = [one for one in functions if one[1] <= start[0] <= one[2]]
-            function, first_line = (inside[0][0], inside[0][1]) if inside else ("(module)", 0)
+            function, first_line = _owner(tree, functions, start[0])
             change = _change(lines, mutated, start, end)
             yield Mutant(module, function, first_line, start[0], change, mutated)
 
@@ -133,8 +133,20 @@ def _bare_star(node: ast.arguments) -> Iterator[tuple[Place, Place]]:
     yield start or (after.lineno - 1, 0), (after.lineno, after.col_offset)
 
 
-def _functions(tree: ast.Module) -> Iterator[tuple[str, int, int]]:
-    """Functions of the module and methods of its classes: name, first and last line."""
+def _owner(tree: ast.Module, functions: list[Function], line: int) -> tuple[str, int]:
+    """The function of a line; beside functions, the class or the constant, and no first line."""
+    for name, first, last in functions:
+        if first <= line <= last:
+            return name, first
+    for node in tree.body:
+        if node.lineno <= line <= (node.end_lineno or 0):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node
+            return getattr(target, "name", None) or getattr(target, "id", "(module)"), 0
+    return "(module)", 0
+
+
+def _functions(tree: ast.Module) -> Iterator[Function]:
+    """Functions of the module and methods of its classes."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             yield from (

@@ -61,11 +61,18 @@ class Tests:
     def calling(self, mutant: Mutant) -> list[str]:
         """The tests that call the mutant's function, those of the quickest files first.
 
-        What a module does when it is imported concerns every test that calls anything in it.
+        What a module does when it is imported concerns every test that calls anything in it, and
+        those that call nothing at all: they look at constants.
         """
         found = set(self.callers.get((mutant.module, mutant.first_line), ()))
         if not mutant.first_line:
-            found = set().union(*(on for at, on in self.callers.items() if at[0] == mutant.module))
+            found = (
+                set(self.seconds)
+                .difference(*self.callers.values())
+                .union(
+                    *(tests for place, tests in self.callers.items() if place[0] == mutant.module)
+                )
+            )
         of_file: dict[str, list[str]] = defaultdict(list)
         for test in sorted(found):
             of_file[test.split("::")[0]].append(test)

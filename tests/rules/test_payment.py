@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from app.rules.payment import (
+    FOR_NONE,
     Payment,
     PaymentReport,
     PaymentState,
@@ -21,6 +22,7 @@ from app.rules.payment import (
     ReversedTotal,
     merge_report,
     merge_reversal,
+    payment_deletion_refusal,
     payment_from_report,
     reversed_total,
 )
@@ -133,14 +135,82 @@ def test_what_was_received_counts_and_stays() -> None:
     assert known([asked, news(FAILED, 1, amount=Decimal(90))]).amount == 120
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "amount"),
+    [
+        (news(CREATED, amount=None), news(FAILED, 1, amount=None), 0),
+        (news(CREATED, amount=None), news(FAILED, 1, amount=Decimal(90)), 90),
+        (news(CREATED, amount=Decimal(90)), news(FAILED, 1, amount=None), 90),
+        (news(CREATED, amount=Decimal(90)), news(None, 1, amount=None), 90),
+        (news(CREATED, amount=Decimal(90)), news(None, 1, amount=Decimal(91)), 91),
+        (news(SUCCEEDED, amount=Decimal(90)), news(None, 1, amount=Decimal(500)), 90),
+        (news(SUCCEEDED, amount=Decimal(90)), news(SUCCEEDED, 1, amount=None), 90),
+    ],
+)
+def test_a_report_without_an_amount_takes_none_away(
+    first: PaymentReport, then: PaymentReport, amount: int
+) -> None:
+    assert known([first, then]).amount == amount
+
+
+def test_a_repeated_failure_takes_nothing_away() -> None:
+    told = news(FAILED, 1, reason="insufficient_funds", charge_id="ch_1")
+
+    payment = known([told, news(FAILED, 1)])
+
+    assert (payment.reason, payment.charge_id) == ("insufficient_funds", "ch_1")
+
+
+def test_a_later_state_keeps_the_charge_and_the_event_that_it_does_not_name() -> None:
+    payment = known([news(CREATED, charge_id="ch_1", event_id="evt_1"), news(PROCESSING, 1)])
+
+    assert (payment.charge_id, payment.event_id) == ("ch_1", "evt_1")
+
+
 def test_links_are_kept_whatever_the_state() -> None:
-    session = news(None, invoice_id=7, attempt=2, customer_id="cus_1", intent_at=START)
+    session = news(
+        None, invoice_id=7, attempt=2, customer_id="cus_1", intent_at=START, method="card",
+        response="{}",
+    )  # fmt: skip
 
     for order in itertools.permutations([session, news(SUCCEEDED, charge_id="ch_1")]):
         payment = known(order)
         assert (payment.claimed_invoice_id, payment.attempt) == (7, 2)
         assert (payment.customer_id, payment.charge_id) == ("cus_1", "ch_1")
+        assert (payment.intent_at, payment.method, payment.response) == (START, "card", "{}")
         assert payment.state == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("state", "is_stripes", "reason"),
+    [
+        (SUCCEEDED, True, "Stripe took money for it"),
+        (SUCCEEDED, False, None),
+        (CANCELED, True, None),
+        (PROCESSING, False, None),
+        *((state, True, "it has not ended at Stripe")
+          for state in (CREATED, ACTION, PROCESSING, FAILED)),
+    ],
+)  # fmt: skip
+def test_a_payment_at_stripe_is_deleted_only_when_it_ended_without_money(
+    state: PaymentState, is_stripes: bool, reason: str | None
+) -> None:
+    found = payment_deletion_refusal(state, is_stripes=is_stripes)
+
+    assert (found is None) == (reason is None)
+    assert (found or "").startswith(reason or "")
+
+
+def test_the_numbers_that_are_stored_and_published_stay_what_they_are() -> None:
+    states = {
+        "CREATED": 0, "REQUIRES_ACTION": 1, "PROCESSING": 2, "FAILED": 3, "CANCELED": 4,
+        "SUCCEEDED": 5,
+    }  # fmt: skip
+    money_back = {"PART_REFUNDED": 6, "REFUNDED": 7, "DISPUTED": 8, "DISPUTE_LOST": 9}
+
+    assert {one.name: one.value for one in PaymentState} == states
+    assert {one.name: one.value for one in PaymentStatus} == states | money_back
+    assert FOR_NONE == 0, "no invoice has this id, and rows that say so are stored"
 
 
 # --- money going back ------------------------------------------------------------------------
@@ -192,6 +262,54 @@ def test_the_more_final_status_of_a_dispute_stands_in_both_orders(early: str, la
     assert (back.lost, back.disputed) == (
         120 if is_lost else 0, late in {"needs_response", "under_review"},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lesser", "greater"),
+    [
+        *itertools.product(["pending", "requires_action", "unheard_of"], ["succeeded"]),
+        *itertools.product(["pending", "unheard_of", "succeeded"], ["failed", "canceled"]),
+    ],
+)
+def test_the_more_final_status_of_a_refund_stands_whatever_its_amount(
+    lesser: str, greater: str
+) -> None:
+    small, large = refund(greater, 1), refund(lesser, 99)
+
+    assert merge_reversal(small, large) == merge_reversal(large, small) == small
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pending", "requires_action"), ("pending", "unheard_of"), ("failed", "canceled"),
+        ("succeeded", "succeeded"),
+    ],
+)  # fmt: skip
+def test_of_a_refunds_equal_statuses_the_larger_amount_stands(one: str, other: str) -> None:
+    for less, more in ((one, other), (other, one)):
+        small, large = refund(less, 1), refund(more, 2)
+        assert merge_reversal(small, large) == merge_reversal(large, small) == large
+
+
+@pytest.mark.parametrize(("lesser", "greater"), list(itertools.pairwise(DISPUTES[:-1])))
+def test_the_more_final_status_of_a_dispute_stands_whatever_its_amount(
+    lesser: str, greater: str
+) -> None:
+    small, large = dispute(greater, 1), dispute(lesser, 99)
+
+    assert merge_reversal(small, large) == merge_reversal(large, small) == small
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("won", "prevented"), ("warning_needs_response", "unheard_of")]
+)
+def test_of_a_disputes_equal_statuses_the_larger_amount_stands(one: str, other: str) -> None:
+    for small, large in (
+        (dispute(one, 1), dispute(other, 2)),
+        (dispute(other, 1), dispute(one, 2)),
+    ):
+        assert merge_reversal(small, large) == merge_reversal(large, small) == large
 
 
 @given(
