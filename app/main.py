@@ -13,9 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.errors import DatabaseUnavailable
 from app.halo import routes
-from app.halo.access.authenticator import Authenticator
-from app.halo.access.request_limiter import RequestLimiter
-from app.halo.engine.idempotency import IdempotencyMiddleware
+from app.halo.access.authenticator import Authenticator, RequestLimiter
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.settings import Settings
@@ -42,7 +40,6 @@ def create_app(
         middleware=[
             Middleware(MetricsMiddleware),
             Middleware(ErrorMiddleware),
-            Middleware(IdempotencyMiddleware),
         ],
         exception_handlers={HTTPException: http_error_response},
     )
@@ -50,7 +47,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
-    app.state.doors = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
+    app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 
 

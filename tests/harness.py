@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import insert, select
 from sqlalchemy.event import listen, remove
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.node import Node, open_node, open_stripe_node
 from app.payments.autopay.report import RunReport
 from app.payments.reconcile import ReconcileResult

@@ -9,7 +9,7 @@ import aiohttp
 import orjson
 from sqlalchemy import select
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.node import open_node
 from app.serving import serve_in_loop
 from app.storage.engines import Database

@@ -22,7 +22,7 @@ from app.cli.stripe_commands import show_report
 from app.cli.support_commands import show_story
 from app.cli.terminal import amount, console, table
 from app.errors import AppError, ConfigurationError
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.logs import configure
 from app.node import Node, open_stripe_node
 from app.payments import lookup

@@ -14,14 +14,14 @@ from app.cli import health_checks
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.import_file import import_records
 from app.cli.terminal import console, moment, table
-from app.halo.access.authenticator import (
-    REMEMBERED,
+from app.halo.access.api_credentials import (
     SCOPES,
-    GrantedToken,
+    CredentialSummary,
     create_credential,
-    list_scopes,
+    list_credentials,
     revoke_credential,
 )
+from app.halo.access.authenticator import REMEMBERED
 from app.node import open_database, open_node
 from app.settings import Settings
 from app.storage import schema
@@ -65,9 +65,9 @@ def access_list(as_json: bool) -> None:
     """Show who has access, what it opens, and what was revoked. Secrets are kept as hashes only."""
     settings = settings_and_logs()
 
-    async def work() -> list[GrantedToken]:
+    async def work() -> list[CredentialSummary]:
         async with _open_upgraded(settings) as database, database.snapshot() as tx:
-            return await list_scopes(tx)
+            return await list_credentials(tx)
 
     found = run(work())
     if as_json:

@@ -1,4 +1,4 @@
-"""What clients do with invoices besides list, save and read: plain functions, one an endpoint."""
+"""Actions on invoices besides list, save and read: plain functions, one for each endpoint."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -10,14 +10,14 @@ from starlette.responses import Response
 
 from app.documents import invoice_document, invoice_pdf
 from app.errors import InvalidField, NotFound
-from app.halo.access.authenticator import Caller
+from app.halo.access.authenticator import Caller, authorize
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import CALLER, is_set
-from app.halo.engine.idempotency import run_idempotent
+from app.halo.engine.idempotency import Work, run_idempotent
 from app.halo.engine.list_query import query_parameters
 from app.halo.engine.record_queries import RecordQueries
-from app.halo.engine.resource_routes import authenticate, id_in_path, wrap_list
+from app.halo.engine.resource_routes import id_in_path, wrap_list
 from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
@@ -37,27 +37,27 @@ _LINES = RecordQueries(codec_of(INVOICE_LINES))
 
 
 async def update_invoice_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.change_lines)
+    return await _write_lines(request, line_edits.change_lines)
 
 
 async def update_template_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.change_lines, templates=True)
+    return await _write_lines(request, line_edits.change_lines, templates=True)
 
 
 async def update_template_line_by_query(request: Request) -> Response:
     """A published client for Python sends its change of a line as a GET with parameters."""
     params = query_parameters(request.scope["query_string"])
     line = {name: one[-1] for name, one in params.items()}
-    return await _lines_written(request, line_edits.change_lines, templates=True, line=line)
+    return await _write_lines(request, line_edits.change_lines, templates=True, line=line)
 
 
 async def add_template_lines(request: Request) -> Response:
-    return await _lines_written(request, line_edits.add_lines, templates=True)
+    return await _write_lines(request, line_edits.add_lines, templates=True)
 
 
 async def list_with_lines(request: Request) -> Response:
     """The list of invoices, each with its lines."""
-    caller = await authenticate(request, READ)
+    caller = await authorize(request, READ)
     params = {
         **query_parameters(request.scope["query_string"]),
         "includelines": ("true",),
@@ -68,106 +68,121 @@ async def list_with_lines(request: Request) -> Response:
     return json_response(caller.redact(wrap_list(INVOICES, listing)))
 
 
-async def _lines_written(
+async def _write_lines(
     request: Request,
     write: Callable[..., Awaitable[list[int]]],
     *,
     templates: bool = False,
     line: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The lines of the body, or the one given, as they are after `write`."""
-    caller = await authenticate(request, EDIT)
-    given = codec_of(INVOICE_LINES).parse(await _parsed(request) if line is None else line)
+    """Write the lines of the body, or the one given, and answer them as they are then."""
 
-    async def work(tx: Tx) -> Response:
-        ids = await write(tx, given, templates=templates, **_circumstances(request, caller))
-        found = await _LINES.by_ids(tx, set(ids), detailed=False)
-        return _one_or_many([found[one] for one in ids])
+    async def prepare(caller: Caller, body: bytes) -> Work:
+        given = request_body.parse_json(body) if line is None else line
+        records = codec_of(INVOICE_LINES).parse(given)
 
-    return await run_idempotent(request, work)
+        async def work(tx: Tx) -> Response:
+            ids = await write(tx, records, templates=templates, **_context(request, caller))
+            found = await _LINES.by_ids(tx, set(ids), detailed=False)
+            return _one_or_many([found[one] for one in ids])
+
+        return work
+
+    return await run_idempotent(request, EDIT, prepare)
 
 
 # --- void and process ---------------------------------------------------------------------------
 
 
 async def void_invoice(request: Request) -> Response:
-    caller = await authenticate(request, EDIT)
-    invoice_id = id_in_path(INVOICES, request.path_params["id"])
+    async def prepare(caller: Caller, _: bytes) -> Work:
+        invoice_id = id_in_path(INVOICES, request.path_params["id"])
 
-    async def work(tx: Tx) -> Response:
-        await void_and_delete.void(tx, invoice_id, now=_now(request), who=caller.name)
-        found = await _INVOICES.by_ids(tx, [invoice_id], detailed=False)
-        return json_response(caller.redact(found[invoice_id]))
+        async def work(tx: Tx) -> Response:
+            await void_and_delete.void(tx, invoice_id, now=_now(request), who=caller.name)
+            found = await _INVOICES.by_ids(tx, [invoice_id], detailed=False)
+            return json_response(caller.redact(found[invoice_id]))
 
-    return await run_idempotent(request, work)
+        return work
+
+    return await run_idempotent(request, EDIT, prepare)
 
 
 async def process_templates(request: Request) -> Response:
     """The invoices that these templates make now; `force_creation` makes further ones."""
-    caller = await authenticate(request, EDIT)
-    ids = _ids(await _parsed(request))
-    force = is_set(query_parameters(request.scope["query_string"]), "force_creation")
 
-    async def work(tx: Tx) -> Response:
-        made = await recurring.create_due_invoices(
-            tx, ids, force=force, **_circumstances(request, caller)
-        )
-        found = await _INVOICES.by_ids(tx, set(made), detailed=False)
-        return _one_or_many([caller.redact(found[one]) for one in made])
+    async def prepare(caller: Caller, body: bytes) -> Work:
+        ids = _ids(request_body.parse_json(body))
+        force = is_set(query_parameters(request.scope["query_string"]), "force_creation")
 
-    return await run_idempotent(request, work)
+        async def work(tx: Tx) -> Response:
+            created = await recurring.create_due_invoices(
+                tx, ids, force=force, **_context(request, caller)
+            )
+            found = await _INVOICES.by_ids(tx, set(created), detailed=False)
+            return _one_or_many([caller.redact(found[one]) for one in created])
+
+        return work
+
+    return await run_idempotent(request, EDIT, prepare)
 
 
 def _ids(given: Any) -> list[int]:
-    said = given if isinstance(given, list) else [given]
-    if len(said) == 1 and isinstance(said[0], list):
-        said = said[0]
-    if not 0 < len(said) <= PROCESSED_MAX:
+    values = given if isinstance(given, list) else [given]
+    if len(values) == 1 and isinstance(values[0], list):
+        values = values[0]
+    if not 0 < len(values) <= PROCESSED_MAX:
         raise InvalidField("body", f"holds not 1 to {PROCESSED_MAX} ids")
-    found = [parsing.whole(f"[{place}]", one) for place, one in enumerate(said)]
+    found = [parsing.whole(f"[{place}]", one) for place, one in enumerate(values)]
     if None in found:
         raise InvalidField(f"[{found.index(None)}]", "is no id")
     return found
 
 
-# --- who looks at what -------------------------------------------------------------------------
+# --- presence ----------------------------------------------------------------------------------
 
 
 async def view_invoices(request: Request) -> Response:
     """Presence: who else has these invoices open; whoever says nothing for a minute has left."""
-    caller = await authenticate(request, READ)
-    asked = _viewed(await _parsed(request))
 
-    async def work(tx: Tx) -> Response:
-        found = await _INVOICES.by_ids(tx, asked.keys(), detailed=False)
-        for one in asked:
-            if one not in found:
-                raise NotFound("Invoice", one)
-        here = await presence.record_presence(
-            tx, asked, access_id=caller.access_id, name=caller.name, now=_now(request)
-        )
-        shown = [
-            {
-                "id": one,
-                "changeseq": found[one]["change_seq"],
-                "current_action_type": action or "",
-                "viewers": [
-                    {"id": row.access_id, "name": row.name} for row in here if row.invoice_id == one
-                ],
-            }
-            for one, action in asked.items()
-        ]
-        return _one_or_many(shown)
+    async def prepare(caller: Caller, body: bytes) -> Work:
+        actions = _viewed_invoices(request_body.parse_json(body))
 
-    return await run_idempotent(request, work)
+        async def work(tx: Tx) -> Response:
+            found = await _INVOICES.by_ids(tx, actions.keys(), detailed=False)
+            for one in actions:
+                if one not in found:
+                    raise NotFound("Invoice", one)
+            viewers = await presence.record_presence(
+                tx, actions, access_id=caller.access_id, name=caller.name, now=_now(request)
+            )
+            return _one_or_many(
+                [
+                    {
+                        "id": one,
+                        "changeseq": found[one]["change_seq"],
+                        "current_action_type": action or "",
+                        "viewers": [
+                            {"id": row.access_id, "name": row.name}
+                            for row in viewers
+                            if row.invoice_id == one
+                        ],
+                    }
+                    for one, action in actions.items()
+                ]
+            )
+
+        return work
+
+    return await run_idempotent(request, READ, prepare)
 
 
-def _viewed(given: Any) -> dict[int, str | None]:
-    """What is looked at, each with what is being done to it."""
+def _viewed_invoices(given: Any) -> dict[int, str | None]:
+    """The ids of the invoices that a caller has open, each with the work he does on it."""
     objects = given if isinstance(given, list) else [given]
     if not 0 < len(objects) <= PROCESSED_MAX:
         raise InvalidField("body", f"holds not 1 to {PROCESSED_MAX} objects")
-    asked: dict[int, str | None] = {}
+    actions: dict[int, str | None] = {}
     for one in objects:
         if not isinstance(one, dict):
             raise InvalidField("body", "holds something that is no object")
@@ -175,8 +190,8 @@ def _viewed(given: Any) -> dict[int, str | None]:
         if invoice_id is None:
             raise InvalidField("id", "is required")
         action = one.get("current_action_type")
-        asked[invoice_id] = parsing.short_text("current_action_type", action)
-    return asked
+        actions[invoice_id] = parsing.short_text("current_action_type", action)
+    return actions
 
 
 # --- the document --------------------------------------------------------------------------------
@@ -184,25 +199,23 @@ def _viewed(given: Any) -> dict[int, str | None]:
 
 async def print_invoice(request: Request) -> Response:
     """The invoice as application/pdf."""
-    await authenticate(request, READ)
-    invoice_id = id_in_path(INVOICES, request.path_params["id"])
-    async with request.app.state.database.snapshot() as tx:
-        document = await invoice_document.invoice_document(tx, invoice_id)
-    content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
-    named = f'inline; filename="invoice-{invoice_id}.pdf"'
-    return Response(content, media_type="application/pdf", headers={"Content-Disposition": named})
+
+    async def prepare(_: Caller, __: bytes) -> Response:
+        invoice_id = id_in_path(INVOICES, request.path_params["id"])
+        async with request.app.state.database.snapshot() as tx:
+            document = await invoice_document.invoice_document(tx, invoice_id)
+        content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
+        disposition = f'inline; filename="invoice-{invoice_id}.pdf"'
+        headers = {"Content-Disposition": disposition}
+        return Response(content, media_type="application/pdf", headers=headers)
+
+    return await run_idempotent(request, READ, prepare)
 
 
-# --- what they share ---------------------------------------------------------------------------
+# --- shared by the actions -----------------------------------------------------------------------
 
 
-async def _parsed(request: Request) -> Any:
-    return request_body.parse_json(
-        await request_body.read(request, request.app.state.settings.body_max)
-    )
-
-
-def _circumstances(request: Request, caller: Caller) -> dict[str, Any]:
+def _context(request: Request, caller: Caller) -> dict[str, Any]:
     home = request.app.state.settings.currency
     return {"now": _now(request), "who": caller.name, "home": home}
 

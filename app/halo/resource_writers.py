@@ -1,6 +1,6 @@
-"""What writes each small resource: the API's routes and `paydue import` share it.
+"""The Writer of each small resource; the API's routes and `paydue import` share them.
 
-In an order in which records refer to earlier ones only.
+Records refer only to records of the resources above their own.
 """
 
 from collections.abc import Mapping

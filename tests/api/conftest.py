@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.main import create_app
 from app.serving import serve_in_loop
 from app.settings import Settings

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from sqlalchemy.orm import Mapped
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.halo.engine.filters import Equals
 from app.halo.engine.resource import ALL_VERBS, Field, Listing, Resource
 from app.halo.engine.resource_routes import resource_routes

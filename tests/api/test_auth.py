@@ -7,13 +7,12 @@ import pytest
 from sqlalchemy import select, update
 
 from app.errors import NotFound
-from app.halo.access.authenticator import (
-    REMEMBERED,
-    REMEMBERED_MAX,
+from app.halo.access.api_credentials import (
     create_credential,
-    list_scopes,
+    list_credentials,
     revoke_credential,
 )
+from app.halo.access.authenticator import REMEMBERED, REMEMBERED_MAX
 from app.storage.tables.credentials import AccessToken, ApiCredential
 from app.storage.tables.invoice_payments import InvoicePayment
 from tests.api.client import Answer, Api
@@ -194,18 +193,17 @@ async def test_buying_a_token_sweeps_expired_ones_away(api: Api, clock: Clock) -
 
 
 async def test_what_is_remembered_of_tokens_is_bounded(api: Api, clock: Clock) -> None:
-    from app.halo.access.authenticator import Authenticator, Caller
-    from app.halo.access.request_limiter import RequestLimiter
+    from app.halo.access.authenticator import Authenticator, Caller, RequestLimiter
 
-    doors = Authenticator(api.database, clock, RequestLimiter(0))
-    doors._known = {
+    authenticator = Authenticator(api.database, clock, RequestLimiter(0))
+    authenticator._known = {
         str(one): (Caller(one, "x", frozenset()), NOW + timedelta(days=1))
         for one in range(REMEMBERED_MAX)
     }
 
-    await doors.caller(api.headers["Authorization"], "read:invoices")
+    await authenticator.caller(api.headers["Authorization"])
 
-    assert len(doors._known) <= REMEMBERED_MAX
+    assert len(authenticator._known) <= REMEMBERED_MAX
 
 
 async def test_the_most_used_client_can_connect(api: Api) -> None:
@@ -253,7 +251,7 @@ async def test_revoked_access_buys_no_token_and_its_tokens_end(
     assert (await api.send("GET", "/api/Invoice")).status == 401
     assert (await refused(api, **form)).status == 401
     async with api.database.snapshot() as tx:
-        revoked = {one.name: one.revoked_at for one in await list_scopes(tx)}
+        revoked = {one.name: one.revoked_at for one in await list_credentials(tx)}
     assert revoked == {"tests": None, "another": NOW}
 
 

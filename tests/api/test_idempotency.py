@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.storage.tables.credentials import IdempotencyRecord
 from tests.api.client import Answer, Api
 from tests.clock import NOW, Clock

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.main import create_app
 from app.serving import serve_in_loop
 from app.settings import Settings

@@ -38,7 +38,7 @@ from sqlalchemy import (
     text,
 )
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.storage import schema
 from app.storage.column_types import table_of, to_millionths
 from app.storage.engines import Database, Tx

@@ -21,7 +21,7 @@ from decimal import Decimal
 import aiohttp
 from sqlalchemy import insert, text
 
-from app.halo.access.authenticator import create_credential
+from app.halo.access.api_credentials import create_credential
 from app.node import open_node
 from app.payments import lookup
 from app.serving import serve_in_loop

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.house.known_offenders import BARE_PARTICIPLES, QUESTIONS, UNDOCUMENTED
-
 ROOT = Path(__file__).parents[2]
 PARTICIPLES = frozenset(
     "heard told asked decided left kept taken given held leased opened seen made".split()
@@ -41,7 +39,7 @@ def test_no_two_public_types_share_a_name() -> None:
 def test_every_module_has_a_docstring() -> None:
     undocumented = {name for name, tree in MODULES.items() if not ast.get_docstring(tree)}
 
-    assert undocumented == UNDOCUMENTED
+    assert undocumented == set()
 
 
 def test_no_docstring_begins_like_a_question() -> None:
@@ -52,7 +50,7 @@ def test_no_docstring_begins_like_a_question() -> None:
         if re.match(r"(What|Which)\b", ast.get_docstring(node) or "")
     }
 
-    assert questions == QUESTIONS
+    assert questions == set()
 
 
 def test_no_function_is_named_by_a_bare_participle() -> None:
@@ -64,7 +62,7 @@ def test_no_function_is_named_by_a_bare_participle() -> None:
         if node.name.strip("_") in PARTICIPLES
     }
 
-    assert named == BARE_PARTICIPLES
+    assert named == set()
 
 
 def _shared(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""POST /auth/token, and the question HaloPSA's most used client asks before it."""
+"""POST /auth/token, and GET /api/authinfo, which HaloPSA's most used client sends before it."""
 
 from datetime import datetime
 from urllib.parse import parse_qsl
@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.halo.access.authenticator import TokenRequestRefused, issue_token
+from app.halo.access.api_credentials import TokenRequestRefused, issue_token
 from app.halo.engine import json_schema, parsing, request_body
 from app.halo.engine.responses import json_response
 from app.halo.openapi.operations import Operation
@@ -17,7 +17,7 @@ _FIELDS_MAX = 20
 
 
 async def token(request: Request) -> Response:
-    """Client credentials for a bearer token. `tenant` is accepted; there is one."""
+    """Exchange client credentials for a bearer token. `tenant` is accepted; there is one."""
     form = await _form(request)
     if form.get("grant_type") != "client_credentials":
         raise TokenRequestRefused("unsupported_grant_type", "grant_type must be client_credentials")
@@ -28,15 +28,15 @@ async def token(request: Request) -> Response:
     now: datetime = request.app.state.clock()
     lasts_s: int = request.app.state.settings.token_lasts
     async with request.app.state.database.transaction() as tx:
-        bought = await issue_token(
+        issued = await issue_token(
             tx, client_id, secret, form.get("scope", ""), now=now, lasts_s=lasts_s
         )
     response = json_response(
         {
-            "scope": bought.scope,
+            "scope": issued.scope,
             "token_type": "Bearer",
-            "access_token": bought.value,
-            "expires_in": bought.expires_in,
+            "access_token": issued.value,
+            "expires_in": issued.expires_in,
             "refresh_token": None,  # clients ask again with their credentials
             "id_token": None,
         }
@@ -55,7 +55,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 async def authinfo(request: Request) -> Response:
-    """Where tokens are bought. Anonymous: it is asked before there is a token."""
+    """Where tokens are issued. Anonymous: it is asked before there is a token."""
     return json_response({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
 
 
@@ -63,8 +63,8 @@ _TAG = "Access"
 _EMPTY = {"type": "null", "description": "Always null: clients ask again with their credentials."}
 
 TOKEN = Operation(
-    summary="Buy a token",
-    about="Client credentials for a bearer token. Send it as `Authorization: Bearer TOKEN`.",
+    summary="Get a token",
+    about="Takes client credentials, answers a bearer token: `Authorization: Bearer TOKEN`.",
     tag=_TAG,
     right=None,
     takes={
@@ -88,7 +88,7 @@ TOKEN = Operation(
         "type": "object",
         "required": ["scope", "token_type", "access_token", "expires_in"],
         "properties": {
-            "scope": {**json_schema.TEXT, "description": "What the token opens."},
+            "scope": {**json_schema.TEXT, "description": "The scopes that the token opens."},
             "token_type": {"const": "Bearer"},
             "access_token": {**json_schema.TEXT, "description": "The token."},
             "expires_in": {**json_schema.SMALL, "description": "Seconds it is good for."},
@@ -108,7 +108,7 @@ TOKEN = Operation(
 )
 
 AUTHINFO = Operation(
-    summary="Where tokens are bought",
+    summary="Where tokens are issued",
     tag=_TAG,
     right=None,
     gives={

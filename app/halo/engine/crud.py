@@ -1,4 +1,4 @@
-"""Creates, changes and deletes records of resources that no rule of the ledger guards."""
+"""Creates, changes and deletes records of the resources that no rule of the ledger guards."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ Finish = Callable[[Tx, Mapping[int, InputRecord]], Awaitable[None]]
 class Writer(Protocol):
     """Creates the records without id, changes the others; answers all ids in the order given.
 
-    `home` is the currency of whoever names none.
+    `home` is the currency of records that name none.
     """
 
     def __call__(
@@ -30,7 +30,7 @@ class Writer(Protocol):
 
 
 class Remover(Protocol):
-    """Deletes a record, or refuses with what hangs on it."""
+    """Deletes a record, or refuses because another one names it."""
 
     def __call__(
         self, tx: Tx, record_id: int, *, now: datetime, who: str, home: str
@@ -40,10 +40,10 @@ class Remover(Protocol):
 def resource_writer(
     resource: Resource, prepare: Prepare | None = None, finish: Finish | None = None
 ) -> Writer:
-    """What writes a resource's records.
+    """A Writer for a resource's table.
 
-    `prepare` adds what follows from what is there already; `finish` writes what stands in other
-    tables, once every record has its id.
+    `prepare` adds the values that follow from rows that are there already; `finish` writes the rows
+    of other tables, once every record has its id.
     """
 
     async def write(
@@ -69,7 +69,7 @@ def dated_on_creation(name: str) -> Prepare:
 
 
 def resource_remover(resource: Resource) -> Remover:
-    """What deletes a resource's records that nothing else names."""
+    """A Remover for a resource's table; it refuses where another record names the one to go."""
 
     async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
         table = table_of(resource.table)
@@ -89,9 +89,9 @@ async def _save(
     known = await rows.lock_rows(tx, table, resource.path, records)
     if prepare is not None:
         records = prepare(known, records, now)
-    records = [_columns(table, record) for record in records]
+    records = [_own_columns(table, record) for record in records]
     await rows.assert_references_exist(tx, table, records)
-    new = [_created(table, record, now) for record in records if "id" not in record]
+    new = [_new_row(table, record, now) for record in records if "id" not in record]
     try:
         ids = iter(await rows.insert_rows(tx, table, new))
         await rows.update_rows(tx, table, _changes(table, known, records, now))
@@ -100,12 +100,12 @@ async def _save(
     return [record["id"] if "id" in record else next(ids) for record in records]
 
 
-def _columns(table: Table, record: InputRecord) -> InputRecord:
-    """What the table keeps; the rest is `finish`'s."""
+def _own_columns(table: Table, record: InputRecord) -> InputRecord:
+    """The values for the table's own columns; `finish` writes the others."""
     return {name: value for name, value in record.items() if name in table.c}
 
 
-def _created(table: Table, record: InputRecord, now: datetime) -> dict[str, Any]:
+def _new_row(table: Table, record: InputRecord, now: datetime) -> dict[str, Any]:
     required = (one for one in table.c if not (one.nullable or one.default or one.primary_key))
     for column in required:
         if record.get(column.name) in (None, ""):

@@ -1,6 +1,6 @@
 """Idempotency-Key: a POST that is sent again is not done again, and is answered as before.
 
-The answer is kept in the transaction that does the work: either both are there after a crash, or
+The answer is stored in the transaction that does the work: either both are there after a crash, or
 neither is. Of two requests with one key at once, the later waits for the earlier one's commit.
 """
 
@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Table, delete, select, tuple_
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, InvalidField, Unavailable
-from app.halo.access.authenticator import Authenticator, Caller
+from app.halo.access.authenticator import Caller, authenticate
 from app.halo.engine import request_body
 from app.halo.engine.responses import refusal_response
 from app.storage.column_types import table_of
@@ -25,169 +23,128 @@ from app.storage.engines import Database, Tx
 from app.storage.rows import insert_once
 from app.storage.tables.credentials import IdempotencyRecord
 
-KEPT: Table = table_of(IdempotencyRecord)
+RECORDS: Table = table_of(IdempotencyRecord)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 LASTS = timedelta(hours=24)
 KEY_MAX = 255
-# Old answers removed when a new one is kept: more than arrive, few enough to be quick.
+# Old records removed when a new one is stored: more than arrive, few enough to be quick.
 _SWEPT = 100
-_CLAIM = "paydue.claim"
-# Another token, or another moment, may fare better with these.
+# With another token, or at another moment, a request refused so may be accepted.
 _INDEFINITE = frozenset({401, 403, 408, 429})
+
+Work = Callable[[Tx], Awaitable[Response]]
+"""The part of a request that needs a transaction. It is run again when it lost a race."""
+
+PrepareWork = Callable[[Caller, bytes], Awaitable[Work | Response]]
+"""The part that needs none: it parses the body, and answers the work to do, or at once."""
 
 
 class KeyReused(AppError):
-    """The key belongs to another request; answering that one's answer would be a lie."""
+    """The key belongs to another request, whose answer would be a lie."""
 
     status = 422
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Claim:
-    """What a request with a key would be remembered by."""
+    """A request's key, with a fingerprint that tells the same request from another."""
 
     access_id: int
     key: str
     fingerprint: str
-    is_kept: bool = False
 
 
-async def run_idempotent(request: Request, work: Callable[[Tx], Awaitable[Response]]) -> Response:
-    """What `work` answers in a transaction, with the memory of it when the request has a key.
+async def run_idempotent(request: Request, right: str, prepare: PrepareWork) -> Response:
+    """Authenticate a request and do its work in one transaction; once, if it carries a key.
 
-    Everything that a POST changes goes through here. It is run again when it lost a race.
+    Every request that changes something goes through here. A refusal is stored under the key as an
+    answer is, but for those that another token or another moment may turn.
     """
+    caller = await authenticate(request)
+    key = request.headers.get(HEADER) if request.method == "POST" else None
+    if key is None:
+        caller.require(right)
+        return await _commit(request, None, await prepare(caller, await _body(request)))
+    body = await _body(request)
+    claim = _Claim(caller.access_id, _checked_key(key), _fingerprint(request, caller, body))
+    known = await _replay(request, claim)
+    if known is not None:
+        return known
+    try:
+        caller.require(right)
+        return await _commit(request, claim, await prepare(caller, body))
+    except AppError as error:
+        if error.status >= 500 or error.status in _INDEFINITE:
+            raise
+        return await _commit(request, claim, refusal_response(error))
+
+
+async def _replay(request: Request, claim: _Claim) -> Response | None:
+    """The stored answer to this request; None when there is none."""
     database: Database = request.app.state.database
-    claim: _Claim | None = request.scope.get(_CLAIM)
+    async with database.snapshot() as tx:
+        return await _find(tx, claim, request.app.state.clock())
+
+
+async def _commit(request: Request, claim: _Claim | None, work: Work | Response) -> Response:
+    """Do the work and store its answer in one transaction, or find the answer stored meanwhile."""
+    database: Database = request.app.state.database
+    if isinstance(work, Response):
+        if claim is None:
+            return work
+        work = _answer_with(work)
 
     async def once(tx: Tx) -> Response:
         if claim is None:
             return await work(tx)
-        now = request.app.state.clock()
-        known = await _known(tx, claim, now)
-        return known or await _keep(tx, claim, await work(tx), now)
+        now: datetime = request.app.state.clock()
+        known = await _find(tx, claim, now)
+        return known or await _store(tx, claim, await work(tx), now)
 
     try:
-        response = await database.with_retry(once)
+        return await database.with_retry(once)
     except LostRace as error:
         raise Unavailable("others keep changing the same records; try again") from error
-    if claim is not None:
-        claim.is_kept = True
-    return response
 
 
-class IdempotencyMiddleware:
-    """ASGI middleware: answers what is known of a key, and keeps refusals too."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = _key(scope)
-        if key is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        response = await self._answered(request, key)
-        await response(scope, receive, send)
-
-    async def _answered(self, request: Request, key: str) -> Response:
-        state = request.app.state
-        doors: Authenticator = state.doors
-        caller = await doors.identified(request.headers.get("authorization", ""))
-        raw = await request_body.read(request, state.settings.body_max)
-        claim = _Claim(caller.access_id, _checked(key), _fingerprint(request, caller, raw))
-        async with state.database.snapshot() as tx:
-            known = await _known(tx, claim, state.clock())
-        if known is not None:
-            doors.count(caller)
-            return known
-        request.scope[_CLAIM] = claim
-        response = await self._run(request, raw)
-        if claim.is_kept or response.status_code >= 500 or response.status_code in _INDEFINITE:
-            return response
-        return await run_idempotent(request, _answering(response))
-
-    async def _run(self, request: Request, raw: bytes) -> Response:
-        """What the application answers, whole; or what it raised, as it would be answered."""
-        answer = _Answer()
-        try:
-            await self._app(request.scope, _receiving(raw, request.receive), answer)
-        except AppError as error:
-            return refusal_response(error)
-        return answer.response()
-
-
-class _Answer:
-    """Takes the messages of one answer. Answers of the API are small; none is streamed."""
-
-    def __init__(self) -> None:
-        self._status = 500
-        self._headers: Headers = Headers()
-        self._chunks: list[bytes] = []
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            self._headers = Headers(raw=message["headers"])
-        elif message["type"] == "http.response.body":
-            self._chunks.append(message.get("body", b""))
-
-    def response(self) -> Response:
-        return Response(b"".join(self._chunks), self._status, dict(self._headers))
-
-
-def _receiving(raw: bytes, receive: Receive) -> Receive:
-    """The body once more, for who comes next; afterwards whatever the server says."""
-    messages: list[Message] = [{"type": "http.request", "body": raw, "more_body": False}]
-
-    async def received() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return received
-
-
-def _answering(response: Response) -> Callable[[Tx], Awaitable[Response]]:
-    async def answering(_: Tx) -> Response:
+def _answer_with(response: Response) -> Work:
+    async def work(_: Tx) -> Response:
         return response
 
-    return answering
+    return work
 
 
-def _key(scope: Scope) -> str | None:
-    """The key of a POST to the API, None for every other request."""
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return None
-    if scope["path"][:5].lower() != "/api/":
-        return None
-    return Headers(scope=scope).get(HEADER)
+async def _body(request: Request) -> bytes:
+    if request.method != "POST":
+        return b""
+    return await request_body.read(request, request.app.state.settings.body_max)
 
 
-def _checked(key: str) -> str:
+def _checked_key(key: str) -> str:
     if not 0 < len(key) <= KEY_MAX or not (key.isascii() and key.isprintable()):
         raise InvalidField(HEADER, f"must be 1 to {KEY_MAX} printable ASCII characters")
     return key
 
 
-def _fingerprint(request: Request, caller: Caller, raw: bytes) -> str:
+def _fingerprint(request: Request, caller: Caller, body: bytes) -> str:
     """The same for the same request by the same rights; another body or path gives another."""
     path = request.url.path.rstrip("/").lower()
     parts = (path.encode(), request.scope["query_string"], " ".join(sorted(caller.scopes)).encode())
-    digest = hashlib.sha256(raw)
+    digest = hashlib.sha256(body)
     for part in parts:
         digest.update(b"\0" + part)
     return digest.hexdigest()
 
 
-async def _known(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
+async def _find(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
     found = (
         await tx.execute(
-            select(KEPT).where(
-                KEPT.c.access_id == claim.access_id,
-                KEPT.c.key == claim.key,
-                KEPT.c.kept_at > now - LASTS,
+            select(RECORDS).where(
+                RECORDS.c.access_id == claim.access_id,
+                RECORDS.c.key == claim.key,
+                RECORDS.c.kept_at > now - LASTS,
             )
         )
     ).one_or_none()
@@ -199,7 +156,7 @@ async def _known(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
     return Response(found.body, found.status, headers)
 
 
-async def _keep(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Response:
+async def _store(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Response:
     await _sweep(tx, claim, now)
     row = {
         "access_id": claim.access_id,
@@ -210,17 +167,17 @@ async def _keep(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Res
         "body": bytes(response.body),
         "kept_at": now,
     }
-    key = (KEPT.c.access_id, KEPT.c.key)
-    if not await insert_once(tx, KEPT, [row], key=key, returning=[KEPT.c.key]):
-        raise LostRace  # the same request was quicker elsewhere: what we did is undone
+    key = (RECORDS.c.access_id, RECORDS.c.key)
+    if not await insert_once(tx, RECORDS, [row], key=key, returning=[RECORDS.c.key]):
+        raise LostRace  # the same request was quicker elsewhere: our work is undone
     return response
 
 
 async def _sweep(tx: Tx, claim: _Claim, now: datetime) -> None:
-    """Old answers go, this key's own in any case; no two sweepers wait for each other."""
-    old = KEPT.c.kept_at <= now - LASTS
-    own = (KEPT.c.access_id == claim.access_id, KEPT.c.key == claim.key)
-    await tx.execute(delete(KEPT).where(old, *own))
-    key = (KEPT.c.access_id, KEPT.c.key)
+    """Delete old records, this key's own in any case; no two sweepers wait for each other."""
+    old = RECORDS.c.kept_at <= now - LASTS
+    own = (RECORDS.c.access_id == claim.access_id, RECORDS.c.key == claim.key)
+    await tx.execute(delete(RECORDS).where(old, *own))
+    key = (RECORDS.c.access_id, RECORDS.c.key)
     some = select(*key).where(old).limit(_SWEPT).with_for_update(skip_locked=True)
-    await tx.execute(delete(KEPT).where(tuple_(*key).in_(some)))
+    await tx.execute(delete(RECORDS).where(tuple_(*key).in_(some)))

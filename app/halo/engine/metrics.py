@@ -1,4 +1,4 @@
-"""How many requests, how long they took and how they ended, for Prometheus."""
+"""Metrics for Prometheus: the number of requests, their durations and their statuses."""
 
 import time
 
@@ -17,7 +17,7 @@ SECONDS = Histogram(
 
 
 class MetricsMiddleware:
-    """ASGI middleware: counts what the routes inside answer."""
+    """ASGI middleware: counts and times the requests of each route."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -26,9 +26,9 @@ class MetricsMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 499  # nobody was there to hear the answer
+        status = 499  # the client had gone before the answer
 
-        async def noted(message: Message) -> None:
+        async def send_counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -36,7 +36,7 @@ class MetricsMiddleware:
 
         began = time.perf_counter()
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, send_counted)
         finally:
             route = _route(scope)
             REQUESTS.labels(route, str(status)).inc()

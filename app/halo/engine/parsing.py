@@ -63,8 +63,8 @@ def flag(name: str, value: Any) -> bool | None:
     match value:
         case None | bool():
             return value
-        case int() | str() if (said := str(value).strip().lower()) in _FLAGS:
-            return _FLAGS[said]
+        case int() | str() if (word := str(value).strip().lower()) in _FLAGS:
+            return _FLAGS[word]
         case str() if value.strip().lower() in _NOTHING:
             return None
     raise InvalidField(name, f"{_quoted(value)} is neither true nor false")

@@ -10,12 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from app.errors import NotFound
-from app.halo.access.authenticator import Caller
+from app.halo.access.authenticator import Caller, authorize
 from app.halo.engine import request_body
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.crud import Remover, Writer, resource_remover, resource_writer
 from app.halo.engine.filters import CALLER
-from app.halo.engine.idempotency import run_idempotent
+from app.halo.engine.idempotency import Work, run_idempotent
 from app.halo.engine.list_query import query_parameters
 from app.halo.engine.record_queries import RecordPage, RecordQueries
 from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
@@ -78,7 +78,7 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def listed(request: Request) -> Response:
-        caller = await authenticate(request, right)
+        caller = await authorize(request, right)
         params = {
             **query_parameters(request.scope["query_string"]),
             CALLER: (str(caller.access_id),),
@@ -91,7 +91,7 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
 
 
 def wrap_list(resource: Resource, listing: RecordPage) -> Any:
-    """HaloPSA wraps some lists, and says page and size only of a page that was asked for."""
+    """The list in its wrapper, where HaloPSA has one; page and size stand there when paging."""
     envelope = resource.listing.envelope
     if envelope is None:
         return listing.records
@@ -105,21 +105,23 @@ def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint
     right = f"edit:{codec.resource.group}"
 
     async def saved(request: Request) -> Response:
-        caller = await authenticate(request, right)
         settings: Settings = request.app.state.settings
-        raw = await request_body.read(request, settings.body_max)
-        records = codec.parse(request_body.parse_json(raw))
 
-        async def work(tx: Tx) -> Response:
-            now: datetime = request.app.state.clock()
-            ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
-            found = await reading.by_ids(tx, set(ids), detailed=False)
-            shown = [caller.redact(found[one]) for one in ids]
-            return json_response(
-                shown[0] if len(shown) == 1 else shown, codec.resource.saved_status
-            )
+        async def prepare(caller: Caller, body: bytes) -> Work:
+            records = codec.parse(request_body.parse_json(body))
 
-        return await run_idempotent(request, work)
+            async def work(tx: Tx) -> Response:
+                now: datetime = request.app.state.clock()
+                ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
+                found = await reading.by_ids(tx, set(ids), detailed=False)
+                shown = [caller.redact(found[one]) for one in ids]
+                return json_response(
+                    shown[0] if len(shown) == 1 else shown, codec.resource.saved_status
+                )
+
+            return work
+
+        return await run_idempotent(request, right, prepare)
 
     return saved
 
@@ -128,7 +130,7 @@ def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
     right = f"read:{codec.resource.group}"
 
     async def read(request: Request) -> Response:
-        caller = await authenticate(request, right)
+        caller = await authorize(request, right)
         record_id = id_in_path(codec.resource, request.path_params["id"])
         params = query_parameters(request.scope["query_string"])
         async with request.app.state.database.snapshot() as tx:
@@ -141,29 +143,25 @@ def _remove(codec: RecordCodec, remove: Remover) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def removed(request: Request) -> Response:
-        caller = await authenticate(request, right)
-        record_id = id_in_path(codec.resource, request.path_params["id"])
         home: str = request.app.state.settings.currency
 
-        async def work(tx: Tx) -> Response:
-            now: datetime = request.app.state.clock()
-            await remove(tx, record_id, now=now, who=caller.name, home=home)
-            return json_response({"id": record_id})
+        async def prepare(caller: Caller, _: bytes) -> Work:
+            record_id = id_in_path(codec.resource, request.path_params["id"])
 
-        return await run_idempotent(request, work)
+            async def work(tx: Tx) -> Response:
+                now: datetime = request.app.state.clock()
+                await remove(tx, record_id, now=now, who=caller.name, home=home)
+                return json_response({"id": record_id})
+
+            return work
+
+        return await run_idempotent(request, right, prepare)
 
     return removed
 
 
-async def authenticate(request: Request, right: str) -> Caller:
-    caller: Caller = await request.app.state.doors.caller(
-        request.headers.get("authorization", ""), right
-    )
-    return caller
-
-
-def id_in_path(resource: Resource, said: str) -> int:
+def id_in_path(resource: Resource, text: str) -> int:
     """Ids are whole numbers of 64 bits; anything else is a record that does not exist."""
-    if not re.fullmatch(r"-?[0-9]{1,19}", said) or abs(int(said)) >= 2**63:
-        raise NotFound(resource.path, said)
-    return int(said)
+    if not re.fullmatch(r"-?[0-9]{1,19}", text) or abs(int(text)) >= 2**63:
+        raise NotFound(resource.path, text)
+    return int(text)

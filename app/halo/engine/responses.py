@@ -1,4 +1,4 @@
-"""JSON answers, and what a failure looks like to a client.
+"""JSON answers: of success, and of every failure.
 
 Clients read `error` and `error_description` (OAuth, and the HaloPSA package for Python) or
 `Message` (the PowerShell module), so every failure carries all three.
@@ -29,7 +29,7 @@ def error_response(code: str, message: str, status: int) -> Response:
 
 
 def refusal_response(error: AppError) -> Response:
-    """The answer to something the caller, or the place, caused."""
+    """The answer to an error that the caller or the installation caused."""
     response = error_response(_code(error), error.message, error.status)
     if isinstance(error, Unavailable):
         log.warning("unavailable", reason=error.message)
@@ -46,7 +46,7 @@ def _code(error: AppError) -> str:
 
 
 async def http_error_response(_: Request, error: Exception) -> Response:
-    """What the router refuses: no such path, or not with this method."""
+    """The answer where the router refuses: no such path, or not with this method."""
     assert isinstance(error, HTTPException), "registered for these only"
     response = error_response("http_error", error.detail, error.status_code)
     response.headers.update(error.headers or {})
@@ -54,7 +54,7 @@ async def http_error_response(_: Request, error: Exception) -> Response:
 
 
 class ErrorMiddleware:
-    """ASGI middleware: whatever is raised inside becomes one JSON answer, and at most one log."""
+    """ASGI middleware: turns an exception into one JSON answer and at most one line of the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -51,7 +51,7 @@ _TAG = "Documentation"
 
 
 async def openapi_json(request: Request) -> Response:
-    """Put together when it is first asked for: by then every route is there."""
+    """The document is made at the first request for it: by then every route is there."""
     state = request.app.state
     if not hasattr(state, "openapi"):
         state.openapi = document(request.app.routes)

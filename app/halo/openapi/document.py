@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from app.halo.access.authenticator import SCOPES
+from app.halo.access.api_credentials import SCOPES
 from app.halo.engine import json_schema
 from app.halo.engine.filters import Parameter
 from app.halo.engine.idempotency import HEADER, KEY_MAX, REPLAYED

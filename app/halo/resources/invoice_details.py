@@ -1,4 +1,4 @@
-"""What a single invoice shows besides when its details are asked for: sums of sums, conversions."""
+"""The details of a single invoice: its totals by kind, its lines' totals, converted amounts."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -18,12 +18,12 @@ from app.storage.tables.taxes import Tax
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
-# As many decimals as the database keeps.
-_KEPT = Decimal("0.000001")
+# As many decimals as the database stores.
+_SMALLEST = Decimal("0.000001")
 
 
 async def add_details(tx: Tx, shown: dict[str, Any]) -> None:
-    """Adds `invoice_totals`, each line's `line_totals`, and what follows from either."""
+    """Add `invoice_totals`, each line's `line_totals`, and the amounts that follow from them."""
     statement = (
         select(INVOICES, Currency.name.label("currency_name"))
         .outerjoin(Currency, Currency.id == INVOICES.c.currency_code)
@@ -59,14 +59,14 @@ def _totals(parts: Mapping[int, Part], invoice: Record) -> dict[str, Decimal]:
 
 
 async def _composite_tax(tx: Tx, rows: Any, parts: Mapping[int, Part]) -> Decimal:
-    """How much of the tax is of composite rates."""
+    """The part of the tax that is of composite rates."""
     named = {row.id: found for row in rows if (found := tax_id(row.tax_code)) is not None}
     if not named:
         return Decimal(0)
     statement = select(Tax.id).where(Tax.id.in_(set(named.values())), Tax.is_composite)
     composite = set(await tx.scalars(statement))
     taxed = (parts[line].line for line, found in named.items() if found in composite)
-    return _kept(sum((one.tax for one in taxed if one.counts), Decimal(0)))
+    return _rounded(sum((one.tax for one in taxed if one.counts), Decimal(0)))
 
 
 def _of_line(part: Part, rate: Decimal) -> dict[str, Any]:
@@ -93,8 +93,8 @@ def _of_line(part: Part, rate: Decimal) -> dict[str, Any]:
 
 
 def _numbers(amounts: Mapping[str, Decimal]) -> dict[str, Any]:
-    return {name: number(_kept(one)) for name, one in amounts.items()}
+    return {name: number(_rounded(one)) for name, one in amounts.items()}
 
 
-def _kept(amount: Decimal) -> Decimal:
-    return amount.quantize(_KEPT)
+def _rounded(amount: Decimal) -> Decimal:
+    return amount.quantize(_SMALLEST)

@@ -49,7 +49,7 @@ def _search(text: ColumnElement[str]) -> list[ColumnElement[bool]]:
 
 
 def _search_by_index(name: str) -> ColumnElement[bool]:
-    """The same by two indexes; of an OR of the two PostgreSQL would make a walk of the table."""
+    """The same by two indexes; of an OR of the two PostgreSQL would scan the table."""
     own = select(Invoice.id).where(INVOICE_SEARCH.holds(name))
     named = select(Client.id).where(CLIENT_SEARCH.holds(name)).correlate(None)
     of_client = select(Invoice.id).where(Invoice.client_id.in_(named))
