@@ -151,6 +151,7 @@ class Sandbox:
             "counts": counts
             | {"events": len(self.events), "charges_taken": len(self.ledger.charges())},
             "requests": sum(self.pipeline.answered.values()),
+            "requests_received": self.pipeline.received,
             "answers": {str(status): count for status, count in self.pipeline.answered.items()},
             "rate_limited": self.limiter.refused,
             "deliveries": len(self.deliveries),

@@ -10,7 +10,7 @@ import stripe
 
 from app.sandbox.server import Sandbox
 from app.sandbox.transport.fault_injection import FaultKind, FaultMoment
-from tests.sandbox.conftest import charged, intent_of, refused
+from tests.sandbox.conftest import charged, eventually, intent_of, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -177,15 +177,14 @@ async def test_the_charge_is_made_although_the_client_has_gone(
     sandbox: Sandbox, client: stripe.StripeClient
 ) -> None:
     sandbox.add_customer("cus_1", payment_method="pm_1")
-    sandbox.set_latency(0.05)
+    sandbox.set_latency(0.5)
     call = asyncio.create_task(charged(client))
-    await asyncio.sleep(0.02)
+    await eventually(lambda: sandbox.status()["requests_received"] == 1)
 
     call.cancel()
-    await asyncio.sleep(0.06)
+    await eventually(lambda: len(sandbox.ledger.charges()) == 1)
 
     assert call.cancelled()
-    assert len(sandbox.ledger.charges()) == 1
 
 
 async def test_the_limiter_gives_each_endpoint_its_rate(

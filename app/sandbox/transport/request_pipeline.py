@@ -50,6 +50,8 @@ class RequestPipeline:
         self.latencies: dict[str, float] = {}
         self.log: deque[LoggedRequest] = deque(maxlen=log_size)
         self.answered: Counter[int | None] = Counter()
+        # Requests that were read whole, answered or not.
+        self.received = 0
         self.closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +84,7 @@ class RequestPipeline:
     async def _answer(
         self, request: ApiRequest, found: tuple[StripeRoute, list[str]] | None
     ) -> ApiAnswer:
+        self.received += 1
         try:
             _authenticate(request)
             if found is None:
