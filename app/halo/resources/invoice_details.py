@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from app.halo.engine.codec import number
 from app.rules.breakdown import Part, invoice_totals, line_totals
@@ -18,19 +18,22 @@ from app.storage.tables.taxes import Tax
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
+# Built once: to build a SELECT costs more than these take in the database.
+_INVOICE = (
+    select(INVOICES, Currency.name.label("currency_name"))
+    .outerjoin(Currency, Currency.id == INVOICES.c.currency_code)
+    .where(INVOICES.c.id == bindparam("id"))
+)
+_LINES = select(LINES).where(LINES.c.ihid == bindparam("id"))
+
 # As many decimals as the database stores.
 _SMALLEST = Decimal("0.000001")
 
 
 async def add_details(tx: Tx, shown: dict[str, Any]) -> None:
     """Add `invoice_totals`, each line's `line_totals`, and the amounts that follow from them."""
-    statement = (
-        select(INVOICES, Currency.name.label("currency_name"))
-        .outerjoin(Currency, Currency.id == INVOICES.c.currency_code)
-        .where(INVOICES.c.id == shown["id"])
-    )
-    invoice = (await tx.execute(statement)).one()
-    rows = (await tx.execute(select(LINES).where(LINES.c.ihid == shown["id"]))).all()
+    invoice = (await tx.execute(_INVOICE, {"id": shown["id"]})).one()
+    rows = (await tx.execute(_LINES, {"id": shown["id"]})).all()
     rate = invoice.currency_conversion_rate
     parts = {row.id: _part(row, invoice) for row in rows}
     shown["invoice_totals"] = {**_numbers(_totals(parts, invoice)), "itemGroups": []}

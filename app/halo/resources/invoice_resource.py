@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import literal_column, select
+from sqlalchemy import bindparam, literal_column, select
 
 from app.halo.engine import json_schema, parsing
 from app.halo.engine.codec import number
@@ -43,17 +43,19 @@ def _credit(row: Record) -> dict[str, Any]:
     return {"credit_total": number(total), "credit_outstanding": number(max(total - used, 0))}
 
 
+_STRIPE_OF_CLIENT = select(
+    Client.stripe_customer_id,
+    Client.stripe_payment_method_id,
+    Client.stripe_payment_method_name,
+).where(Client.id == bindparam("client_id"))
+
+
 async def _stripe_of_client(tx: Tx, params: Params) -> Mapping[str, Any]:
     """The Stripe customer and payment method of the one client a list is about."""
     client_id = parsing.reference("client_id", parameter_value(params, "client_id"))
     if client_id is None:
         return {}
-    columns = (
-        Client.stripe_customer_id,
-        Client.stripe_payment_method_id,
-        Client.stripe_payment_method_name,
-    )
-    row = (await tx.execute(select(*columns).where(Client.id == client_id))).one_or_none()
+    row = (await tx.execute(_STRIPE_OF_CLIENT, {"client_id": client_id})).one_or_none()
     values = dict(row._mapping) if row else {}
     return {name: value for name, value in values.items() if value is not None}
 
