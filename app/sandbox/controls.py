@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.bank_acts import BANK_ACTS
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
@@ -51,8 +52,13 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
   POST   refunds                 {"payment_intent" or "charge", "amount",
                                   "outcome": "succeeded", "pending", "fails", "requires_action"}
-  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa"}
+  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa", "is_verified", "email",
+                                  "delays_intent"}
   POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
+  POST   bank/pay_voucher        {"payment_intent"}; bank/expire_voucher likewise
+  POST   bank/transfer           {"customer", "amount", "currency"}: a bank transfer has come
+  POST   bank/pay_session        {"session"}: the money of a session without a PaymentIntent
+  POST   bank/answer_debit       {"payment_intent", "failure"}
 """
 
 
@@ -86,6 +92,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/refunds", refund),
         ("POST", "/checkout/{id}/complete", complete_checkout),
         ("POST", "/actions/{id}/complete", complete_action),
+        ("POST", "/bank/{id}", act_as_bank),
     ]
     return [
         Route(path, _endpoint(sandbox, control), methods=[method])
@@ -230,3 +237,9 @@ async def complete_checkout(sandbox: Sandbox, body: ControlBody, session_id: str
 
 async def complete_action(sandbox: Sandbox, body: ControlBody, intent_id: str) -> Any:
     return sandbox.complete_action(intent_id, **body)
+
+
+async def act_as_bank(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in BANK_ACTS:
+        raise ValueError(f"no such act of a bank: {name}")
+    return getattr(sandbox.bank, name)(**body)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.instruments import Instrument
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.reproducible_ids import ReproducibleIds, reproducible_random
 from app.sandbox.account.sandbox_clock import SandboxClock
-from app.sandbox.account.test_cards import Instrument
 from app.sandbox.account.truth_ledger import TruthLedger
 
 RowT = TypeVar("RowT")
@@ -135,6 +135,10 @@ class AccountState:
     instruments: dict[str, Instrument] = field(default_factory=dict)
     cause: EventCause = field(default_factory=EventCause)
     checkout_intents: dict[str, Obj] = field(default_factory=dict)
+    # The payment methods of completed sessions that get their PaymentIntent later.
+    awaited_methods: dict[str, str] = field(default_factory=dict)
+    # Minor units by customer and currency.
+    cash: dict[tuple[str, str], int] = field(default_factory=dict)
     listener: Callable[[AccountEvent], None] | None = None
 
     def __post_init__(self) -> None:

@@ -57,6 +57,7 @@ _DETAILS: dict[str, Obj] = {
         "last4": "3000",
     },
     "bacs_debit": {"fingerprint": "9eMbmctOrd8i7DYa", "last4": "2345", "sort_code": "108800"},
+    "boleto": {"tax_id": "00000000000"},
 }
 
 
@@ -64,7 +65,7 @@ def payment_method(new_id: str, created: int, method_type: str, details: Obj, **
     made = _new("payment_method", new_id, created, type=method_type, billing_details=_BILLING)
     card = made.pop("card")
     template = card if method_type == "card" else _TEMPLATES[f"payment_method.{method_type}"]
-    return {**made, method_type: {**template, **_DETAILS[method_type], **details}, **fields}
+    return {**made, method_type: {**template, **_DETAILS.get(method_type, {}), **details}, **fields}
 
 
 def payment_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
@@ -108,7 +109,8 @@ def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | N
 def _method_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     kind = method["type"]
     if kind != "card":
-        return {kind: {**method[kind], "mandate": mandate}, "type": kind}
+        mandated = {} if mandate is None else {"mandate": mandate}
+        return {kind: {**method[kind], **mandated}, "type": kind}
     template = _TEMPLATES["charge"]["payment_method_details"]["card"]
     shared = {name: method["card"][name] for name in template.keys() & method["card"].keys()}
     overcapture = {**template["overcapture"], "maximum_amount_capturable": amount}
@@ -195,6 +197,16 @@ def mandate(new_id: str, created: int, method: Obj) -> Obj:
         "payment_method": method["id"],
         "payment_method_details": {kind: details, "type": kind},
     }
+
+
+def cash_balance(customer_id: str, available: dict[str, int]) -> Obj:
+    return {**_TEMPLATES["cash_balance"], "customer": customer_id, "available": available}
+
+
+def cash_balance_transaction(new_id: str, created: int, customer_id: str, fields: Obj) -> Obj:
+    return _new(
+        "customer_cash_balance_transaction", new_id, created, customer=customer_id, **fields
+    )
 
 
 _SESSION: Obj = {

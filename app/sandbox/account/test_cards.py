@@ -1,9 +1,8 @@
-"""Test payment methods: Stripe's own names, or a list of outcomes, one for each confirm."""
+"""Stripe's test cards, and the decline that each decline code is."""
 
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
+from app.sandbox.account.instruments import SampleMethod
 
 # The codes of Stripe's decline list, by the advice code that comes with them. Measured are
 # generic_decline, insufficient_funds, processing_error, lost_card, stolen_card, expired_card,
@@ -104,36 +103,6 @@ class CardDecline:
         return _MESSAGES.get(self.decline_code, "Your card was declined.")
 
 
-@dataclass(slots=True)
-class Instrument:
-    """The card or bank account behind a payment method: its coming outcomes and its state."""
-
-    steps: list[str]
-    refund: str = "succeeded"
-    mandate: str | None = None
-    is_set_up: bool = False
-    is_spent: bool = False
-    is_detached: bool = False
-    taken: int = field(default=0)
-
-    def next_step(self) -> str:
-        """Takes the outcome of the next confirm; the last one repeats."""
-        step = self.steps[min(self.taken, len(self.steps) - 1)]
-        self.taken += 1
-        return step
-
-
-@dataclass(frozen=True, slots=True)
-class SampleMethod:
-    """One of Stripe's test payment methods."""
-
-    type: str = "card"
-    step: str = "succeed"
-    refund: str = "succeeded"
-    brand: str = "visa"
-    last4: str = "4242"
-
-
 _CARDS = {
     "": SampleMethod(),
     "visa": SampleMethod(),
@@ -162,45 +131,11 @@ _CARDS = {
     "pendingRefund": SampleMethod(refund="pending", last4="7726"),
     "refundFail": SampleMethod(refund="fails", last4="5126"),
 }
-_BANKS = {"usBankAccount": "us_bank_account", "sepaDebit": "sepa_debit", "bacsDebit": "bacs_debit"}
-_SUCCESSES = {"", "success", "processing"}
-_BANK_STEP = re.compile(r"^bank_debit_(succeeds|fails:\w+)$")
-_SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
 
 
-def find_sample(token: str) -> SampleMethod | None:
-    """The method behind pm_card_visa_chargeDeclined and the like; None for any other name."""
-    if token.startswith("pm_card"):
-        name = token.removeprefix("pm_card").removeprefix("_")
-        return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))
-    _, _, rest = token.partition("_")
-    bank, _, outcome = rest.partition("_")
-    if bank not in _BANKS:
+def find_card_sample(token: str) -> SampleMethod | None:
+    """The card behind pm_card_visa_chargeDeclined and the like; None for any other name."""
+    if not token.startswith("pm_card"):
         return None
-    return SampleMethod(type=_BANKS[bank], step=_bank_step(outcome), last4="6789")
-
-
-def _bank_step(outcome: str) -> str:
-    if outcome in _SUCCESSES:
-        return "bank_debit_succeeds"
-    return "bank_debit_fails:" + re.sub(r"(?<!^)(?=[A-Z])", "_", outcome).lower()
-
-
-def validate_steps(steps: list[str], method_type: str) -> list[str]:
-    """The steps in the words of the method's type; an unknown step raises ValueError."""
-    if not steps:
-        raise ValueError("behaviour needs at least one step")
-    return [_validate_step(step, method_type) for step in steps]
-
-
-def _validate_step(step: str, method_type: str) -> str:
-    is_bank = method_type in BANK_DEBITS
-    if step.startswith("bank_debit_"):
-        if not is_bank or not _BANK_STEP.match(step):
-            raise ValueError(f"no such behaviour of {method_type}: {step}")
-        return step
-    if step not in _SUCCESSFUL and step not in ADVICE:
-        raise ValueError(f"unknown behaviour: {step}")
-    if not is_bank:
-        return step
-    return "bank_debit_succeeds" if step in _SUCCESSFUL else f"bank_debit_fails:{step}"
+    name = token.removeprefix("pm_card").removeprefix("_")
+    return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))

@@ -3,13 +3,7 @@
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import (
-    charge_amounts,
-    confirmation,
-    cursor_pagination,
-    payment_methods_api,
-)
-from app.sandbox.stripe_api.confirmation import ConfirmOptions
+from app.sandbox.stripe_api import charge_amounts, cursor_pagination
 from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _COPIED = (
@@ -109,88 +103,3 @@ def _expire(state: AccountState, session: Obj) -> Obj:
     session = state.change(session, status="expired", url=None)
     state.emit("checkout.session.expired", session)
     return session
-
-
-def complete(state: AccountState, session_id: str, token: str) -> Obj:
-    """The customer pays; a declined card leaves the session open, with its intent."""
-    session = state.find("sessions", session_id)
-    if session["status"] != "open":
-        raise ValueError(f"{session_id} is {session['status']}")
-    method = payment_methods_api.find_or_sample(state, token)
-    session, intent = _ensure_intent(state, session, method)
-    options = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
-    try:
-        intent = confirmation.attempt(state, intent, options)
-    except stripe_errors.StripeRefusal:
-        return session
-    if intent["status"] == "requires_action":
-        intent = confirmation.finish_action(state, intent, succeeded=True)
-    return _finish(state, session, intent, method)
-
-
-def _ensure_intent(state: AccountState, session: Obj, method: Obj) -> tuple[Obj, Obj]:
-    if session["payment_intent"] is not None:
-        intent = state.find("payment_intents", session["payment_intent"])
-        return session, state.change(
-            intent, payment_method=method["id"], status="requires_confirmation"
-        )
-    intent = _new_intent(state, session, method)
-    session = state.change(session, payment_intent=intent["id"])
-    state["sessions"].index(session["id"], intent["id"])
-    return session, intent
-
-
-def _new_intent(state: AccountState, session: Obj, method: Obj) -> Obj:
-    """The intent gets payment_intent_data's metadata; the session's own is not copied."""
-    given = state.checkout_intents[session["id"]]
-    fields: Obj = {
-        name: given[name]
-        for name in ("description", "setup_future_usage", "receipt_email")
-        if name in given
-    }
-    fields |= {
-        "amount": session["amount_total"],
-        "currency": session["currency"],
-        "customer": session["customer"],
-    }
-    fields |= {
-        "metadata": merge_metadata({}, given.get("metadata")),
-        "payment_method": method["id"],
-        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
-    }
-    new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
-    intent = state.add(
-        object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields),
-        session["customer"],
-    )
-    state.emit("payment_intent.created", intent)
-    return intent
-
-
-def _finish(state: AccountState, session: Obj, intent: Obj, method: Obj) -> Obj:
-    is_paid = intent["status"] == "succeeded"
-    billing = method["billing_details"]
-    session = state.change(
-        session,
-        status="complete",
-        payment_status="paid" if is_paid else "unpaid",
-        url=None,
-        customer_details=object_templates.customer_details(
-            session["customer_email"] or billing["email"], billing["name"]
-        ),
-    )
-    state.emit("checkout.session.completed", session)
-    if not is_paid:
-        # Set after the bank's own timer of the same delay, so the intent has its answer by then.
-        state.clock.after(state.delays.bank_debit, lambda: _apply_bank_answer(state, session["id"]))
-    return session
-
-
-def _apply_bank_answer(state: AccountState, session_id: str) -> None:
-    session = state.find("sessions", session_id)
-    intent = state.find("payment_intents", session["payment_intent"])
-    if intent["status"] == "succeeded":
-        session = state.change(session, payment_status="paid")
-        state.emit("checkout.session.async_payment_succeeded", session)
-    else:
-        state.emit("checkout.session.async_payment_failed", session)

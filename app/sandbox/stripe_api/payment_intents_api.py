@@ -4,6 +4,7 @@ from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
+    bank_transfers,
     charge_amounts,
     confirmation,
     cursor_pagination,
@@ -162,6 +163,7 @@ def _confirm_options(params: Obj) -> ConfirmOptions:
         return_url=params.get("return_url"),
         mandate=params.get("mandate"),
         has_mandate_data="mandate_data" in params,
+        method_options=params.get("payment_method_options") or {},
     )
 
 
@@ -170,7 +172,7 @@ def cancel(state: AccountState, params: Obj, intent_id: str) -> Obj:
     if intent["status"] not in _OPEN:
         raise _unexpected_state(intent, "cancel")
     intent = state.change(
-        intent,
+        bank_transfers.give_back(state, intent),
         status="canceled",
         canceled_at=state.clock.stamp(),
         cancellation_reason=params.get("cancellation_reason"),

@@ -10,6 +10,7 @@ _ARRAYS = frozenset(
     {
         "expand",
         "types",
+        "amounts",
         "payment_method_types",
         "allowed_payment_method_types",
         "excluded_payment_method_types",
@@ -20,6 +21,7 @@ _MAPS = frozenset(
     {
         "automatic_payment_methods",
         "payment_method_data",
+        "payment_method_options",
         "mandate_data",
         "shipping",
         "invoice_settings",

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     account_api,
+    bank_transfers,
     charges_api,
     checkout_api,
     customers_api,
     disputes_api,
     events_api,
+    microdeposits,
     payment_intents_api,
     payment_methods_api,
     refunds_api,
@@ -87,6 +89,7 @@ _REFUND = (
     "amount charge currency customer instructions_email metadata origin payment_intent reason "
     "refund_application_fee reverse_transfer"
 )
+_MICRODEPOSITS = "amounts client_secret descriptor_code"
 
 ROUTES = (
     _route("GET /v1/account", account_api.retrieve),
@@ -99,6 +102,13 @@ ROUTES = (
     _route("GET /v1/customers/{id}", customers_api.retrieve),
     _route("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
     _route("DELETE /v1/customers/{id}", customers_api.delete),
+    _route("GET /v1/customers/{id}/cash_balance", bank_transfers.cash_balance),
+    _route(
+        "POST /v1/test_helpers/customers/{id}/fund_cash_balance",
+        bank_transfers.fund,
+        "amount currency reference",
+        "amount currency",
+    ),
     _route(
         "GET /v1/customers/{id}/payment_methods",
         payment_methods_api.list_of_customer,
@@ -108,8 +118,8 @@ ROUTES = (
     _route(
         "POST /v1/payment_methods",
         payment_methods_api.create,
-        "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
-        "customer payment_method",
+        "type card us_bank_account sepa_debit bacs_debit boleto oxxo customer_balance "
+        "billing_details metadata allow_redisplay customer payment_method",
         "type",
     ),
     _route(
@@ -155,6 +165,11 @@ ROUTES = (
         "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
     ),
     _route(
+        "POST /v1/payment_intents/{id}/verify_microdeposits",
+        microdeposits.verify_payment,
+        _MICRODEPOSITS,
+    ),
+    _route(
         "GET /v1/charges", charges_api.list_page, f"{_PAGE} customer payment_intent transfer_group"
     ),
     _route("GET /v1/charges/{id}", charges_api.retrieve),
@@ -180,6 +195,11 @@ ROUTES = (
     _route("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
     _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
     _route("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _route(
+        "POST /v1/setup_intents/{id}/verify_microdeposits",
+        microdeposits.verify_setup,
+        _MICRODEPOSITS,
+    ),
     _route("GET /v1/mandates/{id}", setup_intents_api.mandate),
     _route("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
     _route(

@@ -1,0 +1,34 @@
+"""Acts of banks and of customers at their banks, as tests command them."""
+
+from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.object_templates import Obj
+from app.sandbox.stripe_api import bank_debits, bank_transfers, checkout_completion, vouchers
+
+
+class BankActs:
+    """Money that comes, or does not come, outside of any API request."""
+
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
+
+    def pay_voucher(self, payment_intent: str) -> Obj:
+        return vouchers.pay(self._state, payment_intent)
+
+    def expire_voucher(self, payment_intent: str) -> Obj:
+        return vouchers.expire(self._state, payment_intent)
+
+    def transfer(self, customer: str, amount: int, currency: str = "usd") -> Obj:
+        """A bank transfer of the customer pays the oldest intents that wait for one."""
+        sent = {"amount": amount, "currency": currency}
+        return bank_transfers.fund(self._state, sent, customer)
+
+    def pay_session(self, session: str) -> Obj:
+        """The money of a session that was completed without a PaymentIntent."""
+        return checkout_completion.pay_later(self._state, session)
+
+    def answer_debit(self, payment_intent: str, failure: str | None = None) -> Obj:
+        """The bank answers a debit now: paid, or failed with this code."""
+        return bank_debits.answer_now(self._state, payment_intent, failure)
+
+
+BANK_ACTS = frozenset(name for name in vars(BankActs) if not name.startswith("_"))
