@@ -2,7 +2,13 @@
 
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import bank_debits, bank_transfers, checkout_completion, vouchers
+from app.sandbox.stripe_api import (
+    bank_debits,
+    bank_transfers,
+    captures,
+    checkout_completion,
+    vouchers,
+)
 
 
 class BankActs:
@@ -29,6 +35,10 @@ class BankActs:
     def answer_debit(self, payment_intent: str, failure: str | None = None) -> Obj:
         """The bank answers a debit now: paid, or failed with this code."""
         return bank_debits.answer_now(self._state, payment_intent, failure)
+
+    def expire_hold(self, payment_intent: str) -> Obj:
+        """The card network releases money that was held and never captured."""
+        return captures.expire(self._state, payment_intent)
 
 
 BANK_ACTS = frozenset(name for name in vars(BankActs) if not name.startswith("_"))

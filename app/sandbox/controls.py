@@ -55,7 +55,8 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   checkout/{id}/complete  {"payment_method": "pm_card_visa", "is_verified", "email",
                                   "delays_intent"}
   POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
-  POST   bank/pay_voucher        {"payment_intent"}; bank/expire_voucher likewise
+  POST   bank/pay_voucher        {"payment_intent"}; bank/expire_voucher, bank/expire_hold
+                                  likewise
   POST   bank/transfer           {"customer", "amount", "currency"}: a bank transfer has come
   POST   bank/pay_session        {"session"}: the money of a session without a PaymentIntent
   POST   bank/answer_debit       {"payment_intent", "failure"}

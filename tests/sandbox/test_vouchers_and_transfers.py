@@ -147,7 +147,8 @@ async def test_a_transfer_pays_the_oldest_intent_and_the_rest_the_next(
         "requires_action",
         500,
     )
-    await client.v1.payment_intents.cancel_async(second.id)
+    canceled = await client.v1.payment_intents.cancel_async(second.id)
+    assert canceled.amount_received == 0
     third = await by_transfer(client, "cus_1", amount=500)
     assert third.status == "succeeded"
 

@@ -10,6 +10,7 @@ from app.sandbox.account.test_cards import CardDecline
 from app.sandbox.stripe_api import (
     bank_debits,
     bank_transfers,
+    captures,
     disputes_api,
     intent_outcomes,
     microdeposits,
@@ -69,7 +70,7 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
         case "succeed":
             return _succeed(state, intent, method)
         case "dispute":
-            paid = _succeed(state, intent, method)
+            paid = intent_outcomes.succeed(state, intent, method)
             disputes_api.open_for_charge(
                 state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
             )
@@ -83,6 +84,8 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
 
 
 def _succeed(state: AccountState, intent: Obj, method: Obj) -> Obj:
+    if intent["capture_method"] == "manual":
+        return captures.hold(state, intent, method)
     return intent_outcomes.succeed(state, intent, method)
 
 

@@ -85,25 +85,25 @@ def _is_waiting(intent: Obj) -> bool:
 def _refusal(state: AccountState, method: Obj, params: Obj) -> tuple[str, str, bool] | None:
     """The code, the message and whether this was the last try; None verifies the account."""
     instrument = state.instruments[method["id"]]
-    given = _given(params)
-    if given in _RIGHT:
+    proof = _proof(params)
+    if proof in _RIGHT:
         instrument.is_verified = True
         return None
-    if given in _TIMEOUT:
+    if proof in _TIMEOUT:
         message = "The bank account was not verified within 10 days of the microdeposits' arrival."
         return f"{_CODE}timeout", message, True
     instrument.wrong_verifications += 1
-    if given in _EXHAUSTED or instrument.wrong_verifications >= VERIFICATION_TRIES_MAX:
+    if proof in _EXHAUSTED or instrument.wrong_verifications >= VERIFICATION_TRIES_MAX:
         message = "You have exceeded the number of allowed verification attempts."
         return f"{_CODE}attempts_exceeded", message, True
-    if isinstance(given, str):
+    if isinstance(proof, str):
         message = "The descriptor code you provided does not match the one that was sent."
         return f"{_CODE}descriptor_code_mismatch", message, False
     message = "The amounts provided do not match the amounts that were sent to the bank account."
     return f"{_CODE}amounts_mismatch", message, False
 
 
-def _given(params: Obj) -> tuple[int, ...] | str:
+def _proof(params: Obj) -> tuple[int, ...] | str:
     if "descriptor_code" in params:
         return str(params["descriptor_code"]).upper()
     amounts = params.get("amounts") or ()

@@ -15,7 +15,7 @@ _FIRST_STATUS = {"fails": "succeeded"}
 def create(state: AccountState, params: Obj, outcome: str | None = None) -> Obj:
     """Refunds with the outcome that the payment method prescribes, or the given one."""
     charge = _charge(state, params)
-    if charge["status"] != "succeeded":
+    if charge["status"] != "succeeded" or not charge["captured"]:
         raise stripe_errors.invalid(
             f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge to "
             "refund."
@@ -29,7 +29,7 @@ def create(state: AccountState, params: Obj, outcome: str | None = None) -> Obj:
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
         )
-    remaining = charge["amount"] - charge["amount_refunded"]
+    remaining = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", remaining)
     if amount < 1:
         raise stripe_errors.malformed(
@@ -96,7 +96,10 @@ def _add_to_charge(state: AccountState, charge_id: str, amount: int) -> Obj:
     refunds = state["refunds"].rows(charge_id)[::-1]
     shown = {**charge["refunds"], "data": refunds}
     return state.change(
-        charge, amount_refunded=refunded, refunded=refunded >= charge["amount"], refunds=shown
+        charge,
+        amount_refunded=refunded,
+        refunded=refunded >= charge["amount_captured"],
+        refunds=shown,
     )
 
 

@@ -4,7 +4,16 @@ from app.sandbox.account import stripe_errors
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.stripe_errors import integer
 
-_WHOLE = frozenset({"amount", "limit", "expires_at", "amount_to_confirm", "next_invoice_sequence"})
+_WHOLE = frozenset(
+    {
+        "amount",
+        "amount_to_capture",
+        "amount_to_confirm",
+        "expires_at",
+        "limit",
+        "next_invoice_sequence",
+    }
+)
 _FLAGS = frozenset({"confirm", "error_on_requires_action", "delivery_success", "use_stripe_sdk"})
 _ARRAYS = frozenset(
     {

@@ -7,6 +7,7 @@ from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     account_api,
     bank_transfers,
+    captures,
     charges_api,
     checkout_api,
     customers_api,
@@ -163,6 +164,12 @@ ROUTES = (
     _route("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
     _route(
         "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
+    ),
+    _route(
+        "POST /v1/payment_intents/{id}/capture",
+        captures.capture,
+        "amount_details amount_to_capture application_fee_amount final_capture hooks metadata "
+        "payment_details statement_descriptor statement_descriptor_suffix transfer_data",
     ),
     _route(
         "POST /v1/payment_intents/{id}/verify_microdeposits",
