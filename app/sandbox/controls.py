@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.bank_acts import BANK_ACTS
+from app.sandbox.stranger_acts import STRANGER_ACTS
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
@@ -60,6 +61,10 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   bank/transfer           {"customer", "amount", "currency"}: a bank transfer has come
   POST   bank/pay_session        {"session"}: the money of a session without a PaymentIntent
   POST   bank/answer_debit       {"payment_intent", "failure"}
+  POST   strangers/pay_link      {"payment_link", "client_reference_id", "payment_method", "email"}
+  POST   strangers/pay           {"amount", "currency", "customer", "metadata", "payment_method"}
+  POST   strangers/open_intent   the same without the method; strangers/finish_intent
+                                  {"payment_intent", "payment_method"}
 """
 
 
@@ -94,6 +99,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/checkout/{id}/complete", complete_checkout),
         ("POST", "/actions/{id}/complete", complete_action),
         ("POST", "/bank/{id}", act_as_bank),
+        ("POST", "/strangers/{id}", act_as_stranger),
     ]
     return [
         Route(path, _endpoint(sandbox, control), methods=[method])
@@ -244,3 +250,9 @@ async def act_as_bank(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
     if name not in BANK_ACTS:
         raise ValueError(f"no such act of a bank: {name}")
     return getattr(sandbox.bank, name)(**body)
+
+
+async def act_as_stranger(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in STRANGER_ACTS:
+        raise ValueError(f"no such act of a stranger: {name}")
+    return getattr(sandbox.strangers, name)(**body)

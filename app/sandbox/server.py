@@ -19,6 +19,7 @@ from app.sandbox.account.sandbox_clock import SandboxClock
 from app.sandbox.account.test_methods import validate_steps
 from app.sandbox.account.truth_ledger import TruthLedger
 from app.sandbox.bank_acts import BankActs
+from app.sandbox.stranger_acts import StrangerActs
 from app.sandbox.stripe_api import (
     bank_debits,
     checkout_completion,
@@ -87,6 +88,7 @@ class Sandbox:
         self.outbox = WebhookOutbox(self.state.clock, self.state.events)
         self.state.listener = self.outbox.offer
         self.bank = BankActs(self.state)
+        self.strangers = StrangerActs(self.state)
         self.limiter = RouteLimiter(self.state.clock, rate_limit, global_rate_limit)
         self.pipeline = RequestPipeline(self.state, self.limiter, latency, log_size)
         self.events: Sequence[Obj] = EventHistory(self.state.events)

@@ -16,6 +16,10 @@ SESSION = (
     "&line_items[0][price_data][unit_amount]=1000&line_items[0][price_data][product_data][name]=x"
     "&line_items[0][quantity]=1"
 )
+LINK = (
+    "line_items[0][price_data][currency]=usd&line_items[0][price_data][unit_amount]=1000"
+    "&line_items[0][price_data][product_data][name]=x&line_items[0][quantity]=1"
+)
 CALLS = [
     ("GET", "/v1/account", ""),
     ("POST", "/v1/customers", "email=a@example.com"),
@@ -55,6 +59,17 @@ CALLS = [
     ("GET", "/v1/checkout/sessions", ""),
     ("GET", "/v1/checkout/sessions/{session}", ""),
     ("POST", "/v1/checkout/sessions/{session}/expire", ""),
+    ("POST", "/v1/payment_intents/{held}/capture", "amount_to_capture=700"),
+    ("POST", "/v1/payment_links", LINK),
+    ("GET", "/v1/payment_links", ""),
+    ("GET", "/v1/payment_links/{link}", ""),
+    ("POST", "/v1/payment_links/{link}", "active=false"),
+    ("GET", "/v1/customers/{customer}/cash_balance", ""),
+    (
+        "POST",
+        "/v1/test_helpers/customers/{customer}/fund_cash_balance",
+        "amount=100&currency=usd",
+    ),
     ("GET", "/v1/events", ""),
     ("GET", "/v1/events/{event}", ""),
     ("GET", "/v1/payment_intents/search?query=currency:'usd'", ""),
@@ -99,6 +114,8 @@ async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
         "setup": setups[0]["id"],
         "open_setup": setups[1]["id"],
         "mandate": sandbox.state.instruments["pm_2"].mandate or "",
+        "held": (await made("/v1/payment_intents", f"{paying}&capture_method=manual"))["id"],
+        "link": (await made("/v1/payment_links", LINK))["id"],
         "session": (await made("/v1/checkout/sessions", SESSION))["id"],
         "event": sandbox.events[0]["id"],
     }

@@ -69,10 +69,11 @@ class ObjectTable(Generic[RowT]):
 
 @dataclass(frozen=True, slots=True)
 class EventCause:
-    """The request that an event comes from; both are None for what Stripe did by itself."""
+    """The request that an event comes from, and its API key; None for what Stripe did by itself."""
 
     id: str | None = None
     idempotency_key: str | None = None
+    api_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -109,6 +110,7 @@ _SINGULAR = {
     "setup_intents": ("setupintent", "intent"),
     "mandates": ("mandate", "mandate"),
     "sessions": ("checkout.session", "session"),
+    "payment_links": ("payment_link", "payment_link"),
 }
 _TABLE_OF = {
     "customer": "customers",
@@ -120,6 +122,7 @@ _TABLE_OF = {
     "setup_intent": "setup_intents",
     "mandate": "mandates",
     "checkout.session": "sessions",
+    "payment_link": "payment_links",
 }
 
 
@@ -137,6 +140,8 @@ class AccountState:
     checkout_intents: dict[str, Obj] = field(default_factory=dict)
     # The payment methods of completed sessions that get their PaymentIntent later.
     awaited_methods: dict[str, str] = field(default_factory=dict)
+    # Minor units by payment link.
+    link_totals: dict[str, int] = field(default_factory=dict)
     # Minor units by customer and currency.
     cash: dict[tuple[str, str], int] = field(default_factory=dict)
     listener: Callable[[AccountEvent], None] | None = None

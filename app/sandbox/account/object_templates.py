@@ -225,6 +225,12 @@ def checkout_session(new_id: str, created: int, fields: Obj) -> Obj:
     return {**_new("checkout.session", new_id, created, **_SESSION, url=url), **fields}
 
 
+def payment_link(new_id: str, fields: Obj) -> Obj:
+    """Stripe's payment links have no `created`."""
+    url = f"https://buy.stripe.com/test_{new_id.removeprefix('plink_')}"
+    return {**_TEMPLATES["payment_link"], "id": new_id, "url": url, **fields}
+
+
 def customer_details(email: str | None, name: str | None) -> Obj:
     """The customer as a checkout session shows it; the sandbox asks for no address."""
     template = _TEMPLATES["checkout.session.customer_details"]

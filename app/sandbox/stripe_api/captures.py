@@ -53,11 +53,12 @@ def capture(state: AccountState, params: Obj, intent_id: str) -> Obj:
         raise stripe_errors.invalid(
             message, code="payment_intent_unexpected_state", payment_intent=intent
         )
-    amount: int = params.get("amount_to_capture", intent["amount_capturable"])
-    if not 1 <= amount <= intent["amount_capturable"]:
+    capturable: int = intent["amount_capturable"]
+    amount: int = params.get("amount_to_capture", capturable)
+    if not 1 <= amount <= capturable:
         message = (
             f"The requested capture amount ({amount}) is not between 1 and the amount that is "
-            f"capturable ({intent['amount_capturable']})."
+            f"capturable ({capturable})."
         )
         raise stripe_errors.invalid(
             message, param="amount_to_capture", code="amount_too_large", payment_intent=intent

@@ -3,7 +3,7 @@
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import charge_amounts, cursor_pagination
+from app.sandbox.stripe_api import charge_amounts, cursor_pagination, line_items
 from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _COPIED = (
@@ -20,56 +20,26 @@ def create(state: AccountState, params: Obj) -> Obj:
         )
     if params.get("customer"):
         state.living_customer(params["customer"], param="customer")
-    currency, total = _total(params.get("line_items"))
+    currency, total = line_items.total(params.get("line_items"))
     charge_amounts.validate(total, currency)
-    now = state.clock.stamp()
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
     fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
-    fields |= {
-        "metadata": merge_metadata({}, params.get("metadata")),
-        "expires_at": params.get("expires_at", now + state.delays.checkout),
-    }
+    fields["metadata"] = merge_metadata({}, params.get("metadata"))
+    lifetime = {"expires_at": params["expires_at"]} if "expires_at" in params else {}
+    return open_session(state, {**fields, **lifetime}, params.get("payment_intent_data") or {})
+
+
+def open_session(state: AccountState, fields: Obj, intent_data: Obj) -> Obj:
+    """A new page; `intent_data` is for the PaymentIntent that it will make."""
+    now = state.clock.stamp()
     session_id = f"cs_test_{state.ids.text('cs', 58)}"
-    session = state.add(
-        object_templates.checkout_session(session_id, now, fields), params.get("customer")
+    made = object_templates.checkout_session(
+        session_id, now, {"expires_at": now + state.delays.checkout, **fields}
     )
-    state.checkout_intents[session_id] = params.get("payment_intent_data") or {}
+    session = state.add(made, made["customer"], made["payment_link"])
+    state.checkout_intents[session_id] = intent_data
     state.clock.at(session["expires_at"], lambda: _expire_if_open(state, session_id))
     return session
-
-
-def _total(lines: object) -> tuple[str, int]:
-    if not isinstance(lines, list) or not lines:
-        raise stripe_errors.malformed(
-            "Missing required param: line_items.", param="line_items", code="parameter_missing"
-        )
-    prices = [_price(line, at) for at, line in enumerate(lines)]
-    currencies = {currency for currency, _ in prices}
-    if len(currencies) > 1:
-        raise stripe_errors.invalid(
-            "All line items must have the same currency.", param="line_items"
-        )
-    return currencies.pop(), sum(amount for _, amount in prices)
-
-
-def _price(line: Obj, at: int) -> tuple[str, int]:
-    if "price" in line:
-        raise stripe_errors.missing(
-            "price", line["price"], param=f"line_items[{at}][price]", in_path=False
-        )
-    price = line.get("price_data") or {}
-    if "currency" not in price or "unit_amount" not in price:
-        param = f"line_items[{at}][price_data]"
-        raise stripe_errors.malformed(
-            f"Missing required param: {param}.", param=param, code="parameter_missing"
-        )
-    try:
-        return price["currency"].lower(), int(price["unit_amount"]) * int(line.get("quantity", 1))
-    except ValueError:
-        param = f"line_items[{at}]"
-        raise stripe_errors.malformed(
-            "Invalid integer", param=param, code="parameter_invalid_integer"
-        ) from None
 
 
 def retrieve(state: AccountState, params: Obj, session_id: str) -> Obj:
@@ -78,7 +48,14 @@ def retrieve(state: AccountState, params: Obj, session_id: str) -> Obj:
 
 def list_page(state: AccountState, params: Obj) -> Obj:
     return cursor_pagination.list_objects(
-        state, "sessions", params, "/v1/checkout/sessions", "payment_intent", "customer", "status"
+        state,
+        "sessions",
+        params,
+        "/v1/checkout/sessions",
+        "payment_intent",
+        "customer",
+        "payment_link",
+        "status",
     )
 
 

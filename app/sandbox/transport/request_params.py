@@ -14,7 +14,9 @@ _WHOLE = frozenset(
         "next_invoice_sequence",
     }
 )
-_FLAGS = frozenset({"confirm", "error_on_requires_action", "delivery_success", "use_stripe_sdk"})
+_FLAGS = frozenset(
+    {"active", "confirm", "delivery_success", "error_on_requires_action", "use_stripe_sdk"}
+)
 _ARRAYS = frozenset(
     {
         "expand",

@@ -15,6 +15,7 @@ from app.sandbox.stripe_api import (
     events_api,
     microdeposits,
     payment_intents_api,
+    payment_links_api,
     payment_methods_api,
     refunds_api,
     search_api,
@@ -89,6 +90,14 @@ _SESSION = (
 _REFUND = (
     "amount charge currency customer instructions_email metadata origin payment_intent reason "
     "refund_application_fee reverse_transfer"
+)
+_LINK = (
+    "after_completion allow_promotion_codes application_fee_amount automatic_tax "
+    "billing_address_collection consent_collection custom_fields custom_text customer_creation "
+    "inactive_message invoice_creation line_items metadata payment_intent_data "
+    "payment_method_collection payment_method_options payment_method_types "
+    "phone_number_collection restrictions shipping_address_collection shipping_options "
+    "submit_type tax_id_collection transfer_data"
 )
 _MICRODEPOSITS = "amounts client_secret descriptor_code"
 
@@ -217,6 +226,10 @@ ROUTES = (
     ),
     _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
     _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
+    _route("POST /v1/payment_links", payment_links_api.create, f"{_LINK} currency on_behalf_of"),
+    _route("GET /v1/payment_links", payment_links_api.list_page, f"{_PAGE} active"),
+    _route("GET /v1/payment_links/{id}", payment_links_api.retrieve),
+    _route("POST /v1/payment_links/{id}", payment_links_api.update, f"{_LINK} active"),
     _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
     _route("GET /v1/events/{id}", events_api.retrieve),
 )
