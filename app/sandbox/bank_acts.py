@@ -7,6 +7,9 @@ from app.sandbox.stripe_api import (
     bank_transfers,
     captures,
     checkout_completion,
+    disputes_api,
+    fraud_warnings_api,
+    refunds_api,
     vouchers,
 )
 
@@ -39,6 +42,18 @@ class BankActs:
     def expire_hold(self, payment_intent: str) -> Obj:
         """The card network releases money that was held and never captured."""
         return captures.expire(self._state, payment_intent)
+
+    def end_refund(self, refund: str, status: str, failure_reason: str | None = None) -> Obj:
+        """The refund succeeds, fails (even after it had succeeded) or is canceled."""
+        return refunds_api.end_as(self._state, refund, status, failure_reason)
+
+    def escalate_inquiry(self, dispute: str) -> Obj:
+        return disputes_api.escalate(self._state, self._state.find("disputes", dispute))
+
+    def warn_of_fraud(self, charge: str, fraud_type: str = "misc") -> Obj:
+        """The card network sends an early fraud warning of this charge."""
+        found = self._state.find("charges", charge)
+        return fraud_warnings_api.warn(self._state, found, fraud_type)
 
 
 BANK_ACTS = frozenset(name for name in vars(BankActs) if not name.startswith("_"))

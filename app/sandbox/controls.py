@@ -52,7 +52,8 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   disputes                {"payment_intent" or "charge", "amount", "status", "reason"}
   POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
   POST   refunds                 {"payment_intent" or "charge", "amount",
-                                  "outcome": "succeeded", "pending", "fails", "requires_action"}
+                                  "outcome": "succeeded", "pending", "pending_fails",
+                                  "pending_canceled", "fails" or "requires_action"}
   POST   checkout/{id}/complete  {"payment_method": "pm_card_visa", "is_verified", "email",
                                   "delays_intent"}
   POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
@@ -61,6 +62,9 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   bank/transfer           {"customer", "amount", "currency"}: a bank transfer has come
   POST   bank/pay_session        {"session"}: the money of a session without a PaymentIntent
   POST   bank/answer_debit       {"payment_intent", "failure"}
+  POST   bank/end_refund         {"refund", "status": "succeeded", "failed" or "canceled"}
+  POST   bank/escalate_inquiry   {"dispute"}
+  POST   bank/warn_of_fraud      {"charge", "fraud_type"}
   POST   strangers/pay_link      {"payment_link", "client_reference_id", "payment_method", "email"}
   POST   strangers/pay           {"amount", "currency", "customer", "metadata", "payment_method"}
   POST   strangers/open_intent   the same without the method; strangers/finish_intent

@@ -32,6 +32,8 @@ async def test_a_stranger_pays_a_public_link_with_a_reference_of_his_own_choice(
     assert paid["customer_details"]["email"] == "stranger@example.com"
     intent = await client.v1.payment_intents.retrieve_async(paid["payment_intent"])
     assert (intent.amount, intent.metadata.to_dict()) == (50, {"source": "link"})
+    other = await client.v1.payment_links.create_async({"line_items": [LINE]})
+    sandbox.strangers.pay_link(other.id)
     listed = await client.v1.checkout.sessions.list_async({"payment_link": link.id})
     assert [one.id for one in listed.data] == [paid["id"]]
     assert types(sandbox)[-1] == "checkout.session.completed"

@@ -45,6 +45,7 @@ CALLS = [
     ("GET", "/v1/refunds/{refund}", ""),
     ("GET", "/v1/disputes", ""),
     ("GET", "/v1/disputes/{dispute}", ""),
+    ("POST", "/v1/disputes/{dispute}", "evidence[uncategorized_text]=x"),
     ("POST", "/v1/disputes/{dispute}/close", ""),
     ("POST", "/v1/setup_intents", ""),
     ("GET", "/v1/setup_intents/{setup}", ""),

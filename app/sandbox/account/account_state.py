@@ -111,6 +111,7 @@ _SINGULAR = {
     "mandates": ("mandate", "mandate"),
     "sessions": ("checkout.session", "session"),
     "payment_links": ("payment_link", "payment_link"),
+    "fraud_warnings": ("early_fraud_warning", "early_fraud_warning"),
 }
 _TABLE_OF = {
     "customer": "customers",
@@ -123,6 +124,7 @@ _TABLE_OF = {
     "mandate": "mandates",
     "checkout.session": "sessions",
     "payment_link": "payment_links",
+    "radar.early_fraud_warning": "fraud_warnings",
 }
 
 

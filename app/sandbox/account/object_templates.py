@@ -165,6 +165,11 @@ def dispute(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
     return {**_new("dispute", new_id, created, **own), **fields}
 
 
+def fraud_warning(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
+    own = {"charge": charged["id"], "payment_intent": charged["payment_intent"], **fields}
+    return _new("radar.early_fraud_warning", new_id, created, **own)
+
+
 def setup_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
     client_secret = f"{new_id}_secret_{secret}"
     return {**_new("setup_intent", new_id, created, client_secret=client_secret), **fields}

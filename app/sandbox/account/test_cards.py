@@ -128,6 +128,9 @@ _CARDS = {
         step="authentication_required_on_setup", last4="3155"
     ),
     "createDispute": SampleMethod(step="dispute", last4="0259"),
+    "createDisputeProductNotReceived": SampleMethod(step="dispute", last4="2685"),
+    "createDisputeInquiry": SampleMethod(step="inquiry", last4="1976"),
+    "createIssuerFraudRecord": SampleMethod(step="fraud_warning", last4="5423"),
     "pendingRefund": SampleMethod(refund="pending", last4="7726"),
     "refundFail": SampleMethod(refund="fails", last4="5126"),
 }

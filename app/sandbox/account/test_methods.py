@@ -8,7 +8,13 @@ from app.sandbox.account.test_cards import ADVICE, find_card_sample
 
 OFFERED_TYPES = ("card", *BANK_DEBITS, *VOUCHERS, BANK_TRANSFER)
 _BANK_STEP = re.compile(r"^bank_debit_(succeeds|stays|disputed|fails:\w+)$")
-_SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
+_SUCCESSFUL = {
+    "succeed",
+    "dispute",
+    "inquiry",
+    "fraud_warning",
+    "authentication_required_on_setup",
+}
 
 
 def find_sample(token: str) -> SampleMethod | None:

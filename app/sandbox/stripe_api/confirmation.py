@@ -12,6 +12,7 @@ from app.sandbox.stripe_api import (
     bank_transfers,
     captures,
     disputes_api,
+    fraud_warnings_api,
     intent_outcomes,
     microdeposits,
     vouchers,
@@ -69,11 +70,10 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
     match instrument.next_step():
         case "succeed":
             return _succeed(state, intent, method)
-        case "dispute":
-            paid = intent_outcomes.succeed(state, intent, method)
-            disputes_api.open_for_charge(
-                state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
-            )
+        case "dispute" | "inquiry" | "fraud_warning" as step:
+            paid = _succeed(state, intent, method)
+            if paid["status"] == "succeeded":
+                _doubt(state, state.find("charges", paid["latest_charge"]), step)
             return paid
         case "authentication_required_on_setup" if instrument.is_set_up:
             return _succeed(state, intent, method)
@@ -81,6 +81,17 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
             return _authenticate(state, intent, method, options)
         case decline_code:
             raise intent_outcomes.decline(state, intent, method, CardDecline(decline_code))
+
+
+def _doubt(state: AccountState, charge: Obj, step: str) -> None:
+    match step:
+        case "dispute":
+            disputes_api.open_for_charge(state, charge, {"reason": "fraudulent"})
+        case "inquiry":
+            inquiry = {"reason": "fraudulent", "status": "warning_needs_response"}
+            disputes_api.open_for_charge(state, charge, inquiry)
+        case _:
+            fraud_warnings_api.warn(state, charge, "made_with_stolen_card")
 
 
 def _succeed(state: AccountState, intent: Obj, method: Obj) -> Obj:

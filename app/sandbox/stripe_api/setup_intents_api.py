@@ -15,7 +15,7 @@ from app.sandbox.stripe_api import (
 from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
-_FINE = ("succeed", "dispute")
+_FINE = ("succeed", "dispute", "inquiry", "fraud_warning")
 
 
 def create(state: AccountState, params: Obj) -> Obj:

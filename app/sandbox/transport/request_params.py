@@ -15,7 +15,14 @@ _WHOLE = frozenset(
     }
 )
 _FLAGS = frozenset(
-    {"active", "confirm", "delivery_success", "error_on_requires_action", "use_stripe_sdk"}
+    {
+        "active",
+        "confirm",
+        "delivery_success",
+        "error_on_requires_action",
+        "submit",
+        "use_stripe_sdk",
+    }
 )
 _ARRAYS = frozenset(
     {
@@ -31,6 +38,7 @@ _ARRAYS = frozenset(
 _MAPS = frozenset(
     {
         "automatic_payment_methods",
+        "evidence",
         "payment_method_data",
         "payment_method_options",
         "mandate_data",

@@ -13,6 +13,7 @@ from app.sandbox.stripe_api import (
     customers_api,
     disputes_api,
     events_api,
+    fraud_warnings_api,
     microdeposits,
     payment_intents_api,
     payment_links_api,
@@ -201,7 +202,14 @@ ROUTES = (
     _route("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
     _route("GET /v1/disputes", disputes_api.list_page, f"{_PAGE} charge payment_intent"),
     _route("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _route("POST /v1/disputes/{id}", disputes_api.update, "evidence metadata submit"),
     _route("POST /v1/disputes/{id}/close", disputes_api.close),
+    _route(
+        "GET /v1/radar/early_fraud_warnings",
+        fraud_warnings_api.list_page,
+        f"{_PAGE} charge payment_intent",
+    ),
+    _route("GET /v1/radar/early_fraud_warnings/{id}", fraud_warnings_api.retrieve),
     _route("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
     _route(
         "GET /v1/setup_intents",
