@@ -36,10 +36,13 @@ Controls  /_sandbox/...   JSON in, JSON out
                                   "rendering": "new" or "old", "types": [...]}
   POST   faults                  {"match": "POST /v1/payment_intents/{id}/confirm",
                                   "kind": "drop", "hang", "truncate", "status", "html200",
-                                  "rate_limit", "lock_timeout", "conflict" or "unauthorized",
+                                  "rate_limit", "lock_timeout", "conflict", "unauthorized",
+                                  "answer" (200 with any "body") or "rewrite" ("fields" into the
+                                  object "of" an id, or into the first one),
                                   "when": "before" or "after", "times", "nth", "probability",
                                   "seed", "seconds", "status", "should_retry"}
   DELETE faults
+  POST   objects/{id}            {field: value, ...}: overwrites a stored object, without an event
   POST   settings                {"latency", "rate_limit", "retry_seconds",
                                   "bank_debit_delay", "refund_delay"}
   POST   clock                   {"advance": seconds} or {"set": epoch seconds}
@@ -90,6 +93,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/endpoints", add_endpoint),
         ("POST", "/faults", add_fault),
         ("DELETE", "/faults", clear_faults),
+        ("POST", "/objects/{id}", overwrite),
         ("POST", "/settings", change_settings),
         ("POST", "/clock", move_clock),
         ("POST", "/settle", settle),
@@ -173,6 +177,10 @@ async def add_fault(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
 async def clear_faults(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     sandbox.clear_faults()
     return {}
+
+
+async def overwrite(sandbox: Sandbox, body: ControlBody, object_id: str) -> Any:
+    return sandbox.overwrite(object_id, **body)
 
 
 async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:

@@ -314,11 +314,17 @@ class Sandbox:
     # Faults and latency
 
     def fault(self, match: str, kind: FaultKind, **more: Any) -> Fault:
-        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
+        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry, body,
+        fields, of.
+        """
         return self.pipeline.faults.add(Fault(match, kind, **more))
 
     def clear_faults(self) -> None:
         self.pipeline.faults.clear()
+
+    def overwrite(self, object_id: str, **fields: Any) -> Obj:
+        """Puts any values into a stored object, such as a currency that does not exist."""
+        return self.state.overwrite(object_id, fields)
 
     def set_latency(self, seconds: float, call: str | None = None) -> None:
         """Delays every route, or one such as GET /v1/events."""
