@@ -9,6 +9,7 @@ from app.sandbox.stripe_api import (
     checkout_completion,
     disputes_api,
     fraud_warnings_api,
+    payouts_api,
     refunds_api,
     vouchers,
 )
@@ -54,6 +55,14 @@ class BankActs:
         """The card network sends an early fraud warning of this charge."""
         found = self._state.find("charges", charge)
         return fraud_warnings_api.warn(self._state, found, fraud_type)
+
+    def pay_out(self, currency: str = "usd") -> Obj:
+        """The automatic payout of everything that is available."""
+        return payouts_api.pay_everything(self._state, currency)
+
+    def end_payout(self, payout: str, status: str, failure_code: str | None = None) -> Obj:
+        """The payout arrives (paid) or comes back (failed), even after it had arrived."""
+        return payouts_api.end_as(self._state, payout, status, failure_code)
 
 
 BANK_ACTS = frozenset(name for name in vars(BankActs) if not name.startswith("_"))

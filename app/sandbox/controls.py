@@ -27,7 +27,8 @@ API       /v1/...   any key sk_test_...; form-encoded, as Stripe's SDKs send it
 
 Controls  /_sandbox/...   JSON in, JSON out
   GET    status                  counts, 429s, undelivered events
-  GET    ledger                  successful charges, double charges, net by invoice
+  GET    ledger                  successful charges, double charges, net by invoice and
+                                  by intent, every movement of the balance
   GET    events                  every Event object, oldest first; ?after=N skips the first N
   GET    requests                the log of API requests
   GET    deliveries              the log of webhook attempts
@@ -44,7 +45,8 @@ Controls  /_sandbox/...   JSON in, JSON out
   DELETE faults
   POST   objects/{id}            {field: value, ...}: overwrites a stored object, without an event
   POST   settings                {"latency", "rate_limit", "retry_seconds",
-                                  "bank_debit_delay", "refund_delay"}
+                                  "bank_debit_delay", "refund_delay", "availability_delay",
+                                  "payout_delay"}
   POST   clock                   {"advance": seconds} or {"set": epoch seconds}
   POST   settle
   POST   deliver                 {"seed", "copies", "drop", "concurrency", "everything",
@@ -68,6 +70,8 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   bank/end_refund         {"refund", "status": "succeeded", "failed" or "canceled"}
   POST   bank/escalate_inquiry   {"dispute"}
   POST   bank/warn_of_fraud      {"charge", "fraud_type"}
+  POST   bank/pay_out            {"currency"}: everything that is available
+  POST   bank/end_payout         {"payout", "status": "paid" or "failed", "failure_code"}
   POST   strangers/pay_link      {"payment_link", "client_reference_id", "payment_method", "email"}
   POST   strangers/pay           {"amount", "currency", "customer", "metadata", "payment_method"}
   POST   strangers/open_intent   the same without the method; strangers/finish_intent
@@ -143,6 +147,8 @@ async def ledger(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     judge, key = sandbox.ledger, body.get("key", "invoice_id")
     return {
         "charges": judge.charges(),
+        "movements": judge.movements(),
+        "net_by_intent": judge.net_by_intent(),
         "double_charges": judge.double_charges(key),
         "net_by_invoice": judge.net_by_invoice(key),
     }
@@ -183,6 +189,14 @@ async def overwrite(sandbox: Sandbox, body: ControlBody, object_id: str) -> Any:
     return sandbox.overwrite(object_id, **body)
 
 
+_DELAYS = {
+    "bank_debit_delay": "bank_debit",
+    "refund_delay": "refund",
+    "availability_delay": "availability",
+    "payout_delay": "payout",
+}
+
+
 async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     for name, value in body.items():
         match name:
@@ -192,10 +206,8 @@ async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
                 sandbox.limiter.per_endpoint = value
             case "retry_seconds":
                 sandbox.outbox.retry_seconds = value
-            case "bank_debit_delay":
-                sandbox.state.delays.bank_debit = value
-            case "refund_delay":
-                sandbox.state.delays.refund = value
+            case name if name in _DELAYS:
+                setattr(sandbox.state.delays, _DELAYS[name], value)
             case _:
                 raise ValueError(f"no such setting: {name}")
     return {}

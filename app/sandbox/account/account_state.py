@@ -92,12 +92,16 @@ class AccountEvent:
 
 @dataclass(slots=True)
 class AccountDelays:
-    """Seconds of the sandbox clock until a bank answers, a refund ends, a key or a session ends."""
+    """Seconds of the sandbox clock until a bank answers, a refund ends, a key or a session ends,
+    and until a charge's money is available and a payout has arrived.
+    """
 
     bank_debit: float = 60.0  # test mode took 15 s (SEPA) to 58 s (ACH) when it was measured
     refund: float = 60.0
     idempotency: float = 24 * 3600.0  # Stripe prunes keys after at least 24 h
     checkout: int = 24 * 3600
+    availability: int = 2 * 86400
+    payout: int = 2 * 86400
 
 
 _SINGULAR = {
@@ -112,6 +116,8 @@ _SINGULAR = {
     "sessions": ("checkout.session", "session"),
     "payment_links": ("payment_link", "payment_link"),
     "fraud_warnings": ("early_fraud_warning", "early_fraud_warning"),
+    "balance_transactions": ("balance_transaction", "id"),
+    "payouts": ("payout", "payout"),
 }
 _TABLE_OF = {
     "customer": "customers",
@@ -125,6 +131,8 @@ _TABLE_OF = {
     "checkout.session": "sessions",
     "payment_link": "payment_links",
     "radar.early_fraud_warning": "fraud_warnings",
+    "balance_transaction": "balance_transactions",
+    "payout": "payouts",
 }
 
 
@@ -142,6 +150,8 @@ class AccountState:
     checkout_intents: dict[str, Obj] = field(default_factory=dict)
     # The payment methods of completed sessions that get their PaymentIntent later.
     awaited_methods: dict[str, str] = field(default_factory=dict)
+    # The balance transactions that no automatic payout has paid, oldest first.
+    unpaid_transactions: list[str] = field(default_factory=list)
     # Minor units by payment link.
     link_totals: dict[str, int] = field(default_factory=dict)
     # Minor units by customer and currency.

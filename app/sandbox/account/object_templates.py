@@ -204,6 +204,29 @@ def mandate(new_id: str, created: int, method: Obj) -> Obj:
     }
 
 
+def balance_transaction(new_id: str, created: int, fields: Obj) -> Obj:
+    return _new("balance_transaction", new_id, created, **fields)
+
+
+def balance(sums: dict[str, dict[str, int]]) -> Obj:
+    """The balance by state of the money, and in each by currency."""
+    shown = {
+        name: [_balance_amount(amount, currency) for currency, amount in by_currency.items()]
+        for name, by_currency in sums.items()
+    }
+    reserved = [{"amount": 0, "currency": currency} for currency in sums["available"]]
+    return {**_TEMPLATES["balance"], **shown, "connect_reserved": reserved}
+
+
+def _balance_amount(amount: int, currency: str) -> Obj:
+    return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+
+
+def payout(new_id: str, created: int, fields: Obj) -> Obj:
+    own = {"description": "STRIPE PAYOUT", "destination": "ba_1Sandbox", **fields}
+    return _new("payout", new_id, created, **own)
+
+
 def cash_balance(customer_id: str, available: dict[str, int]) -> Obj:
     return {**_TEMPLATES["cash_balance"], "customer": customer_id, "available": available}
 

@@ -38,6 +38,7 @@ def open_session(state: AccountState, fields: Obj, intent_data: Obj) -> Obj:
     )
     session = state.add(made, made["customer"], made["payment_link"])
     state.checkout_intents[session_id] = intent_data
+    state.ledger.record_maker(session_id, state.cause.api_key)
     state.clock.at(session["expires_at"], lambda: _expire_if_open(state, session_id))
     return session
 

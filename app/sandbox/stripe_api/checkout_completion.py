@@ -102,6 +102,7 @@ def _new_intent(state: AccountState, session: Obj, method: Obj) -> Obj:
         object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields),
         session["customer"],
     )
+    state.ledger.record_maker(new_id, state.ledger.maker(session["id"]))
     state.emit("payment_intent.created", intent)
     return intent
 

@@ -3,7 +3,7 @@
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import cursor_pagination, fraud_warnings_api
+from app.sandbox.stripe_api import balance_booking, cursor_pagination, fraud_warnings_api
 from app.sandbox.stripe_api.customers_api import merge_metadata
 
 _INQUIRY = "warning_"
@@ -67,7 +67,7 @@ def open_for_charge(state: AccountState, charge: Obj, fields: Obj) -> Obj:
     dispute = object_templates.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
     withdraws = not dispute["status"].startswith(_INQUIRY) and dispute["status"] != "prevented"
     if withdraws:
-        dispute["balance_transactions"] = [_balance_transaction(state, dispute, -dispute["amount"])]
+        dispute["balance_transactions"] = [balance_booking.book_dispute(state, dispute)]
     dispute["is_charge_refundable"] = not withdraws
     state.add(dispute, dispute["payment_intent"], dispute["charge"])
     state.change(charge, disputed=True)
@@ -85,7 +85,7 @@ def escalate(state: AccountState, dispute: Obj) -> Obj:
     was = dispute["status"]
     if not was.startswith(_INQUIRY) or was in _CLOSED:
         raise ValueError(f"dispute {dispute['id']} is no open inquiry: it is {was}")
-    withdrawn = _balance_transaction(state, dispute, -dispute["amount"])
+    withdrawn = balance_booking.book_dispute(state, dispute)
     dispute = state.change(
         dispute,
         status="needs_response",
@@ -97,17 +97,6 @@ def escalate(state: AccountState, dispute: Obj) -> Obj:
     return dispute
 
 
-def _balance_transaction(state: AccountState, dispute: Obj, amount: int) -> Obj:
-    return {
-        "id": state.ids.new("txn"),
-        "object": "balance_transaction",
-        "amount": amount,
-        "created": state.clock.stamp(),
-        "currency": dispute["currency"],
-        "type": "adjustment",
-    }
-
-
 def close_as(state: AccountState, dispute: Obj, status: str) -> Obj:
     """Closes it as won, lost or warning_closed; winning a lost one sends the events again."""
     was = dispute["status"]
@@ -116,7 +105,7 @@ def close_as(state: AccountState, dispute: Obj, status: str) -> Obj:
     changes: Obj = {"status": status}
     gives_back = status == "won" and bool(dispute["balance_transactions"])
     if gives_back:
-        back = _balance_transaction(state, dispute, dispute["amount"])
+        back = balance_booking.book_dispute_reversal(state, dispute)
         changes["balance_transactions"] = [*dispute["balance_transactions"], back]
     dispute = state.change(dispute, **changes)
     state.emit("charge.dispute.updated", dispute, {"status": was})

@@ -5,7 +5,7 @@ from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.test_cards import CardDecline
 from app.sandbox.account.truth_ledger import TakenCharge
-from app.sandbox.stripe_api import checkout_settlement
+from app.sandbox.stripe_api import balance_booking, checkout_settlement
 
 
 def succeed(state: AccountState, intent: Obj, method: Obj, *, prefix: str = "ch") -> Obj:
@@ -58,7 +58,7 @@ def record_success(
     state.ledger.record_charge(_taken_charge(state, intent, charge))
     state.emit(event, charge)
     state.emit("payment_intent.succeeded", intent)
-    booked = state.change(charge, balance_transaction=state.ids.new("txn"))
+    booked = state.change(charge, balance_transaction=balance_booking.book_charge(state, charge))
     state.emit("charge.updated", booked, {"balance_transaction": None})
     checkout_settlement.follow(state, intent)
     return intent
@@ -80,6 +80,7 @@ def _taken_charge(state: AccountState, intent: Obj, charge: Obj) -> TakenCharge:
         currency=charge["currency"],
         metadata=metadata,
         at=state.clock.now(),
+        maker=state.ledger.maker(intent["id"]),
     )
 
 

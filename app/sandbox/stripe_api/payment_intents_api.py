@@ -48,6 +48,7 @@ def create(state: AccountState, params: Obj) -> Obj:
     intent = state.add(
         object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
     )
+    state.ledger.record_maker(new_id, state.cause.api_key)
     state.emit("payment_intent.created", intent)
     return _attempt(state, intent, params) if confirms else intent
 

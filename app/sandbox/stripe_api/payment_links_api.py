@@ -17,6 +17,7 @@ def create(state: AccountState, params: Obj) -> Obj:
     fields |= {"currency": currency, "metadata": merge_metadata({}, params.get("metadata"))}
     link = state.add(object_templates.payment_link(new_id, fields))
     state.link_totals[new_id] = total
+    state.ledger.record_maker(new_id, state.cause.api_key)
     state.emit("payment_link.created", link)
     return link
 
@@ -58,4 +59,6 @@ def visit(state: AccountState, link_id: str, client_reference_id: str | None) ->
         "metadata": link["metadata"],
         "payment_link": link_id,
     }
-    return checkout_api.open_session(state, fields, link["payment_intent_data"] or {})
+    session = checkout_api.open_session(state, fields, link["payment_intent_data"] or {})
+    state.ledger.record_maker(session["id"], state.ledger.maker(link_id))
+    return session

@@ -3,7 +3,7 @@
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import cursor_pagination, fraud_warnings_api
+from app.sandbox.stripe_api import balance_booking, cursor_pagination, fraud_warnings_api
 from app.sandbox.stripe_api.customers_api import merge_metadata
 
 # The first status of each outcome, and the last one, which comes after a delay.
@@ -89,6 +89,7 @@ def _issue(state: AccountState, charge: Obj, fields: Obj, outcome: str) -> Obj:
     made = object_templates.refund(
         state.ids.new("re"), state.clock.stamp(), charge, {**fields, "status": first}
     )
+    made["balance_transaction"] = balance_booking.book_refund(state, made)
     refund = state.add(made, made["payment_intent"], made["charge"], made["customer"])
     charge = _add_to_charge(state, charge["id"], refund["amount"])
     state.ledger.record_refund(charge["id"], refund["amount"])
@@ -137,11 +138,10 @@ def _finish(state: AccountState, refund_id: str, status: str, failure_reason: st
     """A late success changes only the status; a failure gives the amount back to the charge."""
     refund = state.find("refunds", refund_id)
     changes: Obj = {"status": status}
+    if status in _TAKEN_BACK:
+        changes["failure_balance_transaction"] = balance_booking.book_refund_failure(state, refund)
     if status == "failed":
-        changes |= {
-            "failure_reason": failure_reason,
-            "failure_balance_transaction": state.ids.new("txn"),
-        }
+        changes["failure_reason"] = failure_reason
     previous = {name: refund.get(name) for name in changes}
     refund = state.change(refund, **changes)
     taken_back = refund["amount"] if status in _TAKEN_BACK else 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     account_api,
+    balance_api,
     bank_transfers,
     captures,
     charges_api,
@@ -18,6 +19,7 @@ from app.sandbox.stripe_api import (
     payment_intents_api,
     payment_links_api,
     payment_methods_api,
+    payouts_api,
     refunds_api,
     search_api,
     setup_intents_api,
@@ -238,6 +240,22 @@ ROUTES = (
     _route("GET /v1/payment_links", payment_links_api.list_page, f"{_PAGE} active"),
     _route("GET /v1/payment_links/{id}", payment_links_api.retrieve),
     _route("POST /v1/payment_links/{id}", payment_links_api.update, f"{_LINK} active"),
+    _route("GET /v1/balance", balance_api.retrieve),
+    _route(
+        "GET /v1/balance_transactions",
+        balance_api.list_page,
+        f"{_PAGE} currency payout source type",
+    ),
+    _route("GET /v1/balance_transactions/{id}", balance_api.retrieve_transaction),
+    _route(
+        "POST /v1/payouts",
+        payouts_api.create,
+        "amount currency description destination metadata method payout_method source_type "
+        "statement_descriptor",
+        "amount currency",
+    ),
+    _route("GET /v1/payouts", payouts_api.list_page, f"{_PAGE} arrival_date destination status"),
+    _route("GET /v1/payouts/{id}", payouts_api.retrieve),
     _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
     _route("GET /v1/events/{id}", events_api.retrieve),
 )
