@@ -164,4 +164,5 @@ async def test_banks_and_strangers_act_over_http(
     assert (paid["status"], spoilt["currency"]) == ("succeeded", "usdc")
     assert funded["ending_balance"] == 300
     for path in ("bank/rob", "strangers/_ask"):
-        await control("POST", path, {}, status=400)
+        refusal = await control("POST", path, {}, status=400)
+        assert "no such act" in refusal["error"]["message"]

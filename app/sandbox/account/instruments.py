@@ -20,8 +20,10 @@ class Instrument:
     is_spent: bool = False
     is_detached: bool = False
     is_verified: bool = True
+    accepts_setup: bool = False
     wrong_verifications: int = 0
     answer_delay: float | None = None
+    bypasses_pending: bool = False
     taken: int = field(default=0)
 
     def next_step(self) -> str:
@@ -29,6 +31,12 @@ class Instrument:
         step = self.steps[min(self.taken, len(self.steps) - 1)]
         self.taken += 1
         return step
+
+    @property
+    def step_after_authentication(self) -> str:
+        """The decline code that follows the customer's authentication, or nothing."""
+        step = self.steps[min(max(self.taken - 1, 0), len(self.steps) - 1)]
+        return step.partition("authentication_then:")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,8 @@ class SampleMethod:
     brand: str = "visa"
     last4: str = "4242"
     answer_delay: float | None = None
+    bypasses_pending: bool = False
+    accepts_setup: bool = False
 
     def instrument(self) -> Instrument:
         """A new one; a bank account of the US has yet to be verified by microdeposits."""
@@ -49,4 +59,6 @@ class SampleMethod:
             refund=self.refund,
             is_verified=self.type != "us_bank_account",
             answer_delay=self.answer_delay,
+            bypasses_pending=self.bypasses_pending,
+            accepts_setup=self.accepts_setup,
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from app.sandbox.account.test_cards import CardDecline
+from app.sandbox.account.card_declines import CardDecline
 
 Obj = dict[str, Any]
 

@@ -2,11 +2,13 @@
 
 import re
 
+from app.sandbox.account.card_declines import ADVICE
 from app.sandbox.account.instruments import BANK_DEBITS, BANK_TRANSFER, VOUCHERS, SampleMethod
 from app.sandbox.account.test_bank_accounts import find_bank_sample
-from app.sandbox.account.test_cards import ADVICE, find_card_sample
+from app.sandbox.account.test_cards import find_card_sample
 
 OFFERED_TYPES = ("card", *BANK_DEBITS, *VOUCHERS, BANK_TRANSFER)
+_THEN = "authentication_then:"
 _BANK_STEP = re.compile(r"^bank_debit_(succeeds|stays|disputed|fails:\w+)$")
 _SUCCESSFUL = {
     "succeed",
@@ -38,7 +40,7 @@ def _validate_step(step: str, method_type: str) -> str:
         if not is_bank or not _BANK_STEP.match(step):
             raise ValueError(f"no such behaviour of {method_type}: {step}")
         return step
-    if step not in _SUCCESSFUL and step not in ADVICE:
+    if step not in _SUCCESSFUL and step.removeprefix(_THEN) not in ADVICE:
         raise ValueError(f"unknown behaviour: {step}")
     if not is_bank:
         return step

@@ -14,7 +14,8 @@ def book_charge(state: AccountState, charge: Obj) -> str:
     amount: int = charge["amount_captured"]
     fee = (amount * _PER_THOUSAND + 500) // 1000 + _PER_CHARGE
     kind = "payment" if charge["id"].startswith("py_") else "charge"
-    available = state.clock.stamp() + state.delays.availability
+    is_at_once = state.instruments[charge["payment_method"]].bypasses_pending
+    available = state.clock.stamp() + (0 if is_at_once else state.delays.availability)
     booked = _book(state, kind, charge, amount, fee=fee, available_on=available, category="charge")
     return str(booked["id"])
 

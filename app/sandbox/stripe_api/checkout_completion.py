@@ -7,7 +7,7 @@ from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import confirmation, customers_api, payment_methods_api
 from app.sandbox.stripe_api.confirmation import ConfirmOptions
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _OPTIONS = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
 

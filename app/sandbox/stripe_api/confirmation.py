@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from app.sandbox.account import stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.card_declines import CardDecline
 from app.sandbox.account.instruments import BANK_DEBITS, BANK_TRANSFER, VOUCHERS
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import CardDecline
 from app.sandbox.stripe_api import (
     bank_debits,
     bank_transfers,
@@ -79,6 +79,8 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
             return _succeed(state, intent, method)
         case "authentication_required" | "authentication_required_on_setup":
             return _authenticate(state, intent, method, options)
+        case step if step.startswith("authentication_then:"):
+            return _authenticate(state, intent, method, options)
         case decline_code:
             raise intent_outcomes.decline(state, intent, method, CardDecline(decline_code))
 
@@ -111,6 +113,9 @@ def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
     if (intent["next_action"] or {}).get("type") not in AUTHENTICATIONS:
         raise ValueError(f"{intent['id']} waits for no authentication")
     method = state.find("payment_methods", intent["payment_method"])
+    if succeeded and (code := state.instruments[method["id"]].step_after_authentication):
+        intent_outcomes.decline(state, intent, method, CardDecline(code))
+        return state.find("payment_intents", intent["id"])
     if succeeded:
         return _succeed(state, intent, method)
     message = (

@@ -2,8 +2,8 @@
 
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.card_declines import CardDecline
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import CardDecline
 from app.sandbox.account.truth_ledger import TakenCharge
 from app.sandbox.stripe_api import balance_booking, checkout_settlement
 

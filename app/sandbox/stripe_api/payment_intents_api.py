@@ -12,7 +12,7 @@ from app.sandbox.stripe_api import (
     payment_methods_api,
 )
 from app.sandbox.stripe_api.confirmation import ConfirmOptions
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _COPIED = (
     "description receipt_email setup_future_usage shipping statement_descriptor "

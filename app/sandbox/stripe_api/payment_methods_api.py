@@ -7,8 +7,10 @@ from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.instruments import BANK_DEBITS, SampleMethod
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.test_bank_accounts import sample_of_account
+from app.sandbox.account.test_cards import find_card_of_number, find_card_sample
 from app.sandbox.account.test_methods import OFFERED_TYPES, find_sample
 from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _WITH_LAST4 = ("card", *BANK_DEBITS)
 _OWN_FIELDS = ("billing_details", "metadata", "allow_redisplay")
@@ -24,12 +26,30 @@ def create(state: AccountState, params: Obj) -> Obj:
     own = {
         name: params[name] for name in _OWN_FIELDS if name in params and name != "billing_details"
     }
+    own["metadata"] = merge_metadata({}, own.get("metadata"))
     own |= _billing(params.get("billing_details"))
     return new_method(state, _named_sample(kind, params.get(kind) or {}), **own)
 
 
 def _named_sample(kind: str, details: Obj) -> SampleMethod:
-    return sample_of_account(kind, details) if kind in BANK_DEBITS else SampleMethod(kind)
+    """Stripe's test account, token or card number; every other number succeeds."""
+    if kind in BANK_DEBITS:
+        return sample_of_account(kind, details)
+    if "token" in details:
+        sample = find_card_sample(details["token"])
+        if sample is None:
+            raise stripe_errors.missing(
+                "token", details["token"], param="card[token]", in_path=False
+            )
+        return sample
+    return find_card_of_number(details.get("number", "")) or SampleMethod(kind)
+
+
+def _card_of_token(token: str) -> SampleMethod:
+    sample = find_card_sample(token)
+    if sample is None:
+        raise stripe_errors.missing("token", token, param="card[token]", in_path=False)
+    return sample
 
 
 def new_method(state: AccountState, sample: SampleMethod, **fields: Any) -> Obj:
@@ -61,6 +81,8 @@ def find_or_sample(state: AccountState, token: str, *, param: str | None = "paym
 def update(state: AccountState, params: Obj, method_id: str) -> Obj:
     method = state.find("payment_methods", method_id)
     changes = {name: params[name] for name in _OWN_FIELDS if name in params}
+    if "metadata" in changes:
+        changes["metadata"] = merge_metadata(method["metadata"], changes["metadata"])
     if "billing_details" in changes:
         changes = {
             **changes,
@@ -73,7 +95,7 @@ def update(state: AccountState, params: Obj, method_id: str) -> Obj:
             if name in {"exp_month", "exp_year"}
         }
         changes["card"] = {**method["card"], **card}
-    previous = {name: method[name] for name in changes}
+    previous = {name: method[name] for name in changes if method[name] != changes[name]}
     method = state.change(method, **changes)
     state.emit("payment_method.updated", method, previous)
     return method

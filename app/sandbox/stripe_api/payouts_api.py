@@ -4,7 +4,7 @@ from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import balance_booking, charge_amounts, cursor_pagination
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 
 def create(state: AccountState, params: Obj) -> Obj:

@@ -2,9 +2,9 @@
 
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.card_declines import CardDecline
 from app.sandbox.account.instruments import BANK_DEBITS
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import CardDecline
 from app.sandbox.stripe_api import (
     bank_debits,
     cursor_pagination,
@@ -12,7 +12,7 @@ from app.sandbox.stripe_api import (
     payment_methods_api,
     setup_outcomes,
 )
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 _FINE = ("succeed", "dispute", "inquiry", "fraud_warning")
@@ -66,10 +66,11 @@ def _attempt(state: AccountState, setup: Obj, params: Obj) -> Obj:
         if options.get("verification_method") == "skip":
             state.instruments[method["id"]].is_verified = True
         return _authorise_debit(state, setup, method, has_mandate_data="mandate_data" in params)
-    match state.instruments[method["id"]].steps[0]:
-        case step if step in _FINE:
+    instrument = state.instruments[method["id"]]
+    match instrument.steps[0]:
+        case step if step in _FINE or instrument.accepts_setup:
             return setup_outcomes.succeed(state, setup)
-        case "authentication_required" | "authentication_required_on_setup":
+        case step if step.startswith("authentication_"):
             return _authenticate(state, setup, params)
         case decline_code:
             raise _decline(state, setup, method, CardDecline(decline_code))
