@@ -34,7 +34,9 @@ Controls  /_sandbox/...   JSON in, JSON out
   GET    deliveries              the log of webhook attempts
   POST   customers               {"id", "payment_method", "behaviour": [...], "default", "email"}
   POST   endpoints               {"url", "secrets": [...], "mode": "auto" or "held",
-                                  "rendering": "new" or "old", "types": [...]}
+                                  "rendering": "new", "old" or "thin", "types": [...],
+                                  "account", "context", "livemode"}
+  POST   endpoints/{id}/ping     a thin v2.core.event_destination.ping
   POST   faults                  {"match": "POST /v1/payment_intents/{id}/confirm",
                                   "kind": "drop", "hang", "truncate", "status", "html200",
                                   "rate_limit", "lock_timeout", "conflict", "unauthorized",
@@ -53,7 +55,8 @@ Controls  /_sandbox/...   JSON in, JSON out
                                   "until_delivered"}
   POST   drained                 answers once every auto endpoint has got everything
   POST   events/{id}/resend      even after a 2xx
-  POST   events/{id}/duplicate   a second Event object for the same change
+  POST   events/{id}/duplicate   a second Event object for the same change; {"account",
+                                  "context", "livemode"} say where it is from
   POST   disputes                {"payment_intent" or "charge", "amount", "status", "reason"}
   POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
   POST   refunds                 {"payment_intent" or "charge", "amount",
@@ -95,6 +98,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("GET", "/deliveries", deliveries),
         ("POST", "/customers", add_customer),
         ("POST", "/endpoints", add_endpoint),
+        ("POST", "/endpoints/{id}/ping", ping),
         ("POST", "/faults", add_fault),
         ("DELETE", "/faults", clear_faults),
         ("POST", "/objects/{id}", overwrite),
@@ -175,6 +179,10 @@ async def add_endpoint(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return {"id": sandbox.add_endpoint(**body).id}
 
 
+async def ping(sandbox: Sandbox, body: ControlBody, endpoint_id: str) -> Any:
+    return {"status": await sandbox.ping(endpoint_id)}
+
+
 async def add_fault(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     fault = sandbox.fault(**body)
     return {"match": fault.match, "kind": fault.kind, "when": fault.when}
@@ -239,7 +247,7 @@ async def resend(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
 
 
 async def duplicate(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
-    return sandbox.duplicate_event(event_id)
+    return sandbox.duplicate_event(event_id, **body)
 
 
 async def open_dispute(sandbox: Sandbox, body: ControlBody, _: str) -> Any:

@@ -11,8 +11,14 @@ from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from app.sandbox import controls
-from app.sandbox.account.account_state import AccountEvent, AccountState, EventCause, ObjectTable
-from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.account_state import (
+    AccountEvent,
+    AccountState,
+    EventCause,
+    EventOrigin,
+    ObjectTable,
+)
+from app.sandbox.account.event_rendering import Rendering, render_event, render_ping
 from app.sandbox.account.instruments import Instrument
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.sandbox_clock import SandboxClock
@@ -344,13 +350,26 @@ class Sandbox:
         mode: DeliveryMode = "auto",
         rendering: Rendering = "new",
         types: Sequence[str] | None = None,
+        **origin: Any,
     ) -> SubscribedEndpoint:
-        """Sends later events there: at once with retries (auto), or on `deliver` (held)."""
+        """Sends later events there: at once with retries (auto), or on `deliver` (held).
+
+        With `account`, `context` or `livemode` every event says that it is from there.
+        """
         wanted = None if types is None else frozenset(types)
-        new_id = self.state.ids.new("we")
+        seen = EventOrigin(**origin) if origin else None
         return self.outbox.add(
-            SubscribedEndpoint(new_id, url, list(secrets), mode, rendering, wanted)
+            SubscribedEndpoint(
+                self.state.ids.new("we"), url, list(secrets), mode, rendering, wanted, seen
+            )
         )
+
+    async def ping(self, endpoint_id: str) -> int | None:
+        """Tries an event destination, as the Dashboard's button does; the status of its answer."""
+        endpoint = self.outbox.endpoint(endpoint_id)
+        new_id, now = self.state.ids.new("evt_test"), self.clock.stamp()
+        origin = endpoint.origin or EventOrigin()
+        return await self.outbox.post(render_ping(new_id, now, endpoint_id, origin), endpoint)
 
     async def deliver(
         self,
@@ -380,15 +399,20 @@ class Sandbox:
         """Sends one event once more, even after a 2xx; the statuses, one for each endpoint."""
         return await self.outbox.resend(self._event(event_id))
 
-    def duplicate_event(self, event_id: str) -> Obj:
-        """Publishes a second Event object, with an id of its own, for the same change."""
-        twin = replace(self._event(event_id), id=self.state.ids.new("evt"), pending=0)
+    def duplicate_event(self, event_id: str, **origin: Any) -> Obj:
+        """Publishes a second Event object, with an id of its own, for the same change.
+
+        With `account`, `context` or `livemode` it says that it is from there.
+        """
+        first = self._event(event_id)
+        seen = EventOrigin(**origin) if origin else first.origin
+        twin = replace(first, id=self.state.ids.new("evt"), pending=0, origin=seen)
         return render_event(self.state.publish(twin))
 
-    def emit(self, type_: str, subject: Obj) -> Obj:
-        """Publishes an event of any type about any object."""
+    def emit(self, type_: str, subject: Obj, **origin: Any) -> Obj:
+        """Publishes an event of any type about any object, from any account and mode."""
         self.state.cause = EventCause()
-        return render_event(self.state.emit(type_, subject))
+        return render_event(self.state.emit(type_, subject, origin=EventOrigin(**origin)))
 
     def _event(self, event_id: str) -> AccountEvent:
         event = self.state.events.get(event_id)
