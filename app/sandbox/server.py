@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
@@ -16,7 +16,6 @@ from app.sandbox.account.account_state import (
     AccountState,
     EventCause,
     EventOrigin,
-    ObjectTable,
 )
 from app.sandbox.account.event_rendering import Rendering, render_event, render_ping
 from app.sandbox.account.instruments import Instrument
@@ -25,6 +24,7 @@ from app.sandbox.account.sandbox_clock import SandboxClock
 from app.sandbox.account.test_methods import validate_steps
 from app.sandbox.account.truth_ledger import TruthLedger
 from app.sandbox.bank_acts import BankActs
+from app.sandbox.event_history import EventHistory
 from app.sandbox.stranger_acts import StrangerActs
 from app.sandbox.stripe_api import (
     bank_debits,
@@ -50,28 +50,6 @@ from app.sandbox.webhook_delivery import (
 
 _TICK_SECONDS = 0.05
 _LOG_SIZE = 10_000
-
-
-class EventHistory(Sequence[Obj]):
-    """Every Event object, oldest first; each is rendered when it is read."""
-
-    def __init__(self, table: ObjectTable[AccountEvent]) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    @overload
-    def __getitem__(self, at: int) -> Obj: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Obj]: ...
-    def __getitem__(self, at: int | slice) -> Obj | list[Obj]:
-        if isinstance(at, slice):
-            return [render_event(self._table.at(place)) for place in range(len(self))[at]]
-        return render_event(self._table.at(range(len(self))[at]))
-
-    def __iter__(self) -> Iterator[Obj]:
-        return (render_event(event) for event in self._table.rows())
 
 
 class Sandbox:
@@ -218,12 +196,19 @@ class Sandbox:
         payment_method_type: str | None = None,
         mandate: bool = True,
         refund: str = "succeeded",
+        is_verified: bool = True,
     ) -> Obj:
+        """A saved method; a bank account that is not verified waits for microdeposits."""
         kind = payment_method_type or _method_type(behaviour)
         if refund not in refunds_api.OUTCOMES:
             raise ValueError(f"unknown refund outcome: {refund}")
         self.state.living_customer(customer)
-        instrument = Instrument(validate_steps(behaviour, kind), refund=refund, is_set_up=True)
+        instrument = Instrument(
+            validate_steps(behaviour, kind),
+            refund=refund,
+            is_set_up=True,
+            is_verified=is_verified,
+        )
         method = self.state.new_method(
             kind, instrument, method_id=payment_method, customer=customer
         )
