@@ -84,7 +84,8 @@ ROUTES = (
         "POST /v1/payment_methods",
         payment_methods_api.create,
         "type card us_bank_account sepa_debit bacs_debit boleto oxxo customer_balance "
-        "billing_details metadata allow_redisplay customer payment_method",
+        "paypal cashapp klarna link amazon_pay billing_details metadata allow_redisplay customer "
+        "payment_method",
         "type",
     ),
     _route(
