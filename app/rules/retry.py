@@ -42,6 +42,12 @@ _NEVER = frozenset(
     bank_ownership_changed amount_too_small amount_too_large resource_missing
     payment_method_not_available mandate_invalid""".split()
 )
+# The only methods whose failure costs a fee and whose repetition the schemes forbid. A closed list:
+# a wallet (PayPal, Cash App, Klarna, ...) answers at once and is tried again as a card is.
+BANK_DEBITS = frozenset(
+    """us_bank_account sepa_debit bacs_debit au_becs_debit acss_debit nz_bank_account""".split()
+)
+_ON_CARD_NETWORKS = frozenset({"card", "link"})
 _CHECK_FIRST = frozenset({"duplicate_transaction"})
 _BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit_declined"})
 
@@ -67,7 +73,7 @@ class Decline:
 
     @property
     def is_bank_debit(self) -> bool:
-        return self.method not in {"card", "link"}
+        return self.method in BANK_DEBITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +121,9 @@ def _hopeless(decline: Decline) -> str | None:
 
 
 def _visa_forbids(decline: Decline) -> bool:
-    return not decline.is_bank_debit and decline.network_decline_code in _VISA_NEVER
+    """Numbers of other networks mean other things: R1 is a bank's word for want of money."""
+    is_on_network = decline.method in _ON_CARD_NETWORKS
+    return is_on_network and decline.network_decline_code in _VISA_NEVER
 
 
 def _after_bank_debit(why: str, tries: int, on: date) -> Verdict:

@@ -107,11 +107,49 @@ def test_a_wait_the_network_asks_for_never_shortens_ours() -> None:
 def test_a_bank_debit_is_presented_again_at_most_twice_and_only_where_it_helps(
     code: str, waits: list[int | None]
 ) -> None:
-    for method in ("us_bank_account", "sepa_debit", "bacs_debit"):
+    for method in retry.BANK_DEBITS:
         # Bank debits tell the reason in `code`; their decline_code is always generic.
         debit = Decline(code=code, decline_code="generic_decline", method=method)
 
         assert [days(debit, tries) for tries in range(1, len(waits) + 1)] == waits
+
+
+WALLETS = "link paypal cashapp klarna amazon_pay revolut_pay wechat_pay something_new".split()
+
+
+@pytest.mark.parametrize("method", WALLETS)
+@pytest.mark.parametrize(
+    ("more", "waits"),
+    [
+        ({"decline_code": "insufficient_funds"}, [1, 2, 3, 4, 4, None]),
+        ({"decline_code": "generic_decline"}, [1, 2, 3, 4, 4, None]),
+        ({"code": "payment_method_provider_decline"}, [1, 2, 3, 4, 4, None]),
+        ({"decline_code": "generic_decline", "advice_code": "do_not_try_again"}, [None]),
+        ({"decline_code": "generic_decline", "advice_code": "confirm_card_data"}, [None]),
+        ({"decline_code": "fraudulent"}, [None]),
+    ],
+)
+def test_a_wallet_is_no_bank_debit_and_is_tried_again_as_a_card_is(
+    method: str, more: dict[str, str], waits: list[int | None]
+) -> None:
+    decline = Decline(**more, method=method)
+
+    assert [days(decline, tries) for tries in range(1, len(waits) + 1)] == waits
+
+
+def test_bank_debits_are_a_closed_list() -> None:
+    """A method that Stripe adds tomorrow is tried as cards are, until somebody decides."""
+    assert sorted(retry.BANK_DEBITS) == [
+        "acss_debit", "au_becs_debit", "bacs_debit", "nz_bank_account", "sepa_debit",
+        "us_bank_account",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "wait"), [("card", None), ("link", None), ("paypal", 1)])
+def test_visas_numbers_are_read_of_cards_alone(method: str, wait: int | None) -> None:
+    decline = Decline(decline_code="generic_decline", network_decline_code="14", method=method)
+
+    assert days(decline) == wait
 
 
 def test_a_debits_network_code_is_not_read_as_visas() -> None:
