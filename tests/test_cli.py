@@ -37,7 +37,7 @@ AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
 ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try"}
-REPORT = {"day", "dry_run", "charged", "pending", "declined", "unknown", "skipped"}
+REPORT = {"day", "dry_run", "charged", "pending", "declined", "held", "unknown", "skipped"}
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
     "attempts", "events",
@@ -304,7 +304,7 @@ async def test_a_run_again_charges_nothing_and_says_why(billed: Billed) -> None:
 
     assert said.code == DONE
     assert len(billed.stripe.ledger.charges()) == before
-    assert "0 charged, 1 pending, 0 declined, 0 unknown" in said.out  # the debit still is
+    assert "0 charged, 1 pending, 0 declined, 0 held, 0 unknown" in said.out  # the debit still is
     assert f"Business day {today()}" in said.out
 
 

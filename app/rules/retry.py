@@ -5,8 +5,9 @@ the kind of payment method. Sources: docs.stripe.com/declines/codes and /billing
 Visa Core Rules (ID 0030640) and Mastercard's merchant advice codes as published by acquirers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from enum import StrEnum
 
 # Days from one try to the next: six tries in two weeks, never two on one day. Stripe recommends at
 # most eight; Visa allows fifteen re-attempts in thirty days by the older, lower figure.
@@ -48,8 +49,25 @@ BANK_DEBITS = frozenset(
     """us_bank_account sepa_debit bacs_debit au_becs_debit acss_debit nz_bank_account""".split()
 )
 _ON_CARD_NETWORKS = frozenset({"card", "link"})
+# Stripe's own word where no number of a network comes with it: the bank was never asked.
+_STRIPES_OWN = frozenset(
+    """highest_risk_level elevated_risk_level merchant_blacklist testmode_decline
+    requires_action""".split()
+)
+# Refusals of a request that hold until the invoice itself is another.
+_ABOUT_THE_AMOUNT = frozenset(
+    {"amount_too_small", "amount_too_large", "invalid_charge_amount", "invalid_amount"}
+)
 _CHECK_FIRST = frozenset({"duplicate_transaction"})
 _BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit_declined"})
+
+
+class DeclineSource(StrEnum):
+    """Who said no. Only the first is a decline that the card networks count."""
+
+    NETWORK = "network"  # the bank, or the network in its name
+    STRIPE = "stripe"  # Stripe's risk rules, before any bank was asked
+    REQUEST = "request"  # the request as we sent it: our configuration, or the invoice's amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +80,7 @@ class Decline:
     network_advice_code: str | None = None
     network_decline_code: str | None = None
     method: str = "card"
+    method_version: str | None = None
     message: str | None = None
 
     @property
@@ -70,6 +89,11 @@ class Decline:
         if self.is_bank_debit:
             return self.code or self.decline_code or "declined"
         return self.decline_code or self.code or "declined"
+
+    @property
+    def source(self) -> DeclineSource:
+        is_stripes = self.why in _STRIPES_OWN and self.network_decline_code is None
+        return DeclineSource.STRIPE if is_stripes else DeclineSource.NETWORK
 
     @property
     def is_bank_debit(self) -> bool:
@@ -82,6 +106,32 @@ class Verdict:
 
     next_try_on: date | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictSubject:
+    """All that a verdict is about. The method's version changes when its card is renewed."""
+
+    amount_minor: int
+    currency: str
+    customer_id: str | None
+    payment_method_id: str | None
+    payment_method_version: str | None
+
+
+def holds_for(verdict: VerdictSubject, now: VerdictSubject) -> bool:
+    """Whether a verdict says anything about a charge as it would be now.
+
+    A version that nobody has told is no change of the method.
+    """
+    versions = (verdict.payment_method_version, now.payment_method_version)
+    known = now if None not in versions else replace(now, payment_method_version=versions[0])
+    return verdict == known
+
+
+def is_about_amount(refusal_code: str | None) -> bool:
+    """Whether a refused request can only succeed with another amount or currency."""
+    return refusal_code in _ABOUT_THE_AMOUNT
 
 
 def after_decline(decline: Decline, *, tries: int, on: date) -> Verdict:

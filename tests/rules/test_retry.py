@@ -1,11 +1,12 @@
 """A decline is tried again on the right day, or never: every branch, every list."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from app.rules import retry
-from app.rules.retry import Decline, after_decline
+from app.rules.retry import Decline, DeclineSource, VerdictSubject, after_decline, holds_for
 from app.sandbox.account.test_cards import ADVICE
 
 ON = date(2026, 11, 22)
@@ -184,6 +185,66 @@ def test_the_networks_limits_hold_over_all_invoices_of_a_card(
 )
 def test_the_most_telling_code_is_the_reason(decline: Decline, why: str) -> None:
     assert decline.why == why
+
+
+SUBJECT = VerdictSubject(5000, "usd", "cus_1", "pm_1", "v1")
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, True),
+        ({"amount_minor": 5001}, False),
+        ({"amount_minor": 0}, False),
+        ({"currency": "jpy"}, False),
+        ({"customer_id": "cus_2"}, False),
+        ({"customer_id": None}, False),
+        ({"payment_method_id": "pm_2"}, False),
+        ({"payment_method_version": "v2"}, False),
+        # That nobody has told a version is no change of the card.
+        ({"payment_method_version": None}, True),
+        ({"payment_method_version": None, "amount_minor": 1}, False),
+        ({"payment_method_version": None, "payment_method_id": "pm_2"}, False),
+    ],
+)
+def test_a_verdict_holds_for_what_it_is_about_alone(change: dict[str, object], holds: bool) -> None:
+    changed = replace(SUBJECT, **change)
+
+    assert holds_for(SUBJECT, changed) == holds_for(changed, SUBJECT) == holds
+
+
+@pytest.mark.parametrize(
+    ("decline", "source"),
+    [
+        (card("stolen_card"), DeclineSource.NETWORK),
+        (card("fraudulent"), DeclineSource.NETWORK),
+        (Decline(), DeclineSource.NETWORK),
+        (Decline("account_closed", "generic_decline", method="sepa_debit"), DeclineSource.NETWORK),
+        (card("highest_risk_level"), DeclineSource.STRIPE),
+        (card("merchant_blacklist"), DeclineSource.STRIPE),
+        (Decline(code="requires_action"), DeclineSource.STRIPE),
+        # A number of the network's shows that the bank was asked.
+        (card("highest_risk_level", network_decline_code="05"), DeclineSource.NETWORK),
+    ],
+)
+def test_a_decline_says_who_said_no(decline: Decline, source: DeclineSource) -> None:
+    assert decline.source == source
+
+
+@pytest.mark.parametrize(
+    ("code", "about_amount"),
+    [
+        ("amount_too_small", True),
+        ("amount_too_large", True),
+        ("resource_missing", False),
+        ("refused", False),
+        (None, False),
+    ],
+)
+def test_a_refusal_of_the_amount_waits_for_another_amount(
+    code: str | None, about_amount: bool
+) -> None:
+    assert retry.is_about_amount(code) == about_amount
 
 
 def test_no_unknown_decline_stops_for_ever_without_a_reason() -> None:

@@ -23,7 +23,7 @@ from app.ledger import settlement
 from app.payments.autopay import attempts, checkout_sessions, eligibility
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
 from app.payments.autopay.checkout_sessions import NoLongerDue
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
     Declined,
@@ -45,6 +45,8 @@ from app.payments.stripe.stripe_objects import (
     intent_report,
     intent_state,
     metadata_number,
+    method_version,
+    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
@@ -152,18 +154,19 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
         await asyncio.sleep(_LEASE_POLL_S)
 
 
-async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
+async def _try_claim(at: Charging, invoice_id: int, chosen: ChosenMethod) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
     now = _now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
             return Skip("the invoice is gone")
-        method = candidate.payment_method_id or default_method
+        own = candidate.payment_method_id
+        method = chosen if own in (None, chosen.id) else ChosenMethod(own)
         skip = (
-            eligibility.skip_reason(candidate, at.day, now, at.settings)
+            eligibility.skip_reason(candidate, at.day, now, at.settings, method)
             or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
-            or (await eligibility.network_limits(tx, [method], now)).get(method)
+            or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
         )
         if skip:
             return skip
@@ -176,12 +179,11 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
         return attempt or Skip("another run has just taken it")
 
 
-def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
     amount_minor = money.to_minor(one.amount, one.currency)
     last = one.last
     number = last.number + 1 if last else 1
     reused = eligibility.reusable_intent(one, amount_minor)
-    is_declined = last is not None and last.state == AttemptState.DECLINED
     return {
         "invoice_id": one.invoice_id,
         "number": number,
@@ -190,12 +192,13 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
-        "payment_method_id": method,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
         "intent_id": reused,
-        "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
+        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method},
+        "confirm_params": {"off_session": True, "payment_method": method.id},
     }
 
 
@@ -212,15 +215,40 @@ def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, 
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
+async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
-    method = one.payment_method_id
     try:
-        if method is None and one.customer_id is not None:
-            method = await gateway.default_method(one.customer_id)
-    except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-        return Skip(f"the customer's default payment method is not known: {error}")
+        method = await _find_method(gateway, one)
+    except RequestRefused as error:
+        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
+    except (NoAnswer, StripeRateLimited) as error:
+        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
     return method or Skip("the client has no payment method, at Stripe neither")
+
+
+async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+    """The client's own, which a person set; else the default at Stripe; else the newest saved."""
+    if one.payment_method_id is not None:
+        return await _own_method(gateway, one, one.payment_method_id)
+    assert one.customer_id is not None, "clients without a customer are skipped"
+    default = await gateway.default_method(one.customer_id)
+    if default is not None:
+        return ChosenMethod(str(default["id"]), method_version(default))
+    if one.saved_method_id is not None:
+        return await _own_method(gateway, one, one.saved_method_id)
+    return None
+
+
+async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+    """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
+    if not eligibility.has_verdict(one):
+        return ChosenMethod(method_id)
+    shown = await gateway.payment_method(method_id)
+    if reference(shown.get("customer")) != one.customer_id:
+        raise RequestRefused(
+            "payment_method_detached", f"{method_id} is not attached to {one.customer_id}"
+        )
+    return ChosenMethod(method_id, method_version(shown))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -457,19 +485,26 @@ async def _book_decline(
         return await _write_decline(at, tx, attempt, decline, failed_charge)
 
     verdict = await _conclude(at, attempt, write)
-    return _declined_outcome(attempt, report.intent_id, verdict, verdict.reason)
+    return attempt_outcome(
+        OutcomeKind.DECLINED,
+        attempt,
+        intent_id=report.intent_id,
+        reason=verdict.reason,
+        next_try=verdict.next_try_on,
+    )
 
 
 async def _write_decline(
     at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
 ) -> retry.Verdict:
     """End the attempt as declined, with the day of the next try if there is one."""
-    tries = await attempts.count_tries(tx, attempt.invoice_id, attempt.payment_method_id)
+    version = decline.method_version or attempt.payment_method_version
+    tries = await attempts.count_tries(tx, attempt, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(
         tx,
-        attempt.id,
+        attempt,
         decline,
         now=_now(),
         reason=verdict.reason,
@@ -479,35 +514,36 @@ async def _write_decline(
     return verdict
 
 
-def _declined_outcome(
-    attempt: Attempt, intent_id: str | None, verdict: retry.Verdict, reason: str
-) -> Outcome:
-    return attempt_outcome(
-        OutcomeKind.DECLINED,
-        attempt,
-        intent_id=intent_id,
-        reason=reason,
-        next_try=verdict.next_try_on,
-    )
-
-
 # --- every other ending ------------------------------------------------------------------------
 
 
 async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Stripe refuses the request as it stands. The intent's own state comes first."""
+    """Stripe refuses the request as it stands, and no bank was asked: held, and no try counted.
+
+    The intent's own state comes first.
+    """
     assert isinstance(error, RequestRefused), "ENDINGS has it so"
     attempt = await _reload(at, attempt)
     if attempt.intent_id is not None:
         response = await retrieve_intent(at.gateway, attempt.intent_id)
         if _has_ended(attempt, response.object):
             return await _book(at, attempt, response)
-    decline = Decline(code=error.code, message=error.message)
-    verdict = await _conclude(
-        at, attempt, lambda tx: _write_decline(at, tx, attempt, decline, attempt.charge_before)
+    await _conclude(at, attempt, lambda tx: _write_refusal(tx, attempt, error))
+    return attempt_outcome(
+        OutcomeKind.HELD,
+        attempt,
+        intent_id=attempt.intent_id,
+        reason=_refusal(error),
+        fault=error.code,
     )
-    reason = f"{verdict.reason}: {error.message}"
-    return _declined_outcome(attempt, attempt.intent_id, verdict, reason)
+
+
+async def _write_refusal(tx: Tx, attempt: Attempt, error: RequestRefused) -> None:
+    await attempts.end_refused(tx, attempt.id, now=_now(), code=error.code, reason=_refusal(error))
+
+
+def _refusal(error: RequestRefused) -> str:
+    return f"{error.code}: {error.message}"
 
 
 async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

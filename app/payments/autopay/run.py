@@ -14,7 +14,7 @@ import structlog
 from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
-from app.payments.autopay.eligibility import Candidate, Position, Skip
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
@@ -46,10 +46,12 @@ class Autopay:
         """One run. It ends early, with its leases released, once the stop signal is set."""
         report = RunReport(day or self._today(), dry_run=False)
         at = self._charging(day)
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -78,11 +80,13 @@ class Autopay:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
         at = self._charging(None)
         count = 0
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             nonlocal count
             count += 1
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -175,22 +179,29 @@ class Autopay:
     async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
-        methods: dict[int, str] = {}
+        methods: dict[int, ChosenMethod] = {}
         for one in page:
-            skip = eligibility.skip_reason(one, day, _now(), self.settings)
-            found = skip or await choose_payment_method(self.gateway, one)
+            found = await self._foreseen_method(one, day)
             if isinstance(found, Skip):
                 skips[one.invoice_id] = found
             else:
                 methods[one.invoice_id] = found
         async with self.database.snapshot() as tx:
             elsewhere = await eligibility.find_unbooked_payments(tx, list(methods))
-            forbidden = await eligibility.network_limits(tx, methods.values(), _now())
+            ids = {method.id for method in methods.values()}
+            forbidden = await eligibility.network_limits(tx, ids, _now())
         for invoice_id, method in methods.items():
-            skip = elsewhere.get(invoice_id) or forbidden.get(method)
+            skip = elsewhere.get(invoice_id) or forbidden.get(method.id)
             if skip:
                 skips[invoice_id] = skip
         return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
+
+    async def _foreseen_method(self, one: Candidate, day: date | None) -> ChosenMethod | Skip:
+        skip = eligibility.skip_reason(one, day, _now(), self.settings)
+        found = skip or await choose_payment_method(self.gateway, one)
+        if isinstance(found, Skip):
+            return found
+        return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
 
     async def _pages(
         self,
@@ -238,6 +249,24 @@ class Autopay:
 
     def _latest(self, day: date | None) -> date:
         return day or calendar.latest_day(_now())
+
+
+class FaultAlarm:
+    """One line at error for each kind of fault in a run, however many invoices it holds."""
+
+    def __init__(self) -> None:
+        self._raised: set[str] = set()
+
+    def note(self, one: Outcome) -> None:
+        if one.fault is None or one.fault in self._raised:
+            return
+        self._raised.add(one.fault)
+        log.error(
+            "Stripe refuses what we ask; invoices are held until it is mended",
+            code=one.fault,
+            invoice=one.invoice_id,
+            reason=one.reason,
+        )
 
 
 def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:
