@@ -51,7 +51,7 @@ LISTED_EVENT = {
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
-    "oldest_open_attempt_s", "due_today", "paid_today",
+    "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",
@@ -368,6 +368,25 @@ async def test_a_payments_story_has_its_published_shape(billed: Billed) -> None:
     assert story["events"][0]["received_at"].endswith("Z")
     for word in (declined["intent_id"], story["invoicenumber"], declined["next_try"]):
         assert word in plain.out
+
+
+async def test_a_declined_invoice_is_retried_with_a_reason_and_what_is_paid_is_refused(
+    billed: Billed,
+) -> None:
+    later = [one for one in billed.report["declined"] if one["next_try"]][-1]
+    paid = billed.report["charged"][0]["invoice_id"]
+    bare = await billed.paydue("payment", "retry", str(later["invoice_id"]))
+
+    plain, refused = await told(
+        billed.paydue("payment", "retry", str(later["invoice_id"]), "--reason", "freed"),
+        billed.paydue("payment", "retry", str(paid), "--reason", "again"),
+    )
+
+    assert (bare.code, "--reason" in bare.err) == (MISUSED, True)
+    assert plain.out.startswith(f"invoice {later['invoice_id']} is ")
+    assert plain.code == (DONE if "is charged" in plain.out else FAILED)
+    assert (refused.code, refused.out) == (FAILED, "")
+    assert f"invoice {paid} is not charged: nothing is left to pay" in refused.err
 
 
 async def test_nothing_found_is_said_and_fails(billed: Billed) -> None:

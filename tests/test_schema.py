@@ -137,9 +137,10 @@ async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Da
     async with database.transaction() as tx:
         await tx.execute(insert(await _present(tx, INVOICES)), [_invoice(one) for one in ends])
         rows = [
-            {**_attempt(one - 1), "state": state, "code": code, "decline_code": decline_code}
+            {**_attempt(one - 1), "state": state, "code": code, "decline_code": decline_code,
+             "reason": "stolen_card: the card network forbids another try" if one == 3 else None}
             for one, (state, code, decline_code) in ends.items()
-        ]
+        ]  # fmt: skip
         await tx.execute(insert(await _present(tx, ATTEMPTS)), rows)
         rows = [
             {"name": "A", "stripe_payment_method_id": own, "stripe_saved_method_id": saved}
@@ -154,6 +155,8 @@ async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Da
         ("refused", "request"), ("refused", "request"), ("declined", "network"),
         ("declined", "stripe"), ("declined", "stripe"), ("succeeded", None),
     ]  # fmt: skip
+    forbidden = [one.network_forbids for one in await _rows(database, ATTEMPTS)]
+    assert forbidden == [None, None, True, None, None, None]
     assert await _own_methods(database) == [None, "pm_own", "pm_own"]
 
     await schema.downgrade(database, "0002")

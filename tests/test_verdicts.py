@@ -56,7 +56,7 @@ async def _another_customer(paydue: Paydue, invoice: int) -> None:
     await posted(paydue, "Client", {"id": client.id, **values})
 
 
-@pytest.mark.parametrize("behaviour", ["stolen_card", "insufficient_funds"])
+@pytest.mark.parametrize("behaviour", ["fraudulent", "insufficient_funds"])
 @pytest.mark.parametrize(
     "change",
     [
@@ -83,6 +83,20 @@ async def test_a_change_of_what_a_verdict_is_about_reopens_the_invoice(
     assert [one["invoice_id"] for one in foreseen["charged"]] == [invoice]
     assert [one["invoice_id"] for one in report["charged"]] == [invoice]
     assert (await paydue.invoice(invoice)).amountdue == 0
+
+
+async def test_another_amount_reopens_no_card_that_the_network_forbids(paydue: Paydue) -> None:
+    client = await paydue.a_client(["stolen_card", "succeed"])
+    invoice = await paydue.an_invoice("50.00", client=client)
+    await paydue.autopay(today())
+
+    await _another_amount(paydue, invoice)
+    (skipped,) = (await paydue.autopay(TOMORROW))["skipped"]
+    await _a_renewed_card(paydue, invoice)
+    (charged,) = (await paydue.autopay(TOMORROW))["charged"]
+
+    assert skipped["reason"].startswith("the card network forbids another try of this card")
+    assert charged["amount"] == "30.00"
 
 
 async def test_a_change_of_anything_else_leaves_the_verdict_as_it_is(paydue: Paydue) -> None:
@@ -256,6 +270,9 @@ async def test_a_refusal_counts_as_no_try_and_towards_no_limit_of_the_networks(
 
     assert declined["next_try"] == TOMORROW.isoformat()
     assert [row.state for row in await paydue.attempts(invoice)] == ["refused", "declined"]
+    async with paydue.database.snapshot() as tx:
+        shown = await status(tx, now=datetime.now(UTC), timezone="UTC")
+    assert shown["invoices_held"] == 0
 
 
 async def test_declines_by_banks_do_count_towards_the_networks_limits(paydue: Paydue) -> None:

@@ -96,6 +96,12 @@ class Decline:
         return DeclineSource.STRIPE if is_stripes else DeclineSource.NETWORK
 
     @property
+    def is_forbidden_by_network(self) -> bool:
+        """Whether a further try of this method is against the card network's rules."""
+        is_advised = self.network_advice_code in _NEVER_NETWORK_ADVICE
+        return is_advised or _visa_forbids(self)
+
+    @property
     def is_bank_debit(self) -> bool:
         return self.method in BANK_DEBITS
 
@@ -159,7 +165,7 @@ def network_limit(*, declines_today: int, declines_month: int) -> str | None:
 
 def _hopeless(decline: Decline) -> str | None:
     """The reason why no later try of the same payment method can succeed, or None."""
-    if decline.network_advice_code in _NEVER_NETWORK_ADVICE or _visa_forbids(decline):
+    if decline.is_forbidden_by_network:
         return "the card network forbids another try"
     if decline.advice_code == "do_not_try_again":
         return "Stripe advises never to try this again"

@@ -27,7 +27,11 @@ STRIPES_OWN = ("highest_risk_level", "requires_action")
 
 ATTEMPTS = sa.table(
     "charge_attempt",
-    *(sa.column(one, sa.Text()) for one in ("state", "code", "decline_code", "decline_source")),
+    *(
+        sa.column(one, sa.Text())
+        for one in ("state", "code", "decline_code", "decline_source", "reason")
+    ),
+    sa.column("network_forbids", sa.Boolean()),
 )
 CLIENTS = sa.table(
     "client",
@@ -40,6 +44,7 @@ IS_REFUSED = sa.text("state = 'refused'")
 def upgrade() -> None:
     op.add_column("charge_attempt", sa.Column("payment_method_version", sa.Text(), nullable=True))
     op.add_column("charge_attempt", sa.Column("decline_source", sa.Text(), nullable=True))
+    op.add_column("charge_attempt", sa.Column("network_forbids", sa.Boolean(), nullable=True))
     op.create_index(
         "ix_charge_attempt_refused",
         "charge_attempt",
@@ -64,6 +69,11 @@ def upgrade() -> None:
         sa.update(ATTEMPTS).where(ATTEMPTS.c.state == "declined").values(decline_source=source)
     )
     op.execute(
+        sa.update(ATTEMPTS)
+        .where(ATTEMPTS.c.reason.like("%the card network forbids another try"))
+        .values(network_forbids=sa.true())
+    )
+    op.execute(
         sa.update(CLIENTS)
         .where(CLIENTS.c.stripe_payment_method_id == CLIENTS.c.stripe_saved_method_id)
         .values(stripe_payment_method_id=None)
@@ -76,5 +86,6 @@ def downgrade() -> None:
     op.execute(sa.update(ATTEMPTS).where(ATTEMPTS.c.state == "refused").values(state="declined"))
     op.drop_index("ix_client_stripe_saved_method_id", "client")
     op.drop_index("ix_charge_attempt_refused", "charge_attempt")
+    op.drop_column("charge_attempt", "network_forbids")
     op.drop_column("charge_attempt", "decline_source")
     op.drop_column("charge_attempt", "payment_method_version")

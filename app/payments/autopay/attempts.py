@@ -116,6 +116,7 @@ class AttemptChange(TypedDict, total=False):
     charge_id: str | None
     payment_method_version: str | None
     decline_source: DeclineSource
+    network_forbids: bool
     code: str | None
     decline_code: str | None
     advice_code: str | None
@@ -357,6 +358,7 @@ async def end_declined(
         lease_until=None,
         payment_method_version=decline.method_version or attempt.payment_method_version,
         decline_source=decline.source,
+        network_forbids=decline.is_forbidden_by_network,
         code=decline.code,
         decline_code=decline.decline_code,
         advice_code=decline.advice_code,

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from app.ledger import settlement
+from app.ledger import audit, settlement
 from app.payments.autopay import attempts, checkout_sessions, eligibility
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
 from app.payments.autopay.checkout_sessions import NoLongerDue
@@ -79,6 +79,14 @@ class Charging:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
 
 
+@dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """A person's wish to charge an invoice now, whatever its last verdict says of the day."""
+
+    reason: str
+    who: str
+
+
 Step = Callable[[Charging, Attempt], Awaitable["Next"]]
 
 
@@ -95,9 +103,9 @@ Next = Advance | Outcome
 # --- the two ways in -------------------------------------------------------------------------
 
 
-async def charge(at: Charging, candidate: Candidate) -> Outcome:
+async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
     """Open a new attempt and take it as far as it goes."""
-    claimed = await _claim(at, candidate)
+    claimed = await _claim(at, candidate, manual)
     if isinstance(claimed, Skip):
         return skipped_outcome(candidate, claimed)
     return await _run(at, Advance(_close_other_ways, claimed))
@@ -140,13 +148,13 @@ async def _run(at: Charging, following: Next) -> Outcome:
 # --- claim -----------------------------------------------------------------------------------
 
 
-async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
+async def _claim(at: Charging, candidate: Candidate, manual: ManualRetry | None) -> Attempt | Skip:
     method = await choose_payment_method(at.gateway, candidate)
     if isinstance(method, Skip):
         return method
     deadline = _now() + attempts.LEASE
     while True:
-        claimed = await _try_claim(at, candidate.invoice_id, method)
+        claimed = await _try_claim(at, candidate.invoice_id, method, manual)
         if claimed is not None:
             return claimed
         if _now() > deadline:
@@ -154,7 +162,9 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
         await asyncio.sleep(_LEASE_POLL_S)
 
 
-async def _try_claim(at: Charging, invoice_id: int, chosen: ChosenMethod) -> Attempt | Skip | None:
+async def _try_claim(
+    at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
+) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
     now = _now()
     async with at.database.transaction() as tx:
@@ -164,7 +174,7 @@ async def _try_claim(at: Charging, invoice_id: int, chosen: ChosenMethod) -> Att
         own = candidate.payment_method_id
         method = chosen if own in (None, chosen.id) else ChosenMethod(own)
         skip = (
-            eligibility.skip_reason(candidate, at.day, now, at.settings, method)
+            _skip_reason(at, candidate, method, manual, now)
             or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
             or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
         )
@@ -176,7 +186,29 @@ async def _try_claim(at: Charging, invoice_id: int, chosen: ChosenMethod) -> Att
             return None
         new = new_attempt(at, candidate, customer, method)
         attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
+        if attempt and manual:
+            await _audit_retry(tx, candidate, manual, now)
         return attempt or Skip("another run has just taken it")
+
+
+def _skip_reason(
+    at: Charging,
+    one: Candidate,
+    method: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> Skip | None:
+    """A person may overrule a verdict on the day of the next try, and nothing else."""
+    if manual is None:
+        return eligibility.skip_reason(one, at.day, now, at.settings, method)
+    skip = eligibility.skip_reason(one, at.day, now, at.settings)
+    return skip or eligibility.network_refusal(one, method)
+
+
+async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
+    before = one.last.reason if one.last else None
+    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
+    await audit.write(tx, [change], who=manual.who, now=now)
 
 
 def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
@@ -230,7 +262,8 @@ async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
     """The client's own, which a person set; else the default at Stripe; else the newest saved."""
     if one.payment_method_id is not None:
         return await _own_method(gateway, one, one.payment_method_id)
-    assert one.customer_id is not None, "clients without a customer are skipped"
+    if one.customer_id is None:
+        return None
     default = await gateway.default_method(one.customer_id)
     if default is not None:
         return ChosenMethod(str(default["id"]), method_version(default))

@@ -53,6 +53,7 @@ class LastAttempt:
     intent_id: str | None
     about: VerdictSubject
     charge_id: str | None
+    network_forbids: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class Candidate:
     payment_method_id: str | None
     saved_method_id: str | None
     last: LastAttempt | None
+    # take_auto_payment or include_in_autopay: each alone is the client's consent.
+    is_flagged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,12 @@ def position(one: Candidate) -> Position:
     return one.duedate, one.invoice_id
 
 
+async def find_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
+    """One invoice as it is, unlocked: it may be another when it is looked at again."""
+    found = await _FOUND.all(tx, invoice_id=invoice_id)
+    return _candidate(found[0]) if found else None
+
+
 async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice, read again under its lock."""
     found = await _LOCKED.all(tx, invoice_id=invoice_id)
@@ -141,6 +150,19 @@ def skip_reason(
         or _not_allowed(one)
         or (_after_last_try(one, method, today) if method else None)
     )
+
+
+def network_refusal(one: Candidate, method: ChosenMethod) -> Skip | None:
+    """The reason why no further try of the card is allowed, whatever the amount; or None.
+
+    A network forbids the card, not the amount: not even a person may have it tried again.
+    """
+    last = one.last
+    if last is None or not last.network_forbids:
+        return None
+    if not retry.holds_for(last.about, _subject(one, method, amount_minor=last.about.amount_minor)):
+        return None
+    return Skip("the card network forbids another try of this card; the customer must give another")
 
 
 async def find_unbooked_payments(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
@@ -212,6 +234,8 @@ _WITH_VERDICT = (AttemptState.DECLINED, AttemptState.REFUSED)
 def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
     if one.voided:
         return Skip("the invoice is voided")
+    if not one.is_flagged:
+        return Skip("autopay is switched off for it")
     if one.amount <= 0:
         return Skip("nothing is left to pay")
     if one.duedate is None:
@@ -262,7 +286,7 @@ def _after_last_try(one: Candidate, method: ChosenMethod, today: date) -> Skip |
     if last.state == AttemptState.REFUSED:
         return _after_refusal(one, last)
     if not retry.holds_for(last.about, _subject(one, method)):
-        return None
+        return network_refusal(one, method)
     if last.next_try_on is None:
         return Skip(f"attempt {last.number} was declined for good: {last.reason}")
     if last.next_try_on > today:
@@ -279,9 +303,11 @@ def _after_refusal(one: Candidate, last: LastAttempt) -> Skip | None:
     return None
 
 
-def _subject(one: Candidate, method: ChosenMethod) -> VerdictSubject:
+def _subject(
+    one: Candidate, method: ChosenMethod, *, amount_minor: int | None = None
+) -> VerdictSubject:
     return VerdictSubject(
-        amount_minor=money.to_minor(one.amount, one.currency),
+        amount_minor=amount_minor or money.to_minor(one.amount, one.currency),
         currency=one.currency,
         customer_id=one.customer_id,
         payment_method_id=method.id,
@@ -297,6 +323,8 @@ class _CandidateRow(NamedTuple):
     duedate: date | None
     amountdue: Decimal
     currency_iso: str
+    take_auto_payment: bool
+    include_in_autopay: bool
     voided: bool
     posted: bool
     payments_pending: int
@@ -319,6 +347,7 @@ class _CandidateRow(NamedTuple):
     last_currency: str | None
     last_customer_id: str | None
     last_charge_id: str | None
+    last_network_forbids: bool | None
 
 
 _LAST = ATTEMPTS.alias("last")
@@ -338,6 +367,8 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         INVOICES.c.duedate,
         INVOICES.c.amountdue,
         INVOICES.c.currency_iso,
+        INVOICES.c.take_auto_payment,
+        INVOICES.c.include_in_autopay,
         INVOICES.c.voided,
         INVOICES.c.posted,
         INVOICES.c.payments_pending,
@@ -357,10 +388,9 @@ def _candidates() -> Select[*tuple[Any, ...]]:
 
 
 _CANDIDATES = _candidates()
-_LOCKED = PreparedStatement(
-    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES),
-    _CandidateRow,
-)
+_ONE = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id"))
+_FOUND = PreparedStatement(_ONE, _CandidateRow)
+_LOCKED = PreparedStatement(_ONE.with_for_update(of=INVOICES), _CandidateRow)
 
 
 async def _page(
@@ -395,6 +425,7 @@ def _candidate(row: _CandidateRow) -> Candidate:
         payment_method_id=row.stripe_payment_method_id,
         saved_method_id=row.stripe_saved_method_id,
         last=_last_attempt(row),
+        is_flagged=row.take_auto_payment or row.include_in_autopay,
     )
 
 
@@ -418,4 +449,5 @@ def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
             payment_method_version=row.last_payment_method_version,
         ),
         charge_id=row.last_charge_id,
+        network_forbids=bool(row.last_network_forbids),
     )

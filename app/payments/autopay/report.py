@@ -70,6 +70,11 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     )
 
 
+def outcome_as_dict(one: Outcome) -> dict[str, Any]:
+    """One outcome as JSON, as a report lists it and with its kind."""
+    return {"outcome": str(one.kind), **_entry(one)}
+
+
 # So much stays in memory; the rest of a long list waits in a temporary file.
 _SPOOL_BYTES = 256 * 1024
 

@@ -11,13 +11,21 @@ from uuid import uuid4
 
 import structlog
 
+from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
 from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
-from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
+from app.payments.autopay.charge import (
+    Charging,
+    ManualRetry,
+    charge,
+    choose_payment_method,
+    resume,
+)
 from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
-from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.gateway import Gateway, NotAuthorized
 from app.rules import calendar
+from app.rules.attempt import UNRESOLVED
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -25,6 +33,8 @@ log = structlog.get_logger("paydue.autopay")
 
 # A stopping run lets charges under way finish for so long, then leaves them unresolved.
 FINISH_S = 7.0
+# A sentence or two; it stands in the invoice's history.
+REASON_MAX = 500
 
 
 Queue = asyncio.Queue[Sequence[Candidate] | None]
@@ -75,6 +85,36 @@ class Autopay:
             async for one in self._settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
         return report
+
+    async def retry(self, invoice_id: int, *, reason: str, who: str) -> Outcome:
+        """Charge one invoice now because a person says so, whatever day its last decline names.
+
+        All guards of a run stand before it: autopay is on, the invoice is due and unpaid, no other
+        way to pay is open, the card networks allow it. Refused says which one does not.
+        """
+        if not 0 < len(reason.strip()) <= REASON_MAX:
+            raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
+        async with self.database.snapshot() as tx:
+            one = await eligibility.find_candidate(tx, invoice_id)
+        if one is None or invoice_id < 0:
+            raise NotFound("Invoice", invoice_id)
+        skip = eligibility.skip_reason(one, None, _now(), self.settings)
+        if skip:
+            raise _retry_refusal(one, skip.reason)
+        outcome = await self._charge_one(one, ManualRetry(reason.strip(), who))
+        _log(outcome)
+        if outcome.kind == OutcomeKind.SKIPPED:
+            raise _retry_refusal(one, outcome.reason)
+        return outcome
+
+    async def _charge_one(self, one: Candidate, manual: ManualRetry) -> Outcome:
+        at = self._charging(None)
+        try:
+            return await charge(at, one, manual)
+        except NotAuthorized as error:
+            raise Refused(f"Stripe does not accept the key: {error}") from error
+        finally:
+            await self._give_back(at.holder)
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
@@ -267,6 +307,12 @@ class FaultAlarm:
             invoice=one.invoice_id,
             reason=one.reason,
         )
+
+
+def _retry_refusal(one: Candidate, why: str | None) -> Refused:
+    is_under_way = one.last is not None and one.last.state in UNRESOLVED
+    refusal = ChargeUnderWay if is_under_way else Refused
+    return refusal(f"invoice {one.invoice_id} is not charged: {why}")
 
 
 def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:

@@ -46,6 +46,7 @@ class ChargeAttempt(Row):
     code: Mapped[str | None]
     decline_code: Mapped[str | None]
     advice_code: Mapped[str | None]
+    network_forbids: Mapped[bool | None]  # the card network allows no further try of the method
     reason: Mapped[str | None]
     next_try_on: Mapped[date | None]
 
