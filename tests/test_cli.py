@@ -370,23 +370,27 @@ async def test_a_payments_story_has_its_published_shape(billed: Billed) -> None:
         assert word in plain.out
 
 
-async def test_a_declined_invoice_is_retried_with_a_reason_and_what_is_paid_is_refused(
+async def test_a_declined_invoice_is_retried_with_a_reason_until_it_is_paid(
     billed: Billed,
 ) -> None:
     later = [one for one in billed.report["declined"] if one["next_try"]][-1]
-    paid = billed.report["charged"][0]["invoice_id"]
-    bare = await billed.paydue("payment", "retry", str(later["invoice_id"]))
+    invoice = str(later["invoice_id"])
+    customer = billed.stripe.state.find("payment_intents", later["intent_id"])["customer"]
+    retry = ("payment", "retry", invoice)
 
-    plain, refused = await told(
-        billed.paydue("payment", "retry", str(later["invoice_id"]), "--reason", "freed"),
-        billed.paydue("payment", "retry", str(paid), "--reason", "again"),
-    )
+    bare, blank = await told(billed.paydue(*retry), billed.paydue(*retry, "--reason", " "))
+    billed.stripe.renew_card(customer.replace("cus", "pm"), ["insufficient_funds", "succeed"])
+    declined = await billed.paydue(*retry, "--reason", "freed")
+    charged = await billed.paydue(*retry, "--reason", "freed", "--json")
+    paid = await billed.paydue(*retry, "--reason", "again")
 
     assert (bare.code, "--reason" in bare.err) == (MISUSED, True)
-    assert plain.out.startswith(f"invoice {later['invoice_id']} is ")
-    assert plain.code == (DONE if "is charged" in plain.out else FAILED)
-    assert (refused.code, refused.out) == (FAILED, "")
-    assert f"invoice {paid} is not charged: nothing is left to pay" in refused.err
+    assert (blank.code, "reason: has not 1 to 500 characters" in blank.err) == (FAILED, True)
+    words = f"invoice {invoice} is declined: insufficient_funds\n"
+    assert (declined.code, declined.out) == (FAILED, words)
+    assert charged.json()["outcome"] == "charged"
+    assert (paid.code, paid.out) == (FAILED, "")
+    assert f"invoice {invoice} is not charged: nothing is left to pay" in paid.err
 
 
 async def test_nothing_found_is_said_and_fails(billed: Billed) -> None:
