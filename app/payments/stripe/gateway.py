@@ -17,7 +17,6 @@ import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
 from app.payments.stripe.rate_limiter import RateLimiter
-from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
 
 API_VERSION = "2026-10-28.endive"
@@ -168,12 +167,18 @@ class Gateway:
 
     # --- around a charge ---------------------------------------------------------------------
 
-    async def default_method(self, customer_id: str) -> str | None:
+    async def default_method(self, customer_id: str) -> Mapping[str, Any] | None:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
         await self._pace.acquire(endpoints.CUSTOMER)
-        found = (await _answered(self._v1.customers.retrieve_async, customer_id)).object
-        settings = found.get("invoice_settings") or {}
-        return reference(settings.get("default_payment_method"))
+        expanded = {"expand": ["invoice_settings.default_payment_method"]}
+        call = self._v1.customers.retrieve_async
+        found = (await _answered(call, customer_id, expanded)).object
+        default = (found.get("invoice_settings") or {}).get("default_payment_method")
+        return {"id": default} if isinstance(default, str) else default
+
+    async def payment_method(self, method_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.PAYMENT_METHOD)
+        return (await _answered(self._v1.payment_methods.retrieve_async, method_id)).object
 
     async def session(self, session_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.SESSION)
