@@ -58,10 +58,12 @@ class Attempt(NamedTuple):
     state: str
     step: str
     business_day: date
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str | None
+    is_default_method: bool | None
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -87,10 +89,12 @@ class NewAttempt(TypedDict):
     number: int
     step: AttemptStep
     business_day: date
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str
+    is_default_method: bool
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None

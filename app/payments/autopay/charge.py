@@ -187,10 +187,12 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "number": number,
         "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
         "business_day": at.today(one.timezone),
+        "client_id": one.client_id,
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
         "payment_method_id": method,
+        "is_default_method": one.payment_method_id is None,
         "intent_id": reused,
         "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
         "charge_before": last.charge_id if last and reused else None,
@@ -309,12 +311,16 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look, once the rate limiter allows the confirm: money moves only after this."""
+    """The last look, once the rate limiter allows the confirm: money moves only after this.
+
+    All that made the charge right is read again, however long the attempt has waited.
+    """
+    default_method = await _default_method(at, attempt) if attempt.is_default_method else None
     await at.gateway.acquire_confirm()
     now = _now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
-        why = _unwanted_reason(at, candidate, attempt, now)
+        why = _unwanted_reason(at, candidate, attempt, default_method, now)
         unbooked = await eligibility.find_unbooked_payments(tx, [attempt.invoice_id])
         if unbooked:
             why = unbooked[attempt.invoice_id].reason
@@ -331,19 +337,38 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     return Advance(_confirm, confirming)
 
 
+async def _default_method(at: Charging, attempt: Attempt) -> str | None:
+    """Stripe's default for the customer, which may be another one by now."""
+    try:
+        return await at.gateway.default_method(attempt.customer_id)
+    except RequestRefused as error:
+        raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
+
+
 def _unwanted_reason(
-    at: Charging, one: Candidate | None, attempt: Attempt, now: datetime
+    at: Charging,
+    one: Candidate | None,
+    attempt: Attempt,
+    default_method: str | None,
+    now: datetime,
 ) -> str | None:
+    """The first of all that made the charge right and does not hold any more."""
     if one is None:
         return "the invoice is gone"
     before = replace(one, last=None)
     skip = eligibility.skip_reason(before, attempt.business_day, now, at.settings)
     if skip:
         return skip.reason
+    if one.currency != attempt.currency:
+        return "the currency has changed"
     if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
         return "the amount due has changed"
-    is_same = one.customer_id == attempt.customer_id
-    return None if is_same else "the Stripe customer has changed"
+    if attempt.client_id not in (None, one.client_id):
+        return "the client of the invoice has changed"
+    if one.customer_id != attempt.customer_id:
+        return "the Stripe customer has changed"
+    is_same = (one.payment_method_id or default_method) == attempt.payment_method_id
+    return None if is_same else "the payment method has changed"
 
 
 async def _confirm(at: Charging, attempt: Attempt) -> Next:

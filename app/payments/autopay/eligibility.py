@@ -75,6 +75,8 @@ class Candidate:
     customer_id: str | None
     payment_method_id: str | None
     last: LastAttempt | None
+    # take_auto_payment or include_in_autopay: each alone is the client's consent.
+    is_flagged: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,8 @@ def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
 def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
     if one.voided:
         return Skip("the invoice is voided")
+    if not one.is_flagged:
+        return Skip("autopay is switched off for it")
     if one.amount <= 0:
         return Skip("nothing is left to pay")
     if one.duedate is None:
@@ -249,6 +253,8 @@ class _CandidateRow(NamedTuple):
     duedate: date | None
     amountdue: Decimal
     currency_iso: str
+    take_auto_payment: bool
+    include_in_autopay: bool
     voided: bool
     posted: bool
     payments_pending: int
@@ -287,6 +293,8 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         INVOICES.c.duedate,
         INVOICES.c.amountdue,
         INVOICES.c.currency_iso,
+        INVOICES.c.take_auto_payment,
+        INVOICES.c.include_in_autopay,
         INVOICES.c.voided,
         INVOICES.c.posted,
         INVOICES.c.payments_pending,
@@ -342,6 +350,7 @@ def _candidate(row: _CandidateRow) -> Candidate:
         customer_id=row.stripe_customer_id,
         payment_method_id=row.stripe_payment_method_id,
         last=_last_attempt(row),
+        is_flagged=row.take_auto_payment or row.include_in_autopay,
     )
 
 
