@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, Unavailable
 from app.main import Clock, create_app, utc_now
+from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter, Unlimited
+from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.inbox import Inbox
@@ -32,6 +33,7 @@ class Node:
     settings: Settings
     database: Database
     installation: str
+    limiter: RateLimiter
     gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
     inbox: Inbox
     clock: Clock
@@ -41,11 +43,28 @@ class Node:
         """The webhook, the API and the service's own pages."""
         receiver = WebhookEndpoint(self.settings, self.inbox)
         routes = endpoint.webhook_routes(receiver)
-        app = create_app(self.settings, self.database, extra_routes=routes, clock=self.clock)
+        app = create_app(
+            self.settings,
+            self.database,
+            extra_routes=routes,
+            clock=self.clock,
+            end_attempt=self.end_attempt,
+        )
         return WebhookRouter(receiver, app)
 
     def autopay(self) -> Autopay:
         return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+
+    async def end_attempt(self, attempt_id: int, *, reason: str, who: str) -> str:
+        """End an attempt by hand, and answer Stripe's proof that it can move no money.
+
+        It opens a gateway of its own: a process that only serves has none open.
+        """
+        if not self.settings.api_key:
+            raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
+        async with Gateway(self.settings, self.limiter) as gateway:
+            ending = AttemptEnding(self.database, gateway)
+            return await ending.end(attempt_id, reason=reason, who=who)
 
     def reconciliation(self) -> Reconciliation:
         return Reconciliation(self.database, self.gateway, self.installation, self.stop)
@@ -62,12 +81,13 @@ async def open_node(
             await schema.upgrade(database)
         else:
             await schema.expect_current(database)
-        gateway = Gateway(settings, StripeRateLimiter(database, settings.stripe_pace))
+        limiter = StripeRateLimiter(database, settings.stripe_pace)
+        gateway = Gateway(settings, limiter)
         name = await schema.installation(database)
         inbox = Inbox(database, name)
         stop = stop or asyncio.Event()
         try:
-            yield Node(settings, database, name, gateway, inbox, clock, stop)
+            yield Node(settings, database, name, limiter, gateway, inbox, clock, stop)
         finally:
             await inbox.close()
 

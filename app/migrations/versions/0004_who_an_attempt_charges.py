@@ -1,4 +1,4 @@
-"""Whom an attempt charges, and by whose choice: the last look before a confirm compares them.
+"""Whom an attempt charges, by whose choice and in which account: what is looked at once more.
 
 Attempts of before do not say; those that have not ended are withdrawn by the last look where the
 client names no payment method of its own, and the next run begins anew.
@@ -17,6 +17,7 @@ BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.add_column("charge_attempt", sa.Column("stripe_account", sa.Text(), nullable=True))
     op.add_column("charge_attempt", sa.Column("client_id", BIG_ID, nullable=True))
     op.add_column("charge_attempt", sa.Column("is_default_method", sa.Boolean(), nullable=True))
 
@@ -24,3 +25,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("charge_attempt", "is_default_method")
     op.drop_column("charge_attempt", "client_id")
+    op.drop_column("charge_attempt", "stripe_account")

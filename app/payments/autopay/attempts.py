@@ -58,6 +58,7 @@ class Attempt(NamedTuple):
     state: str
     step: str
     business_day: date
+    stripe_account: str | None
     client_id: int | None
     amount_minor: int
     currency: str
@@ -89,6 +90,7 @@ class NewAttempt(TypedDict):
     number: int
     step: AttemptStep
     business_day: date
+    stripe_account: str | None
     client_id: int | None
     amount_minor: int
     currency: str
@@ -503,7 +505,13 @@ async def count_tries(tx: Tx, invoice_id: int, payment_method_id: str | None) ->
     return len(list(rows))
 
 
+async def find_attempt(tx: Tx, attempt_id: int) -> Attempt | None:
+    found = await _FIND.all(tx, id=attempt_id)
+    return found[0] if found else None
+
+
 async def load_attempt(tx: Tx, attempt_id: int) -> Attempt:
+    """The attempt, which exists."""
     (attempt,) = await _FIND.all(tx, id=attempt_id)
     return attempt
 

@@ -30,6 +30,7 @@ from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
     NotAuthorized,
+    ReadUnanswered,
     ReplayedFailure,
     RequestRefused,
     StripeKeyReused,
@@ -72,6 +73,8 @@ class Charging:
     installation: str
     holder: LeaseHolder
     day: date | None = None
+    # The key's account and mode, where Stripe told them.
+    account: str | None = None
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
@@ -187,6 +190,7 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "number": number,
         "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
         "business_day": at.today(one.timezone),
+        "stripe_account": at.account,
         "client_id": one.client_id,
         "amount_minor": amount_minor,
         "currency": one.currency,
@@ -216,13 +220,17 @@ def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, 
 
 async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
-    method = one.payment_method_id
     try:
-        if method is None and one.customer_id is not None:
-            method = await gateway.default_method(one.customer_id)
+        method = await _find_method(gateway, one)
     except (NoAnswer, StripeRateLimited, RequestRefused) as error:
         return Skip(f"the customer's default payment method is not known: {error}")
     return method or Skip("the client has no payment method, at Stripe neither")
+
+
+async def _find_method(gateway: Gateway, one: Candidate) -> str | None:
+    if one.payment_method_id is not None or one.customer_id is None:
+        return one.payment_method_id
+    return await gateway.default_method(one.customer_id)
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -338,9 +346,11 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _default_method(at: Charging, attempt: Attempt) -> str | None:
-    """Stripe's default for the customer, which may be another one by now."""
+    """The method that would be chosen now: the customer's default may be another one."""
+    async with at.database.snapshot() as tx:
+        candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
     try:
-        return await at.gateway.default_method(attempt.customer_id)
+        return await _find_method(at.gateway, candidate) if candidate else None
     except RequestRefused as error:
         raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
 
@@ -564,7 +574,7 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
     async def write(tx: Tx) -> Attempt:
         current = await attempts.load_attempt(tx, attempt.id)
         if current.lease_token == at.holder.token:
-            is_unknown = isinstance(error, NoAnswer) or current.may_have_moved_money
+            is_unknown = _is_unknown(current, error)
             await attempts.release_unresolved(
                 tx, current, now=_now(), reason=str(error), unknown=is_unknown
             )
@@ -573,7 +583,16 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
     left = await _conclude(at, attempt, write)
     why = str(error)
     log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
-    return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    if _is_unknown(left, error):
+        return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    why = f"nothing was sent that moves money: {why}"
+    return attempt_outcome(OutcomeKind.SKIPPED, left, intent_id=left.intent_id, reason=why)
+
+
+def _is_unknown(attempt: Attempt, error: Exception) -> bool:
+    """Whether something was sent whose answer is missing; a question alone changes nothing."""
+    is_change = isinstance(error, NoAnswer) and not isinstance(error, ReadUnanswered)
+    return is_change or attempt.may_have_moved_money
 
 
 async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

@@ -106,6 +106,12 @@ def position(one: Candidate) -> Position:
     return one.duedate, one.invoice_id
 
 
+async def find_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
+    """One invoice as it is, unlocked: it may be another when it is looked at again."""
+    found = await _FOUND.all(tx, invoice_id=invoice_id)
+    return _candidate(found[0]) if found else None
+
+
 async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice, read again under its lock."""
     found = await _LOCKED.all(tx, invoice_id=invoice_id)
@@ -313,10 +319,9 @@ def _candidates() -> Select[*tuple[Any, ...]]:
 
 
 _CANDIDATES = _candidates()
-_LOCKED = PreparedStatement(
-    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES),
-    _CandidateRow,
-)
+_ONE = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id"))
+_FOUND = PreparedStatement(_ONE, _CandidateRow)
+_LOCKED = PreparedStatement(_ONE.with_for_update(of=INVOICES), _CandidateRow)
 
 
 async def _page(

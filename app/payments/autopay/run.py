@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,13 @@ from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
 from app.payments.autopay.eligibility import Candidate, Position, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
-from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.gateway import (
+    Gateway,
+    NoAnswer,
+    NotAuthorized,
+    RequestRefused,
+    StripeRateLimited,
+)
 from app.rules import calendar
 from app.settings import Settings
 from app.storage.engines import Database
@@ -57,7 +63,7 @@ class Autopay:
             async for one in self._settled(report.day):
                 note(skipped_outcome(one, self._passed_over(one, day)))
             await self._recover(at, note, whenever=True)
-            await self._charge_all(at, note)
+            await self._charge_all(replace(at, account=await self._find_account()), note)
 
         with _closed_on_failure(report):
             await self._until_stopped(work(), at.holder)
@@ -223,6 +229,13 @@ class Autopay:
             LeaseHolder(uuid4().hex),
             day,
         )
+
+    async def _find_account(self) -> str | None:
+        """The account that attempts begin in; a restricted key need not be allowed to say it."""
+        try:
+            return await self.gateway.account_name()
+        except (NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited):
+            return None
 
     def _passed_over(self, one: Candidate, day: date | None) -> Skip:
         return eligibility.skip_reason(one, day, _now(), self.settings) or Skip(

@@ -20,6 +20,8 @@ class ChargeAttempt(Row):
     state: Mapped[str]
     step: Mapped[str]
     business_day: Mapped[date]
+    # The account and mode of the key it began with: another one does not know its intent.
+    stripe_account: Mapped[str | None]
     # The invoice's client as the attempt began; None in attempts of before 0004.
     client_id: Mapped[Ref | None]
     amount_minor: Mapped[Ref]
