@@ -76,7 +76,7 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
     assert_key_set(settings)
-    async with open_database(settings) as database:
+    async with open_database(settings, clock=clock) as database:
         if settings.upgrade_on_start:
             await schema.upgrade(database)
         else:
@@ -94,19 +94,19 @@ async def open_node(
 
 @contextlib.asynccontextmanager
 async def open_stripe_node(
-    settings: Settings, *, stop: asyncio.Event | None = None
+    settings: Settings, *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> AsyncIterator[Node]:
     """A node that asks Stripe: its gateway is open."""
     if not settings.api_key:
         raise ConfigurationError("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
-    async with open_node(settings, stop=stop) as node, node.gateway:
+    async with open_node(settings, clock=clock, stop=stop) as node, node.gateway:
         yield node
 
 
 @contextlib.asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Database]:
     """The database alone, whatever its schema is."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, clock)
     try:
         yield database
     finally:

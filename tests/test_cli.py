@@ -1,10 +1,12 @@
 """The command `paydue` as people and programs use it: its output, its words and its exit codes."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -37,7 +39,7 @@ AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
 ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try"}
-REPORT = {"day", "dry_run", "charged", "pending", "declined", "unknown", "skipped"}
+REPORT = {"day", "dry_run", "charged", "pending", "declined", "unknown", "skipped", "failed"}
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
     "attempts", "events",
@@ -496,6 +498,29 @@ async def test_a_run_for_a_day_charges_what_is_due_by_then(
     assert [one["amount"] for one in then["charged"]] == ["10.00"]
     assert now["charged"][0]["invoice_id"] != then["charged"][0]["invoice_id"]
     assert sum(one.amount for one in sandbox.ledger.charges()) == 2000
+
+
+async def test_a_run_in_which_an_invoice_fails_ends_with_its_report_and_exit_code_1(
+    paydue: Command, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_customer("cus_a", payment_method="pm_a")
+    lines = [{"item_shortdescription": "Support", "qty_order": 1, "unit_price": "10.00"}]
+    invoice = {"due_in_days": 0, "take_auto_payment": True, "lines": lines}
+    client = {"name": "A", "stripe_customer_id": "cus_a", "stripe_payment_method_id": "pm_a"}
+    file = tmp_path / "two.json"
+    file.write_bytes(orjson.dumps({"clients": [{**client, "invoices": [invoice]}] * 2}))
+    await paydue("import", str(file))
+    with contextlib.closing(sqlite3.connect(tmp_path / "paydue.db")) as database:
+        database.execute("UPDATE client SET timezone = 'Mars/Base' WHERE id = 1")
+        database.commit()
+
+    said = await paydue("autopay", "run", "--json")
+
+    report = orjson.loads(said.out)
+    assert said.code == FAILED
+    assert "1 invoices failed; the report names them" in said.err
+    assert [one["invoice_id"] for one in report["failed"]] == [1]
+    assert [one["invoice_id"] for one in report["charged"]] == [2]
 
 
 async def test_an_attempt_is_listed_until_it_is_ended_with_a_reason(

@@ -444,6 +444,10 @@ def _bound(values: Mapping[str, object]) -> dict[str, object]:
 class UnresolvedAttempt(NamedTuple):
     id: int
     invoice_id: int
+    customer_id: str
+    intent_id: str | None
+    amount_minor: int
+    currency: str
 
 
 async def list_unresolved(

@@ -13,16 +13,18 @@ it answers. A PaymentIntent succeeds at most once, so the same one may be confir
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from app.errors import RecordLocked
 from app.ledger import settlement
 from app.payments.autopay import attempts, checkout_sessions, eligibility
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
 from app.payments.autopay.checkout_sessions import NoLongerDue
+from app.payments.autopay.customer_turns import CustomerTurns
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
@@ -75,6 +77,7 @@ class Charging:
     day: date | None = None
     # The key's account and mode, where Stripe told them.
     account: str | None = None
+    turns: CustomerTurns = field(default_factory=CustomerTurns)
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
@@ -106,7 +109,7 @@ async def charge(at: Charging, candidate: Candidate) -> Outcome:
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
     """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
@@ -133,6 +136,8 @@ async def _run(at: Charging, following: Next) -> Outcome:
         except NotAuthorized as error:
             await _leave_open(at, attempt, error)
             raise  # no charge succeeds until somebody mends the key
+        except RecordLocked as error:
+            return await _leave_open(at, attempt, error)
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
@@ -157,7 +162,7 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
 
 async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
@@ -257,7 +262,7 @@ async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
     if attempt.replaces_intent_id:
         await _cancel_replaced(at, attempt.replaces_intent_id)
-    if _now() - attempt.created_at > KEY_LASTS:
+    if at.database.now() - attempt.created_at > KEY_LASTS:
         return Advance(_adopt_or_create, attempt)
     try:
         intent_id = await _create(at, attempt)
@@ -277,7 +282,7 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
             return Advance(_look_again, await _record_intent(at, attempt, intent["id"]))
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
-            tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
+            tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
     return Advance(_look_again, await _record_intent(at, attempt, intent_id))
@@ -297,7 +302,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
             tx,
             attempt.id,
             at.holder,
-            now=_now(),
+            now=at.database.now(),
             intent_id=intent_id,
             step=AttemptStep.PREPARED,
         )
@@ -325,7 +330,7 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     """
     default_method = await _default_method(at, attempt) if attempt.is_default_method else None
     await at.gateway.acquire_confirm()
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
         why = _unwanted_reason(at, candidate, attempt, default_method, now)
@@ -426,7 +431,9 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 
     async def work(tx: Tx) -> T:
         result = await write(tx)
-        await attempts.release_customer_lease(tx, attempt.customer_id, at.holder, now=_now())
+        await attempts.release_customer_lease(
+            tx, attempt.customer_id, at.holder, now=at.database.now()
+        )
         return result
 
     return await at.database.with_retry(work)
@@ -576,7 +583,7 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
         if current.lease_token == at.holder.token:
             is_unknown = _is_unknown(current, error)
             await attempts.release_unresolved(
-                tx, current, now=_now(), reason=str(error), unknown=is_unknown
+                tx, current, now=at.database.now(), reason=str(error), unknown=is_unknown
             )
         return current
 

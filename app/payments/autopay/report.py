@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import IO, Any
 
-from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.attempts import Attempt, UnresolvedAttempt
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
@@ -22,6 +22,7 @@ class OutcomeKind(StrEnum):
     DECLINED = "declined"
     UNKNOWN = "unknown"
     SKIPPED = "skipped"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ def attempt_outcome(
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.SKIPPED
     return Outcome(
-        OutcomeKind.UNKNOWN if waits else OutcomeKind.SKIPPED,
+        OutcomeKind.UNKNOWN if waits else kind,
         one.invoice_id,
         one.amount,
         one.currency,
@@ -60,6 +62,13 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
         skip.reason,
         skip.next_try,
     )
+
+
+def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:
+    """The outcome of an attempt that could not even be gone on with."""
+    amount = money.from_minor(one.amount_minor, one.currency)
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.UNKNOWN
+    return Outcome(kind, one.invoice_id, amount, one.currency, one.intent_id, skip.reason)
 
 
 # So much stays in memory; the rest of a long list waits in a temporary file.
