@@ -16,6 +16,7 @@ from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
 from app.halo.actions import RetryCharge
+from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.settings import Settings
@@ -35,10 +36,11 @@ def create_app(
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
     retry_charge: RetryCharge | None = None,
+    end_attempt: EndAttempt | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    Without `retry_charge`, which asks Stripe, no charge is tried again by hand.
+    `retry_charge` and `end_attempt` ask Stripe; without them nothing is charged or ended by hand.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -53,11 +55,12 @@ def create_app(
     app.state.database = database
     app.state.clock = clock
     app.state.retry_charge = retry_charge or _without_stripe
+    app.state.end_attempt = end_attempt or _without_stripe
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 
 
-async def _without_stripe(invoice_id: int, *, reason: str, who: str) -> dict[str, Any]:
+async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:
     raise Unavailable("this process does not talk to Stripe")
 
 

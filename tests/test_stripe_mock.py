@@ -148,6 +148,7 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
     "account": lambda gateway: gateway.account(),
+    "account_name": lambda gateway: gateway.account_name(),
 }
 SENDS_NOTHING = {"acquire_confirm"}
 

@@ -58,11 +58,14 @@ class Attempt(NamedTuple):
     state: str
     step: str
     business_day: date
+    stripe_account: str | None
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str | None
     payment_method_version: str | None
+    is_default_method: bool | None
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -88,11 +91,14 @@ class NewAttempt(TypedDict):
     number: int
     step: AttemptStep
     business_day: date
+    stripe_account: str | None
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str
     payment_method_version: str | None
+    is_default_method: bool
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -462,6 +468,10 @@ def _bound(values: Mapping[str, object]) -> dict[str, object]:
 class UnresolvedAttempt(NamedTuple):
     id: int
     invoice_id: int
+    customer_id: str
+    intent_id: str | None
+    amount_minor: int
+    currency: str
 
 
 async def list_unresolved(
@@ -530,7 +540,13 @@ async def count_tries(tx: Tx, attempt: Attempt, method_version: str | None) -> i
     return int(await tx.scalar(statement) or 0)
 
 
+async def find_attempt(tx: Tx, attempt_id: int) -> Attempt | None:
+    found = await _FIND.all(tx, id=attempt_id)
+    return found[0] if found else None
+
+
 async def load_attempt(tx: Tx, attempt_id: int) -> Attempt:
+    """The attempt, which exists."""
     (attempt,) = await _FIND.all(tx, id=attempt_id)
     return attempt
 

@@ -13,15 +13,17 @@ it answers. A PaymentIntent succeeds at most once, so the same one may be confir
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from app.errors import RecordLocked
 from app.ledger import audit, settlement
 from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
+from app.payments.autopay.customer_turns import CustomerTurns
 from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
 from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
@@ -30,6 +32,7 @@ from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
     NotAuthorized,
+    ReadUnanswered,
     ReplayedFailure,
     RequestRefused,
     StripeKeyReused,
@@ -62,6 +65,8 @@ T = TypeVar("T")
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
+# A default payment method that was read so shortly before is not asked for again.
+CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 
 
@@ -76,6 +81,9 @@ class Charging:
     holder: LeaseHolder
     guests: GuestSessions
     day: date | None = None
+    # The key's account and mode, where Stripe told them.
+    account: str | None = None
+    turns: CustomerTurns = field(default_factory=CustomerTurns)
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
@@ -115,7 +123,7 @@ async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None 
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
     """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
@@ -146,6 +154,8 @@ async def _run(at: Charging, following: Next) -> Outcome:
         except NotAuthorized as error:
             await _leave_open(at, attempt, error)
             raise  # no charge succeeds until somebody mends the key
+        except RecordLocked as error:
+            return await _leave_open(at, attempt, error)
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
@@ -172,7 +182,7 @@ async def _try_claim(
     at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
 ) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
@@ -227,11 +237,14 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMetho
         "number": number,
         "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
         "business_day": at.today(one.timezone),
+        "stripe_account": at.account,
+        "client_id": one.client_id,
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
         "payment_method_id": method.id,
         "payment_method_version": method.version,
+        "is_default_method": one.payment_method_id is None,
         "intent_id": reused,
         "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
@@ -317,7 +330,7 @@ async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
     if attempt.replaces_intent_id:
         await _cancel_replaced(at, attempt.replaces_intent_id)
-    if _now() - attempt.created_at > KEY_LASTS:
+    if at.database.now() - attempt.created_at > KEY_LASTS:
         return Advance(_adopt_or_create, attempt)
     try:
         intent_id = await _create(at, attempt)
@@ -337,7 +350,7 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
             return Advance(_close_other_ways, await _record_intent(at, attempt, intent["id"]))
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
-            tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
+            tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
     return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
@@ -357,7 +370,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
             tx,
             attempt.id,
             at.holder,
-            now=_now(),
+            now=at.database.now(),
             intent_id=intent_id,
             step=AttemptStep.PREPARED,
         )
@@ -379,11 +392,15 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look: money moves only after this."""
-    now = _now()
+    """The last look: money moves only after this.
+
+    All that made the charge right is read again, however long the attempt has waited.
+    """
+    default_method = await _default_method(at, attempt) if attempt.is_default_method else None
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
-        why = _unwanted_reason(at, candidate, attempt, now)
+        why = _unwanted_reason(at, candidate, attempt, default_method, now)
         held = await holds.find_holds(tx, [candidate] if candidate else [])
         if held:
             why = held[attempt.invoice_id].reason
@@ -400,19 +417,43 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     return Advance(_confirm, confirming)
 
 
+async def _default_method(at: Charging, attempt: Attempt) -> str | None:
+    """The method that would be chosen now: the customer's default may be another one."""
+    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+        return attempt.payment_method_id
+    async with at.database.snapshot() as tx:
+        candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
+    try:
+        chosen = await _find_method(at.gateway, candidate) if candidate else None
+        return chosen.id if chosen else None
+    except RequestRefused as error:
+        raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
+
+
 def _unwanted_reason(
-    at: Charging, one: Candidate | None, attempt: Attempt, now: datetime
+    at: Charging,
+    one: Candidate | None,
+    attempt: Attempt,
+    default_method: str | None,
+    now: datetime,
 ) -> str | None:
+    """The first of all that made the charge right and does not hold any more."""
     if one is None:
         return "the invoice is gone"
     before = replace(one, last=None)
     skip = eligibility.skip_reason(before, attempt.business_day, now, at.settings)
     if skip:
         return skip.reason
+    if one.currency != attempt.currency:
+        return "the currency has changed"
     if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
         return "the amount due has changed"
-    is_same = one.customer_id == attempt.customer_id
-    return None if is_same else "the Stripe customer has changed"
+    if attempt.client_id not in (None, one.client_id):
+        return "the client of the invoice has changed"
+    if one.customer_id != attempt.customer_id:
+        return "the Stripe customer has changed"
+    is_same = (one.payment_method_id or default_method) == attempt.payment_method_id
+    return None if is_same else "the payment method has changed"
 
 
 async def _confirm(at: Charging, attempt: Attempt) -> Next:
@@ -460,7 +501,9 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 
     async def work(tx: Tx) -> T:
         result = await write(tx)
-        await attempts.release_customer_lease(tx, attempt.customer_id, at.holder, now=_now())
+        await attempts.release_customer_lease(
+            tx, attempt.customer_id, at.holder, now=at.database.now()
+        )
         return result
 
     return await at.database.with_retry(work)
@@ -627,16 +670,25 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
     async def write(tx: Tx) -> Attempt:
         current = await attempts.load_attempt(tx, attempt.id)
         if current.lease_token == at.holder.token:
-            is_unknown = isinstance(error, NoAnswer) or current.may_have_moved_money
+            is_unknown = _is_unknown(current, error)
             await attempts.release_unresolved(
-                tx, current, now=_now(), reason=str(error), unknown=is_unknown
+                tx, current, now=at.database.now(), reason=str(error), unknown=is_unknown
             )
         return current
 
     left = await _conclude(at, attempt, write)
     why = str(error)
     log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
-    return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    if _is_unknown(left, error):
+        return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    why = f"nothing was sent that moves money: {why}"
+    return attempt_outcome(OutcomeKind.SKIPPED, left, intent_id=left.intent_id, reason=why)
+
+
+def _is_unknown(attempt: Attempt, error: Exception) -> bool:
+    """Whether something was sent whose answer is missing; a question alone changes nothing."""
+    is_change = isinstance(error, NoAnswer) and not isinstance(error, ReadUnanswered)
+    return is_change or attempt.may_have_moved_money
 
 
 async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

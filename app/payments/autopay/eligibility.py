@@ -95,6 +95,8 @@ class Skip:
     reason: str
     next_try: date | None = None
     fault: str | None = None
+    # The invoice could not be judged or charged: something of it is broken.
+    is_failure: bool = False
 
 
 Position = tuple[date, int]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import IO, Any
 
-from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.attempts import Attempt, UnresolvedAttempt
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
@@ -23,6 +23,7 @@ class OutcomeKind(StrEnum):
     HELD = "held"
     UNKNOWN = "unknown"
     SKIPPED = "skipped"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,8 @@ def attempt_outcome(
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
-    kind = OutcomeKind.HELD if skip.fault else OutcomeKind.SKIPPED
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.SKIPPED
+    kind = OutcomeKind.HELD if skip.fault else kind
     return Outcome(
         OutcomeKind.UNKNOWN if waits else kind,
         one.invoice_id,
@@ -73,6 +75,13 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
 def outcome_as_dict(one: Outcome) -> dict[str, Any]:
     """One outcome as JSON, as a report lists it and with its kind."""
     return {"outcome": str(one.kind), **_entry(one)}
+
+
+def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:
+    """The outcome of an attempt that could not even be gone on with."""
+    amount = money.from_minor(one.amount_minor, one.currency)
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.UNKNOWN
+    return Outcome(kind, one.invoice_id, amount, one.currency, one.intent_id, skip.reason)
 
 
 # So much stays in memory; the rest of a long list waits in a temporary file.

@@ -20,12 +20,18 @@ class ChargeAttempt(Row):
     state: Mapped[str]
     step: Mapped[str]
     business_day: Mapped[date]
+    # The account and mode of the key it began with: another one does not know its intent.
+    stripe_account: Mapped[str | None]
+    # The invoice's client as the attempt began; None in attempts of before 0004.
+    client_id: Mapped[Ref | None]
     amount_minor: Mapped[Ref]
     currency: Mapped[str]
     customer_id: Mapped[str]
     payment_method_id: Mapped[str | None]
     # A digest of the method as it was charged: a renewed card has another.
     payment_method_version: Mapped[str | None]
+    # Stripe's default for the customer, since the client named no method of its own.
+    is_default_method: Mapped[bool | None]
     intent_id: Mapped[str | None]
     # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
     replaces_intent_id: Mapped[str | None]
