@@ -288,7 +288,8 @@ async def test_a_fault_in_the_middle_keeps_the_old_cursor(
     paydue.sandbox.requests.clear()
     await paydue.reconcile()
 
-    since = {asked_since(one) for one in paydue.sandbox.requests if one.method == "GET"}
+    lists = [one for one in paydue.sandbox.requests if one.method == "GET"]
+    since = {asked_since(one) for one in lists if one.path != "/v1/payouts"}  # has its own cursor
     assert since == {int((old - reconcile.OVERLAP).timestamp())}
     assert (await paydue.invoice(invoice)).amountdue == 0
     assert await cursor(paydue) > old

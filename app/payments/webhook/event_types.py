@@ -11,8 +11,9 @@ from app.ledger.payment_methods import PaymentMethodChange, PaymentMethodReport
 from app.payments.stripe import stripe_objects
 from app.rules.attempt import parse_key
 from app.rules.payment import PaymentReport, PaymentState
+from app.rules.payout import PayoutChange
 
-EventReport = PaymentReport | PaymentMethodReport
+EventReport = PaymentReport | PaymentMethodReport | PayoutChange
 Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[EventReport]]
 
 
@@ -79,6 +80,10 @@ def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequenc
     ]
 
 
+def _payout(payout: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+    return [PayoutChange(stripe_objects.id_of(payout, "id"))]
+
+
 HANDLERS: dict[str, Handler] = {
     # An intent exists: support can find it, and an orphan of ours is noticed.
     "payment_intent.created": _intent(PaymentState.CREATED),
@@ -117,6 +122,14 @@ HANDLERS: dict[str, Handler] = {
     "setup_intent.succeeded": _method_saved,
     # Nothing of this customer can be charged any more.
     "customer.deleted": _customer_gone,
+    # A payout is on its way, or has ended: the worker reads it from Stripe at once.
+    "payout.created": _payout,
+    "payout.updated": _payout,
+    "payout.paid": _payout,
+    "payout.failed": _payout,
+    "payout.canceled": _payout,
+    # Only now the list of its balance transactions is complete.
+    "payout.reconciliation_completed": _payout,
 }
 
 
@@ -136,7 +149,7 @@ def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[Event
 
 def _with_key_evidence(report: EventReport, sent_key: str, installation: str) -> EventReport:
     """Our own idempotency key names the invoice too, even where the metadata was lost."""
-    if isinstance(report, PaymentMethodReport) or report.invoice_id is not None:
+    if not isinstance(report, PaymentReport) or report.invoice_id is not None:
         return report
     key = parse_key(sent_key)
     if key is None or key.installation != installation:
