@@ -1,6 +1,13 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, server_commands, setup_commands, stripe_commands, support_commands
+from app.cli import (
+    demo,
+    payout_commands,
+    server_commands,
+    setup_commands,
+    stripe_commands,
+    support_commands,
+)
 from app.cli.command_group import paydue
 
 COMMANDS = (
@@ -11,6 +18,7 @@ COMMANDS = (
     support_commands.payment,
     support_commands.events,
     stripe_commands.reconcile,
+    payout_commands.payouts,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,
