@@ -73,8 +73,10 @@ async def test_a_payout_says_which_payments_and_which_invoices_it_holds(
     await paydue.reconcile()
 
     totals, lines = await shown(paydue, payout["id"])
-    assert (totals.payout.amount, totals.net, totals.missing) == (Decimal("193.60"),) * 2 + (0,)
-    assert (totals.gross, totals.fee, totals.lines) == (200, Decimal("6.40"), 2)
+    assert (totals.payout.amount, totals.sums.net, totals.missing) == (Decimal("193.60"),) * 2 + (
+        0,
+    )
+    assert (totals.sums.gross, totals.sums.fee, totals.sums.lines) == (200, Decimal("6.40"), 2)
     assert totals.warning is None
     numbers = [(await paydue.invoice(one)).invoicenumber for one in (first, second)]
     assert [one.invoices for one in lines] == [[number] for number in numbers]
@@ -168,7 +170,7 @@ async def test_everything_found_twice_is_stored_once(
     assert await everything(paydue) == before
     assert len(before[1]) == 2 * PAGE + 2
     totals, _ = await shown(paydue, payout["id"])
-    assert (totals.lines, totals.missing) == (2 * PAGE + 1, 0)
+    assert (totals.sums.lines, totals.missing) == (2 * PAGE + 1, 0)
 
 
 async def test_a_transaction_older_than_the_first_look_is_found_with_its_payout(
@@ -181,7 +183,7 @@ async def test_a_transaction_older_than_the_first_look_is_found_with_its_payout(
     await paydue.reconcile()
 
     totals, _ = await shown(paydue, payout["id"])
-    assert (totals.lines, totals.missing) == (1, 0)
+    assert (totals.sums.lines, totals.missing) == (1, 0)
 
 
 async def test_a_payout_is_read_when_it_is_paid_and_not_before(
@@ -194,10 +196,10 @@ async def test_a_payout_is_read_when_it_is_paid_and_not_before(
     payout["status"] = "paid"
     await paydue.reconcile()
 
-    assert early.lines == 0
+    assert early.sums.lines == 0
     assert early.warning == "the payout is in_transit; its lines are read when it has ended"
     late, _ = await shown(paydue, payout["id"])
-    assert (late.payout.status, late.lines, late.warning) == ("paid", 1, None)
+    assert (late.payout.status, late.sums.lines, late.warning) == ("paid", 1, None)
 
 
 async def test_a_payout_that_failed_late_keeps_its_lines_and_is_shown_as_failed(
@@ -212,7 +214,7 @@ async def test_a_payout_that_failed_late_keeps_its_lines_and_is_shown_as_failed(
 
     totals, _ = await shown(paydue, payout["id"])
     assert (totals.payout.status, totals.payout.failure_code) == ("failed", "account_closed")
-    assert (totals.lines, totals.missing) == (1, 0)
+    assert (totals.sums.lines, totals.missing) == (1, 0)
     second, lines = await shown(paydue, again["id"])
     assert ([one.row.type for one in lines], second.missing) == (["payout_failure"], 0)
 
@@ -246,7 +248,7 @@ async def test_an_object_that_makes_no_sense_is_passed_over(
     await paydue.reconcile()
 
     totals, _ = await shown(paydue, payout["id"])
-    assert (totals.lines, totals.missing) == (1, Decimal("19.12"))
+    assert (totals.sums.lines, totals.missing) == (1, Decimal("19.12"))
     assert len(await paydue.rows(PAYOUTS, PAYOUTS.c.id > 0)) == 1
 
 

@@ -84,13 +84,13 @@ async def _print_csv(lines: AsyncIterator[PayoutLine]) -> None:
 
 def _payout_cells(totals: PayoutTotals) -> list[Cell]:
     payout = totals.payout
-    sums = (totals.gross, totals.fee, totals.net, payout.amount)
+    sums = (totals.sums.gross, totals.sums.fee, totals.sums.net, payout.amount)
     return [
         payout.payout_id,
         payout.status,
         payout.arrival_date.isoformat(),
         payout.currency_iso,
-        totals.lines,
+        totals.sums.lines,
         *(amount_cell(one, payout.currency_iso) for one in sums),
         totals.warning,
     ]
@@ -123,8 +123,8 @@ def _show_payouts(found: list[PayoutTotals]) -> None:
             one.payout.payout_id,
             one.payout.status,
             one.payout.arrival_date,
-            one.lines,
-            amount(one.fee, one.payout.currency_iso),
+            one.sums.lines,
+            amount(one.sums.fee, one.payout.currency_iso),
             amount(one.payout.amount, one.payout.currency_iso),
             one.warning,
         )
@@ -140,11 +140,11 @@ async def _print_table(totals: PayoutTotals, lines: AsyncIterator[PayoutLine]) -
     title = f"{payout.payout_id}: {payout.status}{why}, arrives on {payout.arrival_date}"
     columns = ("payment", "invoices", "client", "type", ">gross", ">fee", ">net")
     shown = [_row(line) async for line in _first(lines, SHOWN)]
-    sums = (totals.gross, totals.fee, totals.net)
+    sums = (totals.sums.gross, totals.sums.fee, totals.sums.net)
     total = ("total", "", "", "", *(amount(one, payout.currency_iso) for one in sums))
     screen.print(table(title, columns, itertools.chain(shown, [total])))
-    if totals.lines > SHOWN:
-        screen.print(f"  … and {totals.lines - SHOWN} more lines; --csv prints all")
+    if totals.sums.lines > SHOWN:
+        screen.print(f"  … and {totals.sums.lines - SHOWN} more lines; --csv prints all")
     screen.print(f"Payout of {amount(payout.amount, payout.currency_iso)}")
 
 

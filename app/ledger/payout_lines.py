@@ -1,12 +1,22 @@
 """Reads of payouts: their lines, the payment and the invoices of each, and whether they add up."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import FromClause, Select, bindparam, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.base import ColumnCollection
 
 from app.errors import NotFound
 from app.rules.payment import ReversalKind
@@ -33,6 +43,9 @@ LINES_AT_ONCE = 500
 DIFFERENCES_MAX = 1000
 _ZERO = Decimal(0)
 
+Condition = ColumnElement[bool]
+Columns = ColumnCollection[str, Any]
+
 
 # --- whose money a balance transaction is --------------------------------------------------------
 
@@ -48,8 +61,8 @@ class SourceOwner(NamedTuple):
     invoicenumber: str | None
 
 
-def _sources(wanted: str) -> FromClause:
-    """Charges, refunds and disputes with their intents: those that `wanted`, a column, names.
+def _sources(wanted: Callable[[Columns], Condition]) -> CompoundSelect[*tuple[Any, ...]]:
+    """Charges, refunds and disputes with their intents: those that the condition picks.
 
     The only place that says how a balance transaction's source leads to a payment.
     """
@@ -60,12 +73,17 @@ def _sources(wanted: str) -> FromClause:
             REVERSALS.c.kind != ReversalKind.CHARGE
         ),
     )
-    named = (one.where(any_of(one.selected_columns[wanted], "wanted")) for one in kinds)
-    return union_all(*named).subquery("source")
+    return union_all(*(one.where(wanted(one.selected_columns)) for one in kinds))
+
+
+def is_of_intent(source_id: ColumnElement[str], intent_id: ColumnElement[str]) -> Condition:
+    """The source is a charge, a refund or a dispute of this PaymentIntent."""
+    sources = _sources(lambda columns: columns["intent_id"] == intent_id).subquery()
+    return source_id.in_(select(sources.c.source_id))
 
 
 def _owners() -> Select[*tuple[object, ...]]:
-    source = _sources("source_id")
+    source = _sources(lambda columns: any_of(columns["source_id"], "wanted")).subquery("source")
     return (
         select(
             source.c.source_id,
@@ -108,7 +126,7 @@ class PaymentMovement(NamedTuple):
 
 
 def _movements() -> Select[*tuple[object, ...]]:
-    source = _sources("intent_id")
+    source = _sources(lambda columns: any_of(columns["intent_id"], "wanted")).subquery("source")
     names = PaymentMovement._fields[1:]
     return (
         select(source.c.intent_id, *(TRANSACTIONS.c[name] for name in names))
@@ -139,7 +157,9 @@ class PayoutRow(NamedTuple):
     failure_code: str | None
 
 
-class _LineSums(NamedTuple):
+class LineSums(NamedTuple):
+    """The sums of a payout's lines."""
+
     payout_id: str | None
     lines: int
     gross: Decimal
@@ -152,15 +172,12 @@ class PayoutTotals:
     """A payout with the sums of its lines."""
 
     payout: PayoutRow
-    lines: int = 0
-    gross: Decimal = _ZERO
-    fee: Decimal = _ZERO
-    net: Decimal = _ZERO
+    sums: LineSums
 
     @property
     def missing(self) -> Decimal:
         """The part of the amount that no line explains; less than zero when they explain more."""
-        return self.payout.amount - self.net
+        return self.payout.amount - self.sums.net
 
     @property
     def warning(self) -> str | None:
@@ -171,7 +188,7 @@ class PayoutTotals:
             return "Stripe does not say of which transactions a manual payout is made"
         if self.payout.status not in ENDED:
             return f"the payout is {self.payout.status}; its lines are read when it has ended"
-        if not self.lines:
+        if not self.sums.lines:
             return "its lines are not read yet: run `paydue reconcile`"
         return "lines are missing: the net amounts do not add up to the payout's amount"
 
@@ -201,7 +218,7 @@ _SUMS = PreparedStatement(
     select(*_SUM_COLUMNS)
     .where(any_of(TRANSACTIONS.c.payout_id, "payouts"), _IS_LINE)
     .group_by(TRANSACTIONS.c.payout_id),
-    _LineSums,
+    LineSums,
 )
 
 
@@ -218,13 +235,15 @@ async def load_payout(tx: Tx, payout_id: str) -> PayoutTotals:
     return found[0]
 
 
+async def load_sums(tx: Tx, payout_ids: Collection[str]) -> dict[str, LineSums]:
+    """The sums of these payouts; zeros for one that has no lines."""
+    found = {row.payout_id: row for row in await _SUMS.all(tx, payouts=list(payout_ids))}
+    return {one: found.get(one) or LineSums(one, 0, _ZERO, _ZERO, _ZERO) for one in payout_ids}
+
+
 async def _with_sums(tx: Tx, payouts: Sequence[PayoutRow]) -> list[PayoutTotals]:
-    rows = await _SUMS.all(tx, payouts=[one.payout_id for one in payouts])
-    sums = {row.payout_id: row for row in rows}
-    return [
-        PayoutTotals(one, *sums[one.payout_id][1:]) if one.payout_id in sums else PayoutTotals(one)
-        for one in payouts
-    ]
+    sums = await load_sums(tx, [one.payout_id for one in payouts])
+    return [PayoutTotals(one, sums[one.payout_id]) for one in payouts]
 
 
 # --- lines -----------------------------------------------------------------------------------
