@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.bank_acts import BANK_ACTS
+from app.sandbox.stranger_acts import STRANGER_ACTS
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
@@ -25,7 +27,8 @@ API       /v1/...   any key sk_test_...; form-encoded, as Stripe's SDKs send it
 
 Controls  /_sandbox/...   JSON in, JSON out
   GET    status                  counts, 429s, undelivered events
-  GET    ledger                  successful charges, double charges, net by invoice
+  GET    ledger                  successful charges, double charges, net by invoice and
+                                  by intent, every movement of the balance
   GET    events                  every Event object, oldest first; ?after=N skips the first N
   GET    requests                the log of API requests
   GET    deliveries              the log of webhook attempts
@@ -34,12 +37,16 @@ Controls  /_sandbox/...   JSON in, JSON out
                                   "rendering": "new" or "old", "types": [...]}
   POST   faults                  {"match": "POST /v1/payment_intents/{id}/confirm",
                                   "kind": "drop", "hang", "truncate", "status", "html200",
-                                  "rate_limit", "lock_timeout", "conflict" or "unauthorized",
+                                  "rate_limit", "lock_timeout", "conflict", "unauthorized",
+                                  "answer" (200 with any "body") or "rewrite" ("fields" into the
+                                  object "of" an id, or into the first one),
                                   "when": "before" or "after", "times", "nth", "probability",
                                   "seed", "seconds", "status", "should_retry"}
   DELETE faults
+  POST   objects/{id}            {field: value, ...}: overwrites a stored object, without an event
   POST   settings                {"latency", "rate_limit", "retry_seconds",
-                                  "bank_debit_delay", "refund_delay"}
+                                  "bank_debit_delay", "refund_delay", "availability_delay",
+                                  "payout_delay"}
   POST   clock                   {"advance": seconds} or {"set": epoch seconds}
   POST   settle
   POST   deliver                 {"seed", "copies", "drop", "concurrency", "everything",
@@ -50,9 +57,25 @@ Controls  /_sandbox/...   JSON in, JSON out
   POST   disputes                {"payment_intent" or "charge", "amount", "status", "reason"}
   POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
   POST   refunds                 {"payment_intent" or "charge", "amount",
-                                  "outcome": "succeeded", "pending", "fails", "requires_action"}
-  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa"}
+                                  "outcome": "succeeded", "pending", "pending_fails",
+                                  "pending_canceled", "fails" or "requires_action"}
+  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa", "is_verified", "email",
+                                  "delays_intent"}
   POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
+  POST   bank/pay_voucher        {"payment_intent"}; bank/expire_voucher, bank/expire_hold
+                                  likewise
+  POST   bank/transfer           {"customer", "amount", "currency"}: a bank transfer has come
+  POST   bank/pay_session        {"session"}: the money of a session without a PaymentIntent
+  POST   bank/answer_debit       {"payment_intent", "failure"}
+  POST   bank/end_refund         {"refund", "status": "succeeded", "failed" or "canceled"}
+  POST   bank/escalate_inquiry   {"dispute"}
+  POST   bank/warn_of_fraud      {"charge", "fraud_type"}
+  POST   bank/pay_out            {"currency"}: everything that is available
+  POST   bank/end_payout         {"payout", "status": "paid" or "failed", "failure_code"}
+  POST   strangers/pay_link      {"payment_link", "client_reference_id", "payment_method", "email"}
+  POST   strangers/pay           {"amount", "currency", "customer", "metadata", "payment_method"}
+  POST   strangers/open_intent   the same without the method; strangers/finish_intent
+                                  {"payment_intent", "payment_method"}
 """
 
 
@@ -74,6 +97,7 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/endpoints", add_endpoint),
         ("POST", "/faults", add_fault),
         ("DELETE", "/faults", clear_faults),
+        ("POST", "/objects/{id}", overwrite),
         ("POST", "/settings", change_settings),
         ("POST", "/clock", move_clock),
         ("POST", "/settle", settle),
@@ -86,6 +110,8 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/refunds", refund),
         ("POST", "/checkout/{id}/complete", complete_checkout),
         ("POST", "/actions/{id}/complete", complete_action),
+        ("POST", "/bank/{id}", act_as_bank),
+        ("POST", "/strangers/{id}", act_as_stranger),
     ]
     return [
         Route(path, _endpoint(sandbox, control), methods=[method])
@@ -121,6 +147,8 @@ async def ledger(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     judge, key = sandbox.ledger, body.get("key", "invoice_id")
     return {
         "charges": judge.charges(),
+        "movements": judge.movements(),
+        "net_by_intent": judge.net_by_intent(),
         "double_charges": judge.double_charges(key),
         "net_by_invoice": judge.net_by_invoice(key),
     }
@@ -157,6 +185,18 @@ async def clear_faults(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return {}
 
 
+async def overwrite(sandbox: Sandbox, body: ControlBody, object_id: str) -> Any:
+    return sandbox.overwrite(object_id, **body)
+
+
+_DELAYS = {
+    "bank_debit_delay": "bank_debit",
+    "refund_delay": "refund",
+    "availability_delay": "availability",
+    "payout_delay": "payout",
+}
+
+
 async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     for name, value in body.items():
         match name:
@@ -166,10 +206,8 @@ async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
                 sandbox.limiter.per_endpoint = value
             case "retry_seconds":
                 sandbox.outbox.retry_seconds = value
-            case "bank_debit_delay":
-                sandbox.state.delays.bank_debit = value
-            case "refund_delay":
-                sandbox.state.delays.refund = value
+            case name if name in _DELAYS:
+                setattr(sandbox.state.delays, _DELAYS[name], value)
             case _:
                 raise ValueError(f"no such setting: {name}")
     return {}
@@ -230,3 +268,15 @@ async def complete_checkout(sandbox: Sandbox, body: ControlBody, session_id: str
 
 async def complete_action(sandbox: Sandbox, body: ControlBody, intent_id: str) -> Any:
     return sandbox.complete_action(intent_id, **body)
+
+
+async def act_as_bank(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in BANK_ACTS:
+        raise ValueError(f"no such act of a bank: {name}")
+    return getattr(sandbox.bank, name)(**body)
+
+
+async def act_as_stranger(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in STRANGER_ACTS:
+        raise ValueError(f"no such act of a stranger: {name}")
+    return getattr(sandbox.strangers, name)(**body)

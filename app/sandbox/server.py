@@ -13,18 +13,23 @@ from starlette.routing import Mount, Route
 from app.sandbox import controls
 from app.sandbox.account.account_state import AccountEvent, AccountState, EventCause, ObjectTable
 from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.instruments import Instrument
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.sandbox_clock import SandboxClock
-from app.sandbox.account.test_cards import Instrument, validate_steps
+from app.sandbox.account.test_methods import validate_steps
 from app.sandbox.account.truth_ledger import TruthLedger
+from app.sandbox.bank_acts import BankActs
+from app.sandbox.stranger_acts import StrangerActs
 from app.sandbox.stripe_api import (
-    checkout_api,
+    bank_debits,
+    checkout_completion,
     confirmation,
     customers_api,
     disputes_api,
     refunds_api,
-    setup_intents_api,
+    setup_outcomes,
 )
+from app.sandbox.stripe_api.checkout_completion import CheckoutChoice
 from app.sandbox.transport import asgi_server, stripe_routes
 from app.sandbox.transport.fault_injection import Fault, FaultKind
 from app.sandbox.transport.request_pipeline import LoggedRequest, RequestPipeline
@@ -82,6 +87,8 @@ class Sandbox:
         self.state = AccountState(seed)
         self.outbox = WebhookOutbox(self.state.clock, self.state.events)
         self.state.listener = self.outbox.offer
+        self.bank = BankActs(self.state)
+        self.strangers = StrangerActs(self.state)
         self.limiter = RouteLimiter(self.state.clock, rate_limit, global_rate_limit)
         self.pipeline = RequestPipeline(self.state, self.limiter, latency, log_size)
         self.events: Sequence[Obj] = EventHistory(self.state.events)
@@ -215,7 +222,7 @@ class Sandbox:
             kind, instrument, method_id=payment_method, customer=customer
         )
         if kind != "card" and mandate:
-            instrument.mandate = confirmation.new_mandate(self.state, method)
+            instrument.mandate = bank_debits.new_mandate(self.state, method)
         self.state.emit("payment_method.attached", method)
         return method
 
@@ -241,14 +248,18 @@ class Sandbox:
     def complete_action(self, intent: str, *, succeeded: bool = True) -> Obj:
         """The customer comes back from 3-D Secure of a PaymentIntent or a SetupIntent."""
         if intent.startswith("seti_"):
-            return setup_intents_api.succeed(self.state, self.state.find("setup_intents", intent))
+            return setup_outcomes.succeed(self.state, self.state.find("setup_intents", intent))
         found = self.state.find("payment_intents", intent)
         if found["status"] != "requires_action":
             raise ValueError(f"{intent} is {found['status']}")
         return confirmation.finish_action(self.state, found, succeeded=succeeded)
 
-    def complete_checkout(self, session_id: str, payment_method: str = "pm_card_visa") -> Obj:
-        return checkout_api.complete(self.state, session_id, payment_method)
+    def complete_checkout(
+        self, session_id: str, payment_method: str = "pm_card_visa", **choices: Any
+    ) -> Obj:
+        """Submits the page; `choices` are those of CheckoutChoice."""
+        choice = CheckoutChoice(payment_method, **choices)
+        return checkout_completion.complete(self.state, session_id, choice)
 
     def open_dispute(
         self,
@@ -303,11 +314,17 @@ class Sandbox:
     # Faults and latency
 
     def fault(self, match: str, kind: FaultKind, **more: Any) -> Fault:
-        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
+        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry, body,
+        fields, of.
+        """
         return self.pipeline.faults.add(Fault(match, kind, **more))
 
     def clear_faults(self) -> None:
         self.pipeline.faults.clear()
+
+    def overwrite(self, object_id: str, **fields: Any) -> Obj:
+        """Puts any values into a stored object, such as a currency that does not exist."""
+        return self.state.overwrite(object_id, fields)
 
     def set_latency(self, seconds: float, call: str | None = None) -> None:
         """Delays every route, or one such as GET /v1/events."""

@@ -6,7 +6,7 @@ import pytest
 
 from app.rules import retry
 from app.rules.retry import Decline, after_decline
-from app.sandbox.account.test_cards import ADVICE
+from app.sandbox.account.card_declines import ADVICE
 
 ON = date(2026, 11, 22)
 SOFT = (

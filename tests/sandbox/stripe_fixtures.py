@@ -27,13 +27,20 @@ MISSING = f"no source of {MODULE} in Go's module cache: run `go install {MODULE}
 
 OBJECTS = (
     "account",
+    "balance",
+    "balance_transaction",
+    "cash_balance",
     "charge",
     "checkout.session",
     "customer",
+    "customer_cash_balance_transaction",
     "dispute",
     "mandate",
     "payment_intent",
+    "payment_link",
     "payment_method",
+    "payout",
+    "radar.early_fraud_warning",
     "refund",
     "setup_intent",
 )
@@ -45,6 +52,9 @@ PARTS = {
     "mandate.sepa_debit": "mandate_sepa_debit",
     "mandate.us_bank_account": "mandate_us_bank_account",
     "payment_method.bacs_debit": "payment_method_bacs_debit",
+    "payment_method.boleto": "payment_method_boleto",
+    "payment_method.customer_balance": "payment_method_customer_balance",
+    "payment_method.oxxo": "payment_method_oxxo",
     "payment_method.sepa_debit": "payment_method_sepa_debit",
     "payment_method.us_bank_account": "payment_method_us_bank_account",
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from app.sandbox.account.test_cards import CardDecline
+from app.sandbox.account.card_declines import CardDecline
 
 Obj = dict[str, Any]
 
@@ -57,6 +57,7 @@ _DETAILS: dict[str, Obj] = {
         "last4": "3000",
     },
     "bacs_debit": {"fingerprint": "9eMbmctOrd8i7DYa", "last4": "2345", "sort_code": "108800"},
+    "boleto": {"tax_id": "00000000000"},
 }
 
 
@@ -64,7 +65,7 @@ def payment_method(new_id: str, created: int, method_type: str, details: Obj, **
     made = _new("payment_method", new_id, created, type=method_type, billing_details=_BILLING)
     card = made.pop("card")
     template = card if method_type == "card" else _TEMPLATES[f"payment_method.{method_type}"]
-    return {**made, method_type: {**template, **_DETAILS[method_type], **details}, **fields}
+    return {**made, method_type: {**template, **_DETAILS.get(method_type, {}), **details}, **fields}
 
 
 def payment_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
@@ -108,7 +109,8 @@ def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | N
 def _method_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     kind = method["type"]
     if kind != "card":
-        return {kind: {**method[kind], "mandate": mandate}, "type": kind}
+        mandated = {} if mandate is None else {"mandate": mandate}
+        return {kind: {**method[kind], **mandated}, "type": kind}
     template = _TEMPLATES["charge"]["payment_method_details"]["card"]
     shared = {name: method["card"][name] for name in template.keys() & method["card"].keys()}
     overcapture = {**template["overcapture"], "maximum_amount_capturable": amount}
@@ -163,6 +165,11 @@ def dispute(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
     return {**_new("dispute", new_id, created, **own), **fields}
 
 
+def fraud_warning(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
+    own = {"charge": charged["id"], "payment_intent": charged["payment_intent"], **fields}
+    return _new("radar.early_fraud_warning", new_id, created, **own)
+
+
 def setup_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
     client_secret = f"{new_id}_secret_{secret}"
     return {**_new("setup_intent", new_id, created, client_secret=client_secret), **fields}
@@ -197,6 +204,39 @@ def mandate(new_id: str, created: int, method: Obj) -> Obj:
     }
 
 
+def balance_transaction(new_id: str, created: int, fields: Obj) -> Obj:
+    return _new("balance_transaction", new_id, created, **fields)
+
+
+def balance(sums: dict[str, dict[str, int]]) -> Obj:
+    """The balance by state of the money, and in each by currency."""
+    shown = {
+        name: [_balance_amount(amount, currency) for currency, amount in by_currency.items()]
+        for name, by_currency in sums.items()
+    }
+    reserved = [{"amount": 0, "currency": currency} for currency in sums["available"]]
+    return {**_TEMPLATES["balance"], **shown, "connect_reserved": reserved}
+
+
+def _balance_amount(amount: int, currency: str) -> Obj:
+    return {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+
+
+def payout(new_id: str, created: int, fields: Obj) -> Obj:
+    own = {"description": "STRIPE PAYOUT", "destination": "ba_1Sandbox", **fields}
+    return _new("payout", new_id, created, **own)
+
+
+def cash_balance(customer_id: str, available: dict[str, int]) -> Obj:
+    return {**_TEMPLATES["cash_balance"], "customer": customer_id, "available": available}
+
+
+def cash_balance_transaction(new_id: str, created: int, customer_id: str, fields: Obj) -> Obj:
+    return _new(
+        "customer_cash_balance_transaction", new_id, created, customer=customer_id, **fields
+    )
+
+
 _SESSION: Obj = {
     "adaptive_pricing": _OFF,
     "expires_at": None,
@@ -211,6 +251,12 @@ _SESSION: Obj = {
 def checkout_session(new_id: str, created: int, fields: Obj) -> Obj:
     url = f"https://checkout.stripe.com/c/pay/{new_id}"
     return {**_new("checkout.session", new_id, created, **_SESSION, url=url), **fields}
+
+
+def payment_link(new_id: str, fields: Obj) -> Obj:
+    """Stripe's payment links have no `created`."""
+    url = f"https://buy.stripe.com/test_{new_id.removeprefix('plink_')}"
+    return {**_TEMPLATES["payment_link"], "id": new_id, "url": url, **fields}
 
 
 def customer_details(email: str | None, name: str | None) -> Obj:

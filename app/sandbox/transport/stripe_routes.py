@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     account_api,
+    balance_api,
+    bank_transfers,
+    captures,
     charges_api,
     checkout_api,
     customers_api,
     disputes_api,
     events_api,
+    fraud_warnings_api,
+    microdeposits,
     payment_intents_api,
+    payment_links_api,
     payment_methods_api,
+    payouts_api,
     refunds_api,
     search_api,
     setup_intents_api,
@@ -87,6 +94,15 @@ _REFUND = (
     "amount charge currency customer instructions_email metadata origin payment_intent reason "
     "refund_application_fee reverse_transfer"
 )
+_LINK = (
+    "after_completion allow_promotion_codes application_fee_amount automatic_tax "
+    "billing_address_collection consent_collection custom_fields custom_text customer_creation "
+    "inactive_message invoice_creation line_items metadata payment_intent_data "
+    "payment_method_collection payment_method_options payment_method_types "
+    "phone_number_collection restrictions shipping_address_collection shipping_options "
+    "submit_type tax_id_collection transfer_data"
+)
+_MICRODEPOSITS = "amounts client_secret descriptor_code"
 
 ROUTES = (
     _route("GET /v1/account", account_api.retrieve),
@@ -99,6 +115,13 @@ ROUTES = (
     _route("GET /v1/customers/{id}", customers_api.retrieve),
     _route("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
     _route("DELETE /v1/customers/{id}", customers_api.delete),
+    _route("GET /v1/customers/{id}/cash_balance", bank_transfers.cash_balance),
+    _route(
+        "POST /v1/test_helpers/customers/{id}/fund_cash_balance",
+        bank_transfers.fund,
+        "amount currency reference",
+        "amount currency",
+    ),
     _route(
         "GET /v1/customers/{id}/payment_methods",
         payment_methods_api.list_of_customer,
@@ -108,8 +131,8 @@ ROUTES = (
     _route(
         "POST /v1/payment_methods",
         payment_methods_api.create,
-        "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
-        "customer payment_method",
+        "type card us_bank_account sepa_debit bacs_debit boleto oxxo customer_balance "
+        "billing_details metadata allow_redisplay customer payment_method",
         "type",
     ),
     _route(
@@ -155,6 +178,17 @@ ROUTES = (
         "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
     ),
     _route(
+        "POST /v1/payment_intents/{id}/capture",
+        captures.capture,
+        "amount_details amount_to_capture application_fee_amount final_capture hooks metadata "
+        "payment_details statement_descriptor statement_descriptor_suffix transfer_data",
+    ),
+    _route(
+        "POST /v1/payment_intents/{id}/verify_microdeposits",
+        microdeposits.verify_payment,
+        _MICRODEPOSITS,
+    ),
+    _route(
         "GET /v1/charges", charges_api.list_page, f"{_PAGE} customer payment_intent transfer_group"
     ),
     _route("GET /v1/charges/{id}", charges_api.retrieve),
@@ -170,7 +204,14 @@ ROUTES = (
     _route("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
     _route("GET /v1/disputes", disputes_api.list_page, f"{_PAGE} charge payment_intent"),
     _route("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _route("POST /v1/disputes/{id}", disputes_api.update, "evidence metadata submit"),
     _route("POST /v1/disputes/{id}/close", disputes_api.close),
+    _route(
+        "GET /v1/radar/early_fraud_warnings",
+        fraud_warnings_api.list_page,
+        f"{_PAGE} charge payment_intent",
+    ),
+    _route("GET /v1/radar/early_fraud_warnings/{id}", fraud_warnings_api.retrieve),
     _route("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
     _route(
         "GET /v1/setup_intents",
@@ -180,6 +221,11 @@ ROUTES = (
     _route("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
     _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
     _route("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _route(
+        "POST /v1/setup_intents/{id}/verify_microdeposits",
+        microdeposits.verify_setup,
+        _MICRODEPOSITS,
+    ),
     _route("GET /v1/mandates/{id}", setup_intents_api.mandate),
     _route("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
     _route(
@@ -190,6 +236,26 @@ ROUTES = (
     ),
     _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
     _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
+    _route("POST /v1/payment_links", payment_links_api.create, f"{_LINK} currency on_behalf_of"),
+    _route("GET /v1/payment_links", payment_links_api.list_page, f"{_PAGE} active"),
+    _route("GET /v1/payment_links/{id}", payment_links_api.retrieve),
+    _route("POST /v1/payment_links/{id}", payment_links_api.update, f"{_LINK} active"),
+    _route("GET /v1/balance", balance_api.retrieve),
+    _route(
+        "GET /v1/balance_transactions",
+        balance_api.list_page,
+        f"{_PAGE} currency payout source type",
+    ),
+    _route("GET /v1/balance_transactions/{id}", balance_api.retrieve_transaction),
+    _route(
+        "POST /v1/payouts",
+        payouts_api.create,
+        "amount currency description destination metadata method payout_method source_type "
+        "statement_descriptor",
+        "amount currency",
+    ),
+    _route("GET /v1/payouts", payouts_api.list_page, f"{_PAGE} arrival_date destination status"),
+    _route("GET /v1/payouts/{id}", payouts_api.retrieve),
     _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
     _route("GET /v1/events/{id}", events_api.retrieve),
 )
