@@ -247,16 +247,26 @@ _INSERT = BulkInsertOnce(TRANSACTIONS, "transaction_id", _TransactionColumns.__a
 async def _write_transactions(
     tx: Tx, page: Sequence[BalanceMovement], payout_id: str | None
 ) -> int:
-    """Insert the transactions that are new, and name the payout of all; answers how many were."""
+    """Insert the transactions that are new, and name the payout of all; answers how many were.
+
+    Money that a failed payout gives back is not of that payout: a later one pays it out.
+    """
     new = await _INSERT.insert_new(tx, [_transaction_columns(one) for one in page])
     if payout_id is not None:
-        ids = [one.transaction_id for one in page]
+        ids = [one.transaction_id for one in page if not _came_back(one, payout_id)]
         await tx.execute(
             update(TRANSACTIONS)
-            .where(TRANSACTIONS.c.transaction_id.in_(ids), TRANSACTIONS.c.payout_id.is_(None))
+            .where(
+                TRANSACTIONS.c.transaction_id.in_(ids),
+                TRANSACTIONS.c.payout_id.is_(None),
+            )
             .values(payout_id=payout_id)
         )
     return len(new)
+
+
+def _came_back(one: BalanceMovement, payout_id: str) -> bool:
+    return one.source_id == payout_id and one.type != "payout"
 
 
 def _transaction_columns(one: BalanceMovement) -> _TransactionColumns:
