@@ -27,11 +27,13 @@ from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_payments import StripePayment
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
 from app.storage.tables.stripe_reversals import StripeReversal
 
 PAYOUTS = table_of(StripePayout)
 TRANSACTIONS = table_of(BalanceTransaction)
+INTENTS = table_of(StripePayment)
 PAYMENTS = table_of(InvoicePayment)
 REVERSALS = table_of(StripeReversal)
 INVOICES = table_of(Invoice)
@@ -51,10 +53,10 @@ Columns = ColumnCollection[str, Any]
 
 
 class SourceOwner(NamedTuple):
-    """The payment that a charge, a refund or a dispute belongs to, with one of its invoices."""
+    """The payment that a charge, a refund or a dispute belongs to, with one of its shares."""
 
     source_id: str | None
-    intent_id: str | None
+    intent_id: str
     client_id: int | None
     client_name: str | None
     invoice_id: int | None
@@ -67,7 +69,7 @@ def _sources(wanted: Callable[[Columns], Condition]) -> CompoundSelect[*tuple[An
     The only place that says how a balance transaction's source leads to a payment.
     """
     kinds = (
-        select(PAYMENTS.c.charge_id.label("source_id"), PAYMENTS.c.intent_id),
+        select(INTENTS.c.charge_id.label("source_id"), INTENTS.c.intent_id),
         # A charge's running total of refunds has the charge's own id, which is found above.
         select(REVERSALS.c.id.label("source_id"), REVERSALS.c.intent_id).where(
             REVERSALS.c.kind != ReversalKind.CHARGE
@@ -88,13 +90,16 @@ def _owners() -> Select[*tuple[object, ...]]:
         select(
             source.c.source_id,
             source.c.intent_id,
-            PAYMENTS.c.client_id,
+            CLIENTS.c.id.label("client_id"),
             CLIENTS.c.name.label("client_name"),
             PAYMENTS.c.invoice_id,
             INVOICES.c.invoicenumber,
         )
-        .join(PAYMENTS, PAYMENTS.c.intent_id == source.c.intent_id)
-        .outerjoin(CLIENTS, CLIENTS.c.id == PAYMENTS.c.client_id)
+        .outerjoin(INTENTS, INTENTS.c.intent_id == source.c.intent_id)
+        .outerjoin(PAYMENTS, PAYMENTS.c.intent_id == source.c.intent_id)
+        .outerjoin(
+            CLIENTS, CLIENTS.c.id == func.coalesce(PAYMENTS.c.client_id, INTENTS.c.client_id)
+        )
         .outerjoin(INVOICES, INVOICES.c.id == PAYMENTS.c.invoice_id)
         .order_by(PAYMENTS.c.invoice_id)
     )
@@ -104,7 +109,7 @@ _OWNERS = PreparedStatement(_owners(), SourceOwner)
 
 
 async def load_owners(tx: Tx, sources: Collection[str]) -> Mapping[str, list[SourceOwner]]:
-    """The payments of these charges, refunds and disputes, one entry for each invoice."""
+    """The payments of these charges, refunds and disputes, one entry for each share."""
     found: dict[str, list[SourceOwner]] = {}
     for one in await _OWNERS.all(tx, wanted=list(sources)):
         assert one.source_id is not None, "it is one of those that were asked for"
@@ -115,7 +120,7 @@ async def load_owners(tx: Tx, sources: Collection[str]) -> Mapping[str, list[Sou
 class PaymentMovement(NamedTuple):
     """A balance transaction of a payment: its fee and net, and the payout that holds it."""
 
-    intent_id: str | None
+    intent_id: str
     transaction_id: str
     type: str
     currency_iso: str

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from app.storage.column_types import table_of
 from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_payments import StripePayment
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
 from app.storage.tables.stripe_reversals import StripeReversal
 from tests.api.client import Api
@@ -20,6 +21,7 @@ PAYOUTS = table_of(StripePayout)
 TRANSACTIONS = table_of(BalanceTransaction)
 PAYMENTS = table_of(InvoicePayment)
 REVERSALS = table_of(StripeReversal)
+INTENTS = table_of(StripePayment)
 MADE = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 
 
@@ -49,12 +51,20 @@ async def a_payment(api: Api, charge: str) -> tuple[int, str]:
     client = await api.post("/api/Client", {"name": f"Client of {charge}"})
     line = {"item_shortdescription": "Support", "qty_order": 1, "unit_price": 120}
     invoice = await api.post("/api/Invoice", {"client_id": client["id"], "lines": [line]})
-    payment = {
-        "invoice_id": invoice["id"], "client_id": client["id"], "date": NOW, "state_at": NOW,
-        "amount": Decimal(120), "intent_id": f"pi_{charge}", "charge_id": charge,
+    intent = {
+        "intent_id": f"pi_{charge}", "state": 5, "state_at": NOW, "amount": Decimal(120),
+        "currency_iso": "usd", "charge_id": charge, "client_id": client["id"],
     }  # fmt: skip
-    await rows(api, PAYMENTS, payment)
-    return invoice["id"], f"pi_{charge}"
+    await rows(api, INTENTS, intent)
+    await rows(api, PAYMENTS, a_share(invoice["id"], client["id"], intent["intent_id"], 120))
+    return invoice["id"], intent["intent_id"]
+
+
+def a_share(invoice: int | None, client: int | None, intent: str, amount: int) -> dict[str, Any]:
+    return {
+        "invoice_id": invoice, "client_id": client, "date": NOW, "amount": Decimal(amount),
+        "intent_id": intent, "counted": Decimal(amount),
+    }  # fmt: skip
 
 
 async def test_a_payout_is_listed_and_read_with_the_sums_of_its_lines(api: Api) -> None:
@@ -137,6 +147,22 @@ async def test_a_payouts_lines_name_their_payment_client_and_invoices(api: Api) 
     assert refund.items() >= payment.items()
     assert not fee.keys() & payment.keys()
     assert await api.get(f"/api/BalanceTransaction/{charge['id']}") == charge
+
+
+async def test_a_line_names_every_invoice_that_its_payment_is_for(api: Api) -> None:
+    invoice, intent = await a_payment(api, "ch_1")
+    line = {"item_shortdescription": "Support", "qty_order": 1, "unit_price": 40}
+    other = await api.post("/api/Invoice", {"lines": [line]})
+    await rows(
+        api, PAYMENTS, a_share(other["id"], None, intent, 40), a_share(None, None, intent, 5)
+    )
+    await rows(api, TRANSACTIONS, a_transaction("txn_1", "165", "5.09", source_id="ch_1"))
+
+    listed = await api.get("/api/BalanceTransaction", intent_id=intent)
+
+    (one,) = listed["balance_transactions"]
+    assert sorted(shown["id"] for shown in one["invoices"]) == [invoice, other["id"]]
+    assert one["client_name"] == "Client of ch_1"
 
 
 async def test_the_movements_of_one_payment_are_found_by_its_intent(api: Api) -> None:
