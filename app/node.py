@@ -125,6 +125,14 @@ async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def open_current_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, or ConfigurationError when its schema is not this version's."""
+    async with open_database(settings) as database:
+        await schema.expect_current(database)
+        yield database
+
+
 def unlimited_gateway(settings: Settings) -> Gateway:
     """A gateway for a single call, which needs no database to share a rate through."""
     return Gateway(settings, Unlimited())

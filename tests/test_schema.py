@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, MetaData, Table, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
+from app.ledger import payout_lines
 from app.migrations import versions
 from app.node import open_stripe_node
 from app.payments import lookup
@@ -31,6 +32,7 @@ from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
+from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
 from tests.harness import settings_for, watched
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,8 @@ FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
+PAYOUTS = table_of(StripePayout)
+TRANSACTIONS = table_of(BalanceTransaction)
 INTENTS = table_of(StripePayment)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
@@ -286,6 +290,19 @@ async def _status(tx: Tx) -> Any:
     return await status(tx, now=NOW, timezone="UTC")
 
 
+async def _owners(tx: Tx) -> Any:
+    return await payout_lines.load_owners(tx, ["ch_17", "re_17"])
+
+
+async def _fees(tx: Tx) -> Any:
+    return await payout_lines.list_movements(tx, ["pi_17"])
+
+
+async def _payout(tx: Tx) -> Any:
+    await payout_lines.list_payouts(tx, 2)
+    return [one async for one in payout_lines.iterate_lines(tx, "po_17")]
+
+
 @pytest.mark.parametrize(
     ("ask", "table", "index"),
     [
@@ -299,6 +316,12 @@ async def _status(tx: Tx) -> Any:
         (_status, "count(*)", "ix_invoice_autopay_due"),
         (_status, "datepaid >=", "ix_invoice_datepaid"),
         (_status, "'refused'", "ix_charge_attempt_refused"),
+        (_owners, "FROM stripe_payment", "ix_stripe_payment_charge_id"),
+        (_owners, "invoice_payment", "uq_invoice_payment_intent_invoice"),
+        (_fees, "balance_transaction", "uq_stripe_payment_intent_id"),
+        (_fees, "balance_transaction", "ix_balance_transaction_source_id"),
+        (_payout, "FROM payout", "ix_payout_arrival_date"),
+        (_payout, "FROM balance_transaction", "ix_balance_transaction_payout_id"),
         (_status, "FROM charge_attempt", "uq_charge_attempt_unresolved|ix_charge_attempt_check"),
     ],
 )
@@ -324,7 +347,7 @@ async def test_intents_to_ask_about_are_found_by_their_small_index(
 ) -> None:
     async with open_stripe_node(settings_for(database_url, stripe_url)) as node:
         work = node.reconciliation().run()
-        plans = await _plans_of(node.database, work, about="check_at <= ")
+        plans = await _plans_of(node.database, work, about="stripe_payment.check_at <= ")
 
     assert plans
     assert all("ix_stripe_payment_check" in plan for _, plan in plans), plans
@@ -393,6 +416,8 @@ async def _filled(database: Database, number: int = 0) -> None:
         await tx.execute(insert(EVENTS).values(_event(number)))
         await tx.execute(insert(INTENTS).values(_intent(number)))
         await tx.execute(insert(PAYMENTS).values(_payment(number, invoice_id=invoice)))
+        await tx.execute(insert(PAYOUTS).values(_a_payout(number)))
+        await tx.execute(insert(TRANSACTIONS).values(_transaction(number)))
 
 
 @pytest.fixture
@@ -404,6 +429,8 @@ async def full(database: Database) -> Database:
         await tx.execute(insert(INTENTS), [_intent(number) for number in range(MANY)])
         await tx.execute(insert(PAYMENTS), [_payment(number) for number in range(MANY)])
         await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
+        await tx.execute(insert(PAYOUTS), [_a_payout(number) for number in range(MANY)])
+        await tx.execute(insert(TRANSACTIONS), [_transaction(number) for number in range(MANY)])
         if not database.is_sqlite:
             await tx.execute(text("ANALYZE"))
     return database
@@ -476,6 +503,33 @@ def _attempt(number: int) -> dict[str, Any]:
     }
 
 
+def _a_payout(number: int) -> dict[str, Any]:
+    return {
+        "payout_id": f"po_{number}",
+        "status": "paid",
+        "amount": Decimal(1),
+        "currency_iso": "usd",
+        "automatic": True,
+        "arrival_date": TODAY - timedelta(days=number),
+        "created_at": NOW,
+    }
+
+
+def _transaction(number: int) -> dict[str, Any]:
+    return {
+        "transaction_id": f"txn_{number}",
+        "type": "charge",
+        "source_id": f"ch_{number}",
+        "currency_iso": "usd",
+        "amount": Decimal(number + 1),
+        "fee": Decimal("0.59"),
+        "net": number + 1 - Decimal("0.59"),
+        "created_at": NOW,
+        "available_at": NOW,
+        "payout_id": f"po_{number // 10}",
+    }
+
+
 async def _plans(database: Database, ask: Ask) -> list[tuple[str, str]]:
     async def asked() -> None:
         async with database.snapshot() as tx:
@@ -492,7 +546,7 @@ async def _plans_of(
 
     def note(statement: str, values: Any) -> None:
         if statement.startswith("SELECT") and about in statement:
-            sent.append((statement, values))
+            sent.append((statement, tuple(values) if isinstance(values, list) else values))
 
     with watched(database, note):
         await work

@@ -130,6 +130,11 @@ async def events(gateway: Gateway) -> None:
         await through(gateway.events(YESTERDAY, TYPES[start : start + TYPES_MAX]))
 
 
+async def balance_transactions(gateway: Gateway) -> None:
+    await through(gateway.balance_transactions(since=YESTERDAY))
+    await through(gateway.balance_transactions(payout_id="po_1"))
+
+
 async def through(listed: AsyncIterable[Mapping[str, Any]]) -> None:
     assert [one["id"] async for one in listed], "an empty page says nothing of its objects"
 
@@ -142,6 +147,8 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "intents": intents,
     "refunds_since": lambda gateway: through(gateway.refunds_since(YESTERDAY)),
     "disputes_since": lambda gateway: through(gateway.disputes_since(YESTERDAY)),
+    "payouts_since": lambda gateway: through(gateway.payouts_since(YESTERDAY)),
+    "balance_transactions": balance_transactions,
     "default_method": lambda gateway: gateway.default_method("cus_1"),
     "payment_method": lambda gateway: gateway.payment_method("pm_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
@@ -160,7 +167,15 @@ async def test_stripes_published_api_accepts_the_request(name, gateway, relay):
     assert relay.passed
 
 
-LISTS = ["intents", "refunds_since", "disputes_since", "sessions", "events"]
+LISTS = [
+    "intents",
+    "refunds_since",
+    "disputes_since",
+    "payouts_since",
+    "balance_transactions",
+    "sessions",
+    "events",
+]
 
 
 @pytest.mark.parametrize("name", LISTS)

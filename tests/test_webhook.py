@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from app.errors import BadSignature
 from app.payments.webhook import endpoint
@@ -21,6 +21,7 @@ from app.rules.attempt import create_key
 from app.rules.payment import PaymentState, PaymentStatus
 from app.settings import Settings
 from app.storage.column_types import table_of
+from app.storage.tables.cluster import Job
 from app.storage.tables.invoices import InvoiceChange
 from tests.harness import CLIENTS, SECRET, Paydue, event, intent, settings_for, signed
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "stripe"
 CHANGES = table_of(InvoiceChange)
+JOBS = table_of(Job)
 PATH = "/stripe/webhook"
 _numbers = itertools.count(1)
 
@@ -141,6 +143,11 @@ SAVED = {
     "setup_intent.succeeded": ("cus_FixPaydue0001", None, None, "pm_1SfixPaydue0001AbCdEf01"),
     "customer.deleted": (None, None, None, None),
 }  # fmt: skip
+# Events after which payouts are read from Stripe at once.
+PAID_OUT = frozenset(
+    f"payout.{one}"
+    for one in ("created", "updated", "paid", "failed", "canceled", "reconciliation_completed")
+)
 
 
 def fixture(name: str) -> bytes:
@@ -156,7 +163,7 @@ def names(kind: str) -> list[str]:
 def test_every_handled_type_has_a_realistic_event_and_an_expectation() -> None:
     files = {json.loads(path.read_bytes())["type"]: path for path in FIXTURES.glob("*.json")}
 
-    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys()
+    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys() | PAID_OUT
     older = {kind for kind in HANDLERS if len(names(kind)) == 2}
     assert older == {kind for kind in HANDLERS if kind.startswith("payment_intent.")} | {
         "charge.refunded"
@@ -218,6 +225,23 @@ async def saved_of(paydue: Paydue, client: int) -> tuple[str | None, ...]:
     (row,) = await paydue.rows(CLIENTS, CLIENTS.c.id == client)
     own = (row.stripe_payment_method_id, row.stripe_payment_method_name)
     return row.stripe_customer_id, *own, row.stripe_saved_method_id
+
+
+@pytest.mark.parametrize("kind", sorted(PAID_OUT))
+async def test_a_realistic_event_of_a_payout_makes_its_job_due_and_no_other(
+    paydue: Paydue, kind: str
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    rows = [{"name": name, "next_run_at": later} for name in ("autopay", "reconcile")]
+    async with paydue.database.transaction() as tx:
+        await tx.execute(insert(JOBS), rows)
+
+    assert await post(paydue, fixture(kind)) == 200
+
+    async with paydue.database.snapshot() as tx:
+        due = select(JOBS.c.name).where(JOBS.c.next_run_at <= datetime.now(UTC))
+        assert list(await tx.scalars(due)) == ["reconcile"]
+    assert await states(paydue) == ["applied"]
 
 
 # --- who may speak ---------------------------------------------------------------------------

@@ -1,8 +1,6 @@
 """The commands of support: payment find, assign and retry, events, status."""
 
-import contextlib
 import sys
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,14 +10,13 @@ import orjson
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
 from app.ledger import assignment
-from app.node import open_database, open_stripe_node
+from app.node import open_current_database, open_stripe_node
 from app.payments import event_queries, lookup
 from app.payments.lookup import PaymentStory
 from app.payments.status import status as status_of
 from app.payments.webhook import dead_letters
-from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database, Record, Tx
+from app.storage.engines import Record, Tx
 from app.storage.tables.stripe_events import EventState
 
 
@@ -38,7 +35,7 @@ def payment_find(text: str, as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[PaymentStory]:
-        async with _open_current(settings) as database, database.snapshot() as tx:
+        async with open_current_database(settings) as database, database.snapshot() as tx:
             return await lookup.find_intents(tx, text)
 
     stories = run(work())
@@ -101,7 +98,7 @@ def payment_assign(intent_id: str, invoice_id: int, *, other_client: bool) -> No
         )
 
     async def work() -> None:
-        async with _open_current(settings) as database:
+        async with open_current_database(settings) as database:
             await database.with_retry(assign)
 
     run(work())
@@ -151,7 +148,7 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[dict[str, object]]:
-        async with _open_current(settings) as database, database.snapshot() as tx:
+        async with open_current_database(settings) as database, database.snapshot() as tx:
             rows = await event_queries.list_events(tx, EventState(state) if state else None, limit)
             return [_event(row) for row in rows]
 
@@ -185,7 +182,7 @@ def events_show(event_id: str) -> None:
     settings = settings_and_logs()
 
     async def work() -> dict[str, object]:
-        async with _open_current(settings) as database, database.snapshot() as tx:
+        async with open_current_database(settings) as database, database.snapshot() as tx:
             row = await event_queries.load_event(tx, event_id)
             return {**_event(row), "payload": orjson.Fragment(row.payload)}
 
@@ -204,7 +201,7 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
         raise click.UsageError("name events, or give --dead or --parked")
 
     async def work() -> dead_letters.RetryResult:
-        async with _open_current(settings) as database:
+        async with open_current_database(settings) as database:
             installation = await schema.installation(database)
             async with database.snapshot() as tx:
                 ids = await event_queries.find_row_ids(tx, event_ids, states)
@@ -221,7 +218,7 @@ def status(as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> dict[str, object]:
-        async with _open_current(settings) as database, database.snapshot() as tx:
+        async with open_current_database(settings) as database, database.snapshot() as tx:
             return await status_of(tx, now=datetime.now(UTC), timezone=settings.timezone)
 
     found = run(work())
@@ -230,11 +227,3 @@ def status(as_json: bool) -> None:
     else:
         rows = ((name.replace("_", " "), "-" if n is None else n) for name, n in found.items())
         console().print(table("status", ("what", ">count"), rows))
-
-
-@contextlib.asynccontextmanager
-async def _open_current(settings: Settings) -> AsyncIterator[Database]:
-    """The database, or ConfigurationError when its schema is not this version's."""
-    async with open_database(settings) as database:
-        await schema.expect_current(database)
-        yield database

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import and_, exists, or_, select
 
 from app.ledger import settlement, stripe_payments
+from app.payments import payouts
 from app.payments.autopay import attempts
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
@@ -85,6 +86,7 @@ class Reconciliation:
         await self._orphans(found)
         if not self.stop.is_set():
             await self._move_cursor(started)
+        await payouts.sync(self.database, self.gateway, self.stop)
         log.info("reconciled", since=since.isoformat(), **_counts(found))
         return found
 

@@ -25,6 +25,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     presence,
     stripe_events,
     stripe_payments,
+    stripe_payouts,
     stripe_reversals,
     taxes,
 )

@@ -170,6 +170,22 @@ class Gateway:
         async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
             yield one
 
+    async def payouts_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.payouts.list_async, params, endpoints.PAYOUTS):
+            yield one
+
+    async def balance_transactions(
+        self, *, since: datetime | None = None, payout_id: str | None = None
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Balance transactions, newest first: those since an instant, or those of one payout."""
+        params: dict[str, Any] = {"payout": payout_id} if payout_id else {}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        call = self._v1.balance_transactions.list_async
+        async for one in self._listed(call, params, endpoints.BALANCE_TRANSACTIONS):
+            yield one
+
     # --- around a charge ---------------------------------------------------------------------
 
     async def default_method(self, customer_id: str) -> Mapping[str, Any] | None:

@@ -34,6 +34,8 @@ EXPIRE = "POST /v1/checkout/sessions/{id}/expire"
 EVENTS = "GET /v1/events"
 REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
+PAYOUTS = "GET /v1/payouts"
+BALANCE_TRANSACTIONS = "GET /v1/balance_transactions"
 
 _RESERVE_S = 0.25
 _RESERVE_MAX = 500
