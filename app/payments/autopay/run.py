@@ -12,7 +12,7 @@ from uuid import uuid4
 import structlog
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.payments.autopay import attempts, eligibility
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import (
     Charging,
@@ -22,6 +22,7 @@ from app.payments.autopay.charge import (
     resume,
 )
 from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
 from app.payments.stripe.gateway import Gateway, NotAuthorized
 from app.rules import calendar
@@ -227,7 +228,8 @@ class Autopay:
             else:
                 methods[one.invoice_id] = found
         async with self.database.snapshot() as tx:
-            elsewhere = await eligibility.find_unbooked_payments(tx, list(methods))
+            candidates = [one for one in page if one.invoice_id in methods]
+            elsewhere = await holds.find_holds(tx, candidates)
             ids = {method.id for method in methods.values()}
             forbidden = await eligibility.network_limits(tx, ids, _now())
         for invoice_id, method in methods.items():
@@ -272,6 +274,7 @@ class Autopay:
             self.settings,
             self.installation,
             LeaseHolder(uuid4().hex),
+            GuestSessions(self.gateway),
             day,
         )
 
