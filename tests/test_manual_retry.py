@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import InvoiceChange
-from tests.harness import CLIENTS, Paydue, event, intent, today
+from tests.harness import CLIENTS, Paydue, event, today
 from tests.test_verdicts import method_of, with_earlier_attempts
 
 pytestmark = pytest.mark.anyio
@@ -182,10 +182,13 @@ async def test_a_retry_stays_within_the_networks_limits(paydue: Paydue) -> None:
 
 async def test_a_payment_that_waits_to_be_booked_stops_a_retry(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice()
-    waiting = intent(invoice, currency="eur")
+    waiting = await paydue.own_intent(invoice, currency="eur")
     await paydue.deliver(event("payment_intent.succeeded", waiting))
 
-    why = f"the payment {waiting['id']} names this invoice and waits to be booked"
+    why = (
+        f"the payment {waiting['id']} has no invoice and may be for this one: assign it, or say "
+        "that it is for none"
+    )
     await refused(paydue, invoice, why)
 
 

@@ -130,7 +130,7 @@ async def test_what_decides_money_moves_into_columns_and_back(database: Database
 
 
 async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Database) -> None:
-    await schema.downgrade(database, "0002")
+    await schema.downgrade(database, "0003")
     ends = {
         1: ("declined", "resource_missing", None),
         2: ("declined", "amount_too_small", None),
@@ -165,7 +165,7 @@ async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Da
     assert forbidden == [None, None, True, None, None, None]
     assert await _own_methods(database) == [None, "pm_own", "pm_own"]
 
-    await schema.downgrade(database, "0002")
+    await schema.downgrade(database, "0003")
 
     states = [one.state for one in await _rows(database, ATTEMPTS)]
     assert states == [state for state, *_ in ends.values()]

@@ -17,6 +17,7 @@ from app.node import open_stripe_node
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, new_attempt
 from app.payments.autopay.eligibility import Candidate, ChosenMethod
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.webhook import event_types
@@ -105,6 +106,7 @@ def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
         settings=gateway._settings,
         installation="tests",
         holder=LeaseHolder("tests"),
+        guests=GuestSessions(gateway),
     )
     assert one.customer_id
     assert one.payment_method_id
@@ -151,6 +153,7 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "balance_transactions": balance_transactions,
     "default_method": lambda gateway: gateway.default_method("cus_1"),
     "payment_method": lambda gateway: gateway.payment_method("pm_1"),
+    "session": lambda gateway: gateway.session("cs_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
