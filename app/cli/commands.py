@@ -1,6 +1,13 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, server_commands, setup_commands, stripe_commands, support_commands
+from app.cli import (
+    attempt_commands,
+    demo,
+    server_commands,
+    setup_commands,
+    stripe_commands,
+    support_commands,
+)
 from app.cli.command_group import paydue
 
 COMMANDS = (
@@ -8,6 +15,7 @@ COMMANDS = (
     server_commands.serve,
     server_commands.worker,
     stripe_commands.autopay,
+    attempt_commands.attempts,
     support_commands.payment,
     support_commands.events,
     stripe_commands.reconcile,
