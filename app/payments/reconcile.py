@@ -15,7 +15,7 @@ import orjson
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
-from app.ledger import settlement, stripe_payments
+from app.ledger import payment_intents, settlement
 from app.payments import payouts
 from app.payments.autopay import attempts
 from app.payments.stripe.gateway import Gateway, RequestRefused
@@ -199,7 +199,7 @@ class Reconciliation:
 
         async def book(tx: Tx) -> None:
             await _record(tx, news)
-            await stripe_payments.schedule_check(
+            await payment_intents.schedule_check(
                 tx, intent_id, now + wait if age < GIVE_UP_AFTER else None
             )
 
@@ -229,7 +229,7 @@ class Reconciliation:
             log.warning(said, intent=intent_id, invoice=news.invoice_id)
 
     async def _orphan_ids(self) -> list[str]:
-        old = datetime.now(UTC) - stripe_payments.CHECK_AFTER
+        old = datetime.now(UTC) - payment_intents.CHECK_AFTER
         may_go_on = exists().where(
             or_(
                 and_(
