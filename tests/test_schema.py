@@ -129,6 +129,53 @@ async def test_what_decides_money_moves_into_columns_and_back(database: Database
     assert all(one.extra == LINE_BAG for one in await _rows(database, LINES, "id", "extra"))
 
 
+async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Database) -> None:
+    await schema.downgrade(database, "0003")
+    ends = {
+        1: ("declined", "resource_missing", None),
+        2: ("declined", "amount_too_small", None),
+        3: ("declined", "card_declined", "stolen_card"),
+        4: ("declined", "card_declined", "highest_risk_level"),
+        5: ("declined", "requires_action", None),
+        6: ("succeeded", None, None),
+    }
+    methods = {1: ("pm_saved", "pm_saved"), 2: ("pm_own", "pm_saved"), 3: ("pm_own", None)}
+    async with database.transaction() as tx:
+        await tx.execute(insert(await _present(tx, INVOICES)), [_invoice(one) for one in ends])
+        rows = [
+            {**_attempt(one - 1), "state": state, "code": code, "decline_code": decline_code,
+             "reason": "stolen_card: the card network forbids another try" if one == 3 else None}
+            for one, (state, code, decline_code) in ends.items()
+        ]  # fmt: skip
+        await tx.execute(insert(await _present(tx, ATTEMPTS)), rows)
+        rows = [
+            {"name": "A", "stripe_payment_method_id": own, "stripe_saved_method_id": saved}
+            for own, saved in methods.values()
+        ]
+        await tx.execute(insert(await _present(tx, CLIENTS)), rows)
+
+    await schema.upgrade(database, "0004")
+
+    verdicts = [(one.state, one.decline_source) for one in await _rows(database, ATTEMPTS)]
+    assert verdicts == [
+        ("refused", "request"), ("refused", "request"), ("declined", "network"),
+        ("declined", "stripe"), ("declined", "stripe"), ("succeeded", None),
+    ]  # fmt: skip
+    forbidden = [one.network_forbids for one in await _rows(database, ATTEMPTS)]
+    assert forbidden == [None, None, True, None, None, None]
+    assert await _own_methods(database) == [None, "pm_own", "pm_own"]
+
+    await schema.downgrade(database, "0003")
+
+    states = [one.state for one in await _rows(database, ATTEMPTS)]
+    assert states == [state for state, *_ in ends.values()]
+    assert await _own_methods(database) == ["pm_saved", "pm_own", "pm_own"]
+
+
+async def _own_methods(database: Database) -> list[str | None]:
+    return [one.stripe_payment_method_id for one in await _rows(database, CLIENTS)]
+
+
 async def test_nothing_is_left_after_the_last_step_down(empty: Database) -> None:
     async with empty.snapshot() as tx:
         left = await tx.run_sync(lambda connection: inspect(connection).get_table_names())
@@ -268,6 +315,7 @@ async def _payout(tx: Tx) -> Any:
         (_status, "FROM stripe_event", "ix_stripe_event_open"),
         (_status, "count(*)", "ix_invoice_autopay_due"),
         (_status, "datepaid >=", "ix_invoice_datepaid"),
+        (_status, "'refused'", "ix_charge_attempt_refused"),
         (_owners, "FROM stripe_payment", "ix_stripe_payment_charge_id"),
         (_owners, "invoice_payment", "uq_invoice_payment_intent_invoice"),
         (_fees, "balance_transaction", "uq_stripe_payment_intent_id"),

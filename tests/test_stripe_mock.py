@@ -16,7 +16,8 @@ from aiohttp import web
 from app.node import open_stripe_node
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, new_attempt
-from app.payments.autopay.eligibility import Candidate
+from app.payments.autopay.eligibility import Candidate, ChosenMethod
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.webhook import event_types
@@ -42,6 +43,7 @@ CARD = Candidate(
     timezone=None,
     customer_id="cus_1",
     payment_method_id="pm_1",
+    saved_method_id=None,
     last=None,
 )
 
@@ -104,10 +106,11 @@ def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
         settings=gateway._settings,
         installation="tests",
         holder=LeaseHolder("tests"),
+        guests=GuestSessions(gateway),
     )
     assert one.customer_id
     assert one.payment_method_id
-    return new_attempt(at, one, one.customer_id, one.payment_method_id)
+    return new_attempt(at, one, one.customer_id, ChosenMethod(one.payment_method_id))
 
 
 async def create(gateway: Gateway) -> None:
@@ -149,10 +152,13 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "payouts_since": lambda gateway: through(gateway.payouts_since(YESTERDAY)),
     "balance_transactions": balance_transactions,
     "default_method": lambda gateway: gateway.default_method("cus_1"),
+    "payment_method": lambda gateway: gateway.payment_method("pm_1"),
+    "session": lambda gateway: gateway.session("cs_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
     "account": lambda gateway: gateway.account(),
+    "account_name": lambda gateway: gateway.account_name(),
 }
 SENDS_NOTHING = {"acquire_confirm"}
 

@@ -1,6 +1,7 @@
 """All commands, in the order `paydue --help` lists them."""
 
 from app.cli import (
+    attempt_commands,
     demo,
     payout_commands,
     server_commands,
@@ -15,6 +16,7 @@ COMMANDS = (
     server_commands.serve,
     server_commands.worker,
     stripe_commands.autopay,
+    attempt_commands.attempts,
     support_commands.payment,
     support_commands.events,
     stripe_commands.reconcile,

@@ -1,7 +1,8 @@
-"""The commands of support: payment find and assign, events, status."""
+"""The commands of support: payment find, assign and retry, events, status."""
 
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 import orjson
@@ -9,7 +10,7 @@ import orjson
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
 from app.ledger import assignment
-from app.node import open_current_database
+from app.node import open_current_database, open_stripe_node
 from app.payments import event_queries, lookup
 from app.payments.lookup import PaymentStory
 from app.payments.status import status as status_of
@@ -103,6 +104,32 @@ def payment_assign(intent_id: str, invoice_id: int, *, other_client: bool) -> No
     run(work())
     whose = f"a payment of invoice {invoice_id}" if invoice_id else "for no invoice"
     click.echo(f"{intent_id} is now {whose}")
+
+
+@payment.command("retry")
+@click.argument("invoice_id", type=int)
+@click.option("--reason", required=True, help="Why; it stands in the invoice's history.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def payment_retry(invoice_id: int, reason: str, as_json: bool) -> None:
+    """Try to charge the invoice INVOICE_ID now, whatever day its last decline names.
+
+    A run's guards stand before it: autopay is on, the invoice is due and unpaid, no other way to
+    pay is open, the card networks allow a try. Exit code 1 when it is not charged.
+    """
+    settings = settings_and_logs()
+
+    async def work() -> dict[str, Any]:
+        async with open_stripe_node(settings) as node:
+            return await node.retry_charge(invoice_id, reason=reason, who="command line")
+
+    found = run(work())
+    if as_json:
+        click.echo(orjson.dumps(found))
+    else:
+        why = f": {found['reason']}" if found["reason"] else ""
+        click.echo(f"invoice {invoice_id} is {found['outcome']}{why}")
+    if found["outcome"] not in ("charged", "pending"):
+        sys.exit(FAILED)
 
 
 @click.group()

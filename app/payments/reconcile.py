@@ -234,7 +234,9 @@ class Reconciliation:
             or_(
                 and_(
                     ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
-                    ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED]),
+                    ATTEMPTS.c.state.in_(
+                        [*UNRESOLVED, AttemptState.DECLINED, AttemptState.REFUSED]
+                    ),
                 ),
                 and_(
                     ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,

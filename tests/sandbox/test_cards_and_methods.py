@@ -131,3 +131,24 @@ async def test_a_new_default_method_is_told_with_the_old_one(
     assert types(sandbox)[-1] == "customer.updated"
     assert data["object"]["invoice_settings"]["default_payment_method"] == "pm_2"
     assert data["previous_attributes"] == {"invoice_settings": {"default_payment_method": "pm_1"}}
+
+
+@pytest.mark.parametrize("kind", ["paypal", "cashapp", "klarna", "link", "amazon_pay"])
+async def test_a_wallet_pays_at_once_or_its_provider_declines(
+    sandbox: Sandbox, client: stripe.StripeClient, kind: str
+) -> None:
+    sandbox.add_customer(
+        "cus_1",
+        payment_method="pm_1",
+        behaviour=["insufficient_funds", "succeed"],
+        payment_method_type=kind,
+    )
+
+    refusal = await refused(charged(client, payment_method_types=[kind]))
+    paid = await charged(client, payment_method_types=[kind], expand=["latest_charge"])
+
+    assert (refusal.http_status, refusal.code) == (402, "payment_method_provider_decline")
+    assert refusal.error.decline_code == "insufficient_funds"
+    assert paid.latest_charge.payment_method_details.type == kind
+    method = await client.v1.payment_methods.create_async({"type": kind})
+    assert method.type == kind

@@ -153,6 +153,8 @@ async def test_banks_and_strangers_act_over_http(
     link = await client.v1.payment_links.create_async({"line_items": [line]})
     await control("POST", "customers", {"id": "cus_1"})
 
+    saved = {"payment_method": "pm_1", "customer": "cus_1", "behaviour": ["succeed"]}
+    assert (await control("POST", "payment_methods", saved))["customer"] == "cus_1"
     by_link = {"payment_link": link.id, "client_reference_id": "17"}
     session = await control("POST", "strangers/pay_link", by_link)
     page = await control("POST", "strangers/open_intent", {"amount": 900, "customer": "cus_1"})

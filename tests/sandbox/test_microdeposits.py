@@ -6,7 +6,7 @@ import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
-from tests.sandbox.conftest import intent_of, refused, types
+from tests.sandbox.conftest import charged, intent_of, refused, types
 
 pytestmark = pytest.mark.anyio
 
@@ -219,3 +219,18 @@ async def test_a_debit_stays_in_processing_until_its_bank_answers_or_is_disputed
     assert sandbox.events[-1]["type"] == "payment_intent.payment_failed"
     [dispute] = (await client.v1.disputes.list_async({"payment_intent": disputed.id})).data
     assert dispute.status == "needs_response"
+
+
+async def test_a_saved_account_that_is_not_verified_waits_as_well(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
+    sandbox.add_customer("cus_1")
+    sandbox.add_payment_method(
+        "pm_1", customer="cus_1", behaviour=["bank_debit_succeeds"], is_verified=False
+    )
+
+    intent = await charged(client)
+    await client.v1.payment_intents.verify_microdeposits_async(intent.id, {"amounts": [32, 45]})
+    second = await charged(client)
+
+    assert (intent.status, second.status) == ("requires_action", "processing")

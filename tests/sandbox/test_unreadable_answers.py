@@ -7,7 +7,7 @@ import pytest
 import stripe
 
 from app.sandbox.server import Sandbox
-from tests.sandbox.conftest import charged, intent_of
+from tests.sandbox.conftest import charged, intent_of, refused
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +121,18 @@ async def test_a_stored_object_may_be_spoilt_and_its_later_events_carry_that(
     assert sandbox.events[-1]["data"]["object"]["currency"] == "usdc"
     with pytest.raises(ValueError, match="no such object"):
         sandbox.overwrite("pi_none", currency="x")
+
+
+@pytest.mark.parametrize(
+    ("param", "status", "told"), [(None, 404, "id"), ("customer", 400, "customer")]
+)
+async def test_an_object_of_another_account_is_missing(
+    sandbox: Sandbox, client: stripe.StripeClient, param: str | None, status: int, told: str
+) -> None:
+    intent = await intent_of(client, "")
+    sandbox.fault(READ, "missing", param=param, of=intent.id, times=1)
+
+    refusal = await refused(client.v1.payment_intents.retrieve_async(intent.id))
+
+    assert (refusal.http_status, refusal.code, refusal.param) == (status, "resource_missing", told)
+    assert (await client.v1.payment_intents.retrieve_async(intent.id)).id == intent.id

@@ -1,5 +1,6 @@
 """Stripe's objects, read into reports of our own. Reads every API version's shape; trusts none."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,6 +26,8 @@ _STATES = {
 }
 _WORD_MAX = 255
 _BIGINT_MAX = 2**63 - 1
+# Versions of one method are compared, a few in its life: 64 bits tell them apart.
+_VERSION_DIGITS = 16
 # As many digits as our keys have room for; more is somebody else's metadata.
 _ATTEMPT_MAX = 10**9 - 1
 
@@ -215,8 +218,26 @@ def decline_of(intent: StripeObject) -> Decline:
         network_advice_code=text_of(error.get("network_advice_code")),
         network_decline_code=text_of(error.get("network_decline_code")),
         method=text_of(method.get("type")) or "card",
+        method_version=method_version(method),
         message=error.get("message"),
     )
+
+
+def method_version(method: StripeObject) -> str | None:
+    """A digest that changes when a card is renewed or its holder's address is corrected.
+
+    Only these fields are read: Stripe adds others to its objects at any time.
+    """
+    details = method.get(text_of(method.get("type")) or "")
+    if not isinstance(details, dict):
+        return None
+    holder = method.get("billing_details") or {}
+    address = holder.get("address") or {}
+    told = [
+        *(details.get(name) for name in ("fingerprint", "last4", "exp_month", "exp_year")),
+        *(address.get(name) for name in ("line1", "postal_code", "country")),
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:_VERSION_DIGITS]
 
 
 def failed_charge_id(intent: StripeObject) -> str | None:

@@ -76,6 +76,21 @@ class EventCause:
     api_key: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EventOrigin:
+    """The account and the mode that an event says it is from.
+
+    Connect names a connected account, an organization's destination gives the context.
+    """
+
+    account: str | None = None
+    context: str | None = None
+    livemode: bool = False
+
+
+_THIS_ACCOUNT = EventOrigin()
+
+
 @dataclass(slots=True)
 class AccountEvent:
     """A change: the object as it was then, and the charges that API versions before 2022 show."""
@@ -88,6 +103,7 @@ class AccountEvent:
     cause: EventCause
     charges: tuple[Obj, ...] = ()
     pending: int = 0
+    origin: EventOrigin = _THIS_ACCOUNT
 
 
 @dataclass(slots=True)
@@ -203,10 +219,17 @@ class AccountState:
             )
         return found
 
-    def emit(self, type_: str, subject: Obj, previous: Obj | None = None) -> AccountEvent:
+    def emit(
+        self,
+        type_: str,
+        subject: Obj,
+        previous: Obj | None = None,
+        origin: EventOrigin = _THIS_ACCOUNT,
+    ) -> AccountEvent:
         event = AccountEvent(
             self.ids.new("evt"), type_, self.clock.stamp(), subject, previous, self.cause
         )
+        event.origin = origin
         if subject["object"] == "payment_intent":
             event.charges = tuple(reversed(self["charges"].rows(subject["id"])))
         return self.publish(event)

@@ -67,12 +67,18 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class CardDecline:
-    """A decline by the network, as errors, last_payment_error and a charge's outcome show it."""
+    """A decline by the network, as errors, last_payment_error and a charge's outcome show it.
+
+    A wallet's provider declines under one code of its own.
+    """
 
     decline_code: str
+    method_type: str = "card"
 
     @property
     def code(self) -> str:
+        if self.method_type != "card":
+            return "payment_method_provider_decline"
         return self.decline_code if self.decline_code in _OWN_CODE else "card_declined"
 
     @property

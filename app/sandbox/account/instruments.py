@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
 VOUCHERS = ("boleto", "oxxo")
+WALLETS = ("paypal", "cashapp", "klarna", "link", "amazon_pay")
 BANK_TRANSFER = "customer_balance"
 # After so many wrong amounts Stripe verifies a bank account no more.
 VERIFICATION_TRIES_MAX = 10

@@ -3,11 +3,17 @@
 import re
 
 from app.sandbox.account.card_declines import ADVICE
-from app.sandbox.account.instruments import BANK_DEBITS, BANK_TRANSFER, VOUCHERS, SampleMethod
+from app.sandbox.account.instruments import (
+    BANK_DEBITS,
+    BANK_TRANSFER,
+    VOUCHERS,
+    WALLETS,
+    SampleMethod,
+)
 from app.sandbox.account.test_bank_accounts import find_bank_sample
 from app.sandbox.account.test_cards import find_card_sample
 
-OFFERED_TYPES = ("card", *BANK_DEBITS, *VOUCHERS, BANK_TRANSFER)
+OFFERED_TYPES = ("card", *BANK_DEBITS, *WALLETS, *VOUCHERS, BANK_TRANSFER)
 _THEN = "authentication_then:"
 _BANK_STEP = re.compile(r"^bank_debit_(succeeds|stays|disputed|fails:\w+)$")
 _SUCCESSFUL = {
@@ -22,7 +28,7 @@ _SUCCESSFUL = {
 def find_sample(token: str) -> SampleMethod | None:
     """The method behind a name such as pm_card_visa or pm_boleto; None for any other name."""
     kind = token.removeprefix("pm_")
-    if kind in {*VOUCHERS, BANK_TRANSFER}:
+    if kind in {*WALLETS, *VOUCHERS, BANK_TRANSFER}:
         return SampleMethod(kind)
     return find_card_sample(token) or find_bank_sample(token)
 

@@ -30,7 +30,7 @@ class TakenCharge:
         return self.net > 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MoneyMovement:
     """One change of the account's balance, in minor units before the fee.
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from app.sandbox.account import object_templates
+from app.sandbox.account import money_templates
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import balance_booking, cursor_pagination
@@ -16,7 +16,7 @@ def retrieve(state: AccountState, params: Obj) -> Obj:
     for one in balance_booking.unpaid(state):
         sums[one["status"]][one["currency"]] += one["net"]
     currencies = sorted(sums["available"].keys() | sums["pending"].keys()) or ["usd"]
-    return object_templates.balance(
+    return money_templates.balance(
         {name: {currency: by[currency] for currency in currencies} for name, by in sums.items()}
     )
 

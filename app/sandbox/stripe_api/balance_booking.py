@@ -1,6 +1,6 @@
 """Every movement of the account's balance is booked once: charges, refunds, disputes, payouts."""
 
-from app.sandbox.account import object_templates
+from app.sandbox.account import money_templates
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.truth_ledger import MoneyMovement
@@ -64,7 +64,7 @@ def _book(
     now = state.clock.stamp()
     available = now if available_on is None else available_on
     details = {"amount": fee, "currency": source["currency"], "type": "stripe_fee"}
-    made = object_templates.balance_transaction(
+    made = money_templates.balance_transaction(
         state.ids.new("txn"),
         now,
         {

@@ -1,6 +1,6 @@
 """Bank transfers: money comes into the customer's cash balance, in one part or in several."""
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import money_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import charge_amounts, intent_outcomes
@@ -48,7 +48,7 @@ def fund(state: AccountState, params: Obj, customer_id: str) -> Obj:
     currency = charge_amounts.known_currency(params["currency"])
     key = (customer["id"], currency)
     state.cash[key] = state.cash.get(key, 0) + params["amount"]
-    made = object_templates.cash_balance_transaction(
+    made = money_templates.cash_balance_transaction(
         state.ids.new("ccsbtxn"),
         state.clock.stamp(),
         customer["id"],
@@ -100,4 +100,4 @@ def cash_balance(state: AccountState, params: Obj, customer_id: str) -> Obj:
     available = {
         currency: amount for (owner, currency), amount in state.cash.items() if owner == customer_id
     }
-    return object_templates.cash_balance(customer_id, available)
+    return money_templates.cash_balance(customer_id, available)

@@ -49,7 +49,7 @@ def attempt(state: AccountState, intent: Obj, options: ConfirmOptions) -> Obj:
         case kind if kind == BANK_TRANSFER:
             return bank_transfers.start(state, intent)
         case _:
-            return _pay_by_card(state, intent, method, options)
+            return _pay_at_once(state, intent, method, options)
 
 
 def _debit(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
@@ -64,7 +64,7 @@ def _debit(state: AccountState, intent: Obj, method: Obj, options: ConfirmOption
     return bank_debits.start(state, intent, method, mandate)
 
 
-def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
+def _pay_at_once(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
     instrument = state.instruments[method["id"]]
     instrument.is_spent = True
     match instrument.next_step():
@@ -82,7 +82,8 @@ def _pay_by_card(state: AccountState, intent: Obj, method: Obj, options: Confirm
         case step if step.startswith("authentication_then:"):
             return _authenticate(state, intent, method, options)
         case decline_code:
-            raise intent_outcomes.decline(state, intent, method, CardDecline(decline_code))
+            declined = CardDecline(decline_code, method["type"])
+            raise intent_outcomes.decline(state, intent, method, declined)
 
 
 def _doubt(state: AccountState, charge: Obj, step: str) -> None:

@@ -1,6 +1,6 @@
 """Disputes: opened and closed on command, by a test card, or accepted over the API."""
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import money_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import balance_booking, cursor_pagination, fraud_warnings_api
@@ -64,7 +64,7 @@ def _submitted(dispute: Obj) -> Obj:
 
 def open_for_charge(state: AccountState, charge: Obj, fields: Obj) -> Obj:
     """Opens a dispute of any first status and amount; a charge can have several."""
-    dispute = object_templates.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
+    dispute = money_templates.dispute(state.ids.new("du"), state.clock.stamp(), charge, fields)
     withdraws = not dispute["status"].startswith(_INQUIRY) and dispute["status"] != "prevented"
     if withdraws:
         dispute["balance_transactions"] = [balance_booking.book_dispute(state, dispute)]

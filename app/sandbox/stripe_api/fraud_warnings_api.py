@@ -1,6 +1,6 @@
 """Early fraud warnings: the card network suspects a charge before anybody disputes it."""
 
-from app.sandbox.account import object_templates
+from app.sandbox.account import money_templates
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination
@@ -22,7 +22,7 @@ def warn(state: AccountState, charge: Obj, fraud_type: str) -> Obj:
     is_open = not charge["refunded"] and not charge["disputed"]
     new_id = state.ids.new("issfr")
     fields = {"fraud_type": fraud_type, "actionable": is_open}
-    made = object_templates.fraud_warning(new_id, state.clock.stamp(), charge, fields)
+    made = money_templates.fraud_warning(new_id, state.clock.stamp(), charge, fields)
     state.add(made, charge["id"], charge["payment_intent"])
     state.emit("radar.early_fraud_warning.created", made)
     return made

@@ -1,6 +1,6 @@
 """Payouts: the available balance goes to the bank account, arrives days later, or fails."""
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import money_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import balance_booking, charge_amounts, cursor_pagination
@@ -44,7 +44,7 @@ def _sum(transactions: list[Obj]) -> int:
 def _send(state: AccountState, amount: int, currency: str, fields: Obj) -> Obj:
     arrival = state.clock.stamp() + state.delays.payout
     own = {"amount": amount, "currency": currency, "arrival_date": arrival, **fields}
-    payout = object_templates.payout(state.ids.new("po"), state.clock.stamp(), own)
+    payout = money_templates.payout(state.ids.new("po"), state.clock.stamp(), own)
     payout = {**payout, "balance_transaction": balance_booking.book_payout(state, payout)}
     state.add(payout, payout["balance_transaction"])
     state.emit("payout.created", payout)

@@ -1,6 +1,6 @@
 """Refunds: partial or full, at once or later, and some fail after all."""
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import money_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import balance_booking, cursor_pagination, fraud_warnings_api
@@ -86,7 +86,7 @@ def _is_charged_back(state: AccountState, charge: Obj) -> bool:
 def _issue(state: AccountState, charge: Obj, fields: Obj, outcome: str) -> Obj:
     """Books the money as refunded at once; a failed or canceled refund takes it back."""
     first, last = _COURSES[outcome]
-    made = object_templates.refund(
+    made = money_templates.refund(
         state.ids.new("re"), state.clock.stamp(), charge, {**fields, "status": first}
     )
     made["balance_transaction"] = balance_booking.book_refund(state, made)

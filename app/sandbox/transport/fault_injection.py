@@ -23,6 +23,7 @@ FaultKind = Literal[
     "lock_timeout",
     "conflict",
     "unauthorized",
+    "missing",
     "answer",
     "rewrite",
 ]
@@ -41,8 +42,10 @@ class Fault:
     """`match` is a route's name, such as POST /v1/payment_intents/{id}/confirm, or * for all.
 
     It strikes the nth matching call only, or each with a probability, and at most `times` times.
-    An `answer` is 200 with the JSON `body`, whatever was asked for. A `rewrite` puts `fields` into
-    the object `of` this id wherever the true answer has it, or else into the first object.
+    `missing` says that there is no such object: 404, or 400 about the parameter of this name, as
+    the key of another account meets it. An `answer` is 200 with the JSON `body`, whatever was
+    asked for. A `rewrite` puts `fields` into the object `of` this id wherever the true answer has
+    it, or else into the first object.
     """
 
     match: str
@@ -57,6 +60,7 @@ class Fault:
     body: Any = None
     fields: Obj = field(default_factory=dict)
     of: str | None = None
+    param: str | None = None
     seed: int = 0
     seen: int = 0
     struck: int = 0
@@ -116,6 +120,11 @@ class Fault:
                 return stripe_errors.lock_timeout(self.should_retry)
             case "conflict":
                 return stripe_errors.key_in_use(key)
+            case "missing":
+                in_path = self.param is None
+                return stripe_errors.missing(
+                    "object", self.of or "unknown", param=self.param or "id", in_path=in_path
+                )
             case "unauthorized":
                 return stripe_errors.unauthorized("Invalid API Key provided: sk_test_****")
             case _:
