@@ -1,12 +1,20 @@
 """A decline is tried again on the right day, or never: every branch, every list."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
 from app.rules import retry
-from app.rules.retry import Decline, Verdict, after_decline
-from app.sandbox.account.test_cards import ADVICE
+from app.rules.retry import (
+    Decline,
+    DeclineSource,
+    Verdict,
+    VerdictSubject,
+    after_decline,
+    holds_for,
+)
+from app.sandbox.account.card_declines import ADVICE
 
 ON = date(2026, 11, 22)
 SOFT = (
@@ -133,7 +141,7 @@ def test_a_wait_the_network_asks_for_never_shortens_ours() -> None:
 def test_a_bank_debit_is_presented_again_at_most_twice_and_only_where_it_helps(
     code: str, waits: list[int | None]
 ) -> None:
-    for method in ("us_bank_account", "sepa_debit", "bacs_debit"):
+    for method in retry.BANK_DEBITS:
         # Bank debits tell the reason in `code`; their decline_code is always generic.
         debit = Decline(code=code, decline_code="generic_decline", method=method)
 
@@ -154,9 +162,42 @@ def test_a_bank_debits_verdict_says_why(code: str, tries: int, reason: str) -> N
     assert after_decline(debit, tries=tries, on=ON).reason == reason
 
 
-def test_a_link_payment_is_tried_again_as_a_card_is() -> None:
-    assert days(card("insufficient_funds", method="link")) == 1
-    assert days(card("insufficient_funds", method="link", network_decline_code="R1")) is None
+WALLETS = "link paypal cashapp klarna amazon_pay revolut_pay wechat_pay something_new".split()
+
+
+@pytest.mark.parametrize("method", WALLETS)
+@pytest.mark.parametrize(
+    ("more", "waits"),
+    [
+        ({"decline_code": "insufficient_funds"}, [1, 2, 3, 4, 4, None]),
+        ({"decline_code": "generic_decline"}, [1, 2, 3, 4, 4, None]),
+        ({"code": "payment_method_provider_decline"}, [1, 2, 3, 4, 4, None]),
+        ({"decline_code": "generic_decline", "advice_code": "do_not_try_again"}, [None]),
+        ({"decline_code": "generic_decline", "advice_code": "confirm_card_data"}, [None]),
+        ({"decline_code": "fraudulent"}, [None]),
+    ],
+)
+def test_a_wallet_is_no_bank_debit_and_is_tried_again_as_a_card_is(
+    method: str, more: dict[str, str], waits: list[int | None]
+) -> None:
+    decline = Decline(**more, method=method)
+
+    assert [days(decline, tries) for tries in range(1, len(waits) + 1)] == waits
+
+
+def test_bank_debits_are_a_closed_list() -> None:
+    """A method that Stripe adds tomorrow is tried as cards are, until somebody decides."""
+    assert sorted(retry.BANK_DEBITS) == [
+        "acss_debit", "au_becs_debit", "bacs_debit", "nz_bank_account", "sepa_debit",
+        "us_bank_account",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "wait"), [("card", None), ("link", None), ("paypal", 1)])
+def test_visas_numbers_are_read_of_cards_alone(method: str, wait: int | None) -> None:
+    decline = Decline(decline_code="generic_decline", network_decline_code="14", method=method)
+
+    assert days(decline) == wait
 
 
 def test_a_debits_network_code_is_not_read_as_visas() -> None:
@@ -196,6 +237,66 @@ def test_the_networks_limits_hold_over_all_invoices_of_a_card(
 )
 def test_the_most_telling_code_is_the_reason(decline: Decline, why: str) -> None:
     assert decline.why == why
+
+
+SUBJECT = VerdictSubject(5000, "usd", "cus_1", "pm_1", "v1")
+
+
+@pytest.mark.parametrize(
+    ("change", "holds"),
+    [
+        ({}, True),
+        ({"amount_minor": 5001}, False),
+        ({"amount_minor": 0}, False),
+        ({"currency": "jpy"}, False),
+        ({"customer_id": "cus_2"}, False),
+        ({"customer_id": None}, False),
+        ({"payment_method_id": "pm_2"}, False),
+        ({"payment_method_version": "v2"}, False),
+        # That nobody has told a version is no change of the card.
+        ({"payment_method_version": None}, True),
+        ({"payment_method_version": None, "amount_minor": 1}, False),
+        ({"payment_method_version": None, "payment_method_id": "pm_2"}, False),
+    ],
+)
+def test_a_verdict_holds_for_what_it_is_about_alone(change: dict[str, object], holds: bool) -> None:
+    changed = replace(SUBJECT, **change)
+
+    assert holds_for(SUBJECT, changed) == holds_for(changed, SUBJECT) == holds
+
+
+@pytest.mark.parametrize(
+    ("decline", "source"),
+    [
+        (card("stolen_card"), DeclineSource.NETWORK),
+        (card("fraudulent"), DeclineSource.NETWORK),
+        (Decline(), DeclineSource.NETWORK),
+        (Decline("account_closed", "generic_decline", method="sepa_debit"), DeclineSource.NETWORK),
+        (card("highest_risk_level"), DeclineSource.STRIPE),
+        (card("merchant_blacklist"), DeclineSource.STRIPE),
+        (Decline(code="requires_action"), DeclineSource.STRIPE),
+        # A number of the network's shows that the bank was asked.
+        (card("highest_risk_level", network_decline_code="05"), DeclineSource.NETWORK),
+    ],
+)
+def test_a_decline_says_who_said_no(decline: Decline, source: DeclineSource) -> None:
+    assert decline.source == source
+
+
+@pytest.mark.parametrize(
+    ("code", "about_amount"),
+    [
+        ("amount_too_small", True),
+        ("amount_too_large", True),
+        ("resource_missing", False),
+        ("refused", False),
+        (None, False),
+    ],
+)
+def test_a_refusal_of_the_amount_waits_for_another_amount(
+    code: str | None, about_amount: bool
+) -> None:
+    assert retry.is_about_amount(code) == about_amount
 
 
 def test_no_unknown_decline_stops_for_ever_without_a_reason() -> None:
