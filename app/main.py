@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
+from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
@@ -33,11 +35,12 @@ def create_app(
     *,
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
+    retry_charge: RetryCharge | None = None,
     end_attempt: EndAttempt | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    Without `end_attempt`, which asks Stripe, no attempt is ended by hand.
+    `retry_charge` and `end_attempt` ask Stripe; without them nothing is charged or ended by hand.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -51,12 +54,13 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
+    app.state.retry_charge = retry_charge or _without_stripe
     app.state.end_attempt = end_attempt or _without_stripe
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 
 
-async def _without_stripe(attempt_id: int, *, reason: str, who: str) -> str:
+async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:
     raise Unavailable("this process does not talk to Stripe")
 
 

@@ -7,13 +7,15 @@ database, an inbox, a gateway, a rate limiter or a webhook endpoint, so each is 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
 from app.main import Clock, create_app, utc_now
 from app.payments.autopay.ending import AttemptEnding
+from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
 from app.payments.stripe.gateway import Gateway
@@ -48,6 +50,7 @@ class Node:
             self.database,
             extra_routes=routes,
             clock=self.clock,
+            retry_charge=self.retry_charge,
             end_attempt=self.end_attempt,
         )
         return WebhookRouter(receiver, app)
@@ -55,16 +58,25 @@ class Node:
     def autopay(self) -> Autopay:
         return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
 
-    async def end_attempt(self, attempt_id: int, *, reason: str, who: str) -> str:
-        """End an attempt by hand, and answer Stripe's proof that it can move no money.
+    async def retry_charge(self, invoice_id: int, *, reason: str, who: str) -> dict[str, Any]:
+        """Charge an invoice now, because a person says so, and answer the outcome as JSON."""
+        async with self._own_gateway() as gateway:
+            autopay = replace(self.autopay(), gateway=gateway)
+            return outcome_as_dict(await autopay.retry(invoice_id, reason=reason, who=who))
 
-        It opens a gateway of its own: a process that only serves has none open.
-        """
+    async def end_attempt(self, attempt_id: int, *, reason: str, who: str) -> str:
+        """End an attempt by hand, and answer Stripe's proof that it can move no money."""
+        async with self._own_gateway() as gateway:
+            ending = AttemptEnding(self.database, gateway, self.installation)
+            return await ending.end(attempt_id, reason=reason, who=who)
+
+    @contextlib.asynccontextmanager
+    async def _own_gateway(self) -> AsyncIterator[Gateway]:
+        """A gateway for one request: a process that only serves has none open."""
         if not self.settings.api_key:
             raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
         async with Gateway(self.settings, self.limiter) as gateway:
-            ending = AttemptEnding(self.database, gateway)
-            return await ending.end(attempt_id, reason=reason, who=who)
+            yield gateway
 
     def reconciliation(self) -> Reconciliation:
         return Reconciliation(self.database, self.gateway, self.installation, self.stop)
@@ -111,6 +123,14 @@ async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
         yield database
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_current_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, or ConfigurationError when its schema is not this version's."""
+    async with open_database(settings) as database:
+        await schema.expect_current(database)
+        yield database
 
 
 def unlimited_gateway(settings: Settings) -> Gateway:

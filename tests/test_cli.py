@@ -39,7 +39,9 @@ AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
 ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try"}
-REPORT = {"day", "dry_run", "charged", "pending", "declined", "unknown", "skipped", "failed"}
+REPORT = {
+    "day", "dry_run", "charged", "pending", "declined", "held", "unknown", "skipped", "failed",
+}  # fmt: skip
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
     "attempts", "events",
@@ -57,7 +59,7 @@ LISTED_ATTEMPT = {
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
-    "oldest_open_attempt_s", "due_today", "paid_today",
+    "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",
@@ -310,7 +312,7 @@ async def test_a_run_again_charges_nothing_and_says_why(billed: Billed) -> None:
 
     assert said.code == DONE
     assert len(billed.stripe.ledger.charges()) == before
-    assert "0 charged, 1 pending, 0 declined, 0 unknown" in said.out  # the debit still is
+    assert "0 charged, 1 pending, 0 declined, 0 held, 0 unknown" in said.out  # the debit still is
     assert f"Business day {today()}" in said.out
 
 
@@ -374,6 +376,29 @@ async def test_a_payments_story_has_its_published_shape(billed: Billed) -> None:
     assert story["events"][0]["received_at"].endswith("Z")
     for word in (declined["intent_id"], story["invoicenumber"], declined["next_try"]):
         assert word in plain.out
+
+
+async def test_a_declined_invoice_is_retried_with_a_reason_until_it_is_paid(
+    billed: Billed,
+) -> None:
+    later = [one for one in billed.report["declined"] if one["next_try"]][-1]
+    invoice = str(later["invoice_id"])
+    customer = billed.stripe.state.find("payment_intents", later["intent_id"])["customer"]
+    retry = ("payment", "retry", invoice)
+
+    bare, blank = await told(billed.paydue(*retry), billed.paydue(*retry, "--reason", " "))
+    billed.stripe.renew_card(customer.replace("cus", "pm"), ["insufficient_funds", "succeed"])
+    declined = await billed.paydue(*retry, "--reason", "freed")
+    charged = await billed.paydue(*retry, "--reason", "freed", "--json")
+    paid = await billed.paydue(*retry, "--reason", "again")
+
+    assert (bare.code, "--reason" in bare.err) == (MISUSED, True)
+    assert (blank.code, "reason: has not 1 to 500 characters" in blank.err) == (FAILED, True)
+    words = f"invoice {invoice} is declined: insufficient_funds\n"
+    assert (declined.code, declined.out) == (FAILED, words)
+    assert charged.json()["outcome"] == "charged"
+    assert (paid.code, paid.out) == (FAILED, "")
+    assert f"invoice {invoice} is not charged: nothing is left to pay" in paid.err
 
 
 async def test_nothing_found_is_said_and_fails(billed: Billed) -> None:

@@ -3,6 +3,7 @@
 from app.cli import (
     attempt_commands,
     demo,
+    payout_commands,
     server_commands,
     setup_commands,
     stripe_commands,
@@ -19,6 +20,7 @@ COMMANDS = (
     support_commands.payment,
     support_commands.events,
     stripe_commands.reconcile,
+    payout_commands.payouts,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,

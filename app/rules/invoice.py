@@ -72,7 +72,7 @@ class Totals:
 def balance(total: Decimal, counted: Iterable[Decimal]) -> Balance:
     """An invoice is paid once what counts covers its total; overpayment leaves nothing due."""
     paid = sum(counted, Decimal(0))
-    if paid >= total and (total > 0 or paid > 0):
+    if paid >= total and paid > 0:
         status = InvoicePaymentStatus.PAID
     elif paid > 0:
         status = InvoicePaymentStatus.PART_PAID

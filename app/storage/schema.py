@@ -24,6 +24,8 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     lookups,
     presence,
     stripe_events,
+    stripe_payments,
+    stripe_payouts,
     stripe_reversals,
     taxes,
 )

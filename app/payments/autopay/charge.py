@@ -20,12 +20,12 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from app.errors import RecordLocked
-from app.ledger import settlement
-from app.payments.autopay import attempts, checkout_sessions, eligibility
+from app.ledger import audit, settlement
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
-from app.payments.autopay.checkout_sessions import NoLongerDue
 from app.payments.autopay.customer_turns import CustomerTurns
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
     Declined,
@@ -48,9 +48,12 @@ from app.payments.stripe.stripe_objects import (
     intent_report,
     intent_state,
     metadata_number,
+    method_version,
+    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
+from app.rules.claim import INSTALLATION_KEY, Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
@@ -62,6 +65,8 @@ T = TypeVar("T")
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
+# A default payment method that was read so shortly before is not asked for again.
+CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 
 
@@ -74,6 +79,7 @@ class Charging:
     settings: Settings
     installation: str
     holder: LeaseHolder
+    guests: GuestSessions
     day: date | None = None
     # The key's account and mode, where Stripe told them.
     account: str | None = None
@@ -81,6 +87,14 @@ class Charging:
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """A person's wish to charge an invoice now, whatever its last verdict says of the day."""
+
+    reason: str
+    who: str
 
 
 Step = Callable[[Charging, Attempt], Awaitable["Next"]]
@@ -99,12 +113,12 @@ Next = Advance | Outcome
 # --- the two ways in -------------------------------------------------------------------------
 
 
-async def charge(at: Charging, candidate: Candidate) -> Outcome:
+async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
     """Open a new attempt and take it as far as it goes."""
-    claimed = await _claim(at, candidate)
+    claimed = await _claim(at, candidate, manual)
     if isinstance(claimed, Skip):
         return skipped_outcome(candidate, claimed)
-    return await _run(at, Advance(_close_other_ways, claimed))
+    return await _run(at, Advance(_first_step(claimed), claimed))
 
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
@@ -124,7 +138,11 @@ async def resume(at: Charging, attempt_id: int) -> Outcome | None:
             )
             return None
     is_claimed = attempt.step == AttemptStep.CLAIMED
-    return await _run(at, Advance(_close_other_ways if is_claimed else _ask_first, attempt))
+    return await _run(at, Advance(_prepare if is_claimed else _ask_first, attempt))
+
+
+def _first_step(attempt: Attempt) -> Step:
+    return _prepare if attempt.step == AttemptStep.CLAIMED else _close_other_ways
 
 
 async def _run(at: Charging, following: Next) -> Outcome:
@@ -146,13 +164,13 @@ async def _run(at: Charging, following: Next) -> Outcome:
 # --- claim -----------------------------------------------------------------------------------
 
 
-async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
+async def _claim(at: Charging, candidate: Candidate, manual: ManualRetry | None) -> Attempt | Skip:
     method = await choose_payment_method(at.gateway, candidate)
     if isinstance(method, Skip):
         return method
     deadline = _now() + attempts.LEASE
     while True:
-        claimed = await _try_claim(at, candidate.invoice_id, method)
+        claimed = await _try_claim(at, candidate.invoice_id, method, manual)
         if claimed is not None:
             return claimed
         if _now() > deadline:
@@ -160,18 +178,21 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
         await asyncio.sleep(_LEASE_POLL_S)
 
 
-async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
+async def _try_claim(
+    at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
+) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
     now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
             return Skip("the invoice is gone")
-        method = candidate.payment_method_id or default_method
+        own = candidate.payment_method_id
+        method = chosen if own in (None, chosen.id) else ChosenMethod(own)
         skip = (
-            eligibility.skip_reason(candidate, at.day, now, at.settings)
-            or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
-            or (await eligibility.network_limits(tx, [method], now)).get(method)
+            _skip_reason(at, candidate, method, manual, now)
+            or (await holds.find_holds(tx, [candidate])).get(invoice_id)
+            or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
         )
         if skip:
             return skip
@@ -181,15 +202,36 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
             return None
         new = new_attempt(at, candidate, customer, method)
         attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
+        if attempt and manual:
+            await _audit_retry(tx, candidate, manual, now)
         return attempt or Skip("another run has just taken it")
 
 
-def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+def _skip_reason(
+    at: Charging,
+    one: Candidate,
+    method: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> Skip | None:
+    """A person may overrule a verdict on the day of the next try, and nothing else."""
+    if manual is None:
+        return eligibility.skip_reason(one, at.day, now, at.settings, method)
+    skip = eligibility.skip_reason(one, at.day, now, at.settings)
+    return skip or eligibility.network_refusal(one, method)
+
+
+async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
+    before = one.last.reason if one.last else None
+    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
+    await audit.write(tx, [change], who=manual.who, now=now)
+
+
+def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
     amount_minor = money.to_minor(one.amount, one.currency)
     last = one.last
     number = last.number + 1 if last else 1
     reused = eligibility.reusable_intent(one, amount_minor)
-    is_declined = last is not None and last.state == AttemptState.DECLINED
     return {
         "invoice_id": one.invoice_id,
         "number": number,
@@ -200,17 +242,18 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
-        "payment_method_id": method,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
         "is_default_method": one.payment_method_id is None,
         "intent_id": reused,
-        "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
+        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
-        "create_params": None if reused else _create_params(one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method},
+        "create_params": None if reused else _create_params(at, one, amount_minor, number),
+        "confirm_params": {"off_session": True, "payment_method": method.id},
     }
 
 
-def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
+def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
     """The parameters of the create, byte for byte, now and at every replay."""
     shown = one.invoicenumber or str(one.invoice_id)
     return {
@@ -219,23 +262,49 @@ def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, 
         "customer": one.customer_id,
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": f"Invoice {shown}",
-        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(number)},
+        "metadata": {
+            INSTALLATION_KEY: at.installation,
+            "invoice_id": str(one.invoice_id),
+            "attempt": str(number),
+        },
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
+async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
     try:
         method = await _find_method(gateway, one)
-    except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-        return Skip(f"the customer's default payment method is not known: {error}")
+    except RequestRefused as error:
+        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
+    except (NoAnswer, StripeRateLimited) as error:
+        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
     return method or Skip("the client has no payment method, at Stripe neither")
 
 
-async def _find_method(gateway: Gateway, one: Candidate) -> str | None:
-    if one.payment_method_id is not None or one.customer_id is None:
-        return one.payment_method_id
-    return await gateway.default_method(one.customer_id)
+async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+    """The client's own, which a person set; else the default at Stripe; else the newest saved."""
+    if one.payment_method_id is not None:
+        return await _own_method(gateway, one, one.payment_method_id)
+    if one.customer_id is None:
+        return None
+    default = await gateway.default_method(one.customer_id)
+    if default is not None:
+        return ChosenMethod(str(default["id"]), method_version(default))
+    if one.saved_method_id is not None:
+        return await _own_method(gateway, one, one.saved_method_id)
+    return None
+
+
+async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+    """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
+    if not eligibility.has_verdict(one):
+        return ChosenMethod(method_id)
+    shown = await gateway.payment_method(method_id)
+    if reference(shown.get("customer")) != one.customer_id:
+        raise RequestRefused(
+            "payment_method_detached", f"{method_id} is not attached to {one.customer_id}"
+        )
+    return ChosenMethod(method_id, method_version(shown))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -251,11 +320,10 @@ async def _ask_first(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
-    await checkout_sessions.close_sessions(
-        at.database, at.gateway, attempt.invoice_id, attempt.customer_id
-    )
-    is_claimed = attempt.step == AttemptStep.CLAIMED
-    return Advance(_prepare if is_claimed else _look_again, attempt)
+    """Nothing else may take money for the invoice once the rate limiter allows the confirm."""
+    await at.gateway.acquire_confirm()
+    await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt).close()
+    return Advance(_look_again, attempt)
 
 
 async def _prepare(at: Charging, attempt: Attempt) -> Next:
@@ -268,7 +336,7 @@ async def _prepare(at: Charging, attempt: Attempt) -> Next:
         intent_id = await _create(at, attempt)
     except (ReplayedFailure, StripeKeyReused):
         return Advance(_adopt_or_create, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
@@ -279,13 +347,13 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
     since = attempt.created_at - CLOCK_SKEW
     async for intent in at.gateway.intents(customer_id=attempt.customer_id, since=since):
         if _is_made_by(attempt, intent) and intent_state(intent) != PaymentState.CANCELED:
-            return Advance(_look_again, await _record_intent(at, attempt, intent["id"]))
+            return Advance(_close_other_ways, await _record_intent(at, attempt, intent["id"]))
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
             tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _create(at: Charging, attempt: Attempt) -> str:
@@ -316,7 +384,7 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
         earlier = await at.gateway.retrieve(intent_id)
         if intent_state(earlier.object) == PaymentState.CANCELED:
             return
-        report = intent_report(earlier.object, at=_now(), response=earlier.body)
+        report = _report(at, earlier)
         await at.database.with_retry(
             lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
         )
@@ -324,19 +392,18 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look, once the rate limiter allows the confirm: money moves only after this.
+    """The last look: money moves only after this.
 
     All that made the charge right is read again, however long the attempt has waited.
     """
     default_method = await _default_method(at, attempt) if attempt.is_default_method else None
-    await at.gateway.acquire_confirm()
     now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
         why = _unwanted_reason(at, candidate, attempt, default_method, now)
-        unbooked = await eligibility.find_unbooked_payments(tx, [attempt.invoice_id])
-        if unbooked:
-            why = unbooked[attempt.invoice_id].reason
+        held = await holds.find_holds(tx, [candidate] if candidate else [])
+        if held:
+            why = held[attempt.invoice_id].reason
         if why:
             raise NoLongerDue(why)
         confirming = await attempts.update_leased(
@@ -352,10 +419,13 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
 
 async def _default_method(at: Charging, attempt: Attempt) -> str | None:
     """The method that would be chosen now: the customer's default may be another one."""
+    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+        return attempt.payment_method_id
     async with at.database.snapshot() as tx:
         candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
     try:
-        return await _find_method(at.gateway, candidate) if candidate else None
+        chosen = await _find_method(at.gateway, candidate) if candidate else None
+        return chosen.id if chosen else None
     except RequestRefused as error:
         raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
 
@@ -443,9 +513,10 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
     """Book the intent as Stripe shows it, and end the attempt accordingly."""
     now = _now()
     report = replace(
-        intent_report(response.object, at=now.replace(microsecond=0), response=response.body),
+        _report(at, response),
         invoice_id=attempt.invoice_id,
         attempt=attempt.number,
+        evidence=Evidence.ATTEMPT,
     )
     if report.state == PaymentState.REQUIRES_ACTION:
         return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
@@ -458,6 +529,16 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
 
     kind = await _conclude(at, attempt, write)
     return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
+
+
+def _report(at: Charging, response: StripeResponse) -> PaymentReport:
+    """The intent as Stripe shows it now; its own times have no fractions of seconds."""
+    return intent_report(
+        response.object,
+        at=_now().replace(microsecond=0),
+        installation=at.installation,
+        response=response.body,
+    )
 
 
 _NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
@@ -499,19 +580,26 @@ async def _book_decline(
         return await _write_decline(at, tx, attempt, decline, failed_charge)
 
     verdict = await _conclude(at, attempt, write)
-    return _declined_outcome(attempt, report.intent_id, verdict, verdict.reason)
+    return attempt_outcome(
+        OutcomeKind.DECLINED,
+        attempt,
+        intent_id=report.intent_id,
+        reason=verdict.reason,
+        next_try=verdict.next_try_on,
+    )
 
 
 async def _write_decline(
     at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
 ) -> retry.Verdict:
     """End the attempt as declined, with the day of the next try if there is one."""
-    tries = await attempts.count_tries(tx, attempt.invoice_id, attempt.payment_method_id)
+    version = decline.method_version or attempt.payment_method_version
+    tries = await attempts.count_tries(tx, attempt, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(
         tx,
-        attempt.id,
+        attempt,
         decline,
         now=_now(),
         reason=verdict.reason,
@@ -521,35 +609,36 @@ async def _write_decline(
     return verdict
 
 
-def _declined_outcome(
-    attempt: Attempt, intent_id: str | None, verdict: retry.Verdict, reason: str
-) -> Outcome:
-    return attempt_outcome(
-        OutcomeKind.DECLINED,
-        attempt,
-        intent_id=intent_id,
-        reason=reason,
-        next_try=verdict.next_try_on,
-    )
-
-
 # --- every other ending ------------------------------------------------------------------------
 
 
 async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Stripe refuses the request as it stands. The intent's own state comes first."""
+    """Stripe refuses the request as it stands, and no bank was asked: held, and no try counted.
+
+    The intent's own state comes first.
+    """
     assert isinstance(error, RequestRefused), "ENDINGS has it so"
     attempt = await _reload(at, attempt)
     if attempt.intent_id is not None:
         response = await retrieve_intent(at.gateway, attempt.intent_id)
         if _has_ended(attempt, response.object):
             return await _book(at, attempt, response)
-    decline = Decline(code=error.code, message=error.message)
-    verdict = await _conclude(
-        at, attempt, lambda tx: _write_decline(at, tx, attempt, decline, attempt.charge_before)
+    await _conclude(at, attempt, lambda tx: _write_refusal(tx, attempt, error))
+    return attempt_outcome(
+        OutcomeKind.HELD,
+        attempt,
+        intent_id=attempt.intent_id,
+        reason=_refusal(error),
+        fault=error.code,
     )
-    reason = f"{verdict.reason}: {error.message}"
-    return _declined_outcome(attempt, attempt.intent_id, verdict, reason)
+
+
+async def _write_refusal(tx: Tx, attempt: Attempt, error: RequestRefused) -> None:
+    await attempts.end_refused(tx, attempt.id, now=_now(), code=error.code, reason=_refusal(error))
+
+
+def _refusal(error: RequestRefused) -> str:
+    return f"{error.code}: {error.message}"
 
 
 async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
@@ -562,7 +651,7 @@ async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome
             response = await with_backoff(lambda: at.gateway.cancel(intent_id))
         except RequestRefused:
             return await _book(at, attempt, await retrieve_intent(at.gateway, intent_id))
-        reports = [intent_report(response.object, at=_now(), response=response.body)]
+        reports = [_report(at, response)]
 
     async def write(tx: Tx) -> None:
         now = _now()

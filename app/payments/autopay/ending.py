@@ -22,8 +22,14 @@ from app.payments.stripe.gateway import (
     RequestRefused,
     StripeRateLimited,
 )
-from app.payments.stripe.stripe_objects import intent_report, intent_state, metadata_number
+from app.payments.stripe.stripe_objects import (
+    evidence_in,
+    intent_report,
+    intent_state,
+    metadata_number,
+)
 from app.rules.attempt import UNRESOLVED, AttemptState
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentState
 from app.storage.engines import Database, Tx, database_time
 
@@ -49,6 +55,7 @@ class AttemptEnding:
 
     database: Database
     gateway: Gateway
+    installation: str
 
     async def end(self, attempt_id: int, *, reason: str, who: str) -> str:
         """End an unresolved attempt and answer the proof; Refused where there is none."""
@@ -58,7 +65,9 @@ class AttemptEnding:
         async with self._hold_lease(attempt_id, holder) as attempt:
             with _silence_as_refusal():
                 proof = await self._prove(attempt)
-            await self.database.with_retry(lambda tx: _write(tx, attempt, proof, reason, who))
+            await self.database.with_retry(
+                lambda tx: _write(tx, attempt, proof, reason, who, self.installation)
+            )
         return proof.words
 
     @asynccontextmanager
@@ -87,7 +96,8 @@ class AttemptEnding:
         since = attempt.created_at - _CLOCK_SKEW
         async for intent in self.gateway.intents(customer_id=attempt.customer_id, since=since):
             named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
-            if named == (attempt.invoice_id, attempt.number):
+            is_foreign = evidence_in(intent, self.installation) == Evidence.FOREIGN
+            if named == (attempt.invoice_id, attempt.number) and not is_foreign:
                 return str(intent["id"])
         return None
 
@@ -124,7 +134,7 @@ class AttemptEnding:
         return Proof(f"{account} does not know {what}")
 
     async def _knows_customer(self, attempt: Attempt) -> bool:
-        """For an attempt of before 0004: a customer belongs to one account and one mode."""
+        """For an attempt of before 0005: a customer belongs to one account and one mode."""
         try:
             await self.gateway.default_method(attempt.customer_id)
         except RequestRefused:
@@ -158,11 +168,18 @@ async def _take(tx: Tx, attempt_id: int, holder: LeaseHolder) -> Attempt:
     return attempt
 
 
-async def _write(tx: Tx, attempt: Attempt, proof: Proof, reason: str, who: str) -> None:
+async def _write(
+    tx: Tx, attempt: Attempt, proof: Proof, reason: str, who: str, installation: str
+) -> None:
     """Book the intent as it is now, end the attempt, and record who ended it and why."""
     now = await database_time(tx)
     if proof.intent is not None:
-        report = intent_report(proof.intent, at=now.replace(microsecond=0), response=proof.body)
+        report = intent_report(
+            proof.intent,
+            at=now.replace(microsecond=0),
+            installation=installation,
+            response=proof.body,
+        )
         await settlement.record(tx, [report], now=now, who=who)
     await _assert_still_ours(tx, attempt)
     words = f"{reason} (ended by {who}: {proof.words})"

@@ -20,6 +20,7 @@ class OutcomeKind(StrEnum):
     CHARGED = "charged"
     PENDING = "pending"
     DECLINED = "declined"
+    HELD = "held"
     UNKNOWN = "unknown"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -36,6 +37,8 @@ class Outcome:
     intent_id: str | None = None
     reason: str | None = None
     next_try: date | None = None
+    # Stripe's code, where our configuration or the invoice is wrong: somebody has to mend it.
+    fault: str | None = None
 
 
 def attempt_outcome(
@@ -45,14 +48,18 @@ def attempt_outcome(
     intent_id: str | None = None,
     reason: str | None = None,
     next_try: date | None = None,
+    fault: str | None = None,
 ) -> Outcome:
     amount = money.from_minor(attempt.amount_minor, attempt.currency)
-    return Outcome(kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try)
+    return Outcome(
+        kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try, fault
+    )
 
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
     kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.SKIPPED
+    kind = OutcomeKind.HELD if skip.fault else kind
     return Outcome(
         OutcomeKind.UNKNOWN if waits else kind,
         one.invoice_id,
@@ -61,7 +68,13 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
         one.last.intent_id if one.last else None,
         skip.reason,
         skip.next_try,
+        skip.fault,
     )
+
+
+def outcome_as_dict(one: Outcome) -> dict[str, Any]:
+    """One outcome as JSON, as a report lists it and with its kind."""
+    return {"outcome": str(one.kind), **_entry(one)}
 
 
 def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:

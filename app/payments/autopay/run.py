@@ -11,11 +11,26 @@ from uuid import uuid4
 
 import structlog
 
-from app.errors import AppError, RecordLocked, Unavailable
-from app.payments.autopay import attempts, eligibility
+from app.errors import (
+    AppError,
+    ChargeUnderWay,
+    InvalidField,
+    NotFound,
+    RecordLocked,
+    Refused,
+    Unavailable,
+)
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
-from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
-from app.payments.autopay.eligibility import Candidate, Position, Skip
+from app.payments.autopay.charge import (
+    Charging,
+    ManualRetry,
+    charge,
+    choose_payment_method,
+    resume,
+)
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import (
     Outcome,
     OutcomeKind,
@@ -31,6 +46,7 @@ from app.payments.stripe.gateway import (
     StripeRateLimited,
 )
 from app.rules import calendar
+from app.rules.attempt import UNRESOLVED
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -38,6 +54,8 @@ log = structlog.get_logger("paydue.autopay")
 
 # A stopping run lets charges under way finish for so long, then leaves them unresolved.
 FINISH_S = 7.0
+# A sentence or two; it stands in the invoice's history.
+REASON_MAX = 500
 
 
 Queue = asyncio.Queue[Sequence[Candidate] | None]
@@ -59,10 +77,12 @@ class Autopay:
         """One run. It ends early, with its leases released, once the stop signal is set."""
         report = RunReport(day or self._today(), dry_run=False)
         at = self._charging(day)
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -87,15 +107,47 @@ class Autopay:
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
         return report
 
+    async def retry(self, invoice_id: int, *, reason: str, who: str) -> Outcome:
+        """Charge one invoice now because a person says so, whatever day its last decline names.
+
+        All guards of a run stand before it: autopay is on, the invoice is due and unpaid, no other
+        way to pay is open, the card networks allow it. Refused says which one does not.
+        """
+        if not 0 < len(reason.strip()) <= REASON_MAX:
+            raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
+        async with self.database.snapshot() as tx:
+            one = await eligibility.find_candidate(tx, invoice_id)
+        if one is None or invoice_id < 0:
+            raise NotFound("Invoice", invoice_id)
+        skip = eligibility.skip_reason(one, None, _now(), self.settings)
+        if skip:
+            raise _retry_refusal(one, skip.reason)
+        outcome = await self._charge_one(one, ManualRetry(reason.strip(), who))
+        _log(outcome)
+        if outcome.kind == OutcomeKind.SKIPPED:
+            raise _retry_refusal(one, outcome.reason)
+        return outcome
+
+    async def _charge_one(self, one: Candidate, manual: ManualRetry) -> Outcome:
+        at = self._charging(None)
+        try:
+            return await charge(at, one, manual)
+        except NotAuthorized as error:
+            raise Refused(f"Stripe does not accept the key: {error}") from error
+        finally:
+            await self._give_back(at.holder)
+
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
         at = self._charging(None)
         count = 0
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             nonlocal count
             count += 1
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -192,22 +244,30 @@ class Autopay:
     async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
-        methods: dict[int, str] = {}
+        methods: dict[int, ChosenMethod] = {}
         for one in page:
-            skip = self._skip_reason(one, day)
-            found = skip or await choose_payment_method(self.gateway, one)
+            found = await self._foreseen_method(one, day)
             if isinstance(found, Skip):
                 skips[one.invoice_id] = found
             else:
                 methods[one.invoice_id] = found
         async with self.database.snapshot() as tx:
-            elsewhere = await eligibility.find_unbooked_payments(tx, list(methods))
-            forbidden = await eligibility.network_limits(tx, methods.values(), _now())
+            candidates = [one for one in page if one.invoice_id in methods]
+            elsewhere = await holds.find_holds(tx, candidates)
+            ids = {method.id for method in methods.values()}
+            forbidden = await eligibility.network_limits(tx, ids, _now())
         for invoice_id, method in methods.items():
-            skip = elsewhere.get(invoice_id) or forbidden.get(method)
+            skip = elsewhere.get(invoice_id) or forbidden.get(method.id)
             if skip:
                 skips[invoice_id] = skip
         return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
+
+    async def _foreseen_method(self, one: Candidate, day: date | None) -> ChosenMethod | Skip:
+        skip = self._skip_reason(one, day)
+        found = skip or await choose_payment_method(self.gateway, one)
+        if isinstance(found, Skip):
+            return found
+        return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
 
     async def _pages(
         self,
@@ -238,6 +298,7 @@ class Autopay:
             self.settings,
             self.installation,
             LeaseHolder(uuid4().hex),
+            GuestSessions(self.gateway),
             day,
         )
 
@@ -269,6 +330,30 @@ class Autopay:
 
     def _latest(self, day: date | None) -> date:
         return day or calendar.latest_day(_now())
+
+
+class FaultAlarm:
+    """One line at error for each kind of fault in a run, however many invoices it holds."""
+
+    def __init__(self) -> None:
+        self._raised: set[str] = set()
+
+    def note(self, one: Outcome) -> None:
+        if one.fault is None or one.fault in self._raised:
+            return
+        self._raised.add(one.fault)
+        log.error(
+            "Stripe refuses what we ask; invoices are held until it is mended",
+            code=one.fault,
+            invoice=one.invoice_id,
+            reason=one.reason,
+        )
+
+
+def _retry_refusal(one: Candidate, why: str | None) -> Refused:
+    is_under_way = one.last is not None and one.last.state in UNRESOLVED
+    refusal = ChargeUnderWay if is_under_way else Refused
+    return refusal(f"invoice {one.invoice_id} is not charged: {why}")
 
 
 async def _charged(at: Charging, one: Candidate) -> Outcome:

@@ -17,7 +17,6 @@ import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
 from app.payments.stripe.rate_limiter import RateLimiter
-from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
 
 API_VERSION = "2026-10-28.endive"
@@ -171,20 +170,48 @@ class Gateway:
         async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
             yield one
 
+    async def payouts_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.payouts.list_async, params, endpoints.PAYOUTS):
+            yield one
+
+    async def balance_transactions(
+        self, *, since: datetime | None = None, payout_id: str | None = None
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Balance transactions, newest first: those since an instant, or those of one payout."""
+        params: dict[str, Any] = {"payout": payout_id} if payout_id else {}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        call = self._v1.balance_transactions.list_async
+        async for one in self._listed(call, params, endpoints.BALANCE_TRANSACTIONS):
+            yield one
+
     # --- around a charge ---------------------------------------------------------------------
 
-    async def default_method(self, customer_id: str) -> str | None:
+    async def default_method(self, customer_id: str) -> Mapping[str, Any] | None:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
         await self._pace.acquire(endpoints.CUSTOMER)
-        found = (await _read(self._v1.customers.retrieve_async, customer_id)).object
-        settings = found.get("invoice_settings") or {}
-        return reference(settings.get("default_payment_method"))
+        expanded = {"expand": ["invoice_settings.default_payment_method"]}
+        call = self._v1.customers.retrieve_async
+        found = (await _read(call, customer_id, expanded)).object
+        default = (found.get("invoice_settings") or {}).get("default_payment_method")
+        return {"id": default} if isinstance(default, str) else default
+
+    async def payment_method(self, method_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.PAYMENT_METHOD)
+        return (await _read(self._v1.payment_methods.retrieve_async, method_id)).object
+
+    async def session(self, session_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.SESSION)
+        return (await _read(self._v1.checkout.sessions.retrieve_async, session_id)).object
 
     async def sessions(
-        self, customer_id: str, since: datetime | None = None
+        self, customer_id: str | None = None, since: datetime | None = None
     ) -> list[Mapping[str, Any]]:
-        """Checkout Sessions through which this customer could still pay, or has paid."""
-        params: dict[str, Any] = {"customer": customer_id}
+        """Checkout Sessions, open and complete, of one customer or of everybody."""
+        params: dict[str, Any] = {}
+        if customer_id:
+            params["customer"] = customer_id
         if since:
             params["created"] = {"gte": int(since.timestamp())}
         listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)

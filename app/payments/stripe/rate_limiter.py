@@ -27,11 +27,15 @@ CANCEL = "POST /v1/payment_intents/{id}/cancel"
 RETRIEVE = "GET /v1/payment_intents/{id}"
 LIST = "GET /v1/payment_intents"
 CUSTOMER = "GET /v1/customers/{id}"
+PAYMENT_METHOD = "GET /v1/payment_methods/{id}"
 SESSIONS = "GET /v1/checkout/sessions"
+SESSION = "GET /v1/checkout/sessions/{id}"
 EXPIRE = "POST /v1/checkout/sessions/{id}/expire"
 EVENTS = "GET /v1/events"
 REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
+PAYOUTS = "GET /v1/payouts"
+BALANCE_TRANSACTIONS = "GET /v1/balance_transactions"
 
 _RESERVE_S = 0.25
 _RESERVE_MAX = 500

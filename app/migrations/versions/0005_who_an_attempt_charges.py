@@ -7,8 +7,8 @@ client names no payment method of its own, and the next run begins anew.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
