@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import bindparam, select, update
 
-from app.errors import Unavailable
+from app.errors import RecordLocked, Unavailable
 from app.payments.webhook import event_types
 from app.payments.webhook.inbox import BATCH_MAX, RETRY_DELAYS, apply_reports, interpret
 from app.storage.column_types import table_of
@@ -61,6 +61,11 @@ async def _retry_one(
 
     try:
         state = await database.with_retry(attempt)
+    except RecordLocked:
+        # Its turn comes again: a record that somebody holds says nothing about the event.
+        log.warning("event waits for a lock", row=row_id)
+        done.parked += 1
+        return
     except Unavailable:
         raise
     except Exception as error:
