@@ -19,6 +19,7 @@ from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
+from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
 from app.storage import schema
@@ -34,12 +35,13 @@ class Node:
     installation: str
     gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
     inbox: Inbox
+    foreign: ForeignEventCounter
     clock: Clock
     stop: asyncio.Event
 
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""
-        receiver = WebhookEndpoint(self.settings, self.inbox)
+        receiver = WebhookEndpoint(self.settings, self.inbox, self.foreign)
         routes = endpoint.webhook_routes(receiver)
         app = create_app(self.settings, self.database, extra_routes=routes, clock=self.clock)
         return WebhookRouter(receiver, app)
@@ -64,12 +66,13 @@ async def open_node(
             await schema.expect_current(database)
         gateway = Gateway(settings, StripeRateLimiter(database, settings.stripe_pace))
         name = await schema.installation(database)
-        inbox = Inbox(database, name)
+        inbox, foreign = Inbox(database, name), ForeignEventCounter(database)
         stop = stop or asyncio.Event()
         try:
-            yield Node(settings, database, name, gateway, inbox, clock, stop)
+            yield Node(settings, database, name, gateway, inbox, foreign, clock, stop)
         finally:
             await inbox.close()
+            await foreign.close()
 
 
 @contextlib.asynccontextmanager

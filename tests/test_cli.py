@@ -23,9 +23,11 @@ from click.testing import CliRunner
 
 from app.cli import commands
 from app.cli.command_group import paydue as group
+from app.node import open_node
+from app.payments.webhook.foreign_events import ForeignReason
 from app.sandbox.server import Sandbox
 from app.storage import schema
-from tests.harness import intent, today
+from tests.harness import NO_STRIPE, intent, settings_for, today
 from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +53,7 @@ LISTED_EVENT = {
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
+    "events_foreign",
     "oldest_open_attempt_s", "due_today", "paid_today",
 }  # fmt: skip
 RECONCILED = {
@@ -619,6 +622,20 @@ async def test_doctor_says_what_is_wrong_and_how_to_mend_it(paydue: Command) -> 
         assert word in bare.out
     assert "PAYDUE_TIMEZONE" in wrong.out
     assert "sk_test_tests" not in good.out + bad.out
+
+
+async def test_doctor_and_status_show_verified_events_that_were_not_for_us(paydue: Command) -> None:
+    await paydue("db", "upgrade")
+    settings = settings_for(paydue.environment["PAYDUE_DATABASE_URL"], NO_STRIPE)
+    async with open_node(settings) as node:
+        node.foreign.count(ForeignReason.OTHER_ACCOUNT, "evt_not_ours")
+
+    doctor, status = await told(paydue("doctor"), paydue("status", "--json"))
+
+    assert doctor.code == DONE
+    for word in ("1 other_account", "evt_not_ours", "PAYDUE_STRIPE_ACCOUNT"):
+        assert word in doctor.out
+    assert status.json()["events_foreign"] == 1
 
 
 WRONG = {

@@ -16,12 +16,18 @@ from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
-from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
+from app.storage.tables.stripe_events import (
+    IS_PARKED_OR_DEAD,
+    EventState,
+    ForeignEventCount,
+    StripeEvent,
+)
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 EVENTS = table_of(StripeEvent)
+FOREIGN_COUNTS = table_of(ForeignEventCount)
 
 
 async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
@@ -39,6 +45,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "attempts_processing": await _attempts(tx, AttemptState.PROCESSING),
         "events_parked": await _events(tx, EventState.PARKED),
         "events_dead": await _events(tx, EventState.DEAD),
+        "events_foreign": await _count(tx, select(func.sum(FOREIGN_COUNTS.c.events))),
         "oldest_open_attempt_s": round((now - oldest).total_seconds()) if oldest else None,
         "due_today": await _count(
             tx,

@@ -1,0 +1,27 @@
+"""Verified events that are not for this installation are counted by their reason."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+INSTANT = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "foreign_event_count",
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("events", BIG_ID, nullable=False),
+        sa.Column("last_event_id", sa.Text(), nullable=False),
+        sa.Column("last_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("reason", name=op.f("pk_foreign_event_count")),
+    )
+
+
+def downgrade() -> None:
+    op.drop_table("foreign_event_count")
