@@ -20,7 +20,7 @@ from sqlalchemy.event import listen, remove
 from app.halo.access.api_credentials import create_credential
 from app.node import Node, open_node, open_stripe_node
 from app.payments.autopay.report import RunReport
-from app.payments.reconcile import ReconcileResult
+from app.payments.reconciliation.reconcile_pass import ReconcileResult
 from app.payments.webhook import dead_letters
 from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox

@@ -27,6 +27,7 @@ from app.node import open_node
 from app.payments.webhook.foreign_events import ForeignReason
 from app.sandbox.server import Sandbox
 from app.storage import schema
+from tests.gate import Gate
 from tests.harness import NO_STRIPE, intent, settings_for, today
 from tests.patience import wait_limit
 
@@ -53,11 +54,12 @@ LISTED_EVENT = {
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
-    "events_foreign",
+    "events_foreign", "oldest_parked_event_s", "last_reconciliation_s",
     "oldest_open_attempt_s", "due_today", "paid_today",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",
+    "unreadable", "unreadable_ids",
 }  # fmt: skip
 
 
@@ -320,6 +322,33 @@ async def test_reconciliation_counts_what_it_found(billed: Billed) -> None:
     assert again["events"] == billed.reconciled["events"]
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error":null}', 200),
+        (b'{"error":null}', 400),
+        (b"[]", 200),
+        (b"null", 200),
+        (b'"text"', 200),
+        (b'{"object":"customer","id":"cus_1"}', 200),
+        (b'{"object":"list"}', 200),
+        (b'{"object":"list","data":{}}', 200),
+        (b'{"object":"list","data":[{},null],"has_more":true}', 200),
+    ],
+)
+async def test_an_answer_that_is_no_list_ends_in_words_as_when_stripe_is_down(
+    paydue: Command, gate: Gate, body: bytes, status: int
+) -> None:
+    await paydue("db", "upgrade")
+    gate.answer("/payment_intents", body, status)
+
+    said = await paydue.having(PAYDUE_STRIPE_API_BASE=gate.url)("reconcile")
+
+    assert said.code == FAILED
+    assert said.err.splitlines()[-1].startswith("paydue: Stripe gives no usable answer: Stripe")
+    assert "Traceback" not in said.err + said.out
+
+
 async def test_status_has_its_published_numbers(billed: Billed) -> None:
     plain, found = await told(billed.paydue("status"), billed.paydue("status", "--json"))
 
@@ -327,6 +356,8 @@ async def test_status_has_its_published_numbers(billed: Billed) -> None:
     assert found.json()["paid_today"] == len(billed.report["charged"])
     assert found.json()["attempts_processing"] == len(billed.report["pending"])
     assert found.json()["oldest_open_attempt_s"] is None
+    assert found.json()["oldest_parked_event_s"] is None
+    assert 0 <= found.json()["last_reconciliation_s"] < 3600
     assert "paid today" in plain.out
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
-from app.payments.reconcile import CURSOR
+from app.payments.reconciliation.cursor import CURSOR
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker

@@ -130,11 +130,15 @@ def _signature_parts(header: bytes) -> tuple[int, list[bytes]]:
 
 
 def parse_event(body: bytes) -> dict[str, Any]:
-    """The event in a body, or BadEvent. It has an id and a type; a snapshot has more."""
+    """The event in a body, or BadEvent."""
     try:
-        event = orjson.loads(body)
+        return readable_event(orjson.loads(body))
     except orjson.JSONDecodeError:
         raise BadEvent("the body is not JSON") from None
+
+
+def readable_event(event: Any) -> dict[str, Any]:
+    """The event, or BadEvent: it has an id and a type, a snapshot also a time and an object."""
     if not isinstance(event, dict):
         raise BadEvent("the body is not a Stripe event")
     for name in ("id", "type"):
