@@ -243,6 +243,7 @@ async def test_the_catalogue_is_imported_beside_the_clients_or_not_at_all(
         return await paydue("import", str(file))
 
     done = await said(lists)
+    same = await said(lists)
     again = await said({"clients": [{"name": "A"}], "Tax": [{"id": 2, "value": 8}]})
     wrong = await said({"Tax": [{"name": "C"}], "ChargeRate": [{"area": 4711}]})
     misspelt = await said({"taxes": []})
@@ -251,6 +252,9 @@ async def test_the_catalogue_is_imported_beside_the_clients_or_not_at_all(
     assert (done.code, done.out) == (
         DONE,
         "imported 0 clients and 0 invoices, 2 Tax, 1 TaxRule, 1 ChargeRate\n",
+    )
+    assert same.out == (
+        "imported 0 clients and 0 invoices\nalready imported: 2 Tax, 1 TaxRule, 1 ChargeRate\n"
     )
     assert again.out == "imported 1 clients and 0 invoices, 1 Tax\n"
     assert (wrong.code, "area: 4711 does not exist" in wrong.err) == (FAILED, True)

@@ -1,4 +1,4 @@
-"""Verified events that are not for this installation are counted by their reason."""
+"""Foreign events are counted by their reason, and imported records are known again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -21,7 +21,16 @@ def upgrade() -> None:
         sa.Column("last_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("reason", name=op.f("pk_foreign_event_count")),
     )
+    op.create_table(
+        "imported_record",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("record_id", BIG_ID, nullable=False),
+        sa.Column("imported_at", INSTANT, nullable=False),
+        sa.PrimaryKeyConstraint("kind", "key", name=op.f("pk_imported_record")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("imported_record")
     op.drop_table("foreign_event_count")
