@@ -96,6 +96,16 @@ async def open_database(settings: Settings) -> AsyncIterator[Database]:
         await database.close()
 
 
+@contextlib.asynccontextmanager
+async def open_gateway(settings: Settings, database: Database) -> AsyncIterator[Gateway | None]:
+    """A gateway whose rate all nodes share, or None while no key is set."""
+    if not settings.api_key:
+        yield None
+        return
+    async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
+        yield gateway
+
+
 def unlimited_gateway(settings: Settings) -> Gateway:
     """A gateway for a single call, which needs no database to share a rate through."""
     return Gateway(settings, Unlimited())

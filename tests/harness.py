@@ -187,7 +187,9 @@ class Paydue:
     async def replay(self, *, later: timedelta = timedelta(days=1)) -> RetryResult:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await dead_letters.retry_due(self.database, self.node.installation, now)
+        return await dead_letters.retry_due(
+            self.database, self.node.installation, now, self.node.gateway
+        )
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""
