@@ -632,6 +632,7 @@ async def an_orphan(paydue: Paydue, stripe_url: str, invoice: int) -> str:
     await a_lost_create(paydue, invoice)
     (orphan,) = [one["id"] for one in paydue.sandbox.state["payment_intents"].rows()]
     (attempt,) = await paydue.attempts(invoice)
+    forget_events(paydue)
     session = await a_session(
         stripe_url, customer=attempt.customer_id, client_reference_id=str(invoice)
     )

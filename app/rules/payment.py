@@ -68,7 +68,8 @@ NOTHING_BACK = ReversedTotal()
 class PaymentReport:
     """One report on one payment, from a webhook, from our own charge or from reconciliation.
 
-    `attempt` is the number of our own charge attempt that made the intent. `state` is None when
+    `attempt` is the number of the charge attempt that made the intent, and `installation` names
+    whose it was: two on one Stripe account have the same small numbers. `state` is None when
     the report only links things: an intent to its invoice, money to its way back. `at` is Stripe's
     own time of the report.
     """
@@ -81,6 +82,7 @@ class PaymentReport:
     intent_at: datetime | None = None
     invoice_id: int | None = None
     attempt: int | None = None
+    installation: str | None = None
     charge_id: str | None = None
     customer_id: str | None = None
     reason: str | None = None

@@ -39,12 +39,15 @@ from app.payments.stripe.gateway import (
     with_backoff,
 )
 from app.payments.stripe.stripe_objects import (
+    INSTALLATION,
     charge_id,
     decline_of,
     failed_charge_id,
     intent_report,
     intent_state,
+    made_by,
     metadata_number,
+    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
@@ -58,7 +61,8 @@ T = TypeVar("T")
 
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
-CLOCK_SKEW = timedelta(minutes=5)
+# An intent of an attempt may be older than its row: the row was made again after a restore.
+MADE_BEFORE = timedelta(days=30)
 _LEASE_POLL_S = 0.05
 
 
@@ -72,6 +76,7 @@ class Charging:
     installation: str
     holder: LeaseHolder
     day: date | None = None
+    epoch: int = 0
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
@@ -194,12 +199,12 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "intent_id": reused,
         "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
         "charge_before": last.charge_id if last and reused else None,
-        "create_params": None if reused else _create_params(one, amount_minor, number),
+        "create_params": None if reused else _create_params(at, one, amount_minor, number),
         "confirm_params": {"off_session": True, "payment_method": method},
     }
 
 
-def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
+def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
     """The parameters of the create, byte for byte, now and at every replay."""
     shown = one.invoicenumber or str(one.invoice_id)
     return {
@@ -208,7 +213,11 @@ def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, 
         "customer": one.customer_id,
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": f"Invoice {shown}",
-        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(number)},
+        "metadata": {
+            "invoice_id": str(one.invoice_id),
+            "attempt": str(number),
+            INSTALLATION: at.installation,
+        },
     }
 
 
@@ -261,10 +270,16 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
 
     A new key is safe here and only here: an unconfirmed intent never moves money by itself.
     """
-    since = attempt.created_at - CLOCK_SKEW
+    since = attempt.created_at - MADE_BEFORE
     async for intent in at.gateway.intents(customer_id=attempt.customer_id, since=since):
-        if _is_made_by(attempt, intent) and intent_state(intent) != PaymentState.CANCELED:
-            return Advance(_look_again, await _record_intent(at, attempt, intent["id"]))
+        intent_id = reference(intent)
+        if intent_id is None or not _is_made_by(at, attempt, intent):
+            continue
+        if intent_state(intent) == PaymentState.CANCELED:
+            continue
+        if _fits(attempt, intent):
+            return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+        await _cancel_replaced(at, intent_id)
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
             tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
@@ -274,7 +289,9 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _create(at: Charging, attempt: Attempt) -> str:
-    key = keys.create_key(at.installation, attempt.invoice_id, attempt.number, attempt.creates)
+    key = keys.create_key(
+        at.installation, attempt.invoice_id, attempt.number, attempt.creates, epoch=at.epoch
+    )
     params = attempt.create_params or {}
     response = await with_backoff(lambda: at.gateway.create(params, key))
     return str(response.object["id"])
@@ -351,7 +368,7 @@ async def _confirm(at: Charging, attempt: Attempt) -> Next:
     assert attempt.intent_id is not None, "a prepared attempt has its intent"
     intent_id = attempt.intent_id
     params = attempt.confirm_params or {}
-    key = keys.confirm_key(at.installation, attempt.invoice_id, attempt.number)
+    key = keys.confirm_key(at.installation, attempt.invoice_id, attempt.number, epoch=at.epoch)
     try:
         response = await with_backoff(lambda: at.gateway.confirm(intent_id, params, key))
     except Declined as declined:
@@ -378,9 +395,19 @@ def _has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     return False
 
 
-def _is_made_by(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+def _is_made_by(at: Charging, attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
-    return named == (attempt.invoice_id, attempt.number)
+    is_ours = made_by(intent) == at.installation
+    return is_ours and named == (attempt.invoice_id, attempt.number)
+
+
+def _fits(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    """Whether an intent of this name takes the very money that the attempt wants.
+
+    An earlier life of a restored database may have given the same name to another amount.
+    """
+    found = (intent.get("amount"), intent.get("currency"), reference(intent.get("customer")))
+    return found == (attempt.amount_minor, attempt.currency, attempt.customer_id)
 
 
 # --- book ------------------------------------------------------------------------------------

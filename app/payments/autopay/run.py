@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,9 @@ from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
 from app.payments.autopay.eligibility import Candidate, Position, Skip
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
-from app.payments.stripe.gateway import Gateway
+from app.payments.reconcile import Reconciliation
+from app.payments.reconciliation.cursor import load_epoch
+from app.payments.stripe.gateway import Gateway, NoAnswer, RequestRefused, StripeRateLimited
 from app.rules import calendar
 from app.settings import Settings
 from app.storage.engines import Database
@@ -43,9 +45,13 @@ class Autopay:
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
     ) -> RunReport:
-        """One run. It ends early, with its leases released, once the stop signal is set."""
+        """One run. It ends early, with its leases released, once the stop signal is set.
+
+        It charges nothing before it knows all that Stripe knows; NoAnswer where that is not read.
+        """
+        await self._catch_up()
         report = RunReport(day or self._today(), dry_run=False)
-        at = self._charging(day)
+        at = await self._in_epoch(self._charging(day))
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
@@ -76,7 +82,7 @@ class Autopay:
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
-        at = self._charging(None)
+        at = await self._in_epoch(self._charging(None))
         count = 0
 
         def note(outcome: Outcome) -> None:
@@ -88,6 +94,17 @@ class Autopay:
 
         await self._until_stopped(self._recover(at, note, whenever=False), at.holder)
         return count
+
+    async def _catch_up(self) -> None:
+        reconciliation = Reconciliation(self.database, self.gateway, self.installation, self.stop)
+        try:
+            await reconciliation.catch_up()
+        except (NoAnswer, StripeRateLimited, RequestRefused) as error:
+            raise NoAnswer(f"nothing was charged, for it cannot be read first: {error}") from error
+
+    async def _in_epoch(self, at: Charging) -> Charging:
+        async with self.database.snapshot() as tx:
+            return replace(at, epoch=await load_epoch(tx))
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
         """Await the work; after a stop signal for FINISH_S only, then leave it unresolved."""

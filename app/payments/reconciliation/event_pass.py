@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 from sqlalchemy import select
 
+from app.payments.reconciliation.lost_attempts import count_unknown
 from app.payments.reconciliation.reconcile_pass import ReconcilePass
 from app.payments.webhook import event_types, inbox
 from app.payments.webhook.endpoint import readable_event
@@ -25,7 +26,9 @@ async def read_events(at: ReconcilePass) -> None:
         listed = at.gateway.events(at.since, types[start : start + TYPES_MAX])
         async for page in at.pages(listed):
             at.found.events += len(page)
-            at.found.events_new += await _take(at, at.readable(page, readable_event))
+            events = at.readable(page, readable_event)
+            at.attempts_unknown += await count_unknown(at, events)
+            at.found.events_new += await _take(at, events)
 
 
 async def _take(at: ReconcilePass, page: Sequence[Mapping[str, Any]]) -> int:

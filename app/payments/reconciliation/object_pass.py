@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app.errors import Unavailable
 from app.ledger import settlement
 from app.payments.autopay import attempts
+from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
 from app.payments.stripe.gateway import RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
@@ -37,6 +38,7 @@ async def read_intents(at: ReconcilePass) -> None:
     async for page in at.pages(at.gateway.intents(since=at.since)):
         at.found.intents += len(page)
         at.found.intents_new += await book(at, at.readable(page, read))
+        await restore_attempts(at, page)
 
 
 async def read_reversals(at: ReconcilePass) -> None:

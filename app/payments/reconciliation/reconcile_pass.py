@@ -32,6 +32,7 @@ class ReconcileResult:
     reversals: int = 0
     asked: int = 0
     orphans_canceled: int = 0
+    attempts_restored: int = 0
     unreadable: int = 0
     unreadable_ids: list[str] = field(default_factory=list)
 
@@ -51,6 +52,8 @@ class ReconcilePass:
     found: ReconcileResult = field(default_factory=ReconcileResult)
     # The latest `created` of what was read: Stripe's clock, which ours need not agree with.
     newest: datetime | None = None
+    # Attempts of ours that events name and this database does not know.
+    attempts_unknown: int = 0
 
     async def pages(
         self, listed: AsyncIterator[Mapping[str, Any]]

@@ -279,7 +279,7 @@ def _unforeseen(error: Exception) -> str:
     """The words for an error that is none of the SDK's own."""
     if isinstance(error, AttributeError | LookupError | TypeError | ValueError):
         return f"Stripe's answer has a shape that the SDK cannot read ({error!r})"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error).partition('. ')[0].strip()}"
 
 
 def _decline(error: stripe.CardError) -> Exception:

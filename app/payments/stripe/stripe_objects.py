@@ -22,6 +22,8 @@ _STATES = {
     "succeeded": PaymentState.SUCCEEDED,
 }
 _WORD_MAX = 255
+# Invoice ids are small integers, and two installations on one account have the same ones.
+INSTALLATION = "paydue_installation"
 _BIGINT_MAX = 2**63 - 1
 # As many digits as our keys have room for; more is somebody else's metadata.
 _ATTEMPT_MAX = 10**9 - 1
@@ -51,6 +53,7 @@ def intent_report(
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
         attempt=_attempt(intent),
+        installation=made_by(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
@@ -216,6 +219,12 @@ def whole_number(value: Any) -> int | None:
 def metadata_number(thing: StripeObject, name: str) -> int | None:
     metadata = thing.get("metadata")
     return whole_number(metadata.get(name)) if isinstance(metadata, dict) else None
+
+
+def made_by(intent: StripeObject) -> str | None:
+    """The installation of Paydue whose attempt made an intent, by the name it put on it."""
+    metadata = intent.get("metadata")
+    return text_of(metadata.get(INSTALLATION)) if isinstance(metadata, dict) else None
 
 
 def amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:

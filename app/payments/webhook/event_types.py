@@ -141,7 +141,9 @@ def _with_key_evidence(report: EventReport, sent_key: str, installation: str) ->
     key = parse_key(sent_key)
     if key is None or key.installation != installation:
         return report
-    return replace(report, invoice_id=key.invoice_id, attempt=key.attempt)
+    return replace(
+        report, invoice_id=key.invoice_id, attempt=key.attempt, installation=installation
+    )
 
 
 def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:
