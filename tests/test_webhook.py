@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from app.errors import BadSignature
 from app.node import open_database
@@ -24,6 +24,7 @@ from app.rules.attempt import create_key
 from app.rules.payment import PaymentState, PaymentStatus
 from app.settings import Settings
 from app.storage.column_types import table_of
+from app.storage.tables.cluster import Job
 from app.storage.tables.invoices import InvoiceChange
 from tests.harness import CLIENTS, SECRET, Paydue, event, intent, settings_for, signed
 from tests.patience import wait_limit
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.anyio
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "stripe"
 CHANGES = table_of(InvoiceChange)
+JOBS = table_of(Job)
 PATH = "/stripe/webhook"
 FOREIGN_TOTAL = "paydue_foreign_events_total"
 _numbers = itertools.count(1)
@@ -147,15 +149,22 @@ LEFT = {
     "checkout.session.expired": (0, None),
 }
 SAVED = {
-    # The client's customer and saved method after the event, from what they were before.
-    "payment_method.detached": ("cus_FixPaydue0001", None, None),
-    "payment_method.updated": ("cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 4242"),
-    "payment_method.automatically_updated": (
-        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 5556",
+    # The client's customer, its own method with its name, and the newest saved one after the event.
+    "payment_method.detached": ("cus_FixPaydue0001", None, None, None),
+    "payment_method.updated": (
+        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 4242", None,
     ),
-    "setup_intent.succeeded": ("cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", None),
-    "customer.deleted": (None, None, None),
+    "payment_method.automatically_updated": (
+        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 5556", None,
+    ),
+    "setup_intent.succeeded": ("cus_FixPaydue0001", None, None, "pm_1SfixPaydue0001AbCdEf01"),
+    "customer.deleted": (None, None, None, None),
 }  # fmt: skip
+# Events after which payouts are read from Stripe at once.
+PAID_OUT = frozenset(
+    f"payout.{one}"
+    for one in ("created", "updated", "paid", "failed", "canceled", "reconciliation_completed")
+)
 
 
 def fixture(name: str) -> bytes:
@@ -171,18 +180,23 @@ def names(kind: str) -> list[str]:
 def test_every_handled_type_has_a_realistic_event_and_an_expectation() -> None:
     files = {json.loads(path.read_bytes())["type"]: path for path in FIXTURES.glob("*.json")}
 
-    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys()
+    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys() | PAID_OUT
     older = {kind for kind in HANDLERS if len(names(kind)) == 2}
     assert older == {kind for kind in HANDLERS if kind.startswith("payment_intent.")} | {
         "charge.refunded"
     }
 
 
+async def whose(paydue: Paydue) -> int:
+    """The client whose Stripe customer the fixtures name."""
+    return await paydue.a_client(stripe_customer_id="cus_FixPaydue0001")
+
+
 @pytest.mark.parametrize("name", [name for kind in LEFT for name in names(kind)])
 async def test_a_realistic_event_does_to_the_invoice_what_its_type_says(
     paydue: Paydue, name: str
 ) -> None:
-    invoice = await paydue.an_invoice("120.00", id=1001)
+    invoice = await paydue.an_invoice("120.00", id=1001, client=await whose(paydue))
     kind = name.removesuffix(".2020-08-27")
     if kind.startswith(MONEY_BACK):
         await post(paydue, fixture("payment_intent.succeeded"))
@@ -197,7 +211,7 @@ async def test_a_realistic_event_does_to_the_invoice_what_its_type_says(
 
 
 async def test_a_realistic_failure_keeps_its_reason_charge_and_method(paydue: Paydue) -> None:
-    await paydue.an_invoice(id=1001)
+    await paydue.an_invoice(id=1001, client=await whose(paydue))
     for name in names("payment_intent.payment_failed"):
         await post(paydue, fixture(name))
 
@@ -224,9 +238,27 @@ async def test_a_realistic_event_does_to_the_client_what_its_type_says(
     assert await states(paydue) == ["applied"]
 
 
-async def saved_of(paydue: Paydue, client: int) -> tuple[str | None, str | None, str | None]:
+async def saved_of(paydue: Paydue, client: int) -> tuple[str | None, ...]:
     (row,) = await paydue.rows(CLIENTS, CLIENTS.c.id == client)
-    return row.stripe_customer_id, row.stripe_payment_method_id, row.stripe_payment_method_name
+    own = (row.stripe_payment_method_id, row.stripe_payment_method_name)
+    return row.stripe_customer_id, *own, row.stripe_saved_method_id
+
+
+@pytest.mark.parametrize("kind", sorted(PAID_OUT))
+async def test_a_realistic_event_of_a_payout_makes_its_job_due_and_no_other(
+    paydue: Paydue, kind: str
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    rows = [{"name": name, "next_run_at": later} for name in ("autopay", "reconcile")]
+    async with paydue.database.transaction() as tx:
+        await tx.execute(insert(JOBS), rows)
+
+    assert await post(paydue, fixture(kind)) == 200
+
+    async with paydue.database.snapshot() as tx:
+        due = select(JOBS.c.name).where(JOBS.c.next_run_at <= datetime.now(UTC))
+        assert list(await tx.scalars(due)) == ["reconcile"]
+    assert await states(paydue) == ["applied"]
 
 
 # --- who may speak ---------------------------------------------------------------------------
@@ -758,7 +790,8 @@ async def test_our_own_idempotency_key_names_the_invoice_when_the_metadata_is_lo
 
     assert await paid(paydue, invoice) == (120, 2)
     assert await paid(paydue, other) == (0, -1)
-    assert [one.invoice_id for one in await paydue.payments()] == [invoice, None, None]
+    # The second is another installation's own charge: its money is no concern of ours.
+    assert [one.invoice_id for one in await paydue.payments()] == [invoice, None]
 
 
 async def test_a_payment_for_an_invoice_that_comes_later_finds_it(paydue: Paydue) -> None:
@@ -778,8 +811,10 @@ async def test_a_payment_for_an_invoice_that_comes_later_finds_it(paydue: Paydue
 
 
 async def test_an_invoice_that_a_waiting_payment_claims_is_not_charged(paydue: Paydue) -> None:
-    await paydue.deliver(event("payment_intent.succeeded", intent(4711)))
-    await paydue.an_invoice(id=4711)
+    client = await paydue.a_client(stripe_customer_id="cus_waiting")
+    thing = intent(4711, customer="cus_waiting")
+    await paydue.deliver(event("payment_intent.succeeded", thing))
+    await paydue.an_invoice(id=4711, client=client)
 
     report = await paydue.autopay()
 
@@ -845,16 +880,16 @@ async def test_stripes_minor_units_become_exact_amounts(paydue: Paydue) -> None:
             event("payment_intent.succeeded", intent(invoice, amount=minor, currency=currency))
         )
 
-        (payment,) = await paydue.payments(invoice)
+        *_, payment = await paydue.payments()
         assert (payment.amount, payment.counted) == (amount, amount)
-        assert await paid(paydue, invoice) == (amount, 2 if minor else 0)
+        assert await paid(paydue, invoice) == (amount, 2 if minor else -1)
 
 
 async def test_what_was_received_counts_not_what_was_asked_for(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice()
 
     await paydue.deliver(
-        event("payment_intent.succeeded", intent(invoice, amount_received=5000)),
+        event("payment_intent.succeeded", await paydue.own_intent(invoice, amount_received=5000)),
     )
 
     assert await paid(paydue, invoice) == (50, 1)
@@ -876,7 +911,7 @@ def setup(customer: str | None, saved: str, **more: Any) -> Any:
 
 async def a_client_without_method(paydue: Paydue) -> tuple[int, str]:
     client = await paydue.a_client(stripe_payment_method_id=None)
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
     assert customer is not None
     return client, customer
 
@@ -896,12 +931,12 @@ async def test_a_method_that_is_gone_is_not_saved_by_a_late_event(
     else:
         await paydue.deliver(*told)
 
-    assert await saved_of(paydue, client) == (customer, None, None)
+    assert await saved_of(paydue, client) == (customer, None, None, None)
 
 
 async def test_a_saved_method_replaces_none_that_the_client_has(paydue: Paydue) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_chosen")
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
 
     await paydue.deliver(event("setup_intent.succeeded", setup(customer, "pm_other")))
 
@@ -912,13 +947,13 @@ async def test_a_new_method_is_kept_when_the_end_of_the_old_one_comes_late(
     paydue: Paydue,
 ) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_old")
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
     ended = event("payment_method.detached", method("pm_old"), created=NOW)
     saved = event("setup_intent.succeeded", setup(customer, "pm_new"), created=NOW + 60)
 
     await paydue.deliver(saved, ended)
 
-    assert (await saved_of(paydue, client))[1] == "pm_new"
+    assert await saved_of(paydue, client) == (customer, None, None, "pm_new")
 
 
 async def test_only_methods_saved_for_charges_without_the_customer_are_taken(
@@ -934,7 +969,7 @@ async def test_only_methods_saved_for_charges_without_the_customer_are_taken(
         event("payment_method.updated", method("pm_other")),
     )
 
-    assert await saved_of(paydue, client) == (customer, None, None)
+    assert await saved_of(paydue, client) == (customer, None, None, None)
     assert set(await states(paydue)) == {"applied"}
 
 
@@ -947,7 +982,7 @@ async def test_a_deleted_customer_gets_no_method_and_is_not_charged(paydue: Payd
         event("setup_intent.succeeded", setup(customer, "pm_late")),
     )
 
-    assert await saved_of(paydue, client) == (None, None, None)
+    assert await saved_of(paydue, client) == (None, None, None, None)
     (skipped,) = (await paydue.autopay())["skipped"]
     assert (skipped["invoice_id"], "stripe_customer_id" in skipped["reason"]) == (invoice, True)
 
@@ -1043,7 +1078,7 @@ async def test_a_malformed_event_is_kept_and_never_harms_its_neighbours(
     invoice = await paydue.an_invoice("5000000")
     answered, applied = {}, {}
     for name, bad in cases.items():
-        good = [event(SUCCEEDED, intent(invoice, amount=100)) for _ in range(19)]
+        good = [event(SUCCEEDED, await paydue.own_intent(invoice, amount=100)) for _ in range(19)]
 
         answered[name] = await at_once(paydue, *good[:10], bad, *good[10:])
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from app.payments import payouts
 from app.payments.reconciliation import cursor
 from app.payments.reconciliation.event_pass import read_events
 from app.payments.reconciliation.lost_attempts import begin_epoch
@@ -49,9 +50,15 @@ class Reconciliation:
             if not at.attempts_unknown:
                 return at.found
         log.warning("everything is read before anything is charged", last=str(completed_at))
-        return await self.run(since=oldest)
+        return await self._whole_pass(oldest)
 
-    async def run(self, since: datetime | None = None) -> ReconcileResult:
+    async def run(self) -> ReconcileResult:
+        """One pass, and the payouts that Stripe has made since."""
+        found = await self._whole_pass()
+        await payouts.sync(self.database, self.gateway, self.stop)
+        return found
+
+    async def _whole_pass(self, since: datetime | None = None) -> ReconcileResult:
         """One pass, from an earlier moment if wanted. Only its end moves the cursor."""
         started = datetime.now(UTC)
         async with self.database.snapshot() as tx:

@@ -13,23 +13,26 @@ it answers. A PaymentIntent succeeds at most once, so the same one may be confir
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from app.ledger import settlement
-from app.payments.autopay import attempts, checkout_sessions, eligibility
+from app.errors import RecordLocked
+from app.ledger import audit, settlement
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
-from app.payments.autopay.checkout_sessions import NoLongerDue
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.customer_turns import CustomerTurns
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
     Declined,
     Gateway,
     NoAnswer,
     NotAuthorized,
+    ReadUnanswered,
     ReplayedFailure,
     RequestRefused,
     StripeKeyReused,
@@ -39,18 +42,19 @@ from app.payments.stripe.gateway import (
     with_backoff,
 )
 from app.payments.stripe.stripe_objects import (
-    INSTALLATION,
     charge_id,
     decline_of,
+    evidence_in,
     failed_charge_id,
     intent_report,
     intent_state,
-    made_by,
     metadata_number,
+    method_version,
     reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
+from app.rules.claim import INSTALLATION_KEY, Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
@@ -63,6 +67,8 @@ T = TypeVar("T")
 KEY_LASTS = timedelta(hours=23)
 # An intent of an attempt may be older than its row: the row was made again after a restore.
 MADE_BEFORE = timedelta(days=30)
+# A default payment method that was read so shortly before is not asked for again.
+CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 
 
@@ -75,11 +81,23 @@ class Charging:
     settings: Settings
     installation: str
     holder: LeaseHolder
+    guests: GuestSessions
     day: date | None = None
+    # The key's account and mode, where Stripe told them.
+    account: str | None = None
+    turns: CustomerTurns = field(default_factory=CustomerTurns)
     epoch: int = 0
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """A person's wish to charge an invoice now, whatever its last verdict says of the day."""
+
+    reason: str
+    who: str
 
 
 Step = Callable[[Charging, Attempt], Awaitable["Next"]]
@@ -98,17 +116,17 @@ Next = Advance | Outcome
 # --- the two ways in -------------------------------------------------------------------------
 
 
-async def charge(at: Charging, candidate: Candidate) -> Outcome:
+async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
     """Open a new attempt and take it as far as it goes."""
-    claimed = await _claim(at, candidate)
+    claimed = await _claim(at, candidate, manual)
     if isinstance(claimed, Skip):
         return skipped_outcome(candidate, claimed)
-    return await _run(at, Advance(_close_other_ways, claimed))
+    return await _run(at, Advance(_first_step(claimed), claimed))
 
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
     """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
@@ -123,7 +141,11 @@ async def resume(at: Charging, attempt_id: int) -> Outcome | None:
             )
             return None
     is_claimed = attempt.step == AttemptStep.CLAIMED
-    return await _run(at, Advance(_close_other_ways if is_claimed else _ask_first, attempt))
+    return await _run(at, Advance(_prepare if is_claimed else _ask_first, attempt))
+
+
+def _first_step(attempt: Attempt) -> Step:
+    return _prepare if attempt.step == AttemptStep.CLAIMED else _close_other_ways
 
 
 async def _run(at: Charging, following: Next) -> Outcome:
@@ -135,6 +157,8 @@ async def _run(at: Charging, following: Next) -> Outcome:
         except NotAuthorized as error:
             await _leave_open(at, attempt, error)
             raise  # no charge succeeds until somebody mends the key
+        except RecordLocked as error:
+            return await _leave_open(at, attempt, error)
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
@@ -143,13 +167,13 @@ async def _run(at: Charging, following: Next) -> Outcome:
 # --- claim -----------------------------------------------------------------------------------
 
 
-async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
+async def _claim(at: Charging, candidate: Candidate, manual: ManualRetry | None) -> Attempt | Skip:
     method = await choose_payment_method(at.gateway, candidate)
     if isinstance(method, Skip):
         return method
     deadline = _now() + attempts.LEASE
     while True:
-        claimed = await _try_claim(at, candidate.invoice_id, method)
+        claimed = await _try_claim(at, candidate.invoice_id, method, manual)
         if claimed is not None:
             return claimed
         if _now() > deadline:
@@ -157,18 +181,21 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
         await asyncio.sleep(_LEASE_POLL_S)
 
 
-async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
+async def _try_claim(
+    at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
+) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
             return Skip("the invoice is gone")
-        method = candidate.payment_method_id or default_method
+        own = candidate.payment_method_id
+        method = chosen if own in (None, chosen.id) else ChosenMethod(own)
         skip = (
-            eligibility.skip_reason(candidate, at.day, now, at.settings)
-            or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
-            or (await eligibility.network_limits(tx, [method], now)).get(method)
+            _skip_reason(at, candidate, method, manual, now)
+            or (await holds.find_holds(tx, [candidate])).get(invoice_id)
+            or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
         )
         if skip:
             return skip
@@ -178,29 +205,54 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
             return None
         new = new_attempt(at, candidate, customer, method)
         attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
+        if attempt and manual:
+            await _audit_retry(tx, candidate, manual, now)
         return attempt or Skip("another run has just taken it")
 
 
-def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+def _skip_reason(
+    at: Charging,
+    one: Candidate,
+    method: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> Skip | None:
+    """A person may overrule a verdict on the day of the next try, and nothing else."""
+    if manual is None:
+        return eligibility.skip_reason(one, at.day, now, at.settings, method)
+    skip = eligibility.skip_reason(one, at.day, now, at.settings)
+    return skip or eligibility.network_refusal(one, method)
+
+
+async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
+    before = one.last.reason if one.last else None
+    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
+    await audit.write(tx, [change], who=manual.who, now=now)
+
+
+def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
     amount_minor = money.to_minor(one.amount, one.currency)
     last = one.last
     number = last.number + 1 if last else 1
     reused = eligibility.reusable_intent(one, amount_minor)
-    is_declined = last is not None and last.state == AttemptState.DECLINED
     return {
         "invoice_id": one.invoice_id,
         "number": number,
         "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
         "business_day": at.today(one.timezone),
+        "stripe_account": at.account,
+        "client_id": one.client_id,
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
-        "payment_method_id": method,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
+        "is_default_method": one.payment_method_id is None,
         "intent_id": reused,
-        "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
+        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(at, one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method},
+        "confirm_params": {"off_session": True, "payment_method": method.id},
     }
 
 
@@ -214,22 +266,48 @@ def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int)
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": f"Invoice {shown}",
         "metadata": {
+            INSTALLATION_KEY: at.installation,
             "invoice_id": str(one.invoice_id),
             "attempt": str(number),
-            INSTALLATION: at.installation,
         },
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
+async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
-    method = one.payment_method_id
     try:
-        if method is None and one.customer_id is not None:
-            method = await gateway.default_method(one.customer_id)
-    except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-        return Skip(f"the customer's default payment method is not known: {error}")
+        method = await _find_method(gateway, one)
+    except RequestRefused as error:
+        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
+    except (NoAnswer, StripeRateLimited) as error:
+        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
     return method or Skip("the client has no payment method, at Stripe neither")
+
+
+async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+    """The client's own, which a person set; else the default at Stripe; else the newest saved."""
+    if one.payment_method_id is not None:
+        return await _own_method(gateway, one, one.payment_method_id)
+    if one.customer_id is None:
+        return None
+    default = await gateway.default_method(one.customer_id)
+    if default is not None:
+        return ChosenMethod(str(default["id"]), method_version(default))
+    if one.saved_method_id is not None:
+        return await _own_method(gateway, one, one.saved_method_id)
+    return None
+
+
+async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+    """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
+    if not eligibility.has_verdict(one):
+        return ChosenMethod(method_id)
+    shown = await gateway.payment_method(method_id)
+    if reference(shown.get("customer")) != one.customer_id:
+        raise RequestRefused(
+            "payment_method_detached", f"{method_id} is not attached to {one.customer_id}"
+        )
+    return ChosenMethod(method_id, method_version(shown))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -245,24 +323,23 @@ async def _ask_first(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
-    await checkout_sessions.close_sessions(
-        at.database, at.gateway, attempt.invoice_id, attempt.customer_id
-    )
-    is_claimed = attempt.step == AttemptStep.CLAIMED
-    return Advance(_prepare if is_claimed else _look_again, attempt)
+    """Nothing else may take money for the invoice once the rate limiter allows the confirm."""
+    await at.gateway.acquire_confirm()
+    await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt).close()
+    return Advance(_look_again, attempt)
 
 
 async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
     if attempt.replaces_intent_id:
         await _cancel_replaced(at, attempt.replaces_intent_id)
-    if _now() - attempt.created_at > KEY_LASTS:
+    if at.database.now() - attempt.created_at > KEY_LASTS:
         return Advance(_adopt_or_create, attempt)
     try:
         intent_id = await _create(at, attempt)
     except (ReplayedFailure, StripeKeyReused):
         return Advance(_adopt_or_create, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
@@ -278,14 +355,14 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
         if intent_state(intent) == PaymentState.CANCELED:
             continue
         if _fits(attempt, intent):
-            return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+            return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
         await _cancel_replaced(at, intent_id)
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
-            tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
+            tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _create(at: Charging, attempt: Attempt) -> str:
@@ -304,7 +381,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
             tx,
             attempt.id,
             at.holder,
-            now=_now(),
+            now=at.database.now(),
             intent_id=intent_id,
             step=AttemptStep.PREPARED,
         )
@@ -318,7 +395,7 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
         earlier = await at.gateway.retrieve(intent_id)
         if intent_state(earlier.object) == PaymentState.CANCELED:
             return
-        report = intent_report(earlier.object, at=_now(), response=earlier.body)
+        report = _report(at, earlier)
         await at.database.with_retry(
             lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
         )
@@ -326,15 +403,18 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look, once the rate limiter allows the confirm: money moves only after this."""
-    await at.gateway.acquire_confirm()
-    now = _now()
+    """The last look: money moves only after this.
+
+    All that made the charge right is read again, however long the attempt has waited.
+    """
+    default_method = await _default_method(at, attempt) if attempt.is_default_method else None
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
-        why = _unwanted_reason(at, candidate, attempt, now)
-        unbooked = await eligibility.find_unbooked_payments(tx, [attempt.invoice_id])
-        if unbooked:
-            why = unbooked[attempt.invoice_id].reason
+        why = _unwanted_reason(at, candidate, attempt, default_method, now)
+        held = await holds.find_holds(tx, [candidate] if candidate else [])
+        if held:
+            why = held[attempt.invoice_id].reason
         if why:
             raise NoLongerDue(why)
         confirming = await attempts.update_leased(
@@ -348,19 +428,43 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     return Advance(_confirm, confirming)
 
 
+async def _default_method(at: Charging, attempt: Attempt) -> str | None:
+    """The method that would be chosen now: the customer's default may be another one."""
+    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+        return attempt.payment_method_id
+    async with at.database.snapshot() as tx:
+        candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
+    try:
+        chosen = await _find_method(at.gateway, candidate) if candidate else None
+        return chosen.id if chosen else None
+    except RequestRefused as error:
+        raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
+
+
 def _unwanted_reason(
-    at: Charging, one: Candidate | None, attempt: Attempt, now: datetime
+    at: Charging,
+    one: Candidate | None,
+    attempt: Attempt,
+    default_method: str | None,
+    now: datetime,
 ) -> str | None:
+    """The first of all that made the charge right and does not hold any more."""
     if one is None:
         return "the invoice is gone"
     before = replace(one, last=None)
     skip = eligibility.skip_reason(before, attempt.business_day, now, at.settings)
     if skip:
         return skip.reason
+    if one.currency != attempt.currency:
+        return "the currency has changed"
     if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
         return "the amount due has changed"
-    is_same = one.customer_id == attempt.customer_id
-    return None if is_same else "the Stripe customer has changed"
+    if attempt.client_id not in (None, one.client_id):
+        return "the client of the invoice has changed"
+    if one.customer_id != attempt.customer_id:
+        return "the Stripe customer has changed"
+    is_same = (one.payment_method_id or default_method) == attempt.payment_method_id
+    return None if is_same else "the payment method has changed"
 
 
 async def _confirm(at: Charging, attempt: Attempt) -> Next:
@@ -397,7 +501,7 @@ def _has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
 
 def _is_made_by(at: Charging, attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
-    is_ours = made_by(intent) == at.installation
+    is_ours = evidence_in(intent, at.installation) == Evidence.METADATA
     return is_ours and named == (attempt.invoice_id, attempt.number)
 
 
@@ -418,7 +522,9 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 
     async def work(tx: Tx) -> T:
         result = await write(tx)
-        await attempts.release_customer_lease(tx, attempt.customer_id, at.holder, now=_now())
+        await attempts.release_customer_lease(
+            tx, attempt.customer_id, at.holder, now=at.database.now()
+        )
         return result
 
     return await at.database.with_retry(work)
@@ -428,9 +534,10 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
     """Book the intent as Stripe shows it, and end the attempt accordingly."""
     now = _now()
     report = replace(
-        intent_report(response.object, at=now.replace(microsecond=0), response=response.body),
+        _report(at, response),
         invoice_id=attempt.invoice_id,
         attempt=attempt.number,
+        evidence=Evidence.ATTEMPT,
     )
     if report.state == PaymentState.REQUIRES_ACTION:
         return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
@@ -443,6 +550,16 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
 
     kind = await _conclude(at, attempt, write)
     return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
+
+
+def _report(at: Charging, response: StripeResponse) -> PaymentReport:
+    """The intent as Stripe shows it now; its own times have no fractions of seconds."""
+    return intent_report(
+        response.object,
+        at=_now().replace(microsecond=0),
+        installation=at.installation,
+        response=response.body,
+    )
 
 
 _NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
@@ -484,19 +601,26 @@ async def _book_decline(
         return await _write_decline(at, tx, attempt, decline, failed_charge)
 
     verdict = await _conclude(at, attempt, write)
-    return _declined_outcome(attempt, report.intent_id, verdict, verdict.reason)
+    return attempt_outcome(
+        OutcomeKind.DECLINED,
+        attempt,
+        intent_id=report.intent_id,
+        reason=verdict.reason,
+        next_try=verdict.next_try_on,
+    )
 
 
 async def _write_decline(
     at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
 ) -> retry.Verdict:
     """End the attempt as declined, with the day of the next try if there is one."""
-    tries = await attempts.count_tries(tx, attempt.invoice_id, attempt.payment_method_id)
+    version = decline.method_version or attempt.payment_method_version
+    tries = await attempts.count_tries(tx, attempt, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(
         tx,
-        attempt.id,
+        attempt,
         decline,
         now=_now(),
         reason=verdict.reason,
@@ -506,35 +630,36 @@ async def _write_decline(
     return verdict
 
 
-def _declined_outcome(
-    attempt: Attempt, intent_id: str | None, verdict: retry.Verdict, reason: str
-) -> Outcome:
-    return attempt_outcome(
-        OutcomeKind.DECLINED,
-        attempt,
-        intent_id=intent_id,
-        reason=reason,
-        next_try=verdict.next_try_on,
-    )
-
-
 # --- every other ending ------------------------------------------------------------------------
 
 
 async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Stripe refuses the request as it stands. The intent's own state comes first."""
+    """Stripe refuses the request as it stands, and no bank was asked: held, and no try counted.
+
+    The intent's own state comes first.
+    """
     assert isinstance(error, RequestRefused), "ENDINGS has it so"
     attempt = await _reload(at, attempt)
     if attempt.intent_id is not None:
         response = await retrieve_intent(at.gateway, attempt.intent_id)
         if _has_ended(attempt, response.object):
             return await _book(at, attempt, response)
-    decline = Decline(code=error.code, message=error.message)
-    verdict = await _conclude(
-        at, attempt, lambda tx: _write_decline(at, tx, attempt, decline, attempt.charge_before)
+    await _conclude(at, attempt, lambda tx: _write_refusal(tx, attempt, error))
+    return attempt_outcome(
+        OutcomeKind.HELD,
+        attempt,
+        intent_id=attempt.intent_id,
+        reason=_refusal(error),
+        fault=error.code,
     )
-    reason = f"{verdict.reason}: {error.message}"
-    return _declined_outcome(attempt, attempt.intent_id, verdict, reason)
+
+
+async def _write_refusal(tx: Tx, attempt: Attempt, error: RequestRefused) -> None:
+    await attempts.end_refused(tx, attempt.id, now=_now(), code=error.code, reason=_refusal(error))
+
+
+def _refusal(error: RequestRefused) -> str:
+    return f"{error.code}: {error.message}"
 
 
 async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
@@ -547,7 +672,7 @@ async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome
             response = await with_backoff(lambda: at.gateway.cancel(intent_id))
         except RequestRefused:
             return await _book(at, attempt, await retrieve_intent(at.gateway, intent_id))
-        reports = [intent_report(response.object, at=_now(), response=response.body)]
+        reports = [_report(at, response)]
 
     async def write(tx: Tx) -> None:
         now = _now()
@@ -566,16 +691,25 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
     async def write(tx: Tx) -> Attempt:
         current = await attempts.load_attempt(tx, attempt.id)
         if current.lease_token == at.holder.token:
-            is_unknown = isinstance(error, NoAnswer) or current.may_have_moved_money
+            is_unknown = _is_unknown(current, error)
             await attempts.release_unresolved(
-                tx, current, now=_now(), reason=str(error), unknown=is_unknown
+                tx, current, now=at.database.now(), reason=str(error), unknown=is_unknown
             )
         return current
 
     left = await _conclude(at, attempt, write)
     why = str(error)
     log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
-    return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    if _is_unknown(left, error):
+        return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    why = f"nothing was sent that moves money: {why}"
+    return attempt_outcome(OutcomeKind.SKIPPED, left, intent_id=left.intent_id, reason=why)
+
+
+def _is_unknown(attempt: Attempt, error: Exception) -> bool:
+    """Whether something was sent whose answer is missing; a question alone changes nothing."""
+    is_change = isinstance(error, NoAnswer) and not isinstance(error, ReadUnanswered)
+    return is_change or attempt.may_have_moved_money
 
 
 async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

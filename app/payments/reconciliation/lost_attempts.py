@@ -19,15 +19,16 @@ from app.payments.stripe.stripe_objects import (
     StripeObject,
     charge_id,
     decline_of,
+    evidence_in,
     failed_charge_id,
     instant_of,
     intent_state,
-    made_by,
     metadata_number,
     reference,
 )
 from app.rules import retry
 from app.rules.attempt import AttemptState, parse_key
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -52,7 +53,7 @@ class AttemptNumber(NamedTuple):
 
 def attempt_of(intent: StripeObject, installation: str) -> AttemptNumber | None:
     """The attempt of this installation that made an intent; None for any other intent."""
-    if made_by(intent) != installation:
+    if evidence_in(intent, installation) != Evidence.METADATA:
         return None
     invoice_id, number = (metadata_number(intent, name) for name in ("invoice_id", "attempt"))
     return _number(invoice_id, number)

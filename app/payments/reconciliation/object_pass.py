@@ -1,7 +1,6 @@
 """Stripe's objects themselves: recent ones by list, unfinished intents one by one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import structlog
 from sqlalchemy import select
 
 from app.errors import Unavailable
-from app.ledger import settlement
+from app.ledger import settlement, stripe_payments
 from app.payments.autopay import attempts
 from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
@@ -20,10 +19,10 @@ from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import projection
-from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_payments import StripePayment
 
 log = structlog.get_logger("paydue.reconcile")
-PAYMENTS = table_of(InvoicePayment)
+PAYMENTS = table_of(StripePayment)
 
 # Reads are budgeted by Stripe, so an intent that stays unfinished is asked about ever less often.
 ASK_LATER = 0.5
@@ -34,7 +33,8 @@ GIVE_UP_AFTER = timedelta(days=60)
 
 async def read_intents(at: ReconcilePass) -> None:
     """Book the PaymentIntents since the pass's beginning that are news to us."""
-    read = partial(intent_report, at=_now().replace(microsecond=0))
+    now = _now().replace(microsecond=0)
+    read = partial(intent_report, at=now, installation=at.installation)
     async for page in at.pages(at.gateway.intents(since=at.since)):
         at.found.intents += len(page)
         at.found.intents_new += await book(at, at.readable(page, read))
@@ -103,8 +103,7 @@ class _Unfinished(NamedTuple):
     """A payment whose intent has not ended."""
 
     intent_id: str
-    date: datetime
-    invoice_id: int | None
+    intent_date: datetime | None
 
 
 async def _ask(at: ReconcilePass, row: _Unfinished) -> None:
@@ -112,11 +111,11 @@ async def _ask(at: ReconcilePass, row: _Unfinished) -> None:
     if news:
         await _record_apart(at, news)
     now = _now()
-    age = now - row.date
+    age = now - (row.intent_date or now)
     wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
     next_check = now + wait if age < GIVE_UP_AFTER else None
     await at.database.with_retry(
-        lambda tx: settlement.schedule_check(tx, row.intent_id, next_check)
+        lambda tx: stripe_payments.schedule_check(tx, row.intent_id, next_check)
     )
 
 
@@ -127,9 +126,9 @@ async def _retrieve(at: ReconcilePass, row: _Unfinished) -> list[PaymentReport]:
     except RequestRefused as error:
         log.warning("intent not shown", intent=row.intent_id, why=error.message)
         return []
-    read = partial(intent_report, at=_now().replace(microsecond=0), response=answer.body)
-    found = at.readable([answer.object], read)
-    return [replace(one, invoice_id=one.invoice_id or row.invoice_id) for one in found]
+    now = _now().replace(microsecond=0)
+    read = partial(intent_report, at=now, installation=at.installation, response=answer.body)
+    return at.readable([answer.object], read)
 
 
 async def _record(tx: Tx, news: Sequence[PaymentReport]) -> None:

@@ -6,20 +6,24 @@ from functools import partial
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
-from app.ledger import settlement
+from app.ledger import stripe_payments
 from app.payments.reconciliation.object_pass import book
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
 from app.payments.stripe.gateway import RequestRefused
 from app.payments.stripe.stripe_objects import intent_report
 from app.rules.attempt import UNRESOLVED, AttemptState
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_payments import StripePayment
 
 log = structlog.get_logger("paydue.reconcile")
-PAYMENTS = table_of(InvoicePayment)
+PAYMENTS = table_of(StripePayment)
 ATTEMPTS = table_of(ChargeAttempt)
+
+# Only what this installation made is cancelled: another's may be waiting for its own customer.
+_OUR_OWN = (Evidence.METADATA, Evidence.KEY, Evidence.ATTEMPT)
 
 
 async def cancel_orphans(at: ReconcilePass) -> None:
@@ -31,7 +35,12 @@ async def cancel_orphans(at: ReconcilePass) -> None:
             answer = await at.gateway.cancel(intent_id)
         except RequestRefused:
             answer = await at.gateway.retrieve(intent_id)
-        read = partial(intent_report, at=datetime.now(UTC), response=answer.body)
+        read = partial(
+            intent_report,
+            at=datetime.now(UTC),
+            installation=at.installation,
+            response=answer.body,
+        )
         for news in at.readable([answer.object], read):
             await book(at, [news])
             is_canceled = news.state == PaymentState.CANCELED
@@ -41,12 +50,12 @@ async def cancel_orphans(at: ReconcilePass) -> None:
 
 
 async def _orphan_ids(at: ReconcilePass) -> list[str]:
-    old = datetime.now(UTC) - settlement.CHECK_AFTER
+    old = datetime.now(UTC) - stripe_payments.CHECK_AFTER
     may_go_on = exists().where(
         or_(
             and_(
                 ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
-                ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED]),
+                ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED, AttemptState.REFUSED]),
             ),
             and_(
                 ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,
@@ -62,6 +71,7 @@ async def _orphan_ids(at: ReconcilePass) -> list[str]:
                 PAYMENTS.c.check_at.is_not(None),
                 PAYMENTS.c.state == PaymentState.CREATED,
                 PAYMENTS.c.attempt.is_not(None),
+                PAYMENTS.c.evidence.in_(_OUR_OWN),
                 PAYMENTS.c.intent_date < old,
                 ~may_go_on,
             )

@@ -37,6 +37,10 @@ class NoAnswer(Exception):
     """Nothing we can trust came back: the call may or may not have happened."""
 
 
+class ReadUnanswered(NoAnswer):
+    """A question got no answer. Whatever it was about is as it was: nothing has happened by it."""
+
+
 class ReplayedFailure(NoAnswer):
     """Stripe replays a 500 it saved under this key; asking again under it brings the same."""
 
@@ -87,6 +91,7 @@ class Gateway:
         self._pace = pace
         self._client: stripe.StripeClient | None = None
         self._http: stripe.AIOHTTPClient | None = None
+        self._account_name: str | None = None
 
     async def __aenter__(self) -> "Gateway":
         timeout = aiohttp.ClientTimeout(total=self._settings.stripe_timeout)
@@ -140,7 +145,7 @@ class Gateway:
 
     async def retrieve(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.RETRIEVE)
-        return await _answered(
+        return await _read(
             "payment_intent",
             self._v1.payment_intents.retrieve_async,
             intent_id,
@@ -173,20 +178,52 @@ class Gateway:
         async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
             yield one
 
+    async def payouts_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.payouts.list_async, params, endpoints.PAYOUTS):
+            yield one
+
+    async def balance_transactions(
+        self, *, since: datetime | None = None, payout_id: str | None = None
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Balance transactions, newest first: those since an instant, or those of one payout."""
+        params: dict[str, Any] = {"payout": payout_id} if payout_id else {}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        call = self._v1.balance_transactions.list_async
+        async for one in self._listed(call, params, endpoints.BALANCE_TRANSACTIONS):
+            yield one
+
     # --- around a charge ---------------------------------------------------------------------
 
-    async def default_method(self, customer_id: str) -> str | None:
+    async def default_method(self, customer_id: str) -> Mapping[str, Any] | None:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
         await self._pace.acquire(endpoints.CUSTOMER)
-        found = (await _answered("customer", self._v1.customers.retrieve_async, customer_id)).object
-        settings = found.get("invoice_settings") or {}
-        return reference(settings.get("default_payment_method"))
+        expanded = {"expand": ["invoice_settings.default_payment_method"]}
+        call = self._v1.customers.retrieve_async
+        found = (await _read("customer", call, customer_id, expanded)).object
+        default = (found.get("invoice_settings") or {}).get("default_payment_method")
+        return {"id": default} if isinstance(default, str) else default
+
+    async def payment_method(self, method_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.PAYMENT_METHOD)
+        return (
+            await _read("payment_method", self._v1.payment_methods.retrieve_async, method_id)
+        ).object
+
+    async def session(self, session_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.SESSION)
+        return (
+            await _read("checkout.session", self._v1.checkout.sessions.retrieve_async, session_id)
+        ).object
 
     async def sessions(
-        self, customer_id: str, since: datetime | None = None
+        self, customer_id: str | None = None, since: datetime | None = None
     ) -> list[Mapping[str, Any]]:
-        """Checkout Sessions through which this customer could still pay, or has paid."""
-        params: dict[str, Any] = {"customer": customer_id}
+        """Checkout Sessions, open and complete, of one customer or of everybody."""
+        params: dict[str, Any] = {}
+        if customer_id:
+            params["customer"] = customer_id
         if since:
             params["created"] = {"gte": int(since.timestamp())}
         listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)
@@ -204,7 +241,14 @@ class Gateway:
 
     async def account(self) -> Mapping[str, Any]:
         """Our own account: the cheapest proof that the key works."""
-        return (await _answered("account", self._v1.accounts.retrieve_current_async)).object
+        return (await _read("account", self._v1.accounts.retrieve_current_async)).object
+
+    async def account_name(self) -> str:
+        """The account and the mode that the key opens; asked once, for a key never changes."""
+        if self._account_name is None:
+            mode = "live" if self._settings.livemode else "test"
+            self._account_name = f"{(await self.account())['id']} ({mode})"
+        return self._account_name
 
     async def _listed(
         self, call: Callable[..., Awaitable[Any]], params: dict[str, Any], endpoint: str
@@ -213,7 +257,7 @@ class Gateway:
         while True:
             await self._pace.acquire(endpoint)
             start = {"starting_after": after} if after else {}
-            page = (await _answered("list", call, {**params, **start, "limit": PAGE})).object
+            page = (await _read("list", call, {**params, **start, "limit": PAGE})).object
             listed = _objects_of(page)
             for one in listed:
                 yield one
@@ -250,6 +294,14 @@ async def _answered(
         raise NoAnswer(f"Stripe answered something that is no {kind.replace('_', ' ')}")
     assert last is not None, "an answer was parsed from it"
     return StripeResponse(answer, last.body)
+
+
+async def _read(kind: str, call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
+    """The answer to a question, which changes nothing at Stripe."""
+    try:
+        return await _answered(kind, call, *arguments)
+    except NoAnswer as error:
+        raise ReadUnanswered(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -313,4 +365,4 @@ async def retrieve_intent(gateway: Gateway, intent_id: str) -> StripeResponse:
     try:
         return await gateway.retrieve(intent_id)
     except RequestRefused as error:
-        raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error
+        raise ReadUnanswered(f"Stripe does not show {intent_id}: {error.message}") from error

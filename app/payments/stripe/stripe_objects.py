@@ -1,5 +1,6 @@
 """Stripe's objects, read into reports of our own. Reads every API version's shape; trusts none."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,7 +8,9 @@ from typing import Any
 
 from app.errors import BadEvent, InvalidField
 from app.rules import money
+from app.rules.claim import INSTALLATION_KEY, Evidence, evidence_of_metadata
 from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
+from app.rules.payout import BalanceMovement, PayoutReport
 from app.rules.retry import Decline
 
 StripeObject = Mapping[str, Any]
@@ -22,9 +25,9 @@ _STATES = {
     "succeeded": PaymentState.SUCCEEDED,
 }
 _WORD_MAX = 255
-# Invoice ids are small integers, and two installations on one account have the same ones.
-INSTALLATION = "paydue_installation"
 _BIGINT_MAX = 2**63 - 1
+# Versions of one method are compared, a few in its life: 64 bits tell them apart.
+_VERSION_DIGITS = 16
 # As many digits as our keys have room for; more is somebody else's metadata.
 _ATTEMPT_MAX = 10**9 - 1
 
@@ -33,6 +36,7 @@ def intent_report(
     intent: StripeObject,
     *,
     at: datetime,
+    installation: str,
     response: str | None = None,
     at_least: PaymentState = PaymentState.CREATED,
     event_id: str | None = None,
@@ -52,12 +56,14 @@ def intent_report(
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
+        evidence=evidence_in(intent, installation),
         attempt=_attempt(intent),
-        installation=made_by(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
         method=method_name(intent),
+        awaits=next_action(intent),
+        capturable=_capturable(intent),
         event_id=event_id,
         response=response,
     )
@@ -71,12 +77,34 @@ def intent_state(intent: StripeObject) -> PaymentState:
     return PaymentState.FAILED if waits and intent.get("last_payment_error") else state
 
 
+def evidence_in(thing: StripeObject, installation: str) -> Evidence | None:
+    """The evidence that an object's metadata gives for the invoice it names."""
+    metadata = thing.get("metadata")
+    named = metadata.get(INSTALLATION_KEY) if isinstance(metadata, dict) else None
+    return evidence_of_metadata(text_of(named), installation)
+
+
+def next_action(intent: StripeObject) -> str | None:
+    """The step that the customer has to take, such as `verify_with_microdeposits`."""
+    action = intent.get("next_action")
+    return text_of(action.get("type")) if isinstance(action, dict) else None
+
+
+def _capturable(intent: StripeObject) -> Decimal | None:
+    """The amount that a card holds for us, and that a capture would take."""
+    if intent.get("status") != "requires_capture":
+        return None
+    return amount_of(intent, "amount_capturable")[1]
+
+
 def _attempt(intent: StripeObject) -> int | None:
     found = metadata_number(intent, "attempt")
     return found if found and found <= _ATTEMPT_MAX else None
 
 
-def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | None:
+def session_report(
+    session: StripeObject, *, at: datetime, installation: str
+) -> PaymentReport | None:
     """The report that a Checkout Session is: its intent, its invoice, and whether it is paid.
 
     None for a session that made no PaymentIntent. A payment link names the invoice by its
@@ -94,7 +122,9 @@ def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | No
         amount=amount,
         state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
         invoice_id=named if named is not None else whole_number(session.get("client_reference_id")),
+        evidence=evidence_in(session, installation),
         customer_id=reference(session.get("customer")),
+        is_intents=False,
     )
 
 
@@ -137,6 +167,46 @@ def _reversal_report(
     return PaymentReport(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 
 
+def payout_report(payout: StripeObject) -> PayoutReport:
+    currency, amount = signed_amount_of(payout, "amount")
+    return PayoutReport(
+        payout_id=id_of(payout, "id"),
+        status=text_of(payout.get("status")) or "",
+        amount=amount,
+        currency=currency,
+        automatic=payout.get("automatic") is True,
+        arrival_date=required_instant(payout, "arrival_date").date(),
+        created_at=required_instant(payout, "created"),
+        failure_code=text_of(payout.get("failure_code")),
+    )
+
+
+def balance_movement(transaction: StripeObject) -> BalanceMovement:
+    """A balance transaction in major units, of the balance's currency and not the charge's."""
+    currency, amount = signed_amount_of(transaction, "amount")
+    _, fee = signed_amount_of(transaction, "fee")
+    _, net = signed_amount_of(transaction, "net")
+    return BalanceMovement(
+        transaction_id=id_of(transaction, "id"),
+        type=text_of(transaction.get("type")) or "",
+        currency=currency,
+        amount=amount,
+        fee=fee,
+        net=net,
+        created_at=required_instant(transaction, "created"),
+        available_at=required_instant(transaction, "available_on"),
+        source_id=reference(transaction.get("source")),
+        description=text_of(transaction.get("description")),
+        exchange_rate=_digits(transaction.get("exchange_rate")),
+    )
+
+
+def _digits(number: Any) -> str | None:
+    """The shortest digits that mean the same number, which are those that Stripe wrote."""
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    return f"{Decimal(repr(number)):f}" if is_number else None
+
+
 def decline_of(intent: StripeObject) -> Decline:
     """The decline of the intent's last try, with the network's own code where the charge has it."""
     error = intent.get("last_payment_error") or {}
@@ -148,8 +218,26 @@ def decline_of(intent: StripeObject) -> Decline:
         network_advice_code=text_of(error.get("network_advice_code")),
         network_decline_code=text_of(error.get("network_decline_code")),
         method=text_of(method.get("type")) or "card",
+        method_version=method_version(method),
         message=error.get("message"),
     )
+
+
+def method_version(method: StripeObject) -> str | None:
+    """A digest that changes when a card is renewed or its holder's address is corrected.
+
+    Only these fields are read: Stripe adds others to its objects at any time.
+    """
+    details = method.get(text_of(method.get("type")) or "")
+    if not isinstance(details, dict):
+        return None
+    holder = method.get("billing_details") or {}
+    address = holder.get("address") or {}
+    told = [
+        *(details.get(name) for name in ("fingerprint", "last4", "exp_month", "exp_year")),
+        *(address.get(name) for name in ("line1", "postal_code", "country")),
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:_VERSION_DIGITS]
 
 
 def failed_charge_id(intent: StripeObject) -> str | None:
@@ -221,16 +309,18 @@ def metadata_number(thing: StripeObject, name: str) -> int | None:
     return whole_number(metadata.get(name)) if isinstance(metadata, dict) else None
 
 
-def made_by(intent: StripeObject) -> str | None:
-    """The installation of Paydue whose attempt made an intent, by the name it put on it."""
-    metadata = intent.get("metadata")
-    return text_of(metadata.get(INSTALLATION)) if isinstance(metadata, dict) else None
-
-
 def amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
-    """The object's currency, and one of its amounts in major units."""
+    """The object's currency, and one of its amounts in major units; never less than zero."""
+    currency, amount = signed_amount_of(thing, field)
+    if amount < 0:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is less than zero: {amount}")
+    return currency, amount
+
+
+def signed_amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
+    """The object's currency, and one of its amounts in major units; what is taken is negative."""
     minor = thing.get(field)
-    if not isinstance(minor, int) or isinstance(minor, bool) or not 0 <= minor <= money.MINOR_MAX:
+    if not isinstance(minor, int) or isinstance(minor, bool) or abs(minor) > money.MINOR_MAX:
         raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {minor!r}")
     try:
         return money.from_stripe(minor, str(thing.get("currency")))
@@ -246,3 +336,10 @@ def instant_of(thing: StripeObject, field: str) -> datetime | None:
         return datetime.fromtimestamp(value, UTC)
     except (OverflowError, ValueError, OSError):
         return None
+
+
+def required_instant(thing: StripeObject, field: str) -> datetime:
+    found = instant_of(thing, field)
+    if found is None:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an instant")
+    return found

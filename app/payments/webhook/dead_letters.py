@@ -25,11 +25,11 @@ from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.prepared import PreparedStatement, projection
-from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 
 EVENTS = table_of(StripeEvent)
-PAYMENTS = table_of(InvoicePayment)
+PAYMENTS = table_of(StripePayment)
 log = structlog.get_logger("paydue.inbox")
 
 
@@ -145,7 +145,9 @@ class _Retrying:
         try:
             answer = await gateway.retrieve(intent_id)
             moment = self.now.replace(microsecond=0)
-            report = intent_report(answer.object, at=moment, response=answer.body)
+            report = intent_report(
+                answer.object, at=moment, installation=self.installation, response=answer.body
+            )
         except (RequestRefused, NoAnswer, NotAuthorized, StripeRateLimited, BadEvent) as error:
             return f"Stripe was asked for {intent_id}: {error}"
 
