@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
 from app.node import Node, open_stripe_node
-from app.payments.reconcile import CURSOR
+from app.payments.reconciliation.cursor import COMPLETED, CURSOR
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, interpret
 from app.sandbox.account.account_state import AccountEvent
@@ -202,12 +202,13 @@ class World:
         async with self.transaction() as tx:
             for table, columns in _INSTANTS.items():
                 await tx.execute(text(_aged(tx, table, columns, seconds)))
-            cursor = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == CURSOR))
-            if cursor:
-                moved = datetime.fromisoformat(cursor) - timedelta(seconds=seconds)
-                await tx.execute(
-                    update(FACTS).where(FACTS.c.name == CURSOR).values(value=moved.isoformat())
-                )
+            for name in (CURSOR, COMPLETED):
+                moment = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == name))
+                if moment:
+                    moved = datetime.fromisoformat(moment) - timedelta(seconds=seconds)
+                    await tx.execute(
+                        update(FACTS).where(FACTS.c.name == name).values(value=moved.isoformat())
+                    )
             await _age_parked(tx, seconds)
 
 
@@ -331,7 +332,7 @@ async def _emptied(database: Database) -> None:
                 await tx.execute(text(f"DELETE FROM {table}"))
         else:
             await tx.execute(text(f"TRUNCATE {', '.join(_FILLED)} RESTART IDENTITY CASCADE"))
-        await tx.execute(FACTS.delete().where(FACTS.c.name == CURSOR))
+        await tx.execute(FACTS.delete().where(FACTS.c.name.in_([CURSOR, COMPLETED])))
 
 
 async def _populate(made: World) -> None:
