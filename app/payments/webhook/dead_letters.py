@@ -39,6 +39,15 @@ class RetryResult:
     parked: int = 0
     dead: int = 0
 
+    def count(self, state: EventState) -> None:
+        match state:
+            case EventState.APPLIED | EventState.IGNORED:
+                self.applied += 1
+            case EventState.PARKED:
+                self.parked += 1
+            case EventState.DEAD:
+                self.dead += 1
+
 
 async def retry_due(
     database: Database, installation: str, now: datetime, gateway: Gateway | None = None
@@ -106,13 +115,7 @@ class _Retrying:
             log.exception("event failed again", row=row_id)
             async with self.database.transaction() as tx:
                 state = await _record_try(tx, row_id, repr(error), self.now)
-        match state:
-            case EventState.APPLIED | EventState.IGNORED:
-                self.done.applied += 1
-            case EventState.PARKED:
-                self.done.parked += 1
-            case EventState.DEAD:
-                self.done.dead += 1
+        self.done.count(state)
 
     async def _apply(self, tx: Tx, row_id: int) -> str | None:
         row = await _lock_event(tx, row_id)
