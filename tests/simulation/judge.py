@@ -5,15 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
-
 from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
-from app.rules.attempt import UNRESOLVED
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
-from tests.simulation.steps import ATTEMPTS, PAYMENTS
-from tests.simulation.world import EVENTS, INVOICES, NEVER_MADE, World
+from tests.simulation.world import NEVER_MADE, World
 
 UNPAID, PART_PAID, PAID = 0, 1, 2
 
@@ -107,12 +103,17 @@ async def check_end(w: World) -> None:
     await _check_states(w)
     await _check_amounts(w)
     await _check_events(w)
-    open_ones = await w.rows(ATTEMPTS, ATTEMPTS.c.state.in_(UNRESOLVED))
-    assert not open_ones, f"attempts left open: {[dict(row._mapping) for row in open_ones]}"
+    open_ones = await w.look(_OPEN_ATTEMPTS_SQL)
+    assert not open_ones, f"attempts left open: {[tuple(row) for row in open_ones]}"
+
+
+_OPEN_ATTEMPTS_SQL = """
+    SELECT id, invoice_id, state, step, intent_id, reason FROM charge_attempt
+    WHERE state IN ('open', 'unknown', 'processing')"""
 
 
 async def _check_states(w: World) -> None:
-    ours = {row.intent_id: row.state for row in await w.rows(PAYMENTS) if row.intent_id}
+    ours: dict[str, int] = {intent: state for intent, state in await w.look(_STATES_SQL)}
     theirs = {one["id"]: _state(one) for one in w.sandbox.state["payment_intents"].rows()}
     wrong = {
         intent: (ours.get(intent), state)
@@ -121,6 +122,9 @@ async def _check_states(w: World) -> None:
     }
     assert not wrong, f"(ours, Stripe's): {wrong}"
     assert ours.keys() <= theirs.keys()
+
+
+_STATES_SQL = "SELECT intent_id, state FROM invoice_payment WHERE intent_id IS NOT NULL"
 
 
 def _state(intent: Any) -> PaymentState:
@@ -142,16 +146,18 @@ async def _check_amounts(w: World) -> None:
         invoice = invoice_of(w, taken.payment_intent)
         if invoice is not None:
             expected[invoice] += money.from_minor(max(taken.net, 0), taken.currency)
-    found = {row.id: row.amountpaid for row in await w.rows(INVOICES)}
+    found = {number: Decimal(paid) / _MILLIONTHS for number, paid in await w.look(_PAID_SQL)}
     assert found == expected
+
+
+_PAID_SQL = "SELECT id, amountpaid FROM invoice"
 
 
 async def _check_events(w: World) -> None:
     """No event is ever lost: each is kept once, and none still waits."""
     made = {one.id for one in w.sandbox.state.events.rows() if one.type in HANDLERS}
-    async with w.database.snapshot() as tx:
-        rows = (await tx.execute(select(EVENTS.c.event_id, EVENTS.c.state, EVENTS.c.error))).all()
-    assert made <= {row.event_id for row in rows}, "events lost"
-    waiting = [row for row in rows if row.state not in (EventState.APPLIED, EventState.IGNORED)]
+    rows = await w.look("SELECT event_id, state, error FROM stripe_event")
+    assert made <= {event_id for event_id, _, _ in rows}, "events lost"
+    waiting = [tuple(row) for row in rows if row[1] not in (EventState.APPLIED, EventState.IGNORED)]
     assert not waiting, f"events that still wait: {waiting}"
     assert NEVER_MADE not in HANDLERS

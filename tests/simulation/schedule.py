@@ -15,13 +15,19 @@ ROUNDS = 5
 class ScheduleFailed(Exception):
     """Names the seed, so that the schedule can be run again, and tells its story."""
 
-    def __init__(self, seed: int, story: list[str], why: BaseException) -> None:
+    def __init__(self, seed: int, story: list[str], why: str) -> None:
         told = "\n".join(story)
         super().__init__(
-            f"schedule {seed} failed: {type(why).__name__}: {why}\n{told}\n"
+            f"schedule {seed} failed: {why}\n{told}\n"
             f"again: python -m tests.simulation --schedules 1 --seed {seed}"
         )
         self.seed = seed
+        self.why = why
+        self._given = seed, story, why
+
+    def __reduce__(self) -> tuple[type["ScheduleFailed"], tuple[int, list[str], str]]:
+        """It crosses from one process to another, where the error itself may not."""
+        return ScheduleFailed, self._given
 
 
 async def run(seed: int, here: Place) -> Counter[str]:
@@ -30,7 +36,8 @@ async def run(seed: int, here: Place) -> Counter[str]:
     try:
         await _run(w)
     except Exception as error:
-        raise ScheduleFailed(seed, w.story, error) from error
+        why = f"{type(error).__name__}: {error}"
+        raise ScheduleFailed(seed, w.story, why) from error
     return w.did
 
 
@@ -66,17 +73,23 @@ async def _rest(w: World) -> None:
         await w.pass_time(26 * steps.HOUR)
         await w.node.autopay().recover()
         await w.pass_time(2 * steps.HOUR)
-        w.waiting, told = [], w.waiting
-        await steps.received(w, told)
+        await _deliver_all(w)
         await w.node.reconciliation().run()
         await w.node.autopay().recover()
         await dead_letters.retry_due(
             w.database, w.node.installation, datetime.now(UTC) + timedelta(days=5)
         )
-        w.collect()
+        await _deliver_all(w)
         await judge.check_books(w)
         if not w.waiting and not w.sandbox.clock._timers and not await w.look(_OPEN_SQL):
             return
+
+
+async def _deliver_all(w: World) -> None:
+    w.collect()
+    w.waiting, waiting = [], w.waiting
+    await steps.received(w, waiting)
+    w.collect()
 
 
 _OPEN_SQL = """

@@ -4,23 +4,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select, update
-
 from app.errors import Refused
-from app.ledger import invoicing, settlement
+from app.ledger import invoicing, settlement, void_and_delete
 from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
-from app.rules.attempt import UNRESOLVED
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import checkout_api, payment_intents_api
-from app.storage.column_types import table_of
-from app.storage.tables.charge_attempts import ChargeAttempt
-from app.storage.tables.invoice_payments import InvoicePayment
-from tests.simulation.world import INVOICES, NEVER_MADE, Step, World, line, now
+from tests.simulation.world import NEVER_MADE, Step, World, line, now
 
-PAYMENTS = table_of(InvoicePayment)
-ATTEMPTS = table_of(ChargeAttempt)
 NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused)
 HOUR = 3600
 
@@ -159,12 +151,8 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 async def fault(w: World) -> bool:
     name = w.random.choice(list(FAULTS))
-    slow = FAULTS[name]["kind"] in {"rate_limit", "lock_timeout"}
-    if slow and w.random.random() < 0.7:
-        return False  # each of these is waited out for half a second
     call = w.random.choice(CALLS)
-    times = 1 if slow else w.random.randint(1, 2)
-    w.sandbox.fault(call, times=times, nth=None, **FAULTS[name])
+    w.sandbox.fault(call, times=w.random.randint(1, 2), nth=None, **FAULTS[name])
     w.did[f"fault: {name}"] += 1
     w.story.append(f"      {name} at {call}")
     return True
@@ -250,15 +238,13 @@ async def pay_by_hand(w: World) -> bool:
 
 async def void(w: World) -> bool:
     invoice = w.random.choice(w.invoices)
-    row = await w.row(invoice)
-    if row.voided or row.amountpaid or row.payments_pending:
+    if (await w.row(invoice)).voided:
         return False
-    async with w.transaction() as tx:
-        await tx.execute(
-            update(INVOICES)
-            .where(INVOICES.c.id == invoice)
-            .values(voided=True, amountdue=Decimal(0))
-        )
+    try:
+        async with w.transaction() as tx:
+            await void_and_delete.void(tx, invoice, now=now(), who="simulation")
+    except Refused:  # money was paid on it, or a charge of it is under way
+        return False
     return True
 
 
@@ -309,15 +295,19 @@ async def open_checkout(w: World) -> bool:
 
 
 async def _under_way(w: World, invoice: int) -> bool:
-    return bool(
-        await w.rows(ATTEMPTS, ATTEMPTS.c.invoice_id == invoice, ATTEMPTS.c.state.in_(UNRESOLVED))
-    )
+    return bool(await w.look(_UNDER_WAY_SQL, invoice=invoice))
 
 
 async def _paid_before(w: World, invoice: int) -> bool:
     """A payment that came before its invoice waits for the worker to attach it."""
-    claimed = PAYMENTS.c.claimed_invoice_id == invoice
-    return bool(await w.rows(PAYMENTS, claimed, PAYMENTS.c.invoice_id.is_(None)))
+    return bool(await w.look(_PAID_BEFORE_SQL, invoice=invoice))
+
+
+_UNDER_WAY_SQL = """
+    SELECT id FROM charge_attempt
+    WHERE invoice_id = :invoice AND state IN ('open', 'unknown', 'processing')"""
+_PAID_BEFORE_SQL = """
+    SELECT id FROM invoice_payment WHERE claimed_invoice_id = :invoice AND invoice_id IS NULL"""
 
 
 async def complete_checkout(w: World) -> bool:
@@ -363,25 +353,24 @@ async def pay_for_nothing_named(w: World) -> bool:
 
 async def assign(w: World) -> bool:
     """A person says what a payment is for, that named nothing."""
-    async with w.database.snapshot() as tx:
-        found = await tx.execute(
-            select(PAYMENTS.c.id, PAYMENTS.c.intent_id)
-            .where(PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id.is_(None))
-            .order_by(PAYMENTS.c.intent_id)
-        )
-        rows = [row for row in found.all() if row.intent_id not in w.told_of]
-    free = []
-    for invoice in w.invoices:
-        row = await w.row(invoice)
-        if row.currency_iso == "usd" and not await _under_way(w, invoice) and row.amountdue > 0:
-            free.append(invoice)
+    rows = [row for row in await w.look(_UNNAMED_SQL) if row[1] not in w.told_of]
+    free = [invoice for (invoice,) in await w.look(_FREE_SQL)]
     if not rows or not free:
         return False
-    payment, invoice = w.random.choice(rows), w.random.choice(free)
+    (payment, intent), invoice = w.random.choice(rows), w.random.choice(free)
     async with w.transaction() as tx:
-        await settlement.assign(tx, payment.id, invoice, now=now(), who="simulation")
-    w.told_of[payment.intent_id] = invoice
+        await settlement.assign(tx, payment, invoice, now=now(), who="simulation")
+    w.told_of[intent] = invoice
     return True
+
+
+_UNNAMED_SQL = """
+    SELECT id, intent_id FROM invoice_payment
+    WHERE invoice_id IS NULL AND claimed_invoice_id IS NULL ORDER BY intent_id"""
+_FREE_SQL = """
+    SELECT id FROM invoice WHERE amountdue > 0 AND currency_iso = 'usd' AND id NOT IN (
+        SELECT invoice_id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing'))
+    ORDER BY id"""
 
 
 def _paid_elsewhere(w: World, metadata: dict[str, str]) -> None:
