@@ -9,6 +9,7 @@ from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
+from tests.simulation import charges
 from tests.simulation.world import NEVER_MADE, World
 
 UNPAID, PART_PAID, PAID = 0, 1, 2
@@ -39,15 +40,20 @@ class Paid:
 
 
 async def check_books(w: World) -> None:
-    """What holds at every moment."""
+    """Checks what holds at every moment."""
     of_invoice: defaultdict[int | None, list[Paid]] = defaultdict(list)
     for row in await w.look(_PAYMENTS_SQL):
         one = Paid(*row)
         _check_payment(one)
         of_invoice[one.invoice_id].append(one)
+    due = {}
     for row in await w.look(_INVOICES_SQL):
         _check_invoice(row, of_invoice[row[0]])
+        due[row[0]] = row[3]
     _check_charged_once(w)
+    charges.check(w)
+    await _check_attempts(w)
+    w.due = due
 
 
 def _check_payment(one: Paid) -> None:
@@ -74,6 +80,19 @@ def _check_invoice(row: Any, payments: list[Paid]) -> None:
     assert reversed_ == back, f"invoice {number}: {reversed_} reversed"
 
 
+async def _check_attempts(w: World) -> None:
+    """An attempt ends in the transaction that books the end of its payment."""
+    late = [tuple(row) for row in await w.look(_ENDED_BUT_OPEN_SQL)]
+    assert not late, f"attempts open after their payment has ended: {late}"
+
+
+_ENDED_BUT_OPEN_SQL = f"""
+    SELECT charge_attempt.id, charge_attempt.intent_id FROM charge_attempt
+    JOIN invoice_payment ON invoice_payment.intent_id = charge_attempt.intent_id
+    WHERE charge_attempt.state IN ('open', 'unknown', 'processing')
+        AND invoice_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
+
+
 def _check_charged_once(w: World) -> None:
     """Nobody is ever charged twice: by Stripe's own ledger, whatever we believe."""
     standing: defaultdict[int, list[str]] = defaultdict(list)
@@ -86,23 +105,33 @@ def _check_charged_once(w: World) -> None:
 
 
 def _is_theirs(w: World, intent_id: str) -> bool:
-    """A payment that named nothing and that a person assigned is no charge of the invoice."""
+    """Others took it without asking us, or it named nothing and a person assigned it."""
     metadata = w.sandbox.state["payment_intents"].get(intent_id)["metadata"]
-    return not metadata and not w.sandbox.state["sessions"].rows(intent_id)
+    named_nothing = not metadata and not w.sandbox.state["sessions"].rows(intent_id)
+    return named_nothing or intent_id in w.aside
 
 
 def invoice_of(w: World, intent_id: str) -> int | None:
+    if intent_id in w.never_fits:
+        return None
     intent = w.sandbox.state["payment_intents"].get(intent_id)
     named = intent["metadata"].get("invoice_id")
     return int(named) if named else w.told_of.get(intent_id)
 
 
-async def check_end(w: World) -> None:
+async def check_told(w: World) -> None:
     """Once everything has been told, our books are Stripe's."""
     await check_books(w)
     await _check_states(w)
+    await _check_cents(w)
     await _check_amounts(w)
+
+
+async def check_end(w: World) -> None:
+    """At rest nothing waits any more, either."""
+    await check_told(w)
     await _check_events(w)
+    await _check_payable(w)
     open_ones = await w.look(_OPEN_ATTEMPTS_SQL)
     assert not open_ones, f"attempts left open: {[tuple(row) for row in open_ones]}"
 
@@ -140,6 +169,43 @@ def _state(intent: Any) -> PaymentState:
     return PaymentState.FAILED if intent["last_payment_error"] else PaymentState.CREATED
 
 
+async def _check_cents(w: World) -> None:
+    """Every cent that Stripe took stands in our books, counted or given back."""
+    ours = {row[0]: tuple(row)[1:] for row in await w.look(_CENTS_SQL)}
+    for taken in w.sandbox.ledger.charges():
+        each = (taken.amount, taken.refunded, taken.lost, max(taken.net, 0))
+        truth = tuple(_millionths(one, taken.currency) for one in each)
+        found = ours.get(taken.payment_intent)
+        assert found == truth, f"{taken.payment_intent}: {found} booked, {truth} at Stripe"
+
+
+_CENTS_SQL = """
+    SELECT intent_id, amount, amount_refunded, amount_lost, counted FROM invoice_payment
+    WHERE intent_id IS NOT NULL"""
+
+
+def _millionths(minor: int, currency: str) -> int:
+    return int(money.from_minor(minor, currency) * _MILLIONTHS)
+
+
+async def _check_payable(w: World) -> None:
+    """Of our intents only the last declined one of an invoice can still be paid, by the client."""
+    expected = {intent for (intent,) in await w.look(_DECLINED_SQL)}
+    payable = {
+        one["id"]
+        for one in w.sandbox.state["payment_intents"].rows()
+        if charges.is_ours(one) and one["status"].startswith("requires_")
+    }
+    expected |= w.forgotten
+    assert payable <= expected, f"intents that nobody goes on with: {payable - expected}"
+
+
+_DECLINED_SQL = """
+    SELECT intent_id FROM charge_attempt AS one WHERE state = 'declined' AND NOT EXISTS (
+        SELECT 1 FROM charge_attempt AS later WHERE later.invoice_id = one.invoice_id
+            AND later.number > one.number AND later.intent_id <> one.intent_id)"""
+
+
 async def _check_amounts(w: World) -> None:
     expected = {invoice: w.by_hand.get(invoice, Decimal(0)) for invoice in w.invoices}
     for taken in w.sandbox.ledger.charges():
@@ -156,8 +222,9 @@ _PAID_SQL = "SELECT id, amountpaid FROM invoice"
 async def _check_events(w: World) -> None:
     """No event is ever lost: each is kept once, and none still waits."""
     made = {one.id for one in w.sandbox.state.events.rows() if one.type in HANDLERS}
-    rows = await w.look("SELECT event_id, state, error FROM stripe_event")
-    assert made <= {event_id for event_id, _, _ in rows}, "events lost"
-    waiting = [tuple(row) for row in rows if row[1] not in (EventState.APPLIED, EventState.IGNORED)]
+    rows = await w.look("SELECT event_id, state, error, intent_id FROM stripe_event")
+    assert made <= {row[0] for row in rows}, "events lost"
+    done = (EventState.APPLIED, EventState.IGNORED)
+    waiting = [tuple(row) for row in rows if row[1] not in done and row[3] not in w.never_fits]
     assert not waiting, f"events that still wait: {waiting}"
     assert NEVER_MADE not in HANDLERS

@@ -6,29 +6,32 @@ from typing import Any
 
 from app.errors import Refused
 from app.ledger import invoicing, settlement, void_and_delete
-from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimited
+from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.sandbox.account.stripe_errors import StripeRefusal
-from app.sandbox.stripe_api import checkout_api, payment_intents_api
+from app.sandbox.stripe_api import checkout_api
+from tests.simulation import charges, elsewhere
 from tests.simulation.world import NEVER_MADE, Step, World, line, now
 
-NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused)
+NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused, NotAuthorized)
 HOUR = 3600
 
 # --- the service's own work ------------------------------------------------------------------
 
 
 async def autopay(w: World) -> bool:
-    report = await w.node.autopay().run(w.day)
+    try:
+        report = await w.node.autopay().run(w.day)
+    except NotAuthorized:  # the key is refused, and the run ends until somebody mends it
+        return False
     report.close()
     return True
 
 
 async def next_day(w: World) -> bool:
     """A day passes: keys at Stripe are forgotten, timers end, the next run is another day's."""
-    w.day += timedelta(days=1)
-    await w.pass_time(w.random.choice((24, 25, 30)) * HOUR)
+    await w.pass_day(w.random.choice((24, 25, 30)) * HOUR)
     return True
 
 
@@ -38,7 +41,10 @@ async def minutes_pass(w: World) -> bool:
 
 
 async def recover(w: World) -> bool:
-    await w.node.autopay().recover()
+    try:
+        await w.node.autopay().recover()
+    except NotAuthorized:
+        return False
     return True
 
 
@@ -145,6 +151,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "html": {"kind": "html200", "when": "after"},
     "conflict": {"kind": "conflict"},
     "429": {"kind": "rate_limit"},
+    "unauthorized": {"kind": "unauthorized"},
     "lock_timeout": {"kind": "lock_timeout"},
 }
 
@@ -227,24 +234,29 @@ async def pay_by_hand(w: World) -> bool:
     if amount <= 0:
         return False
     entry = settlement.ManualPayment(invoice, amount, now())
+    is_moving = row.payments_pending or await _under_way(w, invoice)
     try:
         async with w.transaction() as tx:
             await settlement.enter_manual(tx, [entry], now=now(), who="simulation")
     except Refused:
         return False  # a debit is on its way
+    assert not is_moving, f"money by hand for invoice {invoice} while another payment is under way"
     w.by_hand[invoice] = w.by_hand.get(invoice, Decimal(0)) + amount
     return True
 
 
 async def void(w: World) -> bool:
     invoice = w.random.choice(w.invoices)
-    if (await w.row(invoice)).voided:
+    row = await w.row(invoice)
+    if row.voided:
         return False
+    is_moving = row.payments_pending or await _under_way(w, invoice)
     try:
         async with w.transaction() as tx:
             await void_and_delete.void(tx, invoice, now=now(), who="simulation")
     except Refused:  # money was paid on it, or a charge of it is under way
         return False
+    assert not is_moving, f"invoice {invoice} voided while a payment is under way"
     return True
 
 
@@ -256,11 +268,13 @@ async def lower_total(w: World) -> bool:
         return False
     price = money.rounded(row.total / 2, row.currency_iso)
     given = {"id": invoice, "lines": [line(price)]}
+    is_moving = await _under_way(w, invoice)
     try:
         async with w.transaction() as tx:
             await invoicing.save(tx, [given], now=now(), who="simulation", home="usd")
     except Refused:  # while a charge of it is under way
         return False
+    assert not is_moving, f"invoice {invoice} edited while a charge is under way"
     return True
 
 
@@ -272,6 +286,8 @@ async def open_checkout(w: World) -> bool:
     if not is_open or row.payments_reversed or invoice in w.sessions.values():
         return False  # to ask again for what was given back would be a second charge, and right
     if await _under_way(w, invoice) or await _paid_before(w, invoice):
+        return False
+    if invoice in charges.paid_by_client(w):
         return False
     minor = money.to_minor(row.amountdue, row.currency_iso)
     price = {"currency": row.currency_iso, "unit_amount": str(minor), "product_data": {"name": "x"}}
@@ -329,7 +345,7 @@ async def pay_before_the_invoice(w: World) -> bool:
     """Money for an invoice that does not exist here yet, as when another system is ahead."""
     invoice = len(w.invoices) + len(w.later) + 1  # ids are given in turn
     w.later.append(invoice)
-    _paid_elsewhere(w, {"invoice_id": str(invoice)})
+    elsewhere.pay(w, 2500, "usd", {"invoice_id": str(invoice)})
     w.collect()
     told = [one for one in w.waiting if one.subject.get("metadata", {}).get("invoice_id")]
     await received(
@@ -347,7 +363,7 @@ async def the_invoice_comes(w: World) -> bool:
 
 
 async def pay_for_nothing_named(w: World) -> bool:
-    _paid_elsewhere(w, {})
+    elsewhere.pay(w, 2500, "usd", {})
     return True
 
 
@@ -361,6 +377,7 @@ async def assign(w: World) -> bool:
     async with w.transaction() as tx:
         await settlement.assign(tx, payment, invoice, now=now(), who="simulation")
     w.told_of[intent] = invoice
+    w.assigned.add(intent)
     return True
 
 
@@ -371,14 +388,6 @@ _FREE_SQL = """
     SELECT id FROM invoice WHERE amountdue > 0 AND currency_iso = 'usd' AND id NOT IN (
         SELECT invoice_id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing'))
     ORDER BY id"""
-
-
-def _paid_elsewhere(w: World, metadata: dict[str, str]) -> None:
-    params = {
-        "amount": 2500, "currency": "usd", "confirm": True, "payment_method": "pm_card_visa",
-        "metadata": metadata, "return_url": "https://example.com",
-    }  # fmt: skip
-    payment_intents_api.create(w.sandbox.state, params)
 
 
 KINDS: dict[str, tuple[int, Step]] = {
@@ -405,5 +414,11 @@ KINDS: dict[str, tuple[int, Step]] = {
     "payment before its invoice": (1, pay_before_the_invoice),
     "invoice after its payment": (3, the_invoice_comes),
     "payment that names nothing": (1, pay_for_nothing_named),
-    "payment assigned by hand": (3, assign),
+    "payment assigned by hand": (5, assign),
+    "payment in another way": (2, elsewhere.pay_in_another_way),
+    "declined intent paid by the client": (2, elsewhere.client_pays_a_declined_intent),
+    "method changed": (1, elsewhere.change_method),
+    "method detached": (1, elsewhere.detach_method),
+    "database copied": (1, elsewhere.copy_database),
+    "older copy restored": (3, elsewhere.restore_database),
 }

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy import Date, bindparam, insert, select, text
 from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
@@ -82,7 +82,8 @@ class World:
     sandbox: Sandbox
     raw: sqlite3.Connection | None
     pattern: "Pattern"
-    day: date = field(default_factory=today)
+    day: date = field(default_factory=today)  # it stays today; all that was moves back
+    days: int = 0
     invoices: list[int] = field(default_factory=list)
     customer_of: dict[int, str] = field(default_factory=dict)
     later: list[int] = field(default_factory=list)
@@ -91,6 +92,18 @@ class World:
     told_of: dict[str, int] = field(default_factory=dict)  # sessions and intents: which invoice
     waiting: list[AccountEvent] = field(default_factory=list)
     lost: set[str] = field(default_factory=set)
+    aside: set[str] = field(default_factory=set)  # intents that others made for our invoices
+    never_fits: set[str] = field(default_factory=set)  # of those, the ones in another currency
+    assigned: set[str] = field(default_factory=set)  # intents that a person gave their invoice
+    aged: int = 0
+    copy: Any = None  # an older copy of the database, waiting to be restored
+    # What the judge remembers: amounts due at the last look, in millionths, and who moved money.
+    due: dict[int, int] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
+    charges_seen: int = 0
+    declined_on: dict[tuple[str, str], int] = field(default_factory=dict)
+    paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
+    forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _seen: int = 0
@@ -206,12 +219,22 @@ class World:
 
         Both clocks agree at any moment, as in life; moving only one of them would not be time.
         """
-        await self._age_database(seconds)
+        await self.age_database(seconds)
+        self.aged += seconds
         age_sandbox(self.sandbox, seconds)
         self.sandbox.clock.run_due()
         self.collect()
 
-    async def _age_database(self, seconds: int) -> None:
+    async def pass_day(self, seconds: int) -> None:
+        """Midnight was among these seconds: every date is one day longer ago as well."""
+        await self.pass_time(seconds)
+        await self.age_dates(1)
+        self.days += 1
+
+    async def age_dates(self, days: int) -> None:
+        await self.write(*_AGED_DATES[self.database.is_sqlite], days=days)
+
+    async def age_database(self, seconds: int) -> None:
         await self.write(*_AGED[self.database.is_sqlite], seconds=seconds)
         for (cursor,) in await self.look(_CURSOR_SQL, cursor=CURSOR):
             moved = datetime.fromisoformat(cursor) - timedelta(seconds=seconds)
@@ -240,15 +263,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _aged(*, sqlite: bool) -> list[str]:
-    """Every instant of every table: a column that is added later ages with the others."""
-    moved = (
-        "strftime('%Y-%m-%dT%H:%M:%f000Z', {0}, '-' || :seconds || ' seconds')"
-        if sqlite
-        else "{0} - make_interval(secs => :seconds)"
-    )
+def _moved(kind: type[Any], moved: str) -> list[str]:
+    """Every column of a kind in every table: one that is added later ages with the others."""
     of_table = {
-        table.name: [one.name for one in table.columns if isinstance(one.type, Instant)]
+        table.name: [one.name for one in table.columns if isinstance(one.type, kind)]
         for table in schema.METADATA.sorted_tables
     }
     return [
@@ -258,7 +276,15 @@ def _aged(*, sqlite: bool) -> list[str]:
     ]
 
 
-_AGED = {sqlite: _aged(sqlite=sqlite) for sqlite in (True, False)}
+# By whether the database is SQLite.
+_AGED = {
+    True: _moved(Instant, "strftime('%Y-%m-%dT%H:%M:%f000Z', {0}, '-' || :seconds || ' seconds')"),
+    False: _moved(Instant, "{0} - make_interval(secs => :seconds)"),
+}
+_AGED_DATES = {
+    True: _moved(Date, "date({0}, '-' || :days || ' days')"),
+    False: _moved(Date, "{0} - CAST(:days AS integer)"),
+}
 
 
 def age_sandbox(sandbox: Sandbox, seconds: int) -> None:

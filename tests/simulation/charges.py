@@ -1,0 +1,93 @@
+"""Our own charges, by Stripe's records: once, of what is due, and not again where that is useless.
+
+An intent is ours when it carries the number of an attempt.
+"""
+
+from collections import Counter
+from typing import Any
+
+from app.rules import money
+from tests.simulation.world import World
+
+_MILLIONTHS = 10**6
+_MOVES_MONEY = ("processing", "succeeded")
+# After these codes no later try of the same method can succeed, by Stripe's own documentation.
+_HOPELESS = frozenset({"stolen_card", "authentication_required", "account_closed"})
+
+
+def is_ours(intent: Any) -> bool:
+    return "attempt" in intent["metadata"]
+
+
+def invoice_of(intent: Any) -> int:
+    """The invoice that an intent of ours is for."""
+    return int(intent["metadata"]["invoice_id"])
+
+
+def paid_by_client(w: World) -> set[int]:
+    """The invoices whose declined intents their clients have paid."""
+    intents = w.sandbox.state["payment_intents"]
+    return {invoice_of(intents.get(one)) for one in w.paid_by_client}
+
+
+def check(w: World) -> None:
+    """Checks the charges that were made since the last look."""
+    _check_taken_once(w)
+    _check_what_was_due(w)
+    _check_retries(w)
+
+
+def _check_taken_once(w: World) -> None:
+    """Paydue takes the money of an invoice once, whatever was given back since."""
+    taken = Counter(
+        one.metadata["invoice_id"]
+        for one in w.sandbox.ledger.charges()
+        if "attempt" in one.metadata
+    )
+    twice = {invoice: times for invoice, times in taken.items() if times > 1}
+    assert not twice, f"collected more than once: {twice}"
+
+
+def _check_what_was_due(w: World) -> None:
+    """A charge is of the amount that was due before the step that made it."""
+    for intent in w.sandbox.state["payment_intents"].rows():
+        is_new = intent["status"] in _MOVES_MONEY and intent["id"] not in w.moved
+        if not is_new or not is_ours(intent):
+            continue
+        w.moved.add(intent["id"])
+        if intent["id"] in w.paid_by_client:
+            continue
+        invoice = invoice_of(intent)
+        amount = int(money.from_minor(intent["amount"], intent["currency"]) * _MILLIONTHS)
+        due = w.due.get(invoice)
+        assert amount == due, f"{intent['id']} takes {amount} of invoice {invoice}, {due} was due"
+
+
+def _check_retries(w: World) -> None:
+    """One decline a day, and none of a method that was declined for good."""
+    made = w.sandbox.state["charges"]
+    for charge in [made.at(place) for place in range(w.charges_seen, len(made))]:
+        if charge["status"] != "failed" or "attempt" not in charge["metadata"]:
+            continue
+        if charge["payment_intent"] in w.paid_by_client:
+            continue
+        tried = charge["metadata"]["invoice_id"], charge["payment_method"]
+        assert w.declined_on.get(tried) != w.days, f"{tried} declined twice on day {w.days}"
+        w.declined_on[tried] = w.days
+    w.charges_seen = len(made)
+    _check_hopeless(w)
+
+
+def _check_hopeless(w: World) -> None:
+    tries: Counter[tuple[str, str]] = Counter()
+    for charge in w.sandbox.state["charges"].rows():
+        of = charge["payment_intent"]
+        if "attempt" in charge["metadata"] and of not in w.paid_by_client | w.forgotten:
+            tried = charge["metadata"]["invoice_id"], charge["payment_method"]
+            assert tries[tried] == 0, f"{tried} was declined for good, and tried again"
+            tries[tried] += _code(charge) in _HOPELESS
+
+
+def _code(charge: Any) -> str | None:
+    reason: str | None = charge["outcome"].get("reason") or charge["failure_code"]
+    return reason
