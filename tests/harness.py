@@ -33,6 +33,7 @@ from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 
 SECRET = "whsec_tests"
 KEY = "sk_test_tests"
@@ -44,6 +45,7 @@ PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 EVENTS = table_of(StripeEvent)
 CLIENTS = table_of(Client)
+INTENTS = table_of(StripePayment)
 _numbers = itertools.count(1)
 
 
@@ -205,8 +207,22 @@ class Paydue:
         return (await self.rows(INVOICES, INVOICES.c.id == invoice_id))[0]
 
     async def payments(self, invoice_id: int | None = None) -> list[Any]:
+        """Shares of payments, each with what Stripe says of its PaymentIntent."""
         where = PAYMENTS.c.invoice_id == invoice_id if invoice_id else PAYMENTS.c.id > 0
-        return await self.rows(PAYMENTS, where)
+        own = {column.name for column in PAYMENTS.c}
+        of_intent = [column for column in INTENTS.c if column.name not in own]
+        joined = PAYMENTS.outerjoin(INTENTS, INTENTS.c.intent_id == PAYMENTS.c.intent_id)
+        statement = select(PAYMENTS, *of_intent).select_from(joined)
+        async with self.database.snapshot() as tx:
+            return list(await tx.execute(statement.where(where).order_by(PAYMENTS.c.id)))
+
+    async def own_intent(
+        self, invoice_id: int, status: str = "succeeded", **more: Any
+    ) -> dict[str, Any]:
+        """An intent for the invoice whose Stripe customer is the client's own."""
+        client = CLIENTS.c.id == (await self.invoice(invoice_id)).client_id
+        (row,) = await self.rows(CLIENTS, client)
+        return intent(invoice_id, status, customer=row.stripe_customer_id, **more)
 
     async def attempts(self, invoice_id: int) -> list[Any]:
         return await self.rows(ATTEMPTS, ATTEMPTS.c.invoice_id == invoice_id)

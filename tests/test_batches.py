@@ -15,8 +15,6 @@ from tests.harness import Paydue, event, intent, signed
 pytestmark = pytest.mark.anyio
 
 SUCCEEDED = "payment_intent.succeeded"
-# The largest amount that is an amount; ten such are more millionths than 63 bits hold.
-MOST = 10**12 - 1
 REFUSED_ID = "pi_refused_by_the_database"
 
 Event = dict[str, Any]
@@ -24,24 +22,11 @@ Event = dict[str, Any]
 Bad = tuple[Event, Callable[[], Awaitable[object]]]
 
 
-async def one_too_many(paydue: Paydue, invoice: int) -> Bad:
-    """A payment that would take what is paid beyond what a column holds, until one is refunded."""
-    before = [intent(invoice, amount=MOST, currency="jpy") for _ in range(9)]
-    for paid in before:
-        await paydue.deliver(event(SUCCEEDED, paid))
-    refund = {
-        "id": "re_1", "object": "refund", "amount": MOST, "currency": "jpy", "status": "succeeded",
-        "payment_intent": before[0]["id"], "charge": None,
-    }  # fmt: skip
-    bad = event(SUCCEEDED, intent(invoice, amount=MOST, currency="jpy"))
-    return bad, lambda: paydue.deliver(event("refund.created", refund))
-
-
 async def against_a_constraint(paydue: Paydue, invoice: int) -> Bad:
     """A payment that a constraint of this database refuses, until it is dropped."""
     sqlite = paydue.database.is_sqlite
     await run(paydue, *(_SQLITE_CONSTRAINT if sqlite else _POSTGRES_CONSTRAINT))
-    bad = event(SUCCEEDED, intent(invoice, id=REFUSED_ID, amount=MOST, currency="jpy"))
+    bad = event(SUCCEEDED, intent(invoice, id=REFUSED_ID, amount=5, currency="jpy"))
     on = "" if sqlite else " ON invoice_payment"
     return bad, lambda: run(paydue, f"DROP TRIGGER refusing{on}")
 
@@ -57,24 +42,22 @@ _POSTGRES_CONSTRAINT = (
     WHEN (NEW.intent_id = '{REFUSED_ID}') EXECUTE FUNCTION refuse()""",
 )
 
-OBSTACLES = pytest.mark.parametrize(
-    ("obstacle", "said"),
-    [(one_too_many, "is too large"), (against_a_constraint, "no such payment")],
-)
-Obstacle = Callable[[Paydue, int], Awaitable[Bad]]
+SAID = "no such payment"
 
 
 # --- at arrival ------------------------------------------------------------------------------
 
 
-@OBSTACLES
 async def test_a_batch_with_an_event_that_cannot_be_applied_is_taken_apart(
-    paydue: Paydue, obstacle: Obstacle, said: str
+    paydue: Paydue,
 ) -> None:
     crowded, other = await invoices_in_yen(paydue)
-    bad, _ = await obstacle(paydue, crowded)
+    bad, _ = await against_a_constraint(paydue, crowded)
     before = (await paydue.invoice(crowded)).amountpaid
-    good = [event(SUCCEEDED, intent(other, amount=10, currency="jpy")) for _ in range(20)]
+    good = [
+        event(SUCCEEDED, await paydue.own_intent(other, amount=10, currency="jpy"))
+        for _ in range(20)
+    ]
 
     statuses = await at_once(paydue, *good[:10], bad, *good[10:])
 
@@ -83,35 +66,33 @@ async def test_a_batch_with_an_event_that_cannot_be_applied_is_taken_apart(
     assert {kept[one["id"]].state for one in good} == {"applied"}
     assert (await paydue.invoice(other)).amountpaid == 200
     parked = kept[bad["id"]]
-    assert (parked.state, parked.tries, said in parked.error) == ("parked", 1, True)
+    assert (parked.state, parked.tries, SAID in parked.error) == ("parked", 1, True)
     assert parked.next_try_at > datetime.now(UTC)
     assert orjson.loads(parked.payload) == bad
     assert (await paydue.invoice(crowded)).amountpaid == before
 
 
-@OBSTACLES
 async def test_an_event_that_comes_alone_and_cannot_be_applied_is_parked_once(
-    paydue: Paydue, obstacle: Obstacle, said: str
+    paydue: Paydue,
 ) -> None:
     crowded, _ = await invoices_in_yen(paydue)
-    bad, _ = await obstacle(paydue, crowded)
+    bad, _ = await against_a_constraint(paydue, crowded)
 
     statuses = await paydue.deliver(bad, bad)
 
     (parked,) = [row for row in await paydue.events() if row.event_id == bad["id"]]
     assert statuses == [200, 200]
-    assert (parked.state, parked.tries, said in parked.error) == ("parked", 1, True)
+    assert (parked.state, parked.tries, SAID in parked.error) == ("parked", 1, True)
 
 
 # --- again, later ----------------------------------------------------------------------------
 
 
-@OBSTACLES
 async def test_an_event_that_could_not_be_applied_is_tried_again_until_it_can(
-    paydue: Paydue, obstacle: Obstacle, said: str
+    paydue: Paydue,
 ) -> None:
     crowded, _ = await invoices_in_yen(paydue)
-    bad, take_away = await obstacle(paydue, crowded)
+    bad, take_away = await against_a_constraint(paydue, crowded)
     await paydue.deliver(bad)
 
     again = await paydue.replay()
@@ -120,20 +101,20 @@ async def test_an_event_that_could_not_be_applied_is_tried_again_until_it_can(
     at_last = await paydue.replay(later=timedelta(days=2))
 
     assert (again.applied, again.parked, again.dead) == (0, 1, 0)
-    assert (failed.state, failed.tries, said in failed.error) == ("parked", 2, True)
+    assert (failed.state, failed.tries, SAID in failed.error) == ("parked", 2, True)
     assert (at_last.applied, at_last.parked, at_last.dead) == (1, 0, 0)
     (row,) = [row for row in await paydue.events() if row.event_id == bad["id"]]
     assert (row.state, row.error, row.next_try_at) == ("applied", None, None)
     booked = {one.intent_id: one.counted for one in await paydue.payments(crowded)}
-    assert booked[bad["data"]["object"]["id"]] == MOST
+    assert booked[bad["data"]["object"]["id"]] == 5
 
 
 async def test_an_event_that_still_fails_does_not_keep_the_next_one_from_its_turn(
     paydue: Paydue,
 ) -> None:
     crowded, other = await invoices_in_yen(paydue)
-    bad, _ = await one_too_many(paydue, crowded)
-    early = intent(other, amount=10, currency="jpy")
+    bad, _ = await against_a_constraint(paydue, crowded)
+    early = await paydue.own_intent(other, amount=10, currency="jpy")
     refund = {
         "id": "re_early", "object": "refund", "amount": 4, "currency": "jpy",
         "status": "succeeded", "payment_intent": early["id"], "charge": None,
@@ -148,7 +129,7 @@ async def test_an_event_that_still_fails_does_not_keep_the_next_one_from_its_tur
 
 async def test_an_event_that_never_could_be_applied_is_left_to_a_person(paydue: Paydue) -> None:
     crowded, _ = await invoices_in_yen(paydue)
-    bad, _ = await one_too_many(paydue, crowded)
+    bad, _ = await against_a_constraint(paydue, crowded)
     await paydue.deliver(bad)
 
     tries = len(RETRY_DELAYS) + 1
@@ -158,17 +139,16 @@ async def test_an_event_that_never_could_be_applied_is_left_to_a_person(paydue: 
     assert [one.parked for one in outcomes] == [1] * (len(RETRY_DELAYS) - 1) + [0, 0]
     assert [one.dead for one in outcomes] == [0] * (len(RETRY_DELAYS) - 1) + [1, 0]
     (row,) = [row for row in await paydue.events() if row.event_id == bad["id"]]
-    assert (row.state, row.next_try_at, "is too large" in row.error) == ("dead", None, True)
+    assert (row.state, row.next_try_at, SAID in row.error) == ("dead", None, True)
 
 
 # --- what the tests are made of --------------------------------------------------------------
 
 
 async def invoices_in_yen(paydue: Paydue) -> tuple[int, int]:
-    """In yen the smallest amount is a whole unit, so that amounts come closest to their limit."""
     return (
         await paydue.an_invoice("5", currency_iso="jpy"),
-        await paydue.an_invoice("5", currency_iso="jpy"),
+        await paydue.an_invoice("500", currency_iso="jpy"),
     )
 
 

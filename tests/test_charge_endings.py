@@ -18,7 +18,7 @@ from app.payments.autopay.attempts import (
 from app.payments.stripe.gateway import NotAuthorized
 from app.sandbox.server import Sandbox
 from tests.gate import Gate, Held
-from tests.harness import CLIENTS, KEY, Paydue, event, intent, settings_for, today
+from tests.harness import CLIENTS, KEY, Paydue, event, settings_for, today
 
 pytestmark = pytest.mark.anyio
 
@@ -171,7 +171,9 @@ async def test_a_replaced_intent_that_was_paid_after_all_counts_instead_of_a_new
     assert report["skipped"][0]["reason"] == f"{declined} has been paid"
     assert [one.payment_intent for one in paydue.sandbox.ledger.charges()] == [declined]
     row = await paydue.invoice(invoice)
-    assert (row.amountpaid, row.amountdue) == (170, 0)
+    assert (row.amountpaid, row.amountdue) == (120, 0)
+    credit = [one.counted for one in await paydue.payments() if one.invoice_id is None]
+    assert credit == [50]
     assert [one.state for one in await paydue.attempts(invoice)] == ["declined", "canceled"]
 
 
@@ -208,12 +210,15 @@ async def test_a_payment_that_waits_to_be_booked_stops_the_charge_at_the_last_lo
     invoice = await paydue.an_invoice()
     unknown = await left_unknown(paydue, invoice)
     # In another currency than the invoice's: it names the invoice and cannot be booked to it.
-    waiting = intent(invoice, status, currency="eur")
+    waiting = await paydue.own_intent(invoice, status, currency="eur")
     await paydue.deliver(event(f"payment_intent.{status}", waiting))
 
     report = await paydue.autopay()
 
-    why = f"the payment {waiting['id']} names this invoice and waits to be booked"
+    why = (
+        f"the payment {waiting['id']} has no invoice and may be for this one: assign it, or say "
+        "that it is for none"
+    )
     assert {one["reason"] for one in report["skipped"]} == {why}
     assert paydue.sandbox.ledger.charges() == []
     (attempt,) = await paydue.attempts(invoice)

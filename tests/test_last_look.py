@@ -139,7 +139,9 @@ async def test_a_part_paid_invoice_is_charged_the_rest_on_a_new_intent(paydue: P
     invoice = await paydue.an_invoice("120.00")
     await _left_after_create(paydue, invoice)
 
-    await paydue.deliver(event("payment_intent.succeeded", intent(invoice, amount=2000)))
+    await paydue.deliver(
+        event("payment_intent.succeeded", await paydue.own_intent(invoice, amount=2000))
+    )
     await paydue.autopay()
     await paydue.autopay()
 
@@ -184,7 +186,7 @@ async def test_a_checkout_session_that_is_being_paid_stops_the_charge(
     assert [one["reason"] for one in report["skipped"]] == [why]
     (charge,) = paydue.sandbox.ledger.charges()
     (attempt,) = await paydue.attempts(invoice)
-    assert (attempt.state, attempt.reason, attempt.intent_id) == ("canceled", why, None)
+    assert (attempt.state, attempt.reason) == ("canceled", why)
     assert charge.payment_intent != attempt.intent_id
 
 

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from app.ledger import settlement
+from app.ledger import assignment
 from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.attempts import LeaseHolder
 from app.rules.payment import PaymentState
@@ -115,13 +115,14 @@ async def test_ten_event_objects_of_one_change_at_once_are_one_payment(
 async def test_ten_payments_of_one_invoice_at_once_all_count(nodes: tuple[Paydue, Paydue]) -> None:
     one, _ = nodes
     invoice = await one.an_invoice("1000.00")
-    told = [event(SUCCEEDED, intent(invoice, amount=12000)) for _ in range(TEN)]
+    told = [event(SUCCEEDED, await one.own_intent(invoice, amount=12000)) for _ in range(TEN)]
 
     await asyncio.gather(*(post(nodes[turn % 2], each) for turn, each in enumerate(told)))
 
     row = await one.invoice(invoice)
-    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1200, 0, 2)
-    assert len(await one.payments(invoice)) == TEN
+    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1000, 0, 2)
+    unapplied = [row.counted for row in await one.payments() if row.invoice_id is None]
+    assert sum(unapplied) == 200  # ten times 120 on an invoice of 1000: the rest is credit
     await assert_books_balance(one)
 
 
@@ -131,7 +132,10 @@ async def test_batches_that_share_invoices_in_opposite_order_do_not_block_each_o
     one, _ = nodes
     invoices = [await one.an_invoice("100000") for _ in range(4)]
     told = [
-        event(SUCCEEDED, intent(invoices[turn % 4 if turn % 2 else 3 - turn % 4], amount=100))
+        event(
+            SUCCEEDED,
+            await one.own_intent(invoices[turn % 4 if turn % 2 else 3 - turn % 4], amount=100),
+        )
         for turn in range(80)
     ]
 
@@ -147,7 +151,7 @@ async def test_batches_that_share_invoices_in_opposite_order_do_not_block_each_o
 
 async def test_an_event_that_comes_the_moment_a_commit_ends_does_not_wait(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice("1000")
-    told = [event(SUCCEEDED, intent(invoice, amount=100)) for _ in range(TEN)]
+    told = [event(SUCCEEDED, await paydue.own_intent(invoice, amount=100)) for _ in range(TEN)]
 
     async with asyncio.timeout(wait_limit(4)):
         for one in told:  # each as soon as the one before it is durable
@@ -171,15 +175,17 @@ async def test_ten_payments_entered_by_hand_at_once_all_count(
     one, _ = nodes
     access = await one.access()
     invoice = await one.an_invoice("1000.00")
+    intents = [await one.own_intent(invoice) for _ in range(TEN)]
 
     statuses = await asyncio.gather(
         *(enter(nodes[turn % 2], access, invoice_id=invoice, amount=50) for turn in range(TEN)),
-        *(post(nodes[turn % 2], event(SUCCEEDED, intent(invoice))) for turn in range(TEN)),
+        *(post(nodes[turn % 2], event(SUCCEEDED, each)) for turn, each in enumerate(intents)),
     )
 
     assert set(statuses) <= {200, 201}
     row = await one.invoice(invoice)
-    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1700, 0, 2)
+    assert (row.amountpaid, row.amountdue, row.paymentstatus) == (1000, 0, 2)
+    assert sum(each.counted for each in await one.payments()) == 1700
     await assert_books_balance(one)
 
 
@@ -243,7 +249,7 @@ async def test_a_payment_assigned_twice_at_once_is_for_the_later_invoice_alone(
     (payment,) = await one.payments()
 
     async def assign(tx: Tx, invoice: int) -> None:
-        await settlement.assign(tx, payment.id, invoice, now=datetime.now(UTC), who="somebody")
+        await assignment.assign(tx, payment.id, invoice, now=datetime.now(UTC), who="somebody")
 
     async with other.database.transaction() as tx:
         await assign(tx, earlier)

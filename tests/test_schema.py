@@ -30,6 +30,7 @@ from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 from tests.harness import settings_for, watched
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,7 @@ FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
+INTENTS = table_of(StripePayment)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
 MANY = 4000
@@ -242,9 +244,9 @@ async def _status(tx: Tx) -> Any:
     [
         (_due, "FROM invoice", "ix_invoice_autopay_due"),
         (_due_further, "FROM invoice", "ix_invoice_autopay_due"),
-        (_story, "FROM invoice_payment", "uq_invoice_payment_intent_id"),
+        (_story, "FROM invoice_payment", "uq_invoice_payment_intent_invoice"),
         (_story, "FROM stripe_event", "ix_stripe_event_intent_id"),
-        (_charge, "charge_id =", "ix_invoice_payment_charge_id"),
+        (_charge, "charge_id =", "ix_stripe_payment_charge_id"),
         (_number, "invoicenumber =", "ix_invoice_invoicenumber"),
         (_status, "FROM stripe_event", "ix_stripe_event_open"),
         (_status, "count(*)", "ix_invoice_autopay_due"),
@@ -277,7 +279,7 @@ async def test_intents_to_ask_about_are_found_by_their_small_index(
         plans = await _plans_of(node.database, work, about="check_at <= ")
 
     assert plans
-    assert all("ix_invoice_payment_check" in plan for _, plan in plans), plans
+    assert all("ix_stripe_payment_check" in plan for _, plan in plans), plans
 
 
 # --- what the tests are made of --------------------------------------------------------------
@@ -341,6 +343,7 @@ async def _filled(database: Database, number: int = 0) -> None:
             insert(INVOICES).values(_invoice(number, client_id=client)).returning(INVOICES.c.id)
         )
         await tx.execute(insert(EVENTS).values(_event(number)))
+        await tx.execute(insert(INTENTS).values(_intent(number)))
         await tx.execute(insert(PAYMENTS).values(_payment(number, invoice_id=invoice)))
 
 
@@ -350,6 +353,7 @@ async def full(database: Database) -> Database:
     async with database.transaction() as tx:
         await tx.execute(insert(INVOICES), [_invoice(number) for number in range(MANY)])
         await tx.execute(insert(EVENTS), [_event(number) for number in range(MANY)])
+        await tx.execute(insert(INTENTS), [_intent(number) for number in range(MANY)])
         await tx.execute(insert(PAYMENTS), [_payment(number) for number in range(MANY)])
         await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
         if not database.is_sqlite:
@@ -393,16 +397,20 @@ def _event(number: int) -> dict[str, Any]:
     }
 
 
-def _payment(number: int, **more: Any) -> dict[str, Any]:
+def _intent(number: int) -> dict[str, Any]:
     return {
-        "date": NOW,
-        "amount": Decimal(number + 1),
         "intent_id": f"pi_{number}",
-        "charge_id": f"ch_{number}",
+        "state": 5,
         "state_at": NOW,
+        "amount": Decimal(number + 1),
+        "currency_iso": "usd",
+        "charge_id": f"ch_{number}",
         "check_at": NOW if _is_rare(number) else None,
-        **more,
     }
+
+
+def _payment(number: int, **more: Any) -> dict[str, Any]:
+    return {"date": NOW, "amount": Decimal(number + 1), "intent_id": f"pi_{number}", **more}
 
 
 def _attempt(number: int) -> dict[str, Any]:

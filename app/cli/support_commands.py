@@ -10,7 +10,7 @@ import orjson
 
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
-from app.ledger import settlement
+from app.ledger import assignment
 from app.node import open_database
 from app.payments import event_queries, lookup
 from app.payments.lookup import PaymentStory
@@ -78,21 +78,34 @@ def show_story(story: PaymentStory) -> None:
 @payment.command("assign")
 @click.argument("intent_id")
 @click.argument("invoice_id", type=int)
-def payment_assign(intent_id: str, invoice_id: int) -> None:
-    """Say that the payment INTENT_ID is for the invoice INVOICE_ID."""
+@click.option("--other-client", is_flag=True, help="It is meant for another client's invoice.")
+def payment_assign(intent_id: str, invoice_id: int, *, other_client: bool) -> None:
+    """Say that the payment INTENT_ID is for the invoice INVOICE_ID.
+
+    The invoice takes what it owes; the rest stays the client's credit. INVOICE_ID 0 says that the
+    payment is for no invoice, so that autopay waits for it no more.
+    """
     settings = settings_and_logs()
 
     async def assign(tx: Tx) -> None:
         payment_id = await lookup.load_payment_id(tx, intent_id)
         now = datetime.now(UTC)
-        await settlement.assign(tx, payment_id, invoice_id, now=now, who="command line")
+        await assignment.assign(
+            tx,
+            payment_id,
+            invoice_id or None,
+            now=now,
+            who="command line",
+            is_other_client=other_client,
+        )
 
     async def work() -> None:
         async with _open_current(settings) as database:
             await database.with_retry(assign)
 
     run(work())
-    click.echo(f"{intent_id} is now a payment of invoice {invoice_id}")
+    whose = f"a payment of invoice {invoice_id}" if invoice_id else "for no invoice"
+    click.echo(f"{intent_id} is now {whose}")
 
 
 @click.group()

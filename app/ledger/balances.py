@@ -13,15 +13,19 @@ from typing import NamedTuple, TypedDict
 from sqlalchemy import ColumnElement, case, func, or_, select
 
 from app.ledger import audit
+from app.ledger.allocations import Allocations
+from app.rules.allocation import Share
 from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
-from app.rules.payment import Payment, PaymentState
+from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkUpdate, PreparedStatement, any_of, projection
+from app.storage.prepared import BulkUpdate, PreparedStatement, any_of
+from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 
 PAYMENTS = table_of(InvoicePayment)
+CLIENTS = table_of(Client)
 INVOICES = table_of(Invoice)
 _ZERO = Decimal(0)
 
@@ -42,6 +46,7 @@ class InvoiceRow(NamedTuple):
     payments_pending: int
     payments_reversed: int
     datepaid: datetime | None
+    client_customer_id: str | None
 
 
 class BalanceColumns(TypedDict):
@@ -67,13 +72,23 @@ async def lock_invoices(tx: Tx, ids: Collection[int]) -> dict[int, InvoiceRow]:
     return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
 
 
+_OWN_COLUMNS = [INVOICES.c[name] for name in InvoiceRow._fields if name != "client_customer_id"]
 _LOCK_INVOICES = PreparedStatement(
-    select(*projection(INVOICES, InvoiceRow))
+    select(*_OWN_COLUMNS, CLIENTS.c.stripe_customer_id.label("client_customer_id"))
+    .select_from(INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id))
     .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)
-    .with_for_update(),
+    .with_for_update(of=INVOICES),
     InvoiceRow,
 )
+
+
+def amount_due(invoice: InvoiceRow) -> Decimal:
+    """The amount that the invoice still takes; a template, a credit note or a void takes none."""
+    is_claim = is_owed(invoice.invoicetype, voided=invoice.voided)
+    if not is_claim or invoice.is_recurring_invoice:
+        return _ZERO
+    return max(invoice.total - invoice.amountpaid, _ZERO)
 
 
 async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who: str) -> None:
@@ -91,7 +106,7 @@ async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who:
     await _write_balances(tx, invoices, moved, now=now, who=who)
 
 
-# Payment.is_reversed, in SQL.
+# Share.is_reversed, in SQL.
 _IS_REVERSED = or_(PAYMENTS.c.amount_refunded + PAYMENTS.c.amount_lost > 0, PAYMENTS.c.disputed)
 
 
@@ -127,32 +142,33 @@ class BalanceDelta:
     pending: int = 0
     reversed: int = 0
 
-    def add(self, payment: Payment, sign: int) -> None:
-        self.paid += sign * payment.counted
-        self.pending += sign * payment.is_pending
-        self.reversed += sign * payment.is_reversed
+    def add(self, share: Share, sign: int) -> None:
+        self.paid += sign * share.counted
+        self.pending += sign * share.is_pending
+        self.reversed += sign * share.is_reversed
 
 
-def _deltas(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[int, BalanceDelta]:
-    """Each invoice's change: the payment as it was is subtracted, as it is now is added."""
+def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
+    """Each invoice's change: its shares as they were are subtracted, as they are now added."""
     found: dict[int, BalanceDelta] = {}
-    for payments, sign in ((known, -1), (after, 1)):
-        for payment in payments.values():
-            if payment.invoice_id is not None:
-                found.setdefault(payment.invoice_id, BalanceDelta()).add(payment, sign)
+    for allocations, sign in ((before, -1), (after, 1)):
+        for shares in allocations.values():
+            for key, share in shares.items():
+                if key is not None:
+                    found.setdefault(key, BalanceDelta()).add(share, sign)
     return found
 
 
 async def settle(
     tx: Tx,
     invoices: Mapping[int, InvoiceRow],
-    before: Mapping[str, Payment],
-    after: Mapping[str, Payment],
+    before: Allocations,
+    after: Allocations,
     *,
     now: datetime,
     who: str,
 ) -> None:
-    """Write the balances that follow from payments as they were and as they are."""
+    """Write the balances that follow from payments' shares as they were and as they are."""
     await _write_balances(tx, invoices, _deltas(before, after), now=now, who=who)
 
 

@@ -12,10 +12,12 @@ from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_payments import StripePayment
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
+INTENTS = table_of(StripePayment)
 
 ValueT = TypeVar("ValueT")
 
@@ -54,9 +56,16 @@ def _of_open_attempt(column: ColumnElement[ValueT]) -> ScalarSelect[ValueT]:
 
 _MADE = INVOICES.alias("made")
 _PAYMENTS = _count(PAYMENTS, PAYMENTS.c.invoice_id == INVOICES.c.id)
-# Payments that name the invoice and wait to be booked to it.
+# Payments that are known to be for the invoice and are not booked to it.
 _CLAIMS = _count(
-    PAYMENTS, PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.claimed_invoice_id == INVOICES.c.id
+    INTENTS,
+    INTENTS.c.claimed_invoice_id == INVOICES.c.id,
+    INTENTS.c.evidence.is_not(None),
+    INTENTS.c.intent_id.not_in(
+        select(PAYMENTS.c.intent_id).where(
+            PAYMENTS.c.invoice_id == INVOICES.c.id, PAYMENTS.c.intent_id.is_not(None)
+        )
+    ),
 )
 _CREDITS_USED = _count(
     PAYMENTS,

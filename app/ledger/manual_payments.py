@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from app.errors import InvalidField, Refused
-from app.ledger import audit, settlement
+from app.ledger import assignment, audit
 from app.ledger.invoice_draft import differences
 from app.storage import rows
 from app.storage.column_types import table_of
@@ -21,8 +21,10 @@ from app.storage.tables.invoices import Invoice
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 
-# Amount, date and intent are facts: to correct one, the payment is deleted and entered again.
-_NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", "amount", "date", "intent_id"})
+# Amount, date, intent and credit note are facts: to correct one, the payment is deleted and
+# entered again.
+_FACTS = ("amount", "date", "intent_id", "credit_note_id")
+_NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", *_FACTS})
 
 
 async def save(
@@ -34,7 +36,7 @@ async def save(
     known = {one: _known_payment(row) for one, row in locked.items()}
     for record in records:
         if "invoice_id" in record and _is_moved(known, record):
-            await settlement.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
+            await assignment.assign(tx, record["id"], record["invoice_id"], now=now, who=who)
     annotations = _annotations(known, records)
     await rows.update_rows(tx, PAYMENTS, annotations)
     await audit.write(tx, _annotation_changes(known, annotations), who=who, now=now)
@@ -80,21 +82,24 @@ async def _enter(tx: Tx, records: Sequence[InputRecord], now: datetime, who: str
     if not entries:
         return []
     try:
-        return await settlement.enter_manual(tx, entries, now=now, who=who)
+        return await assignment.enter_manual(tx, entries, now=now, who=who)
     except DuplicateKey:
         raise Refused("intent_id: another payment has it already") from None
 
 
-def _entry(record: InputRecord, now: datetime) -> settlement.ManualPayment:
+def _entry(record: InputRecord, now: datetime) -> assignment.ManualPayment:
     if record.get("amount") is None:
         raise InvalidField("amount", "is required")
     values = {name: value for name, value in record.items() if name not in _NOT_ANNOTATIONS}
-    if record.get("intent_id"):
-        values["intent_id"] = record["intent_id"]
     if record.get("extra"):
         values["extra"] = rows.merge_extra(None, record["extra"])
-    return settlement.ManualPayment(
-        record.get("invoice_id"), record["amount"], record.get("date") or now, values
+    return assignment.ManualPayment(
+        record.get("invoice_id"),
+        record["amount"],
+        record.get("date") or now,
+        record.get("intent_id"),
+        record.get("credit_note_id"),
+        values,
     )
 
 
@@ -128,7 +133,6 @@ def _annotation_changes(
 
 
 def _assert_facts(row: KnownPayment, record: InputRecord) -> None:
-    facts = {"amount": row.amount, "date": row.date, "intent_id": row.intent_id}
-    for name, fact in facts.items():
-        if name in record and record[name] != fact:
+    for name in _FACTS:
+        if name in record and record[name] != row.columns[name]:
             raise Refused(f"{name}: a payment's {name} cannot be changed, only entered again")

@@ -11,7 +11,11 @@ from app.ledger import audit, balances
 from app.ledger.dependents import load_dependents
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
 from app.rules.money import plain
-from app.rules.payment import PaymentState, payment_deletion_refusal as why_not_delete_payment
+from app.rules.payment import (
+    LONG_AGO,
+    PaymentState,
+    payment_deletion_refusal as why_not_delete_payment,
+)
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
@@ -19,10 +23,12 @@ from app.storage.engines import Tx
 from app.storage.prepared import projection
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import FullInvoiceRow, Invoice, InvoiceLine
+from app.storage.tables.stripe_payments import StripePayment
 
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
+INTENTS = table_of(StripePayment)
 
 
 async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
@@ -74,15 +80,30 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     row = DeletedPayment._make(found)
     if row.invoice_id != invoice_id:
         raise LostRace
-    why = why_not_delete_payment(PaymentState(row.state), is_stripes=row.intent_id is not None)
+    is_stripes = row.intent_id is not None and await _is_heard_of(tx, row.intent_id)
+    why = why_not_delete_payment(PaymentState(row.state), is_stripes=is_stripes)
     _assert_none(why, f"payment {record_id} cannot be deleted")
     await tx.execute(delete(PAYMENTS).where(by_id))
+    if row.intent_id is not None:
+        await tx.execute(delete(INTENTS).where(INTENTS.c.intent_id == row.intent_id, _IS_LEFT))
     if invoice_id is not None:
         change = audit.AuditChange(
             invoice_id, "payments", f"{record_id}: {plain(row.amount)}", None
         )
         await audit.write(tx, [change], who=who, now=now)
         await balances.recompute(tx, [invoice_id], now=now, who=who)
+
+
+# An intent that no share is left of.
+_IS_LEFT = INTENTS.c.intent_id.not_in(
+    select(PAYMENTS.c.intent_id).where(PAYMENTS.c.intent_id == INTENTS.c.intent_id)
+)
+
+
+async def _is_heard_of(tx: Tx, intent_id: str) -> bool:
+    """Whether Stripe has said anything of an intent; else it is only what a person claimed."""
+    said_at = await tx.scalar(select(INTENTS.c.state_at).where(INTENTS.c.intent_id == intent_id))
+    return said_at is not None and said_at > LONG_AGO
 
 
 class DeletedPayment(NamedTuple):

@@ -18,9 +18,11 @@ from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 from app.storage.tables.stripe_reversals import StripeReversal
 
 PAYMENTS = table_of(InvoicePayment)
+INTENTS = table_of(StripePayment)
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
@@ -87,8 +89,13 @@ async def load_stories(
 
 
 async def load_payment_id(tx: Tx, intent_id: str) -> int:
-    """The id of an intent's payment, or NotFound."""
-    found = await tx.scalar(select(PAYMENTS.c.id).where(PAYMENTS.c.intent_id == intent_id))
+    """The id of an intent's share to assign, or NotFound: the one that no invoice has, if any."""
+    found = await tx.scalar(
+        select(PAYMENTS.c.id)
+        .where(PAYMENTS.c.intent_id == intent_id)
+        .order_by(PAYMENTS.c.invoice_id.is_not(None), PAYMENTS.c.id)
+        .limit(1)
+    )
     if found is None:
         raise NotFound("payment", intent_id)
     return int(found)
@@ -105,7 +112,7 @@ async def _intents_named(tx: Tx, text: str) -> set[str]:
         case "pi":
             return {text}
         case "ch" | "py":
-            return await _set(tx, PAYMENTS.c.intent_id, PAYMENTS.c.charge_id == text)
+            return await _set(tx, INTENTS.c.intent_id, INTENTS.c.charge_id == text)
         case "evt":
             return await _set(tx, EVENTS.c.intent_id, EVENTS.c.event_id == text)
         case "re" | "pyr" | "dp" | "du":

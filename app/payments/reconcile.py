@@ -7,7 +7,7 @@ is found is booked by settlement.record. An absence is never turned into a fact.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -15,12 +15,13 @@ import orjson
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
-from app.ledger import settlement
+from app.ledger import settlement, stripe_payments
 from app.payments.autopay import attempts
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
 from app.payments.webhook import event_types, inbox
 from app.rules.attempt import UNRESOLVED, AttemptState
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
@@ -28,11 +29,11 @@ from app.storage.prepared import projection
 from app.storage.rows import upsert
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.cluster import InstallationValue
-from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 
 log = structlog.get_logger("paydue.reconcile")
-PAYMENTS = table_of(InvoicePayment)
+PAYMENTS = table_of(StripePayment)
 EVENTS = table_of(StripeEvent)
 ATTEMPTS = table_of(ChargeAttempt)
 FACTS = table_of(InstallationValue)
@@ -126,7 +127,9 @@ class Reconciliation:
             if self.stop.is_set():
                 return
             found.intents += len(page)
-            found.intents_new += await self._book([intent_report(one, at=now) for one in page])
+            found.intents_new += await self._book(
+                [intent_report(one, at=now, installation=self.installation) for one in page]
+            )
 
     async def _reversals(self, since: datetime, found: ReconcileResult) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
@@ -169,11 +172,11 @@ class Reconciliation:
                 rows = [_Unfinished._make(row) for row in await tx.execute(statement)]
             for row in rows:
                 found.asked += 1
-                await self._ask(row.intent_id, row.date, row.invoice_id)
+                await self._ask(row.intent_id, row.intent_date or now)
             if len(rows) < BATCH:
                 return
 
-    async def _ask(self, intent_id: str, date: datetime, invoice_id: int | None) -> None:
+    async def _ask(self, intent_id: str, date: datetime) -> None:
         now = datetime.now(UTC)
         news = []
         try:
@@ -181,14 +184,20 @@ class Reconciliation:
         except RequestRefused as error:
             log.warning("intent not shown", intent=intent_id, why=error.message)
         else:
-            told = intent_report(answer.object, at=now.replace(microsecond=0), response=answer.body)
-            news = [replace(told, invoice_id=told.invoice_id or invoice_id)]
+            news = [
+                intent_report(
+                    answer.object,
+                    at=now.replace(microsecond=0),
+                    installation=self.installation,
+                    response=answer.body,
+                )
+            ]
         age = now - date
         wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
 
         async def book(tx: Tx) -> None:
             await _record(tx, news)
-            await settlement.schedule_check(
+            await stripe_payments.schedule_check(
                 tx, intent_id, now + wait if age < GIVE_UP_AFTER else None
             )
 
@@ -205,7 +214,12 @@ class Reconciliation:
                 answer = await self.gateway.cancel(intent_id)
             except RequestRefused:
                 answer = await self.gateway.retrieve(intent_id)
-            news = intent_report(answer.object, at=datetime.now(UTC), response=answer.body)
+            news = intent_report(
+                answer.object,
+                at=datetime.now(UTC),
+                installation=self.installation,
+                response=answer.body,
+            )
             await self._book([news])
             is_canceled = news.state == PaymentState.CANCELED
             found.orphans_canceled += is_canceled
@@ -213,7 +227,7 @@ class Reconciliation:
             log.warning(said, intent=intent_id, invoice=news.invoice_id)
 
     async def _orphan_ids(self) -> list[str]:
-        old = datetime.now(UTC) - settlement.CHECK_AFTER
+        old = datetime.now(UTC) - stripe_payments.CHECK_AFTER
         may_go_on = exists().where(
             or_(
                 and_(
@@ -234,6 +248,7 @@ class Reconciliation:
                     PAYMENTS.c.check_at.is_not(None),
                     PAYMENTS.c.state == PaymentState.CREATED,
                     PAYMENTS.c.attempt.is_not(None),
+                    PAYMENTS.c.evidence.in_(_OUR_OWN),
                     PAYMENTS.c.intent_date < old,
                     ~may_go_on,
                 )
@@ -254,12 +269,15 @@ class Reconciliation:
             await upsert(tx, FACTS, [row], key=[FACTS.c.name])
 
 
+# Only what this installation made is cancelled: another's may be waiting for its own customer.
+_OUR_OWN = (Evidence.METADATA, Evidence.KEY, Evidence.ATTEMPT)
+
+
 class _Unfinished(NamedTuple):
     """A payment whose intent has not ended."""
 
     intent_id: str
-    date: datetime
-    invoice_id: int | None
+    intent_date: datetime | None
 
 
 async def _record(tx: Tx, news: Sequence[PaymentReport]) -> None:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 
+from app.rules.claim import Evidence
+
 
 class PaymentState(IntEnum):
     """The state of a PaymentIntent, as we distinguish it."""
@@ -70,7 +72,8 @@ class PaymentReport:
 
     `attempt` is the number of our own charge attempt that made the intent. `state` is None when
     the report only links things: an intent to its invoice, money to its way back. `at` is Stripe's
-    own time of the report.
+    own time of the report. `invoice_id` is a claim, believed by its `evidence`. `is_intents` says
+    that the amount is the intent's own word, which beats a Checkout Session's.
     """
 
     intent_id: str
@@ -80,19 +83,28 @@ class PaymentReport:
     state: PaymentState | None = None
     intent_at: datetime | None = None
     invoice_id: int | None = None
+    evidence: Evidence | None = None
     attempt: int | None = None
     charge_id: str | None = None
     customer_id: str | None = None
     reason: str | None = None
     method: str | None = None
+    awaits: str | None = None
+    capturable: Decimal | None = None
     reversal: Reversal | None = None
     event_id: str | None = None
     response: str | None = None
+    is_intents: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """All we know of one PaymentIntent's money: what the reports so far amount to."""
+    """All we know of one PaymentIntent: what the reports on it so far amount to.
+
+    `amount` is the amount asked for, and once it succeeded the amount received. `awaits` names
+    the step that the customer still has to take, as Stripe's `next_action` does; `capturable` is
+    the amount that a card holds for us until it is captured.
+    """
 
     intent_id: str
     state: PaymentState
@@ -100,47 +112,24 @@ class Payment:
     amount: Decimal
     currency: str
     intent_at: datetime | None = None
-    invoice_id: int | None = None
     claimed_invoice_id: int | None = None
+    evidence: Evidence | None = None
     client_id: int | None = None
     attempt: int | None = None
     charge_id: str | None = None
     customer_id: str | None = None
     reason: str | None = None
     method: str | None = None
+    awaits: str | None = None
+    capturable: Decimal = Decimal(0)
     event_id: str | None = None
     response: str | None = None
     back: ReversedTotal = NOTHING_BACK
 
     @property
-    def counted(self) -> Decimal:
-        """The amount that counts towards the invoice; never less than zero."""
-        if self.state != PaymentState.SUCCEEDED:
-            return Decimal(0)
-        return max(self.amount - self.back.refunded - self.back.lost, Decimal(0))
-
-    @property
     def is_pending(self) -> bool:
         """A bank debit under way: no other way to pay may start until it ends."""
         return self.state == PaymentState.PROCESSING
-
-    @property
-    def is_reversed(self) -> bool:
-        """Money went back or is contested, so a person decides what happens next."""
-        return bool(self.back.refunded or self.back.lost or self.back.disputed)
-
-    @property
-    def status(self) -> PaymentStatus:
-        if self.state != PaymentState.SUCCEEDED:
-            return PaymentStatus(self.state)
-        if self.back.lost:
-            return PaymentStatus.DISPUTE_LOST
-        if self.back.disputed:
-            return PaymentStatus.DISPUTED
-        if self.back.refunded:
-            whole = self.back.refunded >= self.amount
-            return PaymentStatus.REFUNDED if whole else PaymentStatus.PART_REFUNDED
-        return PaymentStatus.SUCCEEDED
 
 
 def payment_deletion_refusal(state: PaymentState, *, is_stripes: bool) -> str | None:
@@ -182,6 +171,17 @@ _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
 _DISPUTE_OPEN = frozenset({"needs_response", "under_review"})
 
 
+# Steps of the customer that take days: Stripe keeps the intent open, and no page has to be.
+TAKES_DAYS = (
+    "verify_with_microdeposits",
+    "boleto_display_details",
+    "oxxo_display_details",
+    "konbini_display_details",
+    "multibanco_display_details",
+    "display_bank_transfer_instructions",
+)
+
+
 # In the place of the invoice a payment claims: somebody said that it is for none.
 FOR_NONE = 0
 
@@ -200,11 +200,14 @@ def payment_from_report(news: PaymentReport) -> Payment:
         currency=news.currency,
         intent_at=news.intent_at,
         claimed_invoice_id=news.invoice_id,
+        evidence=news.evidence,
         attempt=news.attempt,
         charge_id=news.charge_id,
         customer_id=news.customer_id,
         reason=news.reason,
         method=news.method,
+        awaits=news.awaits,
+        capturable=news.capturable or Decimal(0),
         event_id=news.event_id,
         response=news.response,
     )
@@ -212,9 +215,11 @@ def payment_from_report(news: PaymentReport) -> Payment:
 
 def merge_report(known: Payment, news: PaymentReport) -> Payment:
     """Merge one more report into a payment; the result does not depend on their order."""
+    claimed, evidence = _claim(known, news)
     linked = replace(
         known,
-        claimed_invoice_id=_claimed(known.claimed_invoice_id, news.invoice_id),
+        claimed_invoice_id=claimed,
+        evidence=evidence,
         attempt=known.attempt or news.attempt,
         customer_id=known.customer_id or news.customer_id,
         intent_at=known.intent_at or news.intent_at,
@@ -222,23 +227,43 @@ def merge_report(known: Payment, news: PaymentReport) -> Payment:
         response=news.response or known.response,
     )
     if news.state is None:
-        return replace(linked, amount=_amount(known, PaymentState.CREATED, news.amount))
+        return replace(linked, amount=_amount(known, PaymentState.CREATED, news))
     if not _stands(known, news.state, news.at):
         return _completed(linked, news) if news.state == known.state else linked
     return replace(
         linked,
         state=news.state,
         state_at=news.at,
-        amount=_amount(known, news.state, news.amount),
+        amount=_amount(known, news.state, news),
         charge_id=news.charge_id or known.charge_id,
         reason=news.reason,
+        awaits=news.awaits,
+        capturable=news.capturable or Decimal(0),
         event_id=news.event_id or known.event_id,
     )
 
 
-def _claimed(known: int | None, seen: int | None) -> int | None:
-    """The first claim stands, and so does a person's word that there is none."""
-    return seen if known is None else known
+# A person's word beats every program's, and our own records beat what metadata says.
+_STRENGTH = {
+    None: 0,
+    Evidence.AMOUNT: 1,
+    Evidence.CUSTOMER: 1,
+    Evidence.METADATA: 2,
+    Evidence.KEY: 2,
+    Evidence.ATTEMPT: 3,
+    Evidence.PERSON: 4,
+}
+
+
+def _claim(known: Payment, news: PaymentReport) -> tuple[int | None, Evidence | None]:
+    """The better evidence stands; of the same strength, the first claim."""
+    if news.invoice_id is None or news.evidence == Evidence.FOREIGN:
+        return known.claimed_invoice_id, known.evidence
+    if known.claimed_invoice_id is None:
+        return news.invoice_id, news.evidence
+    if _STRENGTH[news.evidence] > _STRENGTH[known.evidence]:
+        return news.invoice_id, news.evidence
+    return known.claimed_invoice_id, known.evidence
 
 
 def _completed(payment: Payment, news: PaymentReport) -> Payment:
@@ -246,6 +271,7 @@ def _completed(payment: Payment, news: PaymentReport) -> Payment:
     ended = payment.state in FINAL
     return replace(
         payment,
+        amount=_amount(payment, news.state or payment.state, news),
         state_at=min(payment.state_at, news.at) if ended else payment.state_at,
         charge_id=payment.charge_id or news.charge_id,
         reason=payment.reason or news.reason,
@@ -277,13 +303,17 @@ _RANK = {
 }
 
 
-def _amount(known: Payment, state: PaymentState, seen: Decimal | None) -> Decimal:
-    """The received amount once there is one; until then the largest amount asked for."""
-    if state == PaymentState.SUCCEEDED and seen is not None:
-        return seen
-    if seen is None or known.state == PaymentState.SUCCEEDED:
+def _amount(known: Payment, state: PaymentState, news: PaymentReport) -> Decimal:
+    """The received amount once there is one, by the intent's word rather than a session's.
+
+    Until then it is the largest amount asked for.
+    """
+    if news.amount is None:
         return known.amount
-    return max(known.amount, seen)
+    if state == PaymentState.SUCCEEDED:
+        is_first = known.state != PaymentState.SUCCEEDED
+        return news.amount if is_first or news.is_intents else known.amount
+    return known.amount if known.state == PaymentState.SUCCEEDED else max(known.amount, news.amount)
 
 
 def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:

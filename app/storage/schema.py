@@ -24,6 +24,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     lookups,
     presence,
     stripe_events,
+    stripe_payments,
     stripe_reversals,
     taxes,
 )

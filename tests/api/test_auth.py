@@ -14,7 +14,7 @@ from app.halo.access.api_credentials import (
 )
 from app.halo.access.authenticator import REMEMBERED, REMEMBERED_MAX
 from app.storage.tables.credentials import AccessToken, ApiCredential
-from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.stripe_payments import StripePayment
 from tests.api.client import Answer, Api
 from tests.clock import NOW, Clock
 
@@ -215,9 +215,10 @@ async def test_the_most_used_client_can_connect(api: Api) -> None:
 
 async def test_stripes_own_words_are_for_those_who_may_see_all(api: Api) -> None:
     invoice = await api.invoice(100)
-    payment = await api.post("/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 40})
+    claim = {"invoice_id": invoice["id"], "amount": 40, "intent_id": "pi_1"}
+    payment = await api.post("/api/InvoicePayment", claim)
     async with api.database.transaction() as tx:
-        await tx.execute(update(InvoicePayment).values(intent_response='{"card": "secret"}'))
+        await tx.execute(update(StripePayment).values(intent_response='{"card": "secret"}'))
     paths = (
         "/api/InvoicePayment",
         f"/api/InvoicePayment/{payment['id']}",

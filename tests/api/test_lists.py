@@ -324,7 +324,7 @@ async def test_writing_takes_the_same_few_statements_whatever_the_batch(api: Api
 @pytest.mark.parametrize(
     ("path", "query", "index"),
     [
-        ("InvoicePayment", "intent_id=pi_1", "uq_invoice_payment_intent_id"),
+        ("InvoicePayment", "intent_id=pi_1", "uq_invoice_payment_intent_invoice"),
         ("InvoicePayment", "invoice_id=1", "ix_invoice_payment_invoice_id"),
         ("InvoicePayment", "client_id=1", "ix_invoice_payment_client_id"),
         ("Invoice", "client_id=1", "ix_invoice_client_id"),

@@ -10,6 +10,7 @@ from sqlalchemy import insert
 
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 from tests.api.client import Api
 from tests.api.test_invoices import changes
 from tests.api.test_lists import statements
@@ -27,12 +28,14 @@ async def booked(api: Api, intent_id: str, **values: Any) -> int:
     }  # fmt: skip
     async with api.database.transaction() as tx:
         await tx.execute(insert(StripeEvent).values(event))
-        payment = {
-            "intent_id": intent_id, "date": NOW, "state_at": NOW, "amount": Decimal(10),
-            "counted": Decimal(10), "webhook_event_id": payload["id"], "webhook_received_date": NOW,
-            **values,
+        both = {
+            "intent_id": intent_id, "amount": Decimal(10), "state": 5, "currency_iso": "usd",
+            "state_at": NOW, "date": NOW, "counted": Decimal(10), "webhook_event_id": payload["id"],
+            "webhook_received_date": NOW, **values,
         }  # fmt: skip
-        made = await tx.scalar(insert(InvoicePayment).values(payment).returning(InvoicePayment.id))
+        for row in (StripePayment, InvoicePayment):
+            own = {name: one for name, one in both.items() if name in row.__table__.c}
+            made = await tx.scalar(insert(row).values(own).returning(row.id))
     assert made is not None
     return int(made)
 
@@ -151,15 +154,52 @@ async def test_payments_move_between_invoices_in_one_batch(api: Api) -> None:
     assert (await api.get(f"/api/InvoicePayment/{b['id']}"))["reference"] == "moved"
 
 
-async def test_an_intent_has_one_payment(api: Api) -> None:
-    invoice = await api.invoice(10)
+async def test_one_intent_pays_several_invoices_and_never_more_than_it_has(api: Api) -> None:
+    one, two, three = [await api.invoice(6) for _ in range(3)]
     await booked(api, "pi_1")
-    body = {"invoice_id": invoice["id"], "amount": 1, "intent_id": "pi_1"}
 
-    answer = await api.send("POST", "/api/InvoicePayment", json=[body])
+    def share(invoice: dict[str, Any], amount: int) -> dict[str, Any]:
+        return {"invoice_id": invoice["id"], "amount": amount, "intent_id": "pi_1"}
 
-    assert answer.status == 400
-    assert answer.json["Message"].startswith("intent_id")
+    first = await api.post("/api/InvoicePayment", share(one, 6))
+    second = await api.post("/api/InvoicePayment", share(two, 3))
+    twice = await api.send("POST", "/api/InvoicePayment", json=[share(two, 1)])
+    beyond = await api.send("POST", "/api/InvoicePayment", json=[share(three, 2)])
+
+    shares = {
+        (row.get("invoice_id"), row["amount"]) for row in await api.get("/api/InvoicePayment")
+    }
+    assert shares == {(one["id"], 6), (two["id"], 3), (None, 1)}
+    assert {first["intent_id"], second["intent_id"]} == {"pi_1"}
+    assert (twice.status, twice.json["Message"][:9]) == (400, "intent_id")
+    assert (beyond.status, beyond.json["Message"][:6]) == (400, "amount")
+    assert (await api.get(f"/api/Invoice/{two['id']}"))["amountdue"] == 3
+
+
+async def test_an_intent_that_nobody_has_heard_of_pays_nothing_yet(api: Api) -> None:
+    invoice = await api.invoice(10)
+
+    claimed = await api.post(
+        "/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 10, "intent_id": "pi_new"}
+    )
+
+    assert (claimed["invoice_id"], claimed["status"]) == (invoice["id"], 0)
+    assert (await api.get(f"/api/Invoice/{invoice['id']}"))["amountdue"] == 10
+
+
+async def test_more_than_is_due_becomes_the_clients_credit(api: Api) -> None:
+    invoice = await api.invoice(10, client_id=await api.client())
+
+    paid = await api.post("/api/InvoicePayment", {"invoice_id": invoice["id"], "amount": 12})
+
+    after = await api.get(f"/api/Invoice/{invoice['id']}")
+    assert (paid["amount"], after["amountpaid"], after["amountdue"]) == (10, 10, 0)
+    (credit,) = [
+        one
+        for one in await api.get("/api/InvoicePayment", client_id=str(invoice["client_id"]))
+        if "invoice_id" not in one
+    ]
+    assert credit["amount"] == 2
 
 
 async def test_an_unknown_payment_is_a_404(api: Api) -> None:

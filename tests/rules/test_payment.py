@@ -366,29 +366,3 @@ def test_refunds_and_the_charges_total_are_never_counted_twice(
     reports: list[Reversal], refunded: int
 ) -> None:
     assert went_back(*reports).refunded == refunded
-
-
-@pytest.mark.parametrize(
-    ("state", "back", "counted", "status"),
-    [
-        (SUCCEEDED, ReversedTotal(), 120, PaymentStatus.SUCCEEDED),
-        (SUCCEEDED, ReversedTotal(Decimal(20)), 100, PaymentStatus.PART_REFUNDED),
-        (SUCCEEDED, ReversedTotal(Decimal(120)), 0, PaymentStatus.REFUNDED),
-        (SUCCEEDED, ReversedTotal(disputed=True), 120, PaymentStatus.DISPUTED),
-        (SUCCEEDED, ReversedTotal(lost=Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
-        (SUCCEEDED, ReversedTotal(Decimal(20), Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
-        (SUCCEEDED, ReversedTotal(Decimal(20), disputed=True), 100, PaymentStatus.DISPUTED),
-        (PROCESSING, ReversedTotal(), 0, PaymentStatus.PROCESSING),
-        (FAILED, ReversedTotal(Decimal(20)), 0, PaymentStatus.FAILED),
-        (CANCELED, ReversedTotal(), 0, PaymentStatus.CANCELED),
-        (CREATED, ReversedTotal(), 0, PaymentStatus.CREATED),
-    ],
-)
-def test_what_counts_and_what_is_shown(
-    state: PaymentState, back: ReversedTotal, counted: int, status: PaymentStatus
-) -> None:
-    payment = replace(known([news(state)]), back=back)
-
-    assert (payment.counted, payment.status) == (counted, status)
-    assert payment.is_reversed == (back != ReversedTotal())
-    assert payment.is_pending == (state == PROCESSING)

@@ -140,7 +140,11 @@ async def _add_children(
     of_parent: dict[int, list[ShownRecord]] = {record["id"]: [] for record in records}
     codec = codec_of(resource)
     if of_parent:
-        for row in await tx.execute(statement, {"ids": list(of_parent)}):
-            of_parent[getattr(row, _PARENT)].append(codec.serialize(row))
+        rows = (await tx.execute(statement, {"ids": list(of_parent)})).all()
+        shown = [codec.serialize(row) for row in rows]
+        if resource.output.attached:
+            await _attach(tx, resource.output.attached, rows, shown)
+        for row, record in zip(rows, shown, strict=True):
+            of_parent[getattr(row, _PARENT)].append(record)
     for record in records:
         record[name] = of_parent[record["id"]]

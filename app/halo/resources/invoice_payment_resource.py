@@ -22,12 +22,14 @@ from app.halo.engine.resource import (
 )
 from app.halo.resources import passthrough
 from app.halo.resources.shared_fields import CLIENT_NAME, ID
+from app.rules.notation import moment
 from app.storage.column_types import BigId, table_of
-from app.storage.engines import Tx
+from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
+from app.storage.tables.stripe_payments import StripePayment
 
 # `invoices` imports this module to show payments inside invoices; two columns suffice here.
 _INVOICES = table("invoice", column("id", BigId), column("invoicenumber", Text))
@@ -40,27 +42,48 @@ _INVOICENUMBER = (
 
 
 def _search(text: ColumnElement[str]) -> list[ColumnElement[bool]]:
-    own = (InvoicePayment.intent_id, InvoicePayment.charge_id, InvoicePayment.reference)
+    own = (InvoicePayment.intent_id, InvoicePayment.reference)
+    charged = select(StripePayment.intent_id).where(contains(StripePayment.charge_id, text))
     named = select(Client.id).where(contains(Client.name, text))
     numbered = select(_INVOICES.c.id).where(contains(_INVOICES.c.invoicenumber, text))
     return [
         *(contains(one, text) for one in own),
+        InvoicePayment.intent_id.in_(charged),
         InvoicePayment.client_id.in_(named),
         InvoicePayment.invoice_id.in_(numbered),
     ]
 
 
-async def _event_payloads(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """The raw bodies of these events, each with the Stripe object that it is about."""
-    return {
-        event_id: {"webhook_payload": payload.decode(), "intent_response": _object_of(payload)}
-        for event_id, payload in await tx.execute(_PAYLOADS, {"ids": list(ids)})
-    }
+async def _intents(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """What Stripe says of these PaymentIntents, with the raw body of the event that counted."""
+    found = await tx.execute(_INTENTS, {"ids": list(ids)})
+    return {row.intent_id: _shown(row) for row in found}
 
 
-_PAYLOADS = select(StripeEvent.event_id, StripeEvent.payload).where(
-    any_of(table_of(StripeEvent).c.event_id, "ids")
+_INTENTS = (
+    select(
+        StripePayment.intent_id,
+        StripePayment.intent_date,
+        StripePayment.intent_response,
+        StripePayment.webhook_received_date,
+        StripeEvent.payload,
+    )
+    .outerjoin(StripeEvent, StripeEvent.event_id == StripePayment.webhook_event_id)
+    .where(any_of(table_of(StripePayment).c.intent_id, "ids"))
 )
+
+
+def _shown(row: Record) -> dict[str, Any]:
+    """Without an answer of our own call, the object of the event is the intent's."""
+    payload = row.payload.decode() if row.payload else None
+    return {
+        "intent_date": moment(row.intent_date) if row.intent_date else None,
+        "intent_response": row.intent_response or (_object_of(row.payload) if payload else None),
+        "webhook_received_date": (
+            moment(row.webhook_received_date) if row.webhook_received_date else None
+        ),
+        "webhook_payload": payload,
+    }
 
 
 def _object_of(payload: bytes) -> str:
@@ -96,15 +119,6 @@ INVOICE_PAYMENTS = Resource(
         "posted": Field("Whether it was handed to accounting."),
         "dateposted": Field("When it was handed to accounting."),
         "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", short_text),
-        "intent_date": Field("When the PaymentIntent was made.", read_only=True),
-        "intent_response": Field(
-            "The PaymentIntent as Stripe answered or reported it. Only for the scopes `all` and "
-            "`admin`.",
-            read_only=True,
-        ),
-        "webhook_received_date": Field(
-            "When the event came that `webhook_payload` holds.", read_only=True
-        ),
     },
     listing=Listing(
         filters={
@@ -122,14 +136,23 @@ INVOICE_PAYMENTS = Resource(
         },
         attached=Attached(
             {
+                "intent_date": Property(json_schema.MOMENT, "When the PaymentIntent was made."),
+                "intent_response": Property(
+                    json_schema.TEXT,
+                    "The PaymentIntent as Stripe answered or reported it. Only for the scopes "
+                    "`all` and `admin`.",
+                ),
+                "webhook_received_date": Property(
+                    json_schema.MOMENT, "When the event came that `webhook_payload` holds."
+                ),
                 "webhook_payload": Property(
                     json_schema.TEXT,
                     "The newest event that counted, word for word. Only for the scopes `all` and "
                     "`admin`.",
-                )
+                ),
             },
-            InvoicePayment.webhook_event_id,
-            _event_payloads,
+            InvoicePayment.intent_id,
+            _intents,
         ),
     ),
     input=Input(passthrough=passthrough.INVOICE_PAYMENT),

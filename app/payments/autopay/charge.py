@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, TypeVar
 import structlog
 
 from app.ledger import settlement
-from app.payments.autopay import attempts, checkout_sessions, eligibility
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
-from app.payments.autopay.checkout_sessions import NoLongerDue
 from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
     Declined,
@@ -48,6 +48,7 @@ from app.payments.stripe.stripe_objects import (
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
+from app.rules.claim import INSTALLATION_KEY, Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
 from app.settings import Settings
@@ -71,6 +72,7 @@ class Charging:
     settings: Settings
     installation: str
     holder: LeaseHolder
+    guests: GuestSessions
     day: date | None = None
 
     def today(self, timezone: str | None) -> date:
@@ -98,7 +100,7 @@ async def charge(at: Charging, candidate: Candidate) -> Outcome:
     claimed = await _claim(at, candidate)
     if isinstance(claimed, Skip):
         return skipped_outcome(candidate, claimed)
-    return await _run(at, Advance(_close_other_ways, claimed))
+    return await _run(at, Advance(_first_step(claimed), claimed))
 
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
@@ -118,7 +120,11 @@ async def resume(at: Charging, attempt_id: int) -> Outcome | None:
             )
             return None
     is_claimed = attempt.step == AttemptStep.CLAIMED
-    return await _run(at, Advance(_close_other_ways if is_claimed else _ask_first, attempt))
+    return await _run(at, Advance(_prepare if is_claimed else _ask_first, attempt))
+
+
+def _first_step(attempt: Attempt) -> Step:
+    return _prepare if attempt.step == AttemptStep.CLAIMED else _close_other_ways
 
 
 async def _run(at: Charging, following: Next) -> Outcome:
@@ -162,7 +168,7 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
         method = candidate.payment_method_id or default_method
         skip = (
             eligibility.skip_reason(candidate, at.day, now, at.settings)
-            or (await eligibility.find_unbooked_payments(tx, [invoice_id])).get(invoice_id)
+            or (await holds.find_holds(tx, [candidate])).get(invoice_id)
             or (await eligibility.network_limits(tx, [method], now)).get(method)
         )
         if skip:
@@ -194,12 +200,12 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> New
         "intent_id": reused,
         "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
         "charge_before": last.charge_id if last and reused else None,
-        "create_params": None if reused else _create_params(one, amount_minor, number),
+        "create_params": None if reused else _create_params(at, one, amount_minor, number),
         "confirm_params": {"off_session": True, "payment_method": method},
     }
 
 
-def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
+def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
     """The parameters of the create, byte for byte, now and at every replay."""
     shown = one.invoicenumber or str(one.invoice_id)
     return {
@@ -208,7 +214,11 @@ def _create_params(one: Candidate, amount_minor: int, number: int) -> dict[str, 
         "customer": one.customer_id,
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": f"Invoice {shown}",
-        "metadata": {"invoice_id": str(one.invoice_id), "attempt": str(number)},
+        "metadata": {
+            INSTALLATION_KEY: at.installation,
+            "invoice_id": str(one.invoice_id),
+            "attempt": str(number),
+        },
     }
 
 
@@ -236,11 +246,10 @@ async def _ask_first(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
-    await checkout_sessions.close_sessions(
-        at.database, at.gateway, attempt.invoice_id, attempt.customer_id
-    )
-    is_claimed = attempt.step == AttemptStep.CLAIMED
-    return Advance(_prepare if is_claimed else _look_again, attempt)
+    """Nothing else may take money for the invoice once the rate limiter allows the confirm."""
+    await at.gateway.acquire_confirm()
+    await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt).close()
+    return Advance(_look_again, attempt)
 
 
 async def _prepare(at: Charging, attempt: Attempt) -> Next:
@@ -253,7 +262,7 @@ async def _prepare(at: Charging, attempt: Attempt) -> Next:
         intent_id = await _create(at, attempt)
     except (ReplayedFailure, StripeKeyReused):
         return Advance(_adopt_or_create, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
@@ -264,13 +273,13 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
     since = attempt.created_at - CLOCK_SKEW
     async for intent in at.gateway.intents(customer_id=attempt.customer_id, since=since):
         if _is_made_by(attempt, intent) and intent_state(intent) != PaymentState.CANCELED:
-            return Advance(_look_again, await _record_intent(at, attempt, intent["id"]))
+            return Advance(_close_other_ways, await _record_intent(at, attempt, intent["id"]))
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
             tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
-    return Advance(_look_again, await _record_intent(at, attempt, intent_id))
+    return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
 
 
 async def _create(at: Charging, attempt: Attempt) -> str:
@@ -301,7 +310,7 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
         earlier = await at.gateway.retrieve(intent_id)
         if intent_state(earlier.object) == PaymentState.CANCELED:
             return
-        report = intent_report(earlier.object, at=_now(), response=earlier.body)
+        report = _report(at, earlier)
         await at.database.with_retry(
             lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
         )
@@ -309,15 +318,14 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look, once the rate limiter allows the confirm: money moves only after this."""
-    await at.gateway.acquire_confirm()
+    """The last look: money moves only after this."""
     now = _now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
         why = _unwanted_reason(at, candidate, attempt, now)
-        unbooked = await eligibility.find_unbooked_payments(tx, [attempt.invoice_id])
-        if unbooked:
-            why = unbooked[attempt.invoice_id].reason
+        held = await holds.find_holds(tx, [candidate] if candidate else [])
+        if held:
+            why = held[attempt.invoice_id].reason
         if why:
             raise NoLongerDue(why)
         confirming = await attempts.update_leased(
@@ -401,9 +409,10 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
     """Book the intent as Stripe shows it, and end the attempt accordingly."""
     now = _now()
     report = replace(
-        intent_report(response.object, at=now.replace(microsecond=0), response=response.body),
+        _report(at, response),
         invoice_id=attempt.invoice_id,
         attempt=attempt.number,
+        evidence=Evidence.ATTEMPT,
     )
     if report.state == PaymentState.REQUIRES_ACTION:
         return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
@@ -416,6 +425,16 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
 
     kind = await _conclude(at, attempt, write)
     return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
+
+
+def _report(at: Charging, response: StripeResponse) -> PaymentReport:
+    """The intent as Stripe shows it now; its own times have no fractions of seconds."""
+    return intent_report(
+        response.object,
+        at=_now().replace(microsecond=0),
+        installation=at.installation,
+        response=response.body,
+    )
 
 
 _NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
@@ -520,7 +539,7 @@ async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome
             response = await with_backoff(lambda: at.gateway.cancel(intent_id))
         except RequestRefused:
             return await _book(at, attempt, await retrieve_intent(at.gateway, intent_id))
-        reports = [intent_report(response.object, at=_now(), response=response.body)]
+        reports = [_report(at, response)]
 
     async def write(tx: Tx) -> None:
         now = _now()

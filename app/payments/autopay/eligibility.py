@@ -21,20 +21,17 @@ from app.errors import AmountNotAllowed
 from app.payments.autopay import attempts
 from app.rules import calendar, money, retry
 from app.rules.attempt import AttemptState
-from app.rules.payment import PaymentState
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import PreparedStatement, any_of, projection
+from app.storage.prepared import PreparedStatement
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client
-from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
-PAYMENTS = table_of(InvoicePayment)
 
 # Ids and a few columns of 200 invoices: memory stays flat however many are due.
 PAGE = 200
@@ -122,32 +119,6 @@ def skip_reason(one: Candidate, day: date | None, now: datetime, settings: Setti
         or _not_allowed(one)
         or _after_last_try(one, today)
     )
-
-
-async def find_unbooked_payments(tx: Tx, invoice_ids: Sequence[int]) -> dict[int, Skip]:
-    """Invoices that an unbooked payment names: it came before the invoice did."""
-    return {
-        row.claimed_invoice_id: Skip(
-            f"the payment {row.intent_id} names this invoice and waits to be booked"
-        )
-        for row in await _UNBOOKED.all(tx, ids=invoice_ids, states=_MONEY_MOVED)
-    }
-
-
-class _UnbookedPayment(NamedTuple):
-    claimed_invoice_id: int
-    intent_id: str
-
-
-_MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
-_UNBOOKED = PreparedStatement(
-    select(*projection(PAYMENTS, _UnbookedPayment)).where(
-        PAYMENTS.c.invoice_id.is_(None),
-        any_of(PAYMENTS.c.claimed_invoice_id, "ids"),
-        any_of(PAYMENTS.c.state, "states"),
-    ),
-    _UnbookedPayment,
-)
 
 
 async def network_limits(

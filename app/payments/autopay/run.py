@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import structlog
 
-from app.payments.autopay import attempts, eligibility
+from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
 from app.payments.autopay.eligibility import Candidate, Position, Skip
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
@@ -184,7 +185,8 @@ class Autopay:
             else:
                 methods[one.invoice_id] = found
         async with self.database.snapshot() as tx:
-            elsewhere = await eligibility.find_unbooked_payments(tx, list(methods))
+            candidates = [one for one in page if one.invoice_id in methods]
+            elsewhere = await holds.find_holds(tx, candidates)
             forbidden = await eligibility.network_limits(tx, methods.values(), _now())
         for invoice_id, method in methods.items():
             skip = elsewhere.get(invoice_id) or forbidden.get(method)
@@ -221,6 +223,7 @@ class Autopay:
             self.settings,
             self.installation,
             LeaseHolder(uuid4().hex),
+            GuestSessions(self.gateway),
             day,
         )
 

@@ -175,11 +175,17 @@ class Gateway:
         settings = found.get("invoice_settings") or {}
         return reference(settings.get("default_payment_method"))
 
+    async def session(self, session_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.SESSION)
+        return (await _answered(self._v1.checkout.sessions.retrieve_async, session_id)).object
+
     async def sessions(
-        self, customer_id: str, since: datetime | None = None
+        self, customer_id: str | None = None, since: datetime | None = None
     ) -> list[Mapping[str, Any]]:
-        """Checkout Sessions through which this customer could still pay, or has paid."""
-        params: dict[str, Any] = {"customer": customer_id}
+        """Checkout Sessions, open and complete, of one customer or of everybody."""
+        params: dict[str, Any] = {}
+        if customer_id:
+            params["customer"] = customer_id
         if since:
             params["created"] = {"gte": int(since.timestamp())}
         listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)

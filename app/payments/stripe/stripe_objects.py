@@ -7,6 +7,7 @@ from typing import Any
 
 from app.errors import BadEvent, InvalidField
 from app.rules import money
+from app.rules.claim import INSTALLATION_KEY, Evidence, evidence_of_metadata
 from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
 from app.rules.retry import Decline
 
@@ -31,6 +32,7 @@ def intent_report(
     intent: StripeObject,
     *,
     at: datetime,
+    installation: str,
     response: str | None = None,
     at_least: PaymentState = PaymentState.CREATED,
     event_id: str | None = None,
@@ -50,11 +52,14 @@ def intent_report(
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
+        evidence=evidence_in(intent, installation),
         attempt=_attempt(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
         reason=decline_of(intent).why if state == PaymentState.FAILED else None,
         method=method_name(intent),
+        awaits=next_action(intent),
+        capturable=_capturable(intent),
         event_id=event_id,
         response=response,
     )
@@ -68,12 +73,34 @@ def intent_state(intent: StripeObject) -> PaymentState:
     return PaymentState.FAILED if waits and intent.get("last_payment_error") else state
 
 
+def evidence_in(thing: StripeObject, installation: str) -> Evidence | None:
+    """The evidence that an object's metadata gives for the invoice it names."""
+    metadata = thing.get("metadata")
+    named = metadata.get(INSTALLATION_KEY) if isinstance(metadata, dict) else None
+    return evidence_of_metadata(text_of(named), installation)
+
+
+def next_action(intent: StripeObject) -> str | None:
+    """The step that the customer has to take, such as `verify_with_microdeposits`."""
+    action = intent.get("next_action")
+    return text_of(action.get("type")) if isinstance(action, dict) else None
+
+
+def _capturable(intent: StripeObject) -> Decimal | None:
+    """The amount that a card holds for us, and that a capture would take."""
+    if intent.get("status") != "requires_capture":
+        return None
+    return amount_of(intent, "amount_capturable")[1]
+
+
 def _attempt(intent: StripeObject) -> int | None:
     found = metadata_number(intent, "attempt")
     return found if found and found <= _ATTEMPT_MAX else None
 
 
-def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | None:
+def session_report(
+    session: StripeObject, *, at: datetime, installation: str
+) -> PaymentReport | None:
     """The report that a Checkout Session is: its intent, its invoice, and whether it is paid.
 
     None for a session that made no PaymentIntent. A payment link names the invoice by its
@@ -91,7 +118,9 @@ def session_report(session: StripeObject, *, at: datetime) -> PaymentReport | No
         amount=amount,
         state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
         invoice_id=named if named is not None else whole_number(session.get("client_reference_id")),
+        evidence=evidence_in(session, installation),
         customer_id=reference(session.get("customer")),
+        is_intents=False,
     )
 
 

@@ -3,51 +3,71 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from app.ledger.payment_methods import PaymentMethodChange, PaymentMethodReport
 from app.payments.stripe import stripe_objects
 from app.rules.attempt import parse_key
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport, PaymentState
 
+
+class Origin(NamedTuple):
+    """The event that an object came in, and our installation's name."""
+
+    at: datetime
+    event_id: str
+    installation: str
+
+
 EventReport = PaymentReport | PaymentMethodReport
-Handler = Callable[[Mapping[str, Any], datetime, str], Sequence[EventReport]]
+Handler = Callable[[Mapping[str, Any], Origin], Sequence[EventReport]]
 
 
 def _intent(at_least: PaymentState) -> Handler:
-    def handler(intent: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[EventReport]:
-        return [stripe_objects.intent_report(intent, at=at, at_least=at_least, event_id=event_id)]
+    def handler(intent: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+        return [
+            stripe_objects.intent_report(
+                intent,
+                at=origin.at,
+                installation=origin.installation,
+                at_least=at_least,
+                event_id=origin.event_id,
+            )
+        ]
 
     return handler
 
 
-def _refund(refund: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
-    return [stripe_objects.refund_report(refund, at=at)]
+def _refund(refund: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    return [stripe_objects.refund_report(refund, at=origin.at)]
 
 
-def _charge_refunded(charge: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
-    return stripe_objects.charge_refunded_reports(charge, at=at)
+def _charge_refunded(charge: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    return stripe_objects.charge_refunded_reports(charge, at=origin.at)
 
 
-def _dispute(dispute: Mapping[str, Any], at: datetime, _: str) -> Sequence[EventReport]:
-    return [stripe_objects.dispute_report(dispute, at=at)]
+def _dispute(dispute: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    return [stripe_objects.dispute_report(dispute, at=origin.at)]
 
 
 def _session(otherwise: PaymentState | None) -> Handler:
     """Reads a Checkout Session; `otherwise` is the payment's state where it is not paid."""
 
-    def handler(session: Mapping[str, Any], at: datetime, event_id: str) -> Sequence[EventReport]:
-        news = stripe_objects.session_report(session, at=at)
+    def handler(session: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+        news = stripe_objects.session_report(
+            session, at=origin.at, installation=origin.installation
+        )
         if news is None:
             return []
-        return [replace(news, state=news.state or otherwise, event_id=event_id)]
+        return [replace(news, state=news.state or otherwise, event_id=origin.event_id)]
 
     return handler
 
 
-def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+def _method_gone(method: Mapping[str, Any], _: Origin) -> Sequence[EventReport]:
     return [
         PaymentMethodReport(
             PaymentMethodChange.GONE, payment_method_id=stripe_objects.id_of(method, "id")
@@ -55,7 +75,7 @@ def _method_gone(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[Ev
     ]
 
 
-def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+def _method_renamed(method: Mapping[str, Any], _: Origin) -> Sequence[EventReport]:
     return [
         PaymentMethodReport(
             PaymentMethodChange.RENAMED,
@@ -65,7 +85,7 @@ def _method_renamed(method: Mapping[str, Any], _: datetime, __: str) -> Sequence
     ]
 
 
-def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+def _method_saved(setup: Mapping[str, Any], _: Origin) -> Sequence[EventReport]:
     customer = stripe_objects.reference(setup.get("customer"))
     method = stripe_objects.reference(setup.get("payment_method"))
     if setup.get("usage") != "off_session" or not customer or not method:
@@ -73,7 +93,7 @@ def _method_saved(setup: Mapping[str, Any], _: datetime, __: str) -> Sequence[Ev
     return [PaymentMethodReport(PaymentMethodChange.SAVED, customer, method)]
 
 
-def _customer_gone(customer: Mapping[str, Any], _: datetime, __: str) -> Sequence[EventReport]:
+def _customer_gone(customer: Mapping[str, Any], _: Origin) -> Sequence[EventReport]:
     return [
         PaymentMethodReport(PaymentMethodChange.CUSTOMER_GONE, stripe_objects.id_of(customer, "id"))
     ]
@@ -126,7 +146,7 @@ def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[Event
     if handler is None:
         return None
     at = datetime.fromtimestamp(event["created"], UTC)
-    reports = handler(event["data"]["object"], at, event["id"])
+    reports = handler(event["data"]["object"], Origin(at, event["id"], installation))
     request = event.get("request")
     sent_key = request.get("idempotency_key") if isinstance(request, dict) else None
     if not sent_key:
@@ -136,12 +156,21 @@ def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[Event
 
 def _with_key_evidence(report: EventReport, sent_key: str, installation: str) -> EventReport:
     """Our own idempotency key names the invoice too, even where the metadata was lost."""
-    if isinstance(report, PaymentMethodReport) or report.invoice_id is not None:
+    if isinstance(report, PaymentMethodReport):
         return report
     key = parse_key(sent_key)
-    if key is None or key.installation != installation:
+    if key is None or report.reversal is not None:
         return report
-    return replace(report, invoice_id=key.invoice_id, attempt=key.attempt)
+    if key.installation != installation:
+        return replace(report, evidence=report.evidence or Evidence.FOREIGN)
+    if report.invoice_id not in (None, key.invoice_id):
+        return report
+    return replace(
+        report,
+        invoice_id=key.invoice_id,
+        attempt=report.attempt or key.attempt,
+        evidence=Evidence.KEY,
+    )
 
 
 def ids_of(event: Mapping[str, Any]) -> tuple[str | None, str | None]:

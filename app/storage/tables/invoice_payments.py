@@ -1,10 +1,14 @@
-"""Payments of invoices: a row for each PaymentIntent and for each payment entered by hand."""
+"""Payments of invoices: each row is the share of one payment that one invoice has.
+
+The payment is a PaymentIntent (`stripe_payments`), or was entered by hand. A row without an invoice
+is money that no invoice has: the client's credit, or a payment nobody could assign yet.
+"""
 
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.column_types import Id, Json, Ref, Row
@@ -14,7 +18,7 @@ class InvoicePayment(Row):
     __tablename__ = "invoice_payment"
 
     id: Mapped[Id]
-    # NULL: no invoice was found for the money; it is shown and can be assigned.
+    # NULL: the money is applied to no invoice; it is shown and can be assigned.
     invoice_id: Mapped[Ref | None] = mapped_column(ForeignKey("invoice.id"))
     client_id: Mapped[Ref | None]
     date: Mapped[datetime]
@@ -30,41 +34,38 @@ class InvoicePayment(Row):
     payment_method_name: Mapped[str | None]
     posted: Mapped[bool] = mapped_column(default=False)
     dateposted: Mapped[datetime | None]
+    # The PaymentIntent whose money it is; NULL for a payment entered by hand.
     intent_id: Mapped[str | None]
-    intent_date: Mapped[datetime | None]
-    # The API's answer to our own charge. Without one, the object of the event below is shown.
-    intent_response: Mapped[str | None]
-    # The event whose news stands; its raw body is shown as `webhook_payload`.
-    webhook_event_id: Mapped[str | None]
-    webhook_received_date: Mapped[datetime | None]
     currency_iso: Mapped[str] = mapped_column(default="usd")
     state: Mapped[int] = mapped_column(default=5)
-    state_at: Mapped[datetime]
-    reason: Mapped[str | None]
-    charge_id: Mapped[str | None]
-    stripe_customer_id: Mapped[str | None]
-    claimed_invoice_id: Mapped[Ref | None]
-    # When reconciliation asks Stripe about an intent that has not ended; NULL for one that has.
-    check_at: Mapped[datetime | None]
-    # The number of our own attempt that made the intent; NULL for a payment made elsewhere.
-    attempt: Mapped[int | None]
+    # Why the money is this invoice's (rules/claim.py: Evidence).
+    evidence: Mapped[str | None]
     amount_refunded: Mapped[Decimal] = mapped_column(default=Decimal(0))
     amount_lost: Mapped[Decimal] = mapped_column(default=Decimal(0))
     disputed: Mapped[bool] = mapped_column(default=False)
+    # The amount that counts: what was taken, less what went back. Without an invoice it is credit.
     counted: Mapped[Decimal] = mapped_column(default=Decimal(0))
     extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
-        Index("uq_invoice_payment_intent_id", "intent_id", unique=True),
+        # An intent pays an invoice once, and has one share that no invoice has.
+        Index("uq_invoice_payment_intent_invoice", "intent_id", "invoice_id", unique=True),
+        Index(
+            "uq_invoice_payment_unapplied",
+            "intent_id",
+            unique=True,
+            sqlite_where=text("invoice_id IS NULL"),
+            postgresql_where=text("invoice_id IS NULL"),
+        ),
+        CheckConstraint("counted >= 0 AND counted <= amount", name="ck_invoice_payment_counted"),
         Index("ix_invoice_payment_invoice_id", "invoice_id", "id"),
         Index("ix_invoice_payment_client_id", "client_id", "id"),
-        Index("ix_invoice_payment_charge_id", "charge_id"),
-        # Payments whose invoice did not exist, or was in another currency, when they came.
+        # Money of a client that no invoice has.
         Index(
-            "ix_invoice_payment_claimed",
-            "claimed_invoice_id",
-            sqlite_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
-            postgresql_where=text("invoice_id IS NULL AND claimed_invoice_id IS NOT NULL"),
+            "ix_invoice_payment_credit",
+            "client_id",
+            sqlite_where=text("invoice_id IS NULL"),
+            postgresql_where=text("invoice_id IS NULL"),
         ),
         # Where a credit note was used.
         Index(
@@ -72,12 +73,5 @@ class InvoicePayment(Row):
             "credit_note_id",
             sqlite_where=text("credit_note_id IS NOT NULL"),
             postgresql_where=text("credit_note_id IS NOT NULL"),
-        ),
-        # Intents that have not ended, by when Stripe is asked about them next.
-        Index(
-            "ix_invoice_payment_check",
-            "check_at",
-            sqlite_where=text("check_at IS NOT NULL"),
-            postgresql_where=text("check_at IS NOT NULL"),
         ),
     )

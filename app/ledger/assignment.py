@@ -1,0 +1,411 @@
+"""A person's word on payments: money entered by hand, and the invoice that a payment is for.
+
+What a person says about a PaymentIntent is a claim like any other: Stripe says whether it was paid,
+and how much. Locks are taken as in `settlement`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple, cast
+
+from sqlalchemy import bindparam, insert, select, update
+
+from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
+from app.ledger import allocations, audit, balances, credit_notes, stripe_payments
+from app.ledger.balances import InvoiceRow
+from app.ledger.dependents import load_dependents
+from app.ledger.settlement import other_currency
+from app.rules import money
+from app.rules.allocation import UNAPPLIED, Key, Share, move
+from app.rules.claim import Evidence
+from app.rules.invoice import Dependents, charge_under_way
+from app.rules.money import plain
+from app.rules.payment import FOR_NONE, LONG_AGO, Payment, PaymentState
+from app.storage.column_types import table_of
+from app.storage.driver_errors import LostRace
+from app.storage.engines import Tx
+from app.storage.prepared import PreparedStatement, projection
+from app.storage.tables.invoice_payments import InvoicePayment
+
+PAYMENTS = table_of(InvoicePayment)
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ManualPayment:
+    """A payment somebody enters by hand; `values` are further columns of InvoicePayment.
+
+    With an `intent_id` it is a claim: that PaymentIntent pays this amount of the invoice.
+    """
+
+    invoice_id: int | None
+    amount: Decimal
+    date: datetime
+    intent_id: str | None = None
+    credit_note_id: int | None = None
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+async def enter_manual(
+    tx: Tx, entries: Sequence[ManualPayment], *, now: datetime, who: str
+) -> list[int]:
+    """Book payments entered by hand; answers their ids in the order given."""
+    named = {entry.invoice_id for entry in entries if entry.invoice_id is not None}
+    credits = {one.credit_note_id for one in entries if one.credit_note_id is not None}
+    invoices = await balances.lock_invoices(tx, named | credits)
+    _assert_not_charged(await load_dependents(tx, named))
+    ids = []
+    for entry in entries:
+        invoice = _payable(entry, invoices)
+        if entry.intent_id is None:
+            ids.append(await _enter(tx, entry, invoice, invoices, now=now, who=who))
+        else:
+            ids.append(await _claim_intent(tx, entry, entry.intent_id, now=now, who=who))
+        invoices = await balances.lock_invoices(tx, named | credits)
+    return ids
+
+
+async def _enter(
+    tx: Tx,
+    entry: ManualPayment,
+    invoice: InvoiceRow,
+    invoices: Mapping[int, InvoiceRow],
+    *,
+    now: datetime,
+    who: str,
+) -> int:
+    """Book money that Stripe knows nothing of. More than is due becomes the client's credit."""
+    if entry.credit_note_id is not None:
+        await credit_notes.assert_covers(tx, entry.credit_note_id, invoice, invoices, entry.amount)
+    applied = min(entry.amount, balances.amount_due(invoice))
+    row = _manual_columns(entry, invoice)
+    if applied == entry.amount:
+        payment_id = await _insert(tx, row, applied, invoice.id)
+    elif entry.credit_note_id is not None:
+        due = money.text(balances.amount_due(invoice), invoice.currency_iso)
+        raise Refused(f"amount: invoice {invoice.id} owes {due}; credit beyond that stays unused")
+    else:
+        payment_id = await _insert(
+            tx, row, applied or entry.amount, invoice.id if applied else None
+        )
+        if applied:
+            await _insert(tx, row, entry.amount - applied, None)
+    change = audit.AuditChange(invoice.id, "payments", None, f"{payment_id}: {plain(entry.amount)}")
+    await audit.write(tx, [change], who=who, now=now)
+    await balances.recompute(tx, [invoice.id], now=now, who=who)
+    return payment_id
+
+
+async def _insert(
+    tx: Tx, row: Mapping[str, object], amount: Decimal, invoice_id: int | None
+) -> int:
+    values = {**row, "invoice_id": invoice_id, "amount": amount, "counted": amount}
+    return cast(int, await tx.scalar(insert(PAYMENTS).values(values).returning(PAYMENTS.c.id)))
+
+
+async def _claim_intent(
+    tx: Tx, entry: ManualPayment, intent_id: str, *, now: datetime, who: str
+) -> int:
+    """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
+    assert entry.invoice_id is not None, "checked by _payable"
+    known = await stripe_payments.lock(tx, [intent_id])
+    stored = await allocations.load(tx, [intent_id])
+    invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
+    invoice = invoices[entry.invoice_id]
+    payment = known.get(intent_id) or _unheard_of(intent_id, entry, invoice)
+    shares = stored.of(intent_id)
+    if invoice.id in shares:
+        raise Refused(f"intent_id: {intent_id} pays invoice {invoice.id} already")
+    _assert_same_currency(payment, invoice)
+    _assert_same_client(payment.client_id, invoice)
+    if payment.state_at == LONG_AGO and payment.evidence == Evidence.PERSON:
+        payment = replace(payment, amount=_named(shares) + entry.amount)
+    else:
+        _assert_covers(payment, shares, entry.amount, balances.amount_due(invoice), invoice)
+    amounts = {key: one.amount for key, one in shares.items() if key is not None}
+    after = move(
+        shares or {UNAPPLIED: Share(payment.amount, payment.state)},
+        {**amounts, invoice.id: entry.amount},
+        payment.back,
+        total=payment.amount,
+    )
+    payment = replace(payment, claimed_invoice_id=invoice.id, evidence=Evidence.PERSON)
+    await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
+    change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
+    await audit.write(tx, [change], who=who, now=now)
+    return (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+
+
+def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Payment:
+    return Payment(
+        intent_id=intent_id,
+        state=PaymentState.CREATED,
+        state_at=LONG_AGO,
+        amount=ZERO,
+        currency=invoice.currency_iso,
+        intent_at=entry.date,
+        claimed_invoice_id=invoice.id,
+        evidence=Evidence.PERSON,
+    )
+
+
+def _named(shares: Mapping[Key, Share]) -> Decimal:
+    return sum((one.amount for key, one in shares.items() if key is not None), ZERO)
+
+
+def _assert_covers(
+    payment: Payment,
+    shares: Mapping[Key, Share],
+    amount: Decimal,
+    due: Decimal,
+    invoice: InvoiceRow,
+) -> None:
+    """An intent gives no more than it has, and an invoice takes no more than it owes."""
+    left = payment.amount - _named(shares)
+    if amount > left:
+        unapplied = money.text(max(left, ZERO), payment.currency)
+        raise Refused(f"amount: {payment.intent_id} has {unapplied} that no invoice has")
+    if payment.state == PaymentState.SUCCEEDED and amount > due:
+        raise Refused(f"amount: invoice {invoice.id} owes {money.text(due, invoice.currency_iso)}")
+
+
+class _Change(NamedTuple):
+    """A PaymentIntent whose shares a person changes; `known` is empty for one not heard of."""
+
+    payment: Payment
+    known: Mapping[str, Payment]
+    stored: allocations.Stored
+    after: Mapping[Key, Share]
+    invoices: Mapping[int, InvoiceRow]
+
+
+async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
+    payment, stored = change.payment, change.stored
+    intent = payment.intent_id
+    await stripe_payments.write(tx, change.known, {intent: payment}, now)
+    client_of = {one: row.client_id for one, row in change.invoices.items()}
+    after = {intent: change.after}
+    await allocations.write(tx, {intent: payment}, stored, after, client_of)
+    before = {intent: stored.of(intent)}
+    await balances.settle(tx, change.invoices, before, after, now=now, who=who)
+    if payment.state_at == LONG_AGO:
+        await stripe_payments.schedule_check(tx, intent, now)
+
+
+# --- assignment --------------------------------------------------------------------------------
+
+
+class _Assigned(NamedTuple):
+    """A row of InvoicePayment, as far as its assignment is concerned."""
+
+    id: int
+    intent_id: str | None
+    invoice_id: int | None
+    client_id: int | None
+    currency_iso: str
+    amount: Decimal
+    counted: Decimal
+    credit_note_id: int | None
+
+
+_OF_ROW = select(*projection(PAYMENTS, _Assigned)).where(PAYMENTS.c.id == bindparam("id"))
+_FIND = PreparedStatement(_OF_ROW, _Assigned)
+_LOCK = PreparedStatement(_OF_ROW.with_for_update(), _Assigned)
+
+
+async def assign(
+    tx: Tx,
+    payment_id: int,
+    invoice_id: int | None,
+    *,
+    now: datetime,
+    who: str,
+    is_other_client: bool = False,
+) -> None:
+    """Assign a payment, or a share of one, to an invoice, or to none.
+
+    An invoice takes what it owes; the rest stays without an invoice, as the client's credit.
+    A payment of another client is refused unless `is_other_client` says that it is meant so.
+    """
+    found = await _FIND.all(tx, id=payment_id)
+    if not found:
+        raise NotFound("InvoicePayment", payment_id)
+    row = found[0]
+    both = {one for one in (row.invoice_id, invoice_id) if one is not None}
+    stored = await allocations.load(tx, [row.intent_id] if row.intent_id else [])
+    invoices = await balances.lock_invoices(tx, both | stored.invoice_ids)
+    if invoice_id is not None:
+        _assert_takes_money(must_exist(invoices, invoice_id))
+        _assert_not_charged(await load_dependents(tx, [invoice_id]))
+    if row.intent_id is None:
+        await _assign_manual(tx, row, invoice_id, invoices, is_other_client=is_other_client)
+        await balances.recompute(tx, list(both), now=now, who=who)
+    else:
+        await _assign_share(
+            tx, row, invoice_id, invoices, now=now, who=who, is_other_client=is_other_client
+        )
+    await _audit_assignment(tx, row.invoice_id, invoice_id, now=now, who=who)
+
+
+async def _assign_share(
+    tx: Tx,
+    row: _Assigned,
+    invoice_id: int | None,
+    invoices: Mapping[int, InvoiceRow],
+    *,
+    now: datetime,
+    who: str,
+    is_other_client: bool,
+) -> None:
+    intent = cast(str, row.intent_id)
+    known = await stripe_payments.lock(tx, [intent])
+    stored = await allocations.load(tx, [intent])
+    if stored.ids[intent].get(row.invoice_id) != row.id:
+        raise LostRace
+    payment, shares = known[intent], stored.of(intent)
+    amounts = {key: one.amount for key, one in shares.items() if key is not None}
+    moved = shares[row.invoice_id].amount
+    amounts.pop(cast(int, row.invoice_id), None)
+    if invoice_id is not None:
+        invoice = invoices[invoice_id]
+        _assert_same_currency(payment, invoice)
+        if not is_other_client and payment.customer_id is not None:
+            _assert_same_client(payment.client_id, invoice)
+        taken = _taken(payment, moved, invoice)
+        amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
+    # What it claims goes too, or its next report would put it back where it was.
+    payment = replace(payment, claimed_invoice_id=invoice_id or FOR_NONE, evidence=Evidence.PERSON)
+    if payment.customer_id is None and invoice_id is not None:
+        payment = replace(payment, client_id=invoices[invoice_id].client_id)
+    after = move(shares, amounts, payment.back, total=payment.amount)
+    await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
+
+
+def _taken(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:
+    """The amount of a share that the invoice takes: once paid, no more than it owes."""
+    if payment.state != PaymentState.SUCCEEDED:
+        return moved
+    taken = min(moved, balances.amount_due(invoice))
+    if taken <= 0:
+        raise Refused(f"invoice {invoice.id} owes nothing")
+    return taken
+
+
+async def _assign_manual(
+    tx: Tx,
+    row: _Assigned,
+    invoice_id: int | None,
+    invoices: Mapping[int, InvoiceRow],
+    *,
+    is_other_client: bool,
+) -> None:
+    (locked,) = await _LOCK.all(tx, id=row.id)
+    if locked != row:
+        raise LostRace
+    by_id = PAYMENTS.c.id == row.id
+    if invoice_id is None or invoice_id == row.invoice_id:
+        await tx.execute(update(PAYMENTS).where(by_id).values(invoice_id=invoice_id))
+        return
+    invoice = invoices[invoice_id]
+    if invoice.currency_iso != row.currency_iso:
+        raise Refused(other_currency(row.currency_iso, invoice))
+    if not is_other_client:
+        _assert_same_client(row.client_id, invoice)
+    taken = min(row.amount, balances.amount_due(invoice))
+    if taken <= 0:
+        raise Refused(f"invoice {invoice.id} owes nothing")
+    values = {
+        "invoice_id": invoice_id,
+        "client_id": invoice.client_id,
+        "amount": taken,
+        "counted": taken,
+        "evidence": Evidence.PERSON,
+    }
+    await tx.execute(update(PAYMENTS).where(by_id).values(values))
+    if taken < row.amount:
+        await _copy_rest(tx, row, row.amount - taken)
+
+
+async def _copy_rest(tx: Tx, row: _Assigned, rest: Decimal) -> None:
+    """The rest of a payment by hand stays without an invoice, under its own client."""
+    whole = (await tx.execute(select(PAYMENTS).where(PAYMENTS.c.id == row.id))).one()._asdict()
+    own = {"invoice_id": None, "client_id": row.client_id, "amount": rest, "counted": rest}
+    copied = {name: value for name, value in whole.items() if name not in {"id", "evidence"}}
+    await tx.execute(insert(PAYMENTS).values({**copied, **own}))
+
+
+async def _audit_assignment(
+    tx: Tx, before: int | None, after: int | None, *, now: datetime, who: str
+) -> None:
+    """Each of the two invoices keeps the change in its history."""
+    changes = [
+        audit.AuditChange(one, "payments", before, after)
+        for one in (before, after)
+        if one is not None
+    ]
+    await audit.write(tx, changes, who=who, now=now)
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def _payable(entry: ManualPayment, invoices: Mapping[int, InvoiceRow]) -> InvoiceRow:
+    """The invoice that a payment by hand is for, when it may take one."""
+    if entry.invoice_id is None:
+        raise InvalidField("invoice_id", "a payment entered by hand needs an invoice")
+    invoice = must_exist(invoices, entry.invoice_id)
+    if entry.amount <= 0:
+        raise InvalidField("amount", "a payment is more than nothing")
+    money.to_minor(entry.amount, invoice.currency_iso)
+    _assert_takes_money(invoice)
+    return invoice
+
+
+def _assert_takes_money(invoice: InvoiceRow) -> None:
+    if invoice.voided:
+        raise Refused(f"invoice {invoice.id} is voided and takes no payment")
+    if invoice.payments_pending:
+        raise Refused(f"a payment of invoice {invoice.id} is still processing; wait for its end")
+
+
+def _manual_columns(entry: ManualPayment, invoice: InvoiceRow) -> dict[str, object]:
+    return {
+        **entry.values,
+        "client_id": invoice.client_id,
+        "date": entry.date,
+        "currency_iso": invoice.currency_iso,
+        "credit_note_id": entry.credit_note_id,
+        "status": PaymentState.SUCCEEDED,
+        "state": PaymentState.SUCCEEDED,
+        "evidence": Evidence.PERSON,
+    }
+
+
+def _assert_not_charged(dependents_of: Mapping[int, Dependents]) -> None:
+    """A charge under way cannot be called back: money entered now would pay the invoice twice."""
+    for invoice_id, dependents in dependents_of.items():
+        why = charge_under_way(dependents)
+        if why is not None:
+            raise ChargeUnderWay(f"invoice {invoice_id} takes no payment by hand: {why}")
+
+
+def _assert_same_currency(payment: Payment, invoice: InvoiceRow) -> None:
+    if invoice.currency_iso != payment.currency:
+        raise Refused(other_currency(payment.currency, invoice))
+
+
+def _assert_same_client(client_id: int | None, invoice: InvoiceRow) -> None:
+    if client_id is not None and client_id != invoice.client_id:
+        raise Refused(
+            f"invoice_id: the payment is of client {client_id}, "
+            f"invoice {invoice.id} of client {invoice.client_id}"
+        )
+
+
+def must_exist(invoices: Mapping[int, InvoiceRow], invoice_id: int) -> InvoiceRow:
+    invoice = invoices.get(invoice_id)
+    if invoice is None or invoice.is_recurring_invoice:
+        raise NotFound("Invoice", invoice_id)
+    return invoice
