@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.rules import money
+from app.rules.claim import INSTALLATION_KEY
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import customers_api, payment_intents_api, payment_methods_api
 from tests.simulation import charges
@@ -18,24 +19,35 @@ async def pay_in_another_way(w: World) -> bool:
     """The portal, the Dashboard or a second program takes a part, the whole, or too much."""
     invoice = w.random.choice(w.invoices)
     row = await w.row(invoice)
-    is_other_currency = w.random.random() < 0.2
+    currency = w.random.choice((row.currency_iso,) * 4 + ("eur",))
     part = w.random.choice((Decimal("0.3"), Decimal(1), Decimal(2)))
     amount = money.rounded((row.amountdue or row.total) * part, row.currency_iso)
-    intent = pay(
-        w,
-        max(money.to_minor(amount, row.currency_iso), 50),
-        "eur" if is_other_currency else row.currency_iso,
-        {"invoice_id": str(invoice)},
-    )
-    w.aside.add(intent["id"])
-    if is_other_currency:
-        w.never_fits.add(intent["id"])
+    customer = w.customer_of[row.client_id] if w.random.random() < 0.7 else None
+    minor = max(money.to_minor(amount, row.currency_iso), 50)
+    intent = pay(w, minor, currency, {"invoice_id": str(invoice)}, customer)["id"]
+    w.aside.add(intent)
+    if currency != row.currency_iso:
+        w.never_fits.add(intent)
+    if customer is None:
+        w.unbelieved.add(intent)
     return True
 
 
-def pay(w: World, amount: int, currency: str, metadata: dict[str, str]) -> Any:
+async def pay_a_second_installation(w: World) -> bool:
+    """Another Paydue on the same account charges an invoice of its own that has the same number."""
+    metadata = {INSTALLATION_KEY: "other", "invoice_id": str(w.random.choice(w.invoices))}
+    intent = pay(w, 2500, "usd", {**metadata, "attempt": "1"})
+    w.foreign.add(intent["id"])
+    return True
+
+
+def pay(
+    w: World, amount: int, currency: str, metadata: dict[str, str], customer: str | None = None
+) -> Any:
     """A payment that somebody else has made."""
     params = {**_VISA, "amount": amount, "currency": currency, "confirm": True}
+    if customer is not None:
+        params["customer"] = customer
     return payment_intents_api.create(w.sandbox.state, {**params, "metadata": metadata})
 
 
@@ -47,7 +59,7 @@ async def client_pays_a_declined_intent(w: World) -> bool:
     open_ones = [
         one
         for one in w.sandbox.state["payment_intents"].rows()
-        if charges.is_ours(one) and one["last_payment_error"] and one["status"] in _PAYABLE
+        if charges.is_ours(w, one) and one["last_payment_error"] and one["status"] in _PAYABLE
     ]
     asked = {*w.sessions.values()}
     free = sorted(one["id"] for one in open_ones if charges.invoice_of(one) not in asked)
@@ -167,5 +179,5 @@ def _forget(w: World, old: OlderCopy) -> None:
     w.assigned = {*old.assigned}
     w.declined_on.clear()
     w.forgotten |= {
-        one["id"] for one in w.sandbox.state["payment_intents"].rows() if charges.is_ours(one)
+        one["id"] for one in w.sandbox.state["payment_intents"].rows() if charges.is_ours(w, one)
     }

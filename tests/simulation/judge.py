@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from app.payments.webhook.event_types import HANDLERS
@@ -53,11 +52,12 @@ async def check_books(w: World) -> None:
     _check_charged_once(w)
     charges.check(w)
     await _check_attempts(w)
+    await _check_shares(w)
     w.due = due
 
 
 def _check_payment(one: Paid) -> None:
-    left = max(one.amount - one.refunded - one.lost, 0)
+    left = one.amount - one.refunded - one.lost
     assert one.counted == (left if one.state == PaymentState.SUCCEEDED else 0), one
     smallest = _MILLIONTHS // 10 ** money.exponent(one.currency)
     for value in (one.amount, one.refunded, one.lost, one.counted):
@@ -88,9 +88,9 @@ async def _check_attempts(w: World) -> None:
 
 _ENDED_BUT_OPEN_SQL = f"""
     SELECT charge_attempt.id, charge_attempt.intent_id FROM charge_attempt
-    JOIN invoice_payment ON invoice_payment.intent_id = charge_attempt.intent_id
+    JOIN stripe_payment ON stripe_payment.intent_id = charge_attempt.intent_id
     WHERE charge_attempt.state IN ('open', 'unknown', 'processing')
-        AND invoice_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
+        AND stripe_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
 
 
 def _check_charged_once(w: World) -> None:
@@ -112,7 +112,7 @@ def _is_theirs(w: World, intent_id: str) -> bool:
 
 
 def invoice_of(w: World, intent_id: str) -> int | None:
-    if intent_id in w.never_fits:
+    if intent_id in w.never_fits | w.foreign:
         return None
     intent = w.sandbox.state["payment_intents"].get(intent_id)
     named = intent["metadata"].get("invoice_id")
@@ -124,7 +124,7 @@ async def check_told(w: World) -> None:
     await check_books(w)
     await _check_states(w)
     await _check_cents(w)
-    await _check_amounts(w)
+    await _check_allocation(w)
 
 
 async def check_end(w: World) -> None:
@@ -143,7 +143,8 @@ _OPEN_ATTEMPTS_SQL = """
 
 async def _check_states(w: World) -> None:
     ours: dict[str, int] = {intent: state for intent, state in await w.look(_STATES_SQL)}
-    theirs = {one["id"]: _state(one) for one in w.sandbox.state["payment_intents"].rows()}
+    made = w.sandbox.state["payment_intents"].rows()
+    theirs = {one["id"]: _state(one) for one in made if one["id"] not in w.foreign}
     wrong = {
         intent: (ours.get(intent), state)
         for intent, state in theirs.items()
@@ -153,7 +154,7 @@ async def _check_states(w: World) -> None:
     assert ours.keys() <= theirs.keys()
 
 
-_STATES_SQL = "SELECT intent_id, state FROM invoice_payment WHERE intent_id IS NOT NULL"
+_STATES_SQL = "SELECT intent_id, state FROM stripe_payment"
 
 
 def _state(intent: Any) -> PaymentState:
@@ -170,9 +171,11 @@ def _state(intent: Any) -> PaymentState:
 
 
 async def _check_cents(w: World) -> None:
-    """Every cent that Stripe took stands in our books, counted or given back."""
+    """Every cent that Stripe took stands in our books: allocated, given back, or unapplied."""
     ours = {row[0]: tuple(row)[1:] for row in await w.look(_CENTS_SQL)}
     for taken in w.sandbox.ledger.charges():
+        if taken.payment_intent in w.foreign:
+            continue
         each = (taken.amount, taken.refunded, taken.lost, max(taken.net, 0))
         truth = tuple(_millionths(one, taken.currency) for one in each)
         found = ours.get(taken.payment_intent)
@@ -180,8 +183,10 @@ async def _check_cents(w: World) -> None:
 
 
 _CENTS_SQL = """
-    SELECT intent_id, amount, amount_refunded, amount_lost, counted FROM invoice_payment
-    WHERE intent_id IS NOT NULL"""
+    SELECT stripe_payment.intent_id, stripe_payment.amount, stripe_payment.amount_refunded,
+        stripe_payment.amount_lost, sum(counted)
+    FROM stripe_payment JOIN invoice_payment USING (intent_id)
+    GROUP BY stripe_payment.id"""
 
 
 def _millionths(minor: int, currency: str) -> int:
@@ -194,7 +199,7 @@ async def _check_payable(w: World) -> None:
     payable = {
         one["id"]
         for one in w.sandbox.state["payment_intents"].rows()
-        if charges.is_ours(one) and one["status"].startswith("requires_")
+        if charges.is_ours(w, one) and one["status"].startswith("requires_")
     }
     expected |= w.forgotten
     assert payable <= expected, f"intents that nobody goes on with: {payable - expected}"
@@ -206,17 +211,40 @@ _DECLINED_SQL = """
             AND later.number > one.number AND later.intent_id <> one.intent_id)"""
 
 
-async def _check_amounts(w: World) -> None:
-    expected = {invoice: w.by_hand.get(invoice, Decimal(0)) for invoice in w.invoices}
-    for taken in w.sandbox.ledger.charges():
-        invoice = invoice_of(w, taken.payment_intent)
+async def _check_shares(w: World) -> None:
+    """The shares of a payment add up to it, and are of its state."""
+    wrong = [tuple(row) for row in await w.look(_SHARES_SQL)]
+    assert not wrong, f"(intent, its amount, its shares'): {wrong}"
+
+
+_SHARES_SQL = """
+    SELECT stripe_payment.intent_id, stripe_payment.amount, sum(invoice_payment.amount)
+    FROM stripe_payment LEFT JOIN invoice_payment USING (intent_id)
+    GROUP BY stripe_payment.id, stripe_payment.amount, stripe_payment.state
+    HAVING stripe_payment.amount <> sum(invoice_payment.amount) OR count(invoice_payment.id) = 0
+        OR min(invoice_payment.state) <> stripe_payment.state
+        OR max(invoice_payment.state) <> stripe_payment.state"""
+
+
+async def _check_allocation(w: World) -> None:
+    """Money pays the invoice it is for and no other, and lies about only where nothing is due."""
+    due = {number: amount for number, amount in await w.look(_DUE_SQL)}
+    by_hand: defaultdict[int, int] = defaultdict(int)
+    for intent, invoice, counted in await w.look(_COUNTED_SQL):
+        if intent is None:
+            by_hand[invoice] += counted
+            continue
+        meant = invoice_of(w, intent)
         if invoice is not None:
-            expected[invoice] += money.from_minor(max(taken.net, 0), taken.currency)
-    found = {number: Decimal(paid) / _MILLIONTHS for number, paid in await w.look(_PAID_SQL)}
-    assert found == expected
+            assert invoice == meant, f"{intent} is for invoice {meant} and pays {invoice}"
+        elif meant is not None and intent not in w.unbelieved:
+            assert not due.get(meant), f"{intent} lies about while {due[meant]} of {meant} is due"
+    entered = {invoice: int(amount * _MILLIONTHS) for invoice, amount in w.by_hand.items()}
+    assert by_hand == entered, f"by hand: {dict(by_hand)} booked, {entered} entered"
 
 
-_PAID_SQL = "SELECT id, amountpaid FROM invoice"
+_DUE_SQL = "SELECT id, amountdue FROM invoice"
+_COUNTED_SQL = "SELECT intent_id, invoice_id, counted FROM invoice_payment WHERE counted > 0"
 
 
 async def _check_events(w: World) -> None:

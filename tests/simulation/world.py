@@ -94,6 +94,8 @@ class World:
     lost: set[str] = field(default_factory=set)
     aside: set[str] = field(default_factory=set)  # intents that others made for our invoices
     never_fits: set[str] = field(default_factory=set)  # of those, the ones in another currency
+    unbelieved: set[str] = field(default_factory=set)  # those that nothing but a number claims
+    foreign: set[str] = field(default_factory=set)  # intents of a second installation
     assigned: set[str] = field(default_factory=set)  # intents that a person gave their invoice
     aged: int = 0
     copy: Any = None  # an older copy of the database, waiting to be restored
@@ -164,14 +166,26 @@ class World:
             "stripe_payment_method_id": method if known else None,
         }
 
+    async def save_invoice(self, price: Decimal) -> None:
+        """One more, entered as the API enters it; ids are given in turn."""
+        record = {
+            "client_id": self.random.choice(sorted(self.customer_of)),
+            "duedate": self.day + timedelta(days=self.random.choice((0, 0, 0, 1, 3))),
+            "take_auto_payment": True,
+            "lines": [line(price)],
+        }
+        async with self.transaction() as tx:
+            self.invoices += await invoicing.save(
+                tx, [record], now=now(), who="simulation", home="usd"
+            )
+
     async def add_invoices(self, *prices: Decimal) -> None:
-        """Each is like the one that the API's own way entered, but for these columns."""
+        """The first ones: each is like the one that the API entered, but for these columns."""
         for price in prices:
             due = self.day + timedelta(days=self.random.choice((0, 0, 0, 1, 3)))
             invoice = len(self.invoices) + 1
             owed = int(price * _MILLIONTHS)
             own = {
-                "id": invoice,
                 "client_id": self.random.choice(sorted(self.customer_of)),
                 "duedate": due if self.raw is None else due.isoformat(),
                 "total": owed,
@@ -331,7 +345,12 @@ async def _pattern(database: Database) -> Pattern:
         await invoicing.save(tx, given, now=now(), who="simulation", home="usd")
         (invoice,) = (await tx.execute(text("SELECT * FROM invoice"))).mappings()
         (one,) = (await tx.execute(text("SELECT * FROM invoice_line"))).mappings()
-    return Pattern(dict(invoice), {name: one[name] for name in one if name != "id"})
+    return Pattern(_without_id(invoice), _without_id(one))
+
+
+def _without_id(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The database gives ids in turn."""
+    return {str(name): value for name, value in row.items() if name != "id"}
 
 
 class Switch:
@@ -383,7 +402,7 @@ async def world(seed: int, here: Place) -> World:
 
 _FILLED = (
     "invoice_change invoice_line invoice_payment charge_attempt stripe_reversal stripe_event"
-    " customer_turn invoice client"
+    " customer_turn stripe_payment invoice client"
 ).split()
 
 
