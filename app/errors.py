@@ -79,6 +79,10 @@ class DatabaseUnavailable(Unavailable):
     """The database is gone, full, read-only or too slow. Nothing was written."""
 
 
+class RecordLocked(DatabaseUnavailable):
+    """Another transaction holds a record for longer than anybody waits; the others are free."""
+
+
 class NoSigningSecret(Unavailable):
     """No signing secret is set, so no webhook can be verified and none is accepted."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
+from app.halo.actions import RetryCharge
+from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.settings import Settings
@@ -32,8 +35,13 @@ def create_app(
     *,
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
+    retry_charge: RetryCharge | None = None,
+    end_attempt: EndAttempt | None = None,
 ) -> Starlette:
-    """The application over a database that the caller opened and will close."""
+    """The application over a database that the caller opened and will close.
+
+    `retry_charge` and `end_attempt` ask Stripe; without them nothing is charged or ended by hand.
+    """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
         middleware=[
@@ -46,8 +54,14 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
+    app.state.retry_charge = retry_charge or _without_stripe
+    app.state.end_attempt = end_attempt or _without_stripe
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
+
+
+async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:
+    raise Unavailable("this process does not talk to Stripe")
 
 
 async def healthz(_: Request) -> Response:

@@ -7,16 +7,19 @@ database, an inbox, a gateway, a rate limiter or a webhook endpoint, so each is 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from starlette.types import ASGIApp
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, Unavailable
 from app.main import Clock, create_app, utc_now
+from app.payments.autopay.ending import AttemptEnding
+from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
 from app.payments.stripe.gateway import Gateway
-from app.payments.stripe.rate_limiter import StripeRateLimiter, Unlimited
+from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.inbox import Inbox
@@ -32,6 +35,7 @@ class Node:
     settings: Settings
     database: Database
     installation: str
+    limiter: RateLimiter
     gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
     inbox: Inbox
     clock: Clock
@@ -41,11 +45,38 @@ class Node:
         """The webhook, the API and the service's own pages."""
         receiver = WebhookEndpoint(self.settings, self.inbox)
         routes = endpoint.webhook_routes(receiver)
-        app = create_app(self.settings, self.database, extra_routes=routes, clock=self.clock)
+        app = create_app(
+            self.settings,
+            self.database,
+            extra_routes=routes,
+            clock=self.clock,
+            retry_charge=self.retry_charge,
+            end_attempt=self.end_attempt,
+        )
         return WebhookRouter(receiver, app)
 
     def autopay(self) -> Autopay:
         return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+
+    async def retry_charge(self, invoice_id: int, *, reason: str, who: str) -> dict[str, Any]:
+        """Charge an invoice now, because a person says so, and answer the outcome as JSON."""
+        async with self._own_gateway() as gateway:
+            autopay = replace(self.autopay(), gateway=gateway)
+            return outcome_as_dict(await autopay.retry(invoice_id, reason=reason, who=who))
+
+    async def end_attempt(self, attempt_id: int, *, reason: str, who: str) -> str:
+        """End an attempt by hand, and answer Stripe's proof that it can move no money."""
+        async with self._own_gateway() as gateway:
+            ending = AttemptEnding(self.database, gateway, self.installation)
+            return await ending.end(attempt_id, reason=reason, who=who)
+
+    @contextlib.asynccontextmanager
+    async def _own_gateway(self) -> AsyncIterator[Gateway]:
+        """A gateway for one request: a process that only serves has none open."""
+        if not self.settings.api_key:
+            raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
+        async with Gateway(self.settings, self.limiter) as gateway:
+            yield gateway
 
     def reconciliation(self) -> Reconciliation:
         return Reconciliation(self.database, self.gateway, self.installation, self.stop)
@@ -57,40 +88,49 @@ async def open_node(
 ) -> AsyncIterator[Node]:
     """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
     assert_key_set(settings)
-    async with open_database(settings) as database:
+    async with open_database(settings, clock=clock) as database:
         if settings.upgrade_on_start:
             await schema.upgrade(database)
         else:
             await schema.expect_current(database)
-        gateway = Gateway(settings, StripeRateLimiter(database, settings.stripe_pace))
+        limiter = StripeRateLimiter(database, settings.stripe_pace)
+        gateway = Gateway(settings, limiter)
         name = await schema.installation(database)
         inbox = Inbox(database, name)
         stop = stop or asyncio.Event()
         try:
-            yield Node(settings, database, name, gateway, inbox, clock, stop)
+            yield Node(settings, database, name, limiter, gateway, inbox, clock, stop)
         finally:
             await inbox.close()
 
 
 @contextlib.asynccontextmanager
 async def open_stripe_node(
-    settings: Settings, *, stop: asyncio.Event | None = None
+    settings: Settings, *, clock: Clock = utc_now, stop: asyncio.Event | None = None
 ) -> AsyncIterator[Node]:
     """A node that asks Stripe: its gateway is open."""
     if not settings.api_key:
         raise ConfigurationError("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
-    async with open_node(settings, stop=stop) as node, node.gateway:
+    async with open_node(settings, clock=clock, stop=stop) as node, node.gateway:
         yield node
 
 
 @contextlib.asynccontextmanager
-async def open_database(settings: Settings) -> AsyncIterator[Database]:
+async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Database]:
     """The database alone, whatever its schema is."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, clock)
     try:
         yield database
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_current_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, or ConfigurationError when its schema is not this version's."""
+    async with open_database(settings) as database:
+        await schema.expect_current(database)
+        yield database
 
 
 def unlimited_gateway(settings: Settings) -> Gateway:

@@ -103,7 +103,7 @@ class Worker:
 
     async def _register(self, jobs: Mapping[str, ScheduledJob]) -> None:
         """Each job gets its row; a time that the settings moved earlier takes effect at once."""
-        now = self.node.clock()
+        now = self.node.database.now()
         rows = [
             {"name": name, "next_run_at": job.next_after(now) if job.waits_at_first else now}
             for name, job in jobs.items()
@@ -129,7 +129,7 @@ class Worker:
 
     async def _acquire_lease(self, name: str) -> str | None:
         """The token of the lease on a job that is due; None when another worker holds it."""
-        now = self.node.clock()
+        now = self.node.database.now()
         async with self.node.database.snapshot() as tx:
             due = await tx.scalar(select(JOBS.c.next_run_at).where(JOBS.c.name == name))
         if due is None or due > now:
@@ -164,7 +164,7 @@ class Worker:
             log.exception("job failed", job=name)
         finally:
             renewal.cancel()
-        now = self.node.clock()
+        now = self.node.database.now()
         await self._release_lease(
             name, token, now, now + AFTER_FAILURE if failed else job.next_after(now), result
         )
@@ -177,7 +177,7 @@ class Worker:
                     await tx.execute(
                         update(JOBS)
                         .where(JOBS.c.name == name, JOBS.c.lease_token == token)
-                        .values(lease_until=self.node.clock() + LEASE)
+                        .values(lease_until=self.node.database.now() + LEASE)
                     )
 
     async def _release_lease(

@@ -234,10 +234,12 @@ class Paydue:
         async with self.database.snapshot() as tx:
             return list(await tx.execute(select(table).where(where).order_by(table.c.id)))
 
-    async def access(self) -> dict[str, str]:
-        """Headers of somebody who may do everything."""
+    async def access(self, *scopes: str) -> dict[str, str]:
+        """Headers of somebody who may do everything, or what these scopes open."""
         async with self.database.transaction() as tx:
-            client_id, secret = await create_credential(tx, "tests", ["all"], datetime.now(UTC))
+            client_id, secret = await create_credential(
+                tx, "tests", scopes or ["all"], datetime.now(UTC)
+            )
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
         async with self.http.post("/auth/token", data=form) as answer:
             return {"Authorization": f"Bearer {(await answer.json())['access_token']}"}

@@ -40,34 +40,33 @@ async def paydue(database_url: str, sandbox: Sandbox, gate: Gate) -> AsyncIterat
 # --- Stripe refuses the request --------------------------------------------------------------
 
 
-async def test_a_payment_method_that_stripe_does_not_know_ends_the_attempt_for_good(
+async def test_a_payment_method_that_stripe_does_not_know_holds_the_invoice(
     paydue: Paydue,
 ) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_nobodys")
     invoice = await paydue.an_invoice(client=client)
 
-    (declined,) = (await paydue.autopay(today()))["declined"]
-    (skipped,) = (await paydue.autopay(TOMORROW))["skipped"]
+    (held,) = (await paydue.autopay(today()))["held"]
+    (held_again,) = (await paydue.autopay(TOMORROW))["held"]
 
-    assert declined["reason"].startswith("resource_missing: another try cannot succeed")
-    assert "No such PaymentMethod: 'pm_nobodys'" in declined["reason"]
-    assert declined["next_try"] is None
-    assert "declined for good" in skipped["reason"]
+    assert held["reason"].startswith("resource_missing: No such PaymentMethod: 'pm_nobodys'")
+    assert held["next_try"] is None
+    assert held_again["reason"].startswith("the payment method is not known at Stripe: No such")
     (attempt,) = await paydue.attempts(invoice)
-    assert (attempt.state, attempt.code) == ("declined", "resource_missing")
-    assert attempt.intent_id == declined["intent_id"]
+    assert (attempt.state, attempt.code) == ("refused", "resource_missing")
+    assert attempt.intent_id == held["intent_id"]
 
 
 async def test_a_payment_method_put_right_is_charged_on_the_refused_intent(paydue: Paydue) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_nobodys")
     invoice = await paydue.an_invoice(client=client)
-    (declined,) = (await paydue.autopay(today()))["declined"]
+    (held,) = (await paydue.autopay(today()))["held"]
     customer = (await paydue.attempts(invoice))[0].customer_id
 
     await change_client(paydue, client, stripe_payment_method_id=customer.replace("cus", "pm"))
     (charged,) = (await paydue.autopay(TOMORROW))["charged"]
 
-    assert charged["intent_id"] == declined["intent_id"]
+    assert charged["intent_id"] == held["intent_id"]
     assert paydue.sandbox.ledger.net_by_invoice() == {str(invoice): 12000}
 
 
@@ -77,25 +76,24 @@ async def test_a_customer_that_stripe_does_not_know_ends_the_attempt_without_an_
     client = await paydue.a_client(stripe_customer_id="cus_nobodys")
     invoice = await paydue.an_invoice(client=client)
 
-    (declined,) = (await paydue.autopay())["declined"]
+    (held,) = (await paydue.autopay())["held"]
 
-    assert declined["reason"].startswith("resource_missing: another try cannot succeed")
-    assert "No such customer: 'cus_nobodys'" in declined["reason"]
+    assert held["reason"].startswith("resource_missing: No such customer: 'cus_nobodys'")
     (attempt,) = await paydue.attempts(invoice)
-    assert (attempt.state, attempt.intent_id) == ("declined", None)
+    assert (attempt.state, attempt.intent_id) == ("refused", None)
     assert paydue.sandbox.state["payment_intents"].rows() == []
 
 
 async def test_an_amount_below_stripes_least_is_refused_at_the_create(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice("0.10")
 
-    (declined,) = (await paydue.autopay())["declined"]
+    (held,) = (await paydue.autopay())["held"]
 
-    assert declined["reason"].startswith("amount_too_small: another try cannot succeed")
-    assert declined["next_try"] is None
+    assert held["reason"].startswith("amount_too_small: ")
+    assert held["next_try"] is None
     (attempt,) = await paydue.attempts(invoice)
     assert (attempt.state, attempt.code, attempt.intent_id) == (
-        "declined",
+        "refused",
         "amount_too_small",
         None,
     )

@@ -1,10 +1,12 @@
 """The command `paydue` as people and programs use it: its output, its words and its exit codes."""
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import re
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -37,7 +39,9 @@ AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
 ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try"}
-REPORT = {"day", "dry_run", "charged", "pending", "declined", "unknown", "skipped"}
+REPORT = {
+    "day", "dry_run", "charged", "pending", "declined", "held", "unknown", "skipped", "failed",
+}  # fmt: skip
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
     "attempts", "events",
@@ -49,9 +53,13 @@ EVENT = {"id", "type", "received_at", "state", "error"}
 LISTED_EVENT = {
     "id", "type", "state", "intent_id", "received_at", "source", "tries", "next_try_at", "error",
 }  # fmt: skip
+LISTED_ATTEMPT = {
+    "id", "invoice_id", "number", "state", "step", "amount", "currency", "customer_id",
+    "intent_id", "created_at", "check_at", "checks", "reason",
+}  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
-    "oldest_open_attempt_s", "due_today", "paid_today",
+    "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",
@@ -304,7 +312,7 @@ async def test_a_run_again_charges_nothing_and_says_why(billed: Billed) -> None:
 
     assert said.code == DONE
     assert len(billed.stripe.ledger.charges()) == before
-    assert "0 charged, 1 pending, 0 declined, 0 unknown" in said.out  # the debit still is
+    assert "0 charged, 1 pending, 0 declined, 0 held, 0 unknown" in said.out  # the debit still is
     assert f"Business day {today()}" in said.out
 
 
@@ -368,6 +376,29 @@ async def test_a_payments_story_has_its_published_shape(billed: Billed) -> None:
     assert story["events"][0]["received_at"].endswith("Z")
     for word in (declined["intent_id"], story["invoicenumber"], declined["next_try"]):
         assert word in plain.out
+
+
+async def test_a_declined_invoice_is_retried_with_a_reason_until_it_is_paid(
+    billed: Billed,
+) -> None:
+    later = [one for one in billed.report["declined"] if one["next_try"]][-1]
+    invoice = str(later["invoice_id"])
+    customer = billed.stripe.state.find("payment_intents", later["intent_id"])["customer"]
+    retry = ("payment", "retry", invoice)
+
+    bare, blank = await told(billed.paydue(*retry), billed.paydue(*retry, "--reason", " "))
+    billed.stripe.renew_card(customer.replace("cus", "pm"), ["insufficient_funds", "succeed"])
+    declined = await billed.paydue(*retry, "--reason", "freed")
+    charged = await billed.paydue(*retry, "--reason", "freed", "--json")
+    paid = await billed.paydue(*retry, "--reason", "again")
+
+    assert (bare.code, "--reason" in bare.err) == (MISUSED, True)
+    assert (blank.code, "reason: has not 1 to 500 characters" in blank.err) == (FAILED, True)
+    words = f"invoice {invoice} is declined: insufficient_funds\n"
+    assert (declined.code, declined.out) == (FAILED, words)
+    assert charged.json()["outcome"] == "charged"
+    assert (paid.code, paid.out) == (FAILED, "")
+    assert f"invoice {invoice} is not charged: nothing is left to pay" in paid.err
 
 
 async def test_nothing_found_is_said_and_fails(billed: Billed) -> None:
@@ -494,6 +525,68 @@ async def test_a_run_for_a_day_charges_what_is_due_by_then(
     assert sum(one.amount for one in sandbox.ledger.charges()) == 2000
 
 
+async def test_a_run_in_which_an_invoice_fails_ends_with_its_report_and_exit_code_1(
+    paydue: Command, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_customer("cus_a", payment_method="pm_a")
+    lines = [{"item_shortdescription": "Support", "qty_order": 1, "unit_price": "10.00"}]
+    invoice = {"due_in_days": 0, "take_auto_payment": True, "lines": lines}
+    client = {"name": "A", "stripe_customer_id": "cus_a", "stripe_payment_method_id": "pm_a"}
+    file = tmp_path / "two.json"
+    file.write_bytes(orjson.dumps({"clients": [{**client, "invoices": [invoice]}] * 2}))
+    await paydue("import", str(file))
+    with contextlib.closing(sqlite3.connect(tmp_path / "paydue.db")) as database:
+        database.execute("UPDATE client SET timezone = 'Mars/Base' WHERE id = 1")
+        database.commit()
+
+    said = await paydue("autopay", "run", "--json")
+
+    report = orjson.loads(said.out)
+    assert said.code == FAILED
+    assert "1 invoices failed; the report names them" in said.err
+    assert [one["invoice_id"] for one in report["failed"]] == [1]
+    assert [one["invoice_id"] for one in report["charged"]] == [2]
+
+
+async def test_an_attempt_is_listed_until_it_is_ended_with_a_reason(
+    paydue: Command, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.add_customer("cus_a", payment_method="pm_a")
+    lines = [{"item_shortdescription": "Support", "qty_order": 1, "unit_price": "10.00"}]
+    invoice = {"due_in_days": 0, "take_auto_payment": True, "lines": lines}
+    client = {"name": "A", "stripe_customer_id": "cus_a", "stripe_payment_method_id": "pm_a"}
+    file = tmp_path / "one.json"
+    file.write_bytes(orjson.dumps({"clients": [{**client, "invoices": [invoice]}]}))
+    await paydue("import", str(file))
+    sandbox.fault("POST /v1/payment_intents/{id}/confirm", kind="drop", when="before")
+    sandbox.fault("GET /v1/payment_intents/{id}", kind="status", status=503)
+    await paydue("autopay", "run", "--on", today().isoformat())
+    sandbox.clear_faults()
+
+    (listed,) = (await paydue("attempts", "list", "--json")).json()
+    plain = await paydue("attempts", "list")
+    bare = await paydue("attempts", "end", str(listed["id"]))
+    ended = await paydue("attempts", "end", str(listed["id"]), "--reason", "the card is lost")
+    again, nobody, none, (all_,) = (
+        await paydue("attempts", "end", str(listed["id"]), "--reason", "twice"),
+        await paydue("attempts", "end", "4711", "--reason", "a mistake"),
+        (await paydue("attempts", "list", "--json")).json(),
+        (await paydue("attempts", "list", "--all", "--json")).json(),
+    )
+
+    assert listed.keys() == LISTED_ATTEMPT
+    assert (listed["state"], listed["amount"]) == ("unknown", "10.00")
+    assert "charge attempts (1)" in plain.out
+    assert listed["intent_id"][:15] in plain.out
+    assert (bare.code, "--reason" in bare.err) == (MISUSED, True)
+    assert (ended.code, ended.err) == (DONE, "")
+    assert f"Stripe has canceled {listed['intent_id']}" in ended.out
+    assert (again.code, "has ended already" in again.err) == (FAILED, True)
+    assert (nobody.code, "ChargeAttempt 4711 does not exist" in nobody.err) == (FAILED, True)
+    assert none == []
+    assert (all_["state"], "the card is lost" in all_["reason"]) == ("canceled", True)
+
+
 async def test_a_key_that_stripe_refuses_ends_a_run_with_words(
     paydue: Command, sandbox: Sandbox
 ) -> None:
@@ -517,7 +610,8 @@ async def test_a_stripe_that_is_away_charges_nothing_and_is_said(paydue: Command
     run, reconciled = await away("autopay", "run", "--json"), await away("reconcile")
 
     assert run.json()["charged"] == []
-    assert len(run.json()["unknown"]) > 0
+    assert run.json()["unknown"] == []
+    assert any("nothing was sent" in one["reason"] for one in run.json()["skipped"])
     assert reconciled.code == FAILED
     assert "Stripe gives no usable answer" in reconciled.err
     assert "Traceback" not in reconciled.err

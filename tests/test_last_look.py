@@ -90,7 +90,7 @@ async def test_an_invoice_takes_no_payment_by_hand_while_a_charge_of_it_has_not_
 
     under_way = f"charge attempt 1 of it is {state}; wait for its end"
     assert (status, said) == (409, f"invoice {invoice} takes no payment by hand: {under_way}")
-    assert (voided, why) == (400, f"invoice {invoice} cannot be voided: {under_way}")
+    assert (voided, why) == (409, f"invoice {invoice} cannot be voided: {under_way}")
     assert [one.intent_id for one in await paydue.payments(invoice) if one.counted] == []
     row = await paydue.invoice(invoice)
     assert (row.amountpaid, row.voided) == (0, False)

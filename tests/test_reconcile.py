@@ -39,6 +39,7 @@ CHANGES = table_of(InvoiceChange)
 FACTS = table_of(InstallationValue)
 REVERSALS = table_of(StripeReversal)
 CREATE = "POST /v1/payment_intents"
+OF_ANOTHER_CURSOR = {"/v1/payouts", "/v1/balance_transactions"}
 LISTS = ["GET /v1/payment_intents", "GET /v1/refunds", "GET /v1/disputes"]
 
 
@@ -289,7 +290,8 @@ async def test_a_fault_in_the_middle_keeps_the_old_cursor(
     paydue.sandbox.requests.clear()
     await paydue.reconcile()
 
-    since = {asked_since(one) for one in paydue.sandbox.requests if one.method == "GET"}
+    lists = [one for one in paydue.sandbox.requests if one.method == "GET"]
+    since = {asked_since(one) for one in lists if one.path not in OF_ANOTHER_CURSOR}
     assert since == {int((old - reconcile.OVERLAP).timestamp())}
     assert (await paydue.invoice(invoice)).amountdue == 0
     assert await cursor(paydue) > old

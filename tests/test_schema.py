@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, MetaData, Table, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
+from app.ledger import payout_lines
 from app.migrations import versions
 from app.node import open_stripe_node
 from app.payments import lookup
@@ -31,6 +32,7 @@ from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
+from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
 from tests.harness import settings_for, watched
 
 pytestmark = pytest.mark.anyio
@@ -42,6 +44,8 @@ FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
+PAYOUTS = table_of(StripePayout)
+TRANSACTIONS = table_of(BalanceTransaction)
 INTENTS = table_of(StripePayment)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
@@ -123,6 +127,53 @@ async def test_what_decides_money_moves_into_columns_and_back(database: Database
     bags = {one.id: one.extra for one in await _rows(database, INVOICES, "id", "extra")}
     assert (bags[-2], bags[2], bags[2099]) == (BAG, None, BAG)
     assert all(one.extra == LINE_BAG for one in await _rows(database, LINES, "id", "extra"))
+
+
+async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Database) -> None:
+    await schema.downgrade(database, "0003")
+    ends = {
+        1: ("declined", "resource_missing", None),
+        2: ("declined", "amount_too_small", None),
+        3: ("declined", "card_declined", "stolen_card"),
+        4: ("declined", "card_declined", "highest_risk_level"),
+        5: ("declined", "requires_action", None),
+        6: ("succeeded", None, None),
+    }
+    methods = {1: ("pm_saved", "pm_saved"), 2: ("pm_own", "pm_saved"), 3: ("pm_own", None)}
+    async with database.transaction() as tx:
+        await tx.execute(insert(await _present(tx, INVOICES)), [_invoice(one) for one in ends])
+        rows = [
+            {**_attempt(one - 1), "state": state, "code": code, "decline_code": decline_code,
+             "reason": "stolen_card: the card network forbids another try" if one == 3 else None}
+            for one, (state, code, decline_code) in ends.items()
+        ]  # fmt: skip
+        await tx.execute(insert(await _present(tx, ATTEMPTS)), rows)
+        rows = [
+            {"name": "A", "stripe_payment_method_id": own, "stripe_saved_method_id": saved}
+            for own, saved in methods.values()
+        ]
+        await tx.execute(insert(await _present(tx, CLIENTS)), rows)
+
+    await schema.upgrade(database, "0004")
+
+    verdicts = [(one.state, one.decline_source) for one in await _rows(database, ATTEMPTS)]
+    assert verdicts == [
+        ("refused", "request"), ("refused", "request"), ("declined", "network"),
+        ("declined", "stripe"), ("declined", "stripe"), ("succeeded", None),
+    ]  # fmt: skip
+    forbidden = [one.network_forbids for one in await _rows(database, ATTEMPTS)]
+    assert forbidden == [None, None, True, None, None, None]
+    assert await _own_methods(database) == [None, "pm_own", "pm_own"]
+
+    await schema.downgrade(database, "0003")
+
+    states = [one.state for one in await _rows(database, ATTEMPTS)]
+    assert states == [state for state, *_ in ends.values()]
+    assert await _own_methods(database) == ["pm_saved", "pm_own", "pm_own"]
+
+
+async def _own_methods(database: Database) -> list[str | None]:
+    return [one.stripe_payment_method_id for one in await _rows(database, CLIENTS)]
 
 
 async def test_nothing_is_left_after_the_last_step_down(empty: Database) -> None:
@@ -239,6 +290,19 @@ async def _status(tx: Tx) -> Any:
     return await status(tx, now=NOW, timezone="UTC")
 
 
+async def _owners(tx: Tx) -> Any:
+    return await payout_lines.load_owners(tx, ["ch_17", "re_17"])
+
+
+async def _fees(tx: Tx) -> Any:
+    return await payout_lines.list_movements(tx, ["pi_17"])
+
+
+async def _payout(tx: Tx) -> Any:
+    await payout_lines.list_payouts(tx, 2)
+    return [one async for one in payout_lines.iterate_lines(tx, "po_17")]
+
+
 @pytest.mark.parametrize(
     ("ask", "table", "index"),
     [
@@ -251,6 +315,13 @@ async def _status(tx: Tx) -> Any:
         (_status, "FROM stripe_event", "ix_stripe_event_open"),
         (_status, "count(*)", "ix_invoice_autopay_due"),
         (_status, "datepaid >=", "ix_invoice_datepaid"),
+        (_status, "'refused'", "ix_charge_attempt_refused"),
+        (_owners, "FROM stripe_payment", "ix_stripe_payment_charge_id"),
+        (_owners, "invoice_payment", "uq_invoice_payment_intent_invoice"),
+        (_fees, "balance_transaction", "uq_stripe_payment_intent_id"),
+        (_fees, "balance_transaction", "ix_balance_transaction_source_id"),
+        (_payout, "FROM payout", "ix_payout_arrival_date"),
+        (_payout, "FROM balance_transaction", "ix_balance_transaction_payout_id"),
         (_status, "FROM charge_attempt", "uq_charge_attempt_unresolved|ix_charge_attempt_check"),
     ],
 )
@@ -276,7 +347,7 @@ async def test_intents_to_ask_about_are_found_by_their_small_index(
 ) -> None:
     async with open_stripe_node(settings_for(database_url, stripe_url)) as node:
         work = node.reconciliation().run()
-        plans = await _plans_of(node.database, work, about="check_at <= ")
+        plans = await _plans_of(node.database, work, about="stripe_payment.check_at <= ")
 
     assert plans
     assert all("ix_stripe_payment_check" in plan for _, plan in plans), plans
@@ -345,6 +416,8 @@ async def _filled(database: Database, number: int = 0) -> None:
         await tx.execute(insert(EVENTS).values(_event(number)))
         await tx.execute(insert(INTENTS).values(_intent(number)))
         await tx.execute(insert(PAYMENTS).values(_payment(number, invoice_id=invoice)))
+        await tx.execute(insert(PAYOUTS).values(_a_payout(number)))
+        await tx.execute(insert(TRANSACTIONS).values(_transaction(number)))
 
 
 @pytest.fixture
@@ -356,6 +429,8 @@ async def full(database: Database) -> Database:
         await tx.execute(insert(INTENTS), [_intent(number) for number in range(MANY)])
         await tx.execute(insert(PAYMENTS), [_payment(number) for number in range(MANY)])
         await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
+        await tx.execute(insert(PAYOUTS), [_a_payout(number) for number in range(MANY)])
+        await tx.execute(insert(TRANSACTIONS), [_transaction(number) for number in range(MANY)])
         if not database.is_sqlite:
             await tx.execute(text("ANALYZE"))
     return database
@@ -428,6 +503,33 @@ def _attempt(number: int) -> dict[str, Any]:
     }
 
 
+def _a_payout(number: int) -> dict[str, Any]:
+    return {
+        "payout_id": f"po_{number}",
+        "status": "paid",
+        "amount": Decimal(1),
+        "currency_iso": "usd",
+        "automatic": True,
+        "arrival_date": TODAY - timedelta(days=number),
+        "created_at": NOW,
+    }
+
+
+def _transaction(number: int) -> dict[str, Any]:
+    return {
+        "transaction_id": f"txn_{number}",
+        "type": "charge",
+        "source_id": f"ch_{number}",
+        "currency_iso": "usd",
+        "amount": Decimal(number + 1),
+        "fee": Decimal("0.59"),
+        "net": number + 1 - Decimal("0.59"),
+        "created_at": NOW,
+        "available_at": NOW,
+        "payout_id": f"po_{number // 10}",
+    }
+
+
 async def _plans(database: Database, ask: Ask) -> list[tuple[str, str]]:
     async def asked() -> None:
         async with database.snapshot() as tx:
@@ -444,7 +546,7 @@ async def _plans_of(
 
     def note(statement: str, values: Any) -> None:
         if statement.startswith("SELECT") and about in statement:
-            sent.append((statement, values))
+            sent.append((statement, tuple(values) if isinstance(values, list) else values))
 
     with watched(database, note):
         await work

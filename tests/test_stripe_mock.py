@@ -16,7 +16,8 @@ from aiohttp import web
 from app.node import open_stripe_node
 from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, new_attempt
-from app.payments.autopay.eligibility import Candidate
+from app.payments.autopay.eligibility import Candidate, ChosenMethod
+from app.payments.autopay.other_ways import GuestSessions
 from app.payments.reconcile import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.webhook import event_types
@@ -42,6 +43,7 @@ CARD = Candidate(
     timezone=None,
     customer_id="cus_1",
     payment_method_id="pm_1",
+    saved_method_id=None,
     last=None,
 )
 
@@ -104,10 +106,11 @@ def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
         settings=gateway._settings,
         installation="tests",
         holder=LeaseHolder("tests"),
+        guests=GuestSessions(gateway),
     )
     assert one.customer_id
     assert one.payment_method_id
-    return new_attempt(at, one, one.customer_id, one.payment_method_id)
+    return new_attempt(at, one, one.customer_id, ChosenMethod(one.payment_method_id))
 
 
 async def create(gateway: Gateway) -> None:
@@ -129,6 +132,11 @@ async def events(gateway: Gateway) -> None:
         await through(gateway.events(YESTERDAY, TYPES[start : start + TYPES_MAX]))
 
 
+async def balance_transactions(gateway: Gateway) -> None:
+    await through(gateway.balance_transactions(since=YESTERDAY))
+    await through(gateway.balance_transactions(payout_id="po_1"))
+
+
 async def through(listed: AsyncIterable[Mapping[str, Any]]) -> None:
     assert [one["id"] async for one in listed], "an empty page says nothing of its objects"
 
@@ -141,11 +149,16 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "intents": intents,
     "refunds_since": lambda gateway: through(gateway.refunds_since(YESTERDAY)),
     "disputes_since": lambda gateway: through(gateway.disputes_since(YESTERDAY)),
+    "payouts_since": lambda gateway: through(gateway.payouts_since(YESTERDAY)),
+    "balance_transactions": balance_transactions,
     "default_method": lambda gateway: gateway.default_method("cus_1"),
+    "payment_method": lambda gateway: gateway.payment_method("pm_1"),
+    "session": lambda gateway: gateway.session("cs_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
     "account": lambda gateway: gateway.account(),
+    "account_name": lambda gateway: gateway.account_name(),
 }
 SENDS_NOTHING = {"acquire_confirm"}
 
@@ -157,7 +170,15 @@ async def test_stripes_published_api_accepts_the_request(name, gateway, relay):
     assert relay.passed
 
 
-LISTS = ["intents", "refunds_since", "disputes_since", "sessions", "events"]
+LISTS = [
+    "intents",
+    "refunds_since",
+    "disputes_since",
+    "payouts_since",
+    "balance_transactions",
+    "sessions",
+    "events",
+]
 
 
 @pytest.mark.parametrize("name", LISTS)

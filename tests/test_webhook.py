@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 
 from app.errors import BadSignature
 from app.payments.webhook import endpoint
@@ -21,6 +21,7 @@ from app.rules.attempt import create_key
 from app.rules.payment import PaymentState, PaymentStatus
 from app.settings import Settings
 from app.storage.column_types import table_of
+from app.storage.tables.cluster import Job
 from app.storage.tables.invoices import InvoiceChange
 from tests.harness import CLIENTS, SECRET, Paydue, event, intent, settings_for, signed
 
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "stripe"
 CHANGES = table_of(InvoiceChange)
+JOBS = table_of(Job)
 PATH = "/stripe/webhook"
 _numbers = itertools.count(1)
 
@@ -130,15 +132,22 @@ LEFT = {
     "checkout.session.expired": (0, None),
 }
 SAVED = {
-    # The client's customer and saved method after the event, from what they were before.
-    "payment_method.detached": ("cus_FixPaydue0001", None, None),
-    "payment_method.updated": ("cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 4242"),
-    "payment_method.automatically_updated": (
-        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 5556",
+    # The client's customer, its own method with its name, and the newest saved one after the event.
+    "payment_method.detached": ("cus_FixPaydue0001", None, None, None),
+    "payment_method.updated": (
+        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 4242", None,
     ),
-    "setup_intent.succeeded": ("cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", None),
-    "customer.deleted": (None, None, None),
+    "payment_method.automatically_updated": (
+        "cus_FixPaydue0001", "pm_1SfixPaydue0001AbCdEf01", "visa 5556", None,
+    ),
+    "setup_intent.succeeded": ("cus_FixPaydue0001", None, None, "pm_1SfixPaydue0001AbCdEf01"),
+    "customer.deleted": (None, None, None, None),
 }  # fmt: skip
+# Events after which payouts are read from Stripe at once.
+PAID_OUT = frozenset(
+    f"payout.{one}"
+    for one in ("created", "updated", "paid", "failed", "canceled", "reconciliation_completed")
+)
 
 
 def fixture(name: str) -> bytes:
@@ -154,7 +163,7 @@ def names(kind: str) -> list[str]:
 def test_every_handled_type_has_a_realistic_event_and_an_expectation() -> None:
     files = {json.loads(path.read_bytes())["type"]: path for path in FIXTURES.glob("*.json")}
 
-    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys()
+    assert files.keys() == HANDLERS.keys() == LEFT.keys() | SAVED.keys() | PAID_OUT
     older = {kind for kind in HANDLERS if len(names(kind)) == 2}
     assert older == {kind for kind in HANDLERS if kind.startswith("payment_intent.")} | {
         "charge.refunded"
@@ -212,9 +221,27 @@ async def test_a_realistic_event_does_to_the_client_what_its_type_says(
     assert await states(paydue) == ["applied"]
 
 
-async def saved_of(paydue: Paydue, client: int) -> tuple[str | None, str | None, str | None]:
+async def saved_of(paydue: Paydue, client: int) -> tuple[str | None, ...]:
     (row,) = await paydue.rows(CLIENTS, CLIENTS.c.id == client)
-    return row.stripe_customer_id, row.stripe_payment_method_id, row.stripe_payment_method_name
+    own = (row.stripe_payment_method_id, row.stripe_payment_method_name)
+    return row.stripe_customer_id, *own, row.stripe_saved_method_id
+
+
+@pytest.mark.parametrize("kind", sorted(PAID_OUT))
+async def test_a_realistic_event_of_a_payout_makes_its_job_due_and_no_other(
+    paydue: Paydue, kind: str
+) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    rows = [{"name": name, "next_run_at": later} for name in ("autopay", "reconcile")]
+    async with paydue.database.transaction() as tx:
+        await tx.execute(insert(JOBS), rows)
+
+    assert await post(paydue, fixture(kind)) == 200
+
+    async with paydue.database.snapshot() as tx:
+        due = select(JOBS.c.name).where(JOBS.c.next_run_at <= datetime.now(UTC))
+        assert list(await tx.scalars(due)) == ["reconcile"]
+    assert await states(paydue) == ["applied"]
 
 
 # --- who may speak ---------------------------------------------------------------------------
@@ -800,7 +827,7 @@ def setup(customer: str | None, saved: str, **more: Any) -> Any:
 
 async def a_client_without_method(paydue: Paydue) -> tuple[int, str]:
     client = await paydue.a_client(stripe_payment_method_id=None)
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
     assert customer is not None
     return client, customer
 
@@ -820,12 +847,12 @@ async def test_a_method_that_is_gone_is_not_saved_by_a_late_event(
     else:
         await paydue.deliver(*told)
 
-    assert await saved_of(paydue, client) == (customer, None, None)
+    assert await saved_of(paydue, client) == (customer, None, None, None)
 
 
 async def test_a_saved_method_replaces_none_that_the_client_has(paydue: Paydue) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_chosen")
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
 
     await paydue.deliver(event("setup_intent.succeeded", setup(customer, "pm_other")))
 
@@ -836,13 +863,13 @@ async def test_a_new_method_is_kept_when_the_end_of_the_old_one_comes_late(
     paydue: Paydue,
 ) -> None:
     client = await paydue.a_client(stripe_payment_method_id="pm_old")
-    customer, _, _ = await saved_of(paydue, client)
+    customer, *_ = await saved_of(paydue, client)
     ended = event("payment_method.detached", method("pm_old"), created=NOW)
     saved = event("setup_intent.succeeded", setup(customer, "pm_new"), created=NOW + 60)
 
     await paydue.deliver(saved, ended)
 
-    assert (await saved_of(paydue, client))[1] == "pm_new"
+    assert await saved_of(paydue, client) == (customer, None, None, "pm_new")
 
 
 async def test_only_methods_saved_for_charges_without_the_customer_are_taken(
@@ -858,7 +885,7 @@ async def test_only_methods_saved_for_charges_without_the_customer_are_taken(
         event("payment_method.updated", method("pm_other")),
     )
 
-    assert await saved_of(paydue, client) == (customer, None, None)
+    assert await saved_of(paydue, client) == (customer, None, None, None)
     assert set(await states(paydue)) == {"applied"}
 
 
@@ -871,7 +898,7 @@ async def test_a_deleted_customer_gets_no_method_and_is_not_charged(paydue: Payd
         event("setup_intent.succeeded", setup(customer, "pm_late")),
     )
 
-    assert await saved_of(paydue, client) == (None, None, None)
+    assert await saved_of(paydue, client) == (None, None, None, None)
     (skipped,) = (await paydue.autopay())["skipped"]
     assert (skipped["invoice_id"], "stripe_customer_id" in skipped["reason"]) == (invoice, True)
 

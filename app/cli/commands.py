@@ -1,6 +1,14 @@
 """All commands, in the order `paydue --help` lists them."""
 
-from app.cli import demo, server_commands, setup_commands, stripe_commands, support_commands
+from app.cli import (
+    attempt_commands,
+    demo,
+    payout_commands,
+    server_commands,
+    setup_commands,
+    stripe_commands,
+    support_commands,
+)
 from app.cli.command_group import paydue
 
 COMMANDS = (
@@ -8,9 +16,11 @@ COMMANDS = (
     server_commands.serve,
     server_commands.worker,
     stripe_commands.autopay,
+    attempt_commands.attempts,
     support_commands.payment,
     support_commands.events,
     stripe_commands.reconcile,
+    payout_commands.payouts,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,

@@ -41,16 +41,23 @@ def autopay() -> None:
 def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
     """Charge what is due, once. Runs may overlap and may be repeated at any time.
 
-    Exit code 0 when the run came to its end, whatever the cards said; 1 when it could not.
+    Exit code 0 when the run came to its end, whatever the cards said; 1 when it could not, or when
+    an invoice failed, which the report names. A locked invoice is passed over and named.
     """
     settings = settings_and_logs()
-    ended = run(_autopay(settings, day.date() if day else None, dry_run, as_json))
+    ended, failed = run(_autopay(settings, day.date() if day else None, dry_run, as_json))
+    if failed:
+        click.echo(f"paydue: {failed} invoices failed; the report names them", err=True)
+        sys.exit(FAILED)
     if not ended:
         click.echo("paydue: stopped before the end; the next run goes on", err=True)
         sys.exit(FAILED)
 
 
-async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json: bool) -> bool:
+async def _autopay(
+    settings: Settings, day: date | None, dry_run: bool, as_json: bool
+) -> tuple[bool, int]:
+    """Whether the run came to its end, and how many invoices failed in it."""
     async with open_stripe_node(settings) as node:
         on_signals(node.stop)
         with _progress(quiet=as_json or dry_run) as tell:
@@ -65,7 +72,7 @@ async def _autopay(settings: Settings, day: date | None, dry_run: bool, as_json:
                 show_report(console(), report)
         finally:
             report.close()
-        return not node.stop.is_set()
+        return not node.stop.is_set(), report.counts[OutcomeKind.FAILED]
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,6 +26,8 @@ from app.storage.engines import Tx
 from app.storage.tables import presence
 
 READ, EDIT = "read:invoices", "edit:invoices"
+# A scope that opens everything: money moves at once.
+EVERYTHING = "admin"
 # One run of a person's; the worker has its own way for thousands.
 PROCESSED_MAX = 100
 
@@ -89,6 +91,39 @@ async def _write_lines(
         return work
 
     return await run_idempotent(request, EDIT, prepare)
+
+
+# --- retry -------------------------------------------------------------------------------------
+
+
+class RetryCharge(Protocol):
+    """Charges an invoice now and answers the outcome; the node asks Stripe."""
+
+    async def __call__(self, invoice_id: int, *, reason: str, who: str) -> dict[str, Any]: ...
+
+
+async def retry_payment(request: Request) -> Response:
+    """Stripe is asked, so the charge is made before any transaction of the request's own.
+
+    Of two requests with one key at once, only one finds an invoice that may be charged.
+    """
+
+    async def prepare(caller: Caller, body: bytes) -> Response:
+        invoice_id = id_in_path(INVOICES, request.path_params["id"])
+        reason = _reason(request_body.parse_json(body))
+        retry: RetryCharge = request.app.state.retry_charge
+        return json_response(await retry(invoice_id, reason=reason, who=caller.name))
+
+    return await run_idempotent(request, EVERYTHING, prepare)
+
+
+def _reason(given: Any) -> str:
+    if not isinstance(given, dict):
+        raise InvalidField("body", "is no object")
+    reason = parsing.short_text("reason", given.get("reason"))
+    if not reason or not reason.strip():
+        raise InvalidField("reason", "is required")
+    return reason
 
 
 # --- void and process ---------------------------------------------------------------------------

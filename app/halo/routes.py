@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from app.halo import actions
+from app.halo import actions, attempt_actions
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
+from app.halo.openapi.attempt_operations import ENDED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.resource_writers import WRITERS
+from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
+from app.halo.resources.charge_attempt_resource import CHARGE_ATTEMPTS
 from app.halo.resources.charge_rate_resource import CHARGE_RATES
 from app.halo.resources.client_resource import CLIENTS
 from app.halo.resources.cost_centre_resource import COST_CENTRES
@@ -19,6 +22,7 @@ from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
 from app.halo.resources.invoice_prorata_resource import INVOICE_PRORATAS
 from app.halo.resources.invoice_resource import INVOICES
 from app.halo.resources.lookup_resource import LOOKUPS
+from app.halo.resources.payout_resource import PAYOUTS
 from app.halo.resources.recurring_invoice_resource import RECURRING_INVOICES
 from app.halo.resources.site_resource import SITES
 from app.halo.resources.tax_resource import TAXES
@@ -33,8 +37,13 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
     CaseInsensitiveRoute("/api/Invoice/PDF/{id}", actions.print_invoice, "POST", say.PRINTED),
     CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
+    CaseInsensitiveRoute("/api/Invoice/{id}/retry", actions.retry_payment, "POST", say.RETRIED),
     *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
     *resource_routes(INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment),
+    CaseInsensitiveRoute("/api/ChargeAttempt/{id}/end", attempt_actions.end_attempt, "POST", ENDED),
+    *resource_routes(CHARGE_ATTEMPTS),
+    *resource_routes(PAYOUTS),
+    *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),
     *resource_routes(INVOICE_PRORATAS),
     CaseInsensitiveRoute(

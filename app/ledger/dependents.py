@@ -5,8 +5,9 @@ from typing import TypeVar
 
 from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, or_, select
 
+from app.errors import ChargeUnderWay, Refused
 from app.rules.attempt import UNRESOLVED
-from app.rules.invoice import Dependents
+from app.rules.invoice import Dependents, charge_under_way
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
@@ -35,11 +36,18 @@ async def load_dependents(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Dep
             attempts=row.attempts,
             open_attempt=row.open_attempt,
             open_attempt_state=row.open_attempt_state,
+            open_attempt_step=row.open_attempt_step,
             credits_used=row.credits_used,
             made=row.made,
         )
         for row in found
     }
+
+
+def refusal(one: Dependents, why: str, what: str) -> Refused:
+    """The error to raise; a 409 where the same request may be right once a charge has ended."""
+    kind = ChargeUnderWay if why == charge_under_way(one) else Refused
+    return kind(f"{what}: {why}")
 
 
 def _count(table: FromClause, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -82,6 +90,7 @@ _DEPENDENTS = select(
     _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id).label("attempts"),
     _of_open_attempt(ATTEMPTS.c.number).label("open_attempt"),
     _of_open_attempt(ATTEMPTS.c.state).label("open_attempt_state"),
+    _of_open_attempt(ATTEMPTS.c.step).label("open_attempt_step"),
     _CREDITS_USED.label("credits_used"),
     _count(_MADE, _MADE.c.recurring_invoice_id == INVOICES.c.id).label("made"),
 )

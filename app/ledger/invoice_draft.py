@@ -114,6 +114,10 @@ class Draft:
         return self.total_moves or self.after.invoicetype != kind
 
     @property
+    def client_changes(self) -> bool:
+        return self.before is not None and self.after.client_id != self.before.client_id
+
+    @property
     def currency_changes(self) -> bool:
         return self.before is not None and self.after.currency_iso != self.before.currency_iso
 

@@ -11,7 +11,7 @@ from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
 from app.errors import Changed, InvalidField, NotFound, Refused
 from app.ledger import audit, balances, line_taxes, prorata, settlement
-from app.ledger.dependents import load_dependents
+from app.ledger.dependents import load_dependents, refusal
 from app.ledger.invoice_draft import (
     INVOICES,
     LINES,
@@ -25,22 +25,19 @@ from app.ledger.invoice_draft import (
     needs_existing_lines,
 )
 from app.ledger.invoice_input import InvoiceInput, invoice_input
-from app.rules.attempt import UNRESOLVED
-from app.rules.invoice import edit_refusal
+from app.rules.invoice import Dependents, charge_under_way, client_refusal, edit_refusal
 from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import InputRecord
-from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, RecurringNumber
 
 NUMBERS = table_of(RecurringNumber)
 PAYMENTS = table_of(InvoicePayment)
-ATTEMPTS = table_of(ChargeAttempt)
 
 # Templates' ids go down from here: -1 is HaloPSA's word for no template.
 LAST_UNUSED = -1
@@ -83,7 +80,7 @@ async def save_drafts(
         draft_header(given, known.get(given.id or 0), currencies, now, is_template=templates)
         for given in inputs
     ]
-    await _refuse_other_currency(tx, drafts)
+    await _refuse_paid_currency(tx, drafts)
     existing = await _load_existing_lines(tx, inputs, drafts)
     for given, one in zip(inputs, drafts, strict=True):
         draft_lines(one, given, existing.get(one.id, ()))
@@ -166,30 +163,44 @@ def _assert_known(name: str, missing: Collection[int]) -> None:
         raise InvalidField(name, f"{min(missing)} does not exist")
 
 
-async def _refuse_other_currency(tx: Tx, drafts: Iterable[Draft]) -> None:
-    """Money that moved, or may be moving now, has a currency that nobody can change later."""
+async def _refuse_paid_currency(tx: Tx, drafts: Iterable[Draft]) -> None:
+    """Money that moved has a currency that nobody can change later."""
     changed = [one.id for one in drafts if one.currency_changes]
     if not changed:
         return
     paid = select(PAYMENTS.c.invoice_id).where(PAYMENTS.c.invoice_id.in_(changed))
-    charged = select(ATTEMPTS.c.invoice_id).where(
-        ATTEMPTS.c.invoice_id.in_(changed), ATTEMPTS.c.state.in_(UNRESOLVED)
-    )
-    found = (await tx.scalars(paid.union(charged))).first()
+    found = (await tx.scalars(paid)).first()
     if found is not None:
         raise Refused(f"currency_code: invoice {found} has payments in its currency")
 
 
 async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
-    """Totals that may not move any more stay."""
-    moved = {one.id: one for one in drafts if one.before is not None and one.total_moves}
-    if not moved:
+    """Client, currency and total that may not change any more stay."""
+    changed = {one.id: one for one in drafts if one.before is not None and _is_for_money(one)}
+    if not changed:
         return
-    for invoice_id, dependents in (await load_dependents(tx, moved)).items():
-        before, after = moved[invoice_id].total_before, moved[invoice_id].after.total
+    for invoice_id, dependents in (await load_dependents(tx, changed)).items():
+        one = changed[invoice_id]
+        _refuse_client_or_currency(one, dependents)
+        before, after = one.total_before, one.after.total
         why = edit_refusal(dependents, total_before=before, total_after=after)
         if why is not None:
-            raise Refused(f"lines: the total of invoice {invoice_id} stays {plain(before)}: {why}")
+            what = f"lines: the total of invoice {invoice_id} stays {plain(before)}"
+            raise refusal(dependents, why, what)
+
+
+def _is_for_money(one: Draft) -> bool:
+    return one.total_moves or one.client_changes or one.currency_changes
+
+
+def _refuse_client_or_currency(one: Draft, dependents: Dependents) -> None:
+    changes = {
+        "client_id": client_refusal(dependents) if one.client_changes else None,
+        "currency_code": charge_under_way(dependents) if one.currency_changes else None,
+    }
+    for name, why in changes.items():
+        if why is not None:
+            raise refusal(dependents, why, f"{name}: that of invoice {one.id} stays")
 
 
 async def _load_existing_lines(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -48,7 +48,7 @@ async def apply_reports(tx: Tx, news: Sequence[PaymentMethodReport], *, now: dat
 
 
 async def _saved(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
-    """A method saved for off-session use becomes the client's, unless the client has one.
+    """Keep the newest method saved for off-session use; the client's own is a person's to set.
 
     Events come in any order: a method whose detachment is already here stays gone.
     """
@@ -59,15 +59,10 @@ async def _saved(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
         )
     )
     if gone is None:
-        chosen = func.coalesce(CLIENTS.c.stripe_payment_method_id, news.payment_method_id)
         await tx.execute(
             update(CLIENTS)
             .where(CLIENTS.c.stripe_customer_id == news.customer_id)
-            .values(
-                stripe_payment_method_id=chosen,
-                stripe_saved_method_id=news.payment_method_id,
-                last_modified=now,
-            )
+            .values(stripe_saved_method_id=news.payment_method_id, last_modified=now)
         )
 
 
@@ -80,17 +75,21 @@ async def _renamed(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
 
 
 async def _gone(tx: Tx, news: PaymentMethodReport, now: datetime) -> None:
-    """A method that is gone is charged no more; one that was saved meanwhile takes its place."""
+    """A method that is gone is charged no more, and the customer's default takes its place."""
     method_id = news.payment_method_id
     await tx.execute(
         update(CLIENTS)
         .where(CLIENTS.c.stripe_payment_method_id == method_id)
         .values(
-            stripe_payment_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
+            stripe_payment_method_id=None,
             stripe_payment_method_name=None,
-            stripe_saved_method_id=func.nullif(CLIENTS.c.stripe_saved_method_id, method_id),
             last_modified=now,
         )
+    )
+    await tx.execute(
+        update(CLIENTS)
+        .where(CLIENTS.c.stripe_saved_method_id == method_id)
+        .values(stripe_saved_method_id=None, last_modified=now)
     )
 
 

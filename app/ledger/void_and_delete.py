@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
 from app.ledger import audit, balances
-from app.ledger.dependents import load_dependents
+from app.ledger.dependents import load_dependents, refusal
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
 from app.rules.money import plain
 from app.rules.payment import (
@@ -36,7 +36,9 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
     row, dependents = await _lock(tx, "Invoice", invoice_id)
     if row.voided:
         return
-    _assert_none(void_refusal(dependents), f"invoice {invoice_id} cannot be voided")
+    why = void_refusal(dependents)
+    if why is not None:
+        raise refusal(dependents, why, f"invoice {invoice_id} cannot be voided")
     seq = row.change_seq + 1
     await tx.execute(
         update(INVOICES)

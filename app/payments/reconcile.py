@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import and_, exists, or_, select
 
 from app.ledger import settlement, stripe_payments
+from app.payments import payouts
 from app.payments.autopay import attempts
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
@@ -85,6 +86,7 @@ class Reconciliation:
         await self._orphans(found)
         if not self.stop.is_set():
             await self._move_cursor(started)
+        await payouts.sync(self.database, self.gateway, self.stop)
         log.info("reconciled", since=since.isoformat(), **_counts(found))
         return found
 
@@ -232,7 +234,9 @@ class Reconciliation:
             or_(
                 and_(
                     ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
-                    ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED]),
+                    ATTEMPTS.c.state.in_(
+                        [*UNRESOLVED, AttemptState.DECLINED, AttemptState.REFUSED]
+                    ),
                 ),
                 and_(
                     ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,

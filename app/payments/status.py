@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, exists, func, literal_column, or_, select
 
 from app.payments.autopay.attempts import IS_UNRESOLVED
 from app.rules import calendar
@@ -37,6 +37,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "attempts_open": await _attempts(tx, AttemptState.OPEN),
         "attempts_unknown": await _attempts(tx, AttemptState.UNKNOWN),
         "attempts_processing": await _attempts(tx, AttemptState.PROCESSING),
+        "invoices_held": await _count(tx, _HELD),
         "events_parked": await _events(tx, EventState.PARKED),
         "events_dead": await _events(tx, EventState.DEAD),
         "oldest_open_attempt_s": round((now - oldest).total_seconds()) if oldest else None,
@@ -57,6 +58,17 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             ),
         ),
     }
+
+
+_NEWER = ATTEMPTS.alias("newer")
+# Their newest request was refused by Stripe, and no bank was asked: somebody has to mend something.
+_HELD = select(func.count()).where(
+    ATTEMPTS.c.state == literal_column(f"'{AttemptState.REFUSED}'"),
+    exists().where(INVOICES.c.id == ATTEMPTS.c.invoice_id, HAS_AMOUNT_DUE),
+    ~exists().where(
+        _NEWER.c.invoice_id == ATTEMPTS.c.invoice_id, _NEWER.c.number > ATTEMPTS.c.number
+    ),
+)
 
 
 @dataclass(slots=True)

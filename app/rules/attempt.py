@@ -10,7 +10,8 @@ class AttemptState(StrEnum):
     UNKNOWN = "unknown"  # a call got no answer we can trust; Stripe is asked until it answers
     PROCESSING = "processing"  # a bank debit under way; blocks every other way to pay
     SUCCEEDED = "succeeded"
-    DECLINED = "declined"
+    DECLINED = "declined"  # the bank, its network or Stripe's risk rules said no
+    REFUSED = "refused"  # Stripe refuses the request itself: no bank was asked, no try is counted
     CANCELED = "canceled"  # ended by us before any money moved
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import IntEnum
 
 from app.rules import money
+from app.rules.attempt import AttemptStep
 
 
 class InvoicePaymentStatus(IntEnum):
@@ -71,7 +72,7 @@ class Totals:
 def balance(total: Decimal, counted: Iterable[Decimal]) -> Balance:
     """An invoice is paid once what counts covers its total; overpayment leaves nothing due."""
     paid = sum(counted, Decimal(0))
-    if paid >= total and (total > 0 or paid > 0):
+    if paid >= total and paid > 0:
         status = InvoicePaymentStatus.PAID
     elif paid > 0:
         status = InvoicePaymentStatus.PART_PAID
@@ -111,6 +112,7 @@ class Dependents:
     # The charge attempt that has not ended; the database allows one an invoice.
     open_attempt: int | None = None
     open_attempt_state: str | None = None
+    open_attempt_step: str | None = None
     # Payments that a credit note made on other invoices, and invoices that a template made.
     credits_used: int = 0
     made: int = 0
@@ -145,6 +147,14 @@ def charge_under_way(one: Dependents) -> str | None:
     if one.open_attempt is None:
         return None
     return f"charge attempt {one.open_attempt} of it is {one.open_attempt_state}; wait for its end"
+
+
+def client_refusal(one: Dependents) -> str | None:
+    """A confirm that may be on its way pays with the money of the client whose invoice it was.
+
+    Before the confirm another client is let in: the last look withdraws the attempt.
+    """
+    return charge_under_way(one) if one.open_attempt_step == AttemptStep.CONFIRMING else None
 
 
 def _in_motion(one: Dependents) -> str | None:

@@ -5,8 +5,9 @@ the kind of payment method. Sources: docs.stripe.com/declines/codes and /billing
 Visa Core Rules (ID 0030640) and Mastercard's merchant advice codes as published by acquirers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from enum import StrEnum
 
 # Days from one try to the next: six tries in two weeks, never two on one day. Stripe recommends at
 # most eight; Visa allows fifteen re-attempts in thirty days by the older, lower figure.
@@ -42,8 +43,31 @@ _NEVER = frozenset(
     bank_ownership_changed amount_too_small amount_too_large resource_missing
     payment_method_not_available mandate_invalid""".split()
 )
+# The only methods whose failure costs a fee and whose repetition the schemes forbid. A closed list:
+# a wallet (PayPal, Cash App, Klarna, ...) answers at once and is tried again as a card is.
+BANK_DEBITS = frozenset(
+    """us_bank_account sepa_debit bacs_debit au_becs_debit acss_debit nz_bank_account""".split()
+)
+_ON_CARD_NETWORKS = frozenset({"card", "link"})
+# Stripe's own word where no number of a network comes with it: the bank was never asked.
+_STRIPES_OWN = frozenset(
+    """highest_risk_level elevated_risk_level merchant_blacklist testmode_decline
+    requires_action""".split()
+)
+# Refusals of a request that hold until the invoice itself is another.
+_ABOUT_THE_AMOUNT = frozenset(
+    {"amount_too_small", "amount_too_large", "invalid_charge_amount", "invalid_amount"}
+)
 _CHECK_FIRST = frozenset({"duplicate_transaction"})
 _BANK_DEBIT_AGAIN = frozenset({"insufficient_funds", "could_not_process", "debit_declined"})
+
+
+class DeclineSource(StrEnum):
+    """Who said no. Only the first is a decline that the card networks count."""
+
+    NETWORK = "network"  # the bank, or the network in its name
+    STRIPE = "stripe"  # Stripe's risk rules, before any bank was asked
+    REQUEST = "request"  # the request as we sent it: our configuration, or the invoice's amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +80,7 @@ class Decline:
     network_advice_code: str | None = None
     network_decline_code: str | None = None
     method: str = "card"
+    method_version: str | None = None
     message: str | None = None
 
     @property
@@ -66,8 +91,19 @@ class Decline:
         return self.decline_code or self.code or "declined"
 
     @property
+    def source(self) -> DeclineSource:
+        is_stripes = self.why in _STRIPES_OWN and self.network_decline_code is None
+        return DeclineSource.STRIPE if is_stripes else DeclineSource.NETWORK
+
+    @property
+    def is_forbidden_by_network(self) -> bool:
+        """Whether a further try of this method is against the card network's rules."""
+        is_advised = self.network_advice_code in _NEVER_NETWORK_ADVICE
+        return is_advised or _visa_forbids(self)
+
+    @property
     def is_bank_debit(self) -> bool:
-        return self.method not in {"card", "link"}
+        return self.method in BANK_DEBITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +112,32 @@ class Verdict:
 
     next_try_on: date | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictSubject:
+    """All that a verdict is about. The method's version changes when its card is renewed."""
+
+    amount_minor: int
+    currency: str
+    customer_id: str | None
+    payment_method_id: str | None
+    payment_method_version: str | None
+
+
+def holds_for(verdict: VerdictSubject, now: VerdictSubject) -> bool:
+    """Whether a verdict says anything about a charge as it would be now.
+
+    A version that nobody has told is no change of the method.
+    """
+    versions = (verdict.payment_method_version, now.payment_method_version)
+    known = now if None not in versions else replace(now, payment_method_version=versions[0])
+    return verdict == known
+
+
+def is_about_amount(refusal_code: str | None) -> bool:
+    """Whether a refused request can only succeed with another amount or currency."""
+    return refusal_code in _ABOUT_THE_AMOUNT
 
 
 def after_decline(decline: Decline, *, tries: int, on: date) -> Verdict:
@@ -103,7 +165,7 @@ def network_limit(*, declines_today: int, declines_month: int) -> str | None:
 
 def _hopeless(decline: Decline) -> str | None:
     """The reason why no later try of the same payment method can succeed, or None."""
-    if decline.network_advice_code in _NEVER_NETWORK_ADVICE or _visa_forbids(decline):
+    if decline.is_forbidden_by_network:
         return "the card network forbids another try"
     if decline.advice_code == "do_not_try_again":
         return "Stripe advises never to try this again"
@@ -115,7 +177,9 @@ def _hopeless(decline: Decline) -> str | None:
 
 
 def _visa_forbids(decline: Decline) -> bool:
-    return not decline.is_bank_debit and decline.network_decline_code in _VISA_NEVER
+    """Numbers of other networks mean other things: R1 is a bank's word for want of money."""
+    is_on_network = decline.method in _ON_CARD_NETWORKS
+    return is_on_network and decline.network_decline_code in _VISA_NEVER
 
 
 def _after_bank_debit(why: str, tries: int, on: date) -> Verdict:

@@ -12,52 +12,18 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.bank_acts import BANK_ACTS
+from app.sandbox.controls_page import CONTROLS_PAGE
+from app.sandbox.stranger_acts import STRANGER_ACTS
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
 
 ControlBody = dict[str, Any]
 
-_PAGE = """\
-Paydue sandbox: a stateful stand-in for Stripe's API, for tests and demos. No money moves.
-
-API       /v1/...   any key sk_test_...; form-encoded, as Stripe's SDKs send it
-
-Controls  /_sandbox/...   JSON in, JSON out
-  GET    status                  counts, 429s, undelivered events
-  GET    ledger                  successful charges, double charges, net by invoice
-  GET    events                  every Event object, oldest first; ?after=N skips the first N
-  GET    requests                the log of API requests
-  GET    deliveries              the log of webhook attempts
-  POST   customers               {"id", "payment_method", "behaviour": [...], "default", "email"}
-  POST   endpoints               {"url", "secrets": [...], "mode": "auto" or "held",
-                                  "rendering": "new" or "old", "types": [...]}
-  POST   faults                  {"match": "POST /v1/payment_intents/{id}/confirm",
-                                  "kind": "drop", "hang", "truncate", "status", "html200",
-                                  "rate_limit", "lock_timeout", "conflict" or "unauthorized",
-                                  "when": "before" or "after", "times", "nth", "probability",
-                                  "seed", "seconds", "status", "should_retry"}
-  DELETE faults
-  POST   settings                {"latency", "rate_limit", "retry_seconds",
-                                  "bank_debit_delay", "refund_delay"}
-  POST   clock                   {"advance": seconds} or {"set": epoch seconds}
-  POST   settle
-  POST   deliver                 {"seed", "copies", "drop", "concurrency", "everything",
-                                  "until_delivered"}
-  POST   drained                 answers once every auto endpoint has got everything
-  POST   events/{id}/resend      even after a 2xx
-  POST   events/{id}/duplicate   a second Event object for the same change
-  POST   disputes                {"payment_intent" or "charge", "amount", "status", "reason"}
-  POST   disputes/{id}/close     {"status": "won", "lost" or "warning_closed"}
-  POST   refunds                 {"payment_intent" or "charge", "amount",
-                                  "outcome": "succeeded", "pending", "fails", "requires_action"}
-  POST   checkout/{id}/complete  {"payment_method": "pm_card_visa"}
-  POST   actions/{id}/complete   {"succeeded": true}: the customer is back from 3-D Secure
-"""
-
 
 async def front_page(_: Request) -> Response:
-    return PlainTextResponse(_PAGE)
+    return PlainTextResponse(CONTROLS_PAGE)
 
 
 Control = Callable[["Sandbox", ControlBody, str], Awaitable[Any]]
@@ -71,9 +37,12 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("GET", "/requests", requests),
         ("GET", "/deliveries", deliveries),
         ("POST", "/customers", add_customer),
+        ("POST", "/payment_methods", add_payment_method),
         ("POST", "/endpoints", add_endpoint),
+        ("POST", "/endpoints/{id}/ping", ping),
         ("POST", "/faults", add_fault),
         ("DELETE", "/faults", clear_faults),
+        ("POST", "/objects/{id}", overwrite),
         ("POST", "/settings", change_settings),
         ("POST", "/clock", move_clock),
         ("POST", "/settle", settle),
@@ -86,6 +55,8 @@ def routes(sandbox: Sandbox) -> list[Route]:
         ("POST", "/refunds", refund),
         ("POST", "/checkout/{id}/complete", complete_checkout),
         ("POST", "/actions/{id}/complete", complete_action),
+        ("POST", "/bank/{id}", act_as_bank),
+        ("POST", "/strangers/{id}", act_as_stranger),
     ]
     return [
         Route(path, _endpoint(sandbox, control), methods=[method])
@@ -121,6 +92,8 @@ async def ledger(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     judge, key = sandbox.ledger, body.get("key", "invoice_id")
     return {
         "charges": judge.charges(),
+        "movements": judge.movements(),
+        "net_by_intent": judge.net_by_intent(),
         "double_charges": judge.double_charges(key),
         "net_by_invoice": judge.net_by_invoice(key),
     }
@@ -143,8 +116,16 @@ async def add_customer(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return sandbox.add_customer(customer_id, **body)
 
 
+async def add_payment_method(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
+    return sandbox.add_payment_method(**body)
+
+
 async def add_endpoint(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return {"id": sandbox.add_endpoint(**body).id}
+
+
+async def ping(sandbox: Sandbox, body: ControlBody, endpoint_id: str) -> Any:
+    return {"status": await sandbox.ping(endpoint_id)}
 
 
 async def add_fault(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
@@ -157,6 +138,18 @@ async def clear_faults(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     return {}
 
 
+async def overwrite(sandbox: Sandbox, body: ControlBody, object_id: str) -> Any:
+    return sandbox.overwrite(object_id, **body)
+
+
+_DELAYS = {
+    "bank_debit_delay": "bank_debit",
+    "refund_delay": "refund",
+    "availability_delay": "availability",
+    "payout_delay": "payout",
+}
+
+
 async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
     for name, value in body.items():
         match name:
@@ -166,10 +159,8 @@ async def change_settings(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
                 sandbox.limiter.per_endpoint = value
             case "retry_seconds":
                 sandbox.outbox.retry_seconds = value
-            case "bank_debit_delay":
-                sandbox.state.delays.bank_debit = value
-            case "refund_delay":
-                sandbox.state.delays.refund = value
+            case name if name in _DELAYS:
+                setattr(sandbox.state.delays, _DELAYS[name], value)
             case _:
                 raise ValueError(f"no such setting: {name}")
     return {}
@@ -201,7 +192,7 @@ async def resend(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
 
 
 async def duplicate(sandbox: Sandbox, body: ControlBody, event_id: str) -> Any:
-    return sandbox.duplicate_event(event_id)
+    return sandbox.duplicate_event(event_id, **body)
 
 
 async def open_dispute(sandbox: Sandbox, body: ControlBody, _: str) -> Any:
@@ -230,3 +221,15 @@ async def complete_checkout(sandbox: Sandbox, body: ControlBody, session_id: str
 
 async def complete_action(sandbox: Sandbox, body: ControlBody, intent_id: str) -> Any:
     return sandbox.complete_action(intent_id, **body)
+
+
+async def act_as_bank(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in BANK_ACTS:
+        raise ValueError(f"no such act of a bank: {name}")
+    return getattr(sandbox.bank, name)(**body)
+
+
+async def act_as_stranger(sandbox: Sandbox, body: ControlBody, name: str) -> Any:
+    if name not in STRANGER_ACTS:
+        raise ValueError(f"no such act of a stranger: {name}")
+    return getattr(sandbox.strangers, name)(**body)

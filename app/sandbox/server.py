@@ -2,28 +2,32 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
 from app.sandbox import controls
-from app.sandbox.account.account_state import AccountEvent, AccountState, EventCause, ObjectTable
-from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.account_state import (
+    AccountEvent,
+    AccountState,
+    EventCause,
+    EventOrigin,
+)
+from app.sandbox.account.event_rendering import Rendering, render_event, render_ping
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.sandbox_clock import SandboxClock
-from app.sandbox.account.test_cards import Instrument, validate_steps
 from app.sandbox.account.truth_ledger import TruthLedger
+from app.sandbox.bank_acts import BankActs
+from app.sandbox.customer_acts import CustomerActs
+from app.sandbox.event_history import EventHistory
+from app.sandbox.stranger_acts import StrangerActs
 from app.sandbox.stripe_api import (
-    checkout_api,
-    confirmation,
-    customers_api,
     disputes_api,
     refunds_api,
-    setup_intents_api,
 )
 from app.sandbox.transport import asgi_server, stripe_routes
 from app.sandbox.transport.fault_injection import Fault, FaultKind
@@ -39,28 +43,6 @@ from app.sandbox.webhook_delivery import (
 
 _TICK_SECONDS = 0.05
 _LOG_SIZE = 10_000
-
-
-class EventHistory(Sequence[Obj]):
-    """Every Event object, oldest first; each is rendered when it is read."""
-
-    def __init__(self, table: ObjectTable[AccountEvent]) -> None:
-        self._table = table
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    @overload
-    def __getitem__(self, at: int) -> Obj: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Obj]: ...
-    def __getitem__(self, at: int | slice) -> Obj | list[Obj]:
-        if isinstance(at, slice):
-            return [render_event(self._table.at(place)) for place in range(len(self))[at]]
-        return render_event(self._table.at(range(len(self))[at]))
-
-    def __iter__(self) -> Iterator[Obj]:
-        return (render_event(event) for event in self._table.rows())
 
 
 class Sandbox:
@@ -82,6 +64,14 @@ class Sandbox:
         self.state = AccountState(seed)
         self.outbox = WebhookOutbox(self.state.clock, self.state.events)
         self.state.listener = self.outbox.offer
+        customers = CustomerActs(self.state)
+        self.add_customer = customers.add_customer
+        self.add_payment_method = customers.add_payment_method
+        self.renew_card = customers.renew_card
+        self.complete_action = customers.complete_action
+        self.complete_checkout = customers.complete_checkout
+        self.bank = BankActs(self.state)
+        self.strangers = StrangerActs(self.state)
         self.limiter = RouteLimiter(self.state.clock, rate_limit, global_rate_limit)
         self.pipeline = RequestPipeline(self.state, self.limiter, latency, log_size)
         self.events: Sequence[Obj] = EventHistory(self.state.events)
@@ -159,96 +149,7 @@ class Sandbox:
             "double_charges": len(self.ledger.double_charges()),
         }
 
-    # Customers and their payment methods
-
-    def add_customer(
-        self,
-        customer_id: str,
-        *,
-        payment_method: str | None = None,
-        behaviour: Sequence[str] | str = ("succeed",),
-        default: bool = True,
-        payment_method_type: str | None = None,
-        mandate: bool = True,
-        refund: str = "succeeded",
-        **fields: Any,
-    ) -> Obj:
-        """A customer and, if named, its payment method, which takes one step of `behaviour` per
-        confirm.
-
-        A step is succeed, dispute, authentication_required, a decline code, bank_debit_succeeds or
-        bank_debit_fails:CODE. The type follows from the steps (us_bank_account for bank debits)
-        unless it is given.
-        """
-        created = customers_api.create(self.state, {**fields, "id": customer_id})
-        if payment_method is not None:
-            steps = [behaviour] if isinstance(behaviour, str) else list(behaviour)
-            self.add_payment_method(
-                payment_method,
-                customer=customer_id,
-                behaviour=steps,
-                payment_method_type=payment_method_type,
-                mandate=mandate,
-                refund=refund,
-            )
-            if default:
-                settings = {"default_payment_method": payment_method}
-                return customers_api.update(self.state, {"invoice_settings": settings}, customer_id)
-        return created
-
-    def add_payment_method(
-        self,
-        payment_method: str,
-        *,
-        customer: str,
-        behaviour: list[str],
-        payment_method_type: str | None = None,
-        mandate: bool = True,
-        refund: str = "succeeded",
-    ) -> Obj:
-        kind = payment_method_type or _method_type(behaviour)
-        if refund not in refunds_api.OUTCOMES:
-            raise ValueError(f"unknown refund outcome: {refund}")
-        self.state.living_customer(customer)
-        instrument = Instrument(validate_steps(behaviour, kind), refund=refund, is_set_up=True)
-        method = self.state.new_method(
-            kind, instrument, method_id=payment_method, customer=customer
-        )
-        if kind != "card" and mandate:
-            instrument.mandate = confirmation.new_mandate(self.state, method)
-        self.state.emit("payment_method.attached", method)
-        return method
-
-    def renew_card(
-        self, payment_method: str, behaviour: list[str] | None = None, **card: Any
-    ) -> Obj:
-        """The card network sends new card data: payment_method.automatically_updated."""
-        method = self.state.find("payment_methods", payment_method)
-        if behaviour is not None:
-            renewed = replace(
-                self.state.instruments[payment_method],
-                steps=validate_steps(behaviour, method["type"]),
-                taken=0,
-            )
-            self.state.instruments[payment_method] = renewed
-        previous = {"card": {name: method["card"][name] for name in card}}
-        method = self.state.change(method, card={**method["card"], **card})
-        self.state.emit("payment_method.automatically_updated", method, previous)
-        return method
-
-    # Acts of customers, banks and Stripe
-
-    def complete_action(self, intent: str, *, succeeded: bool = True) -> Obj:
-        """The customer comes back from 3-D Secure of a PaymentIntent or a SetupIntent."""
-        if intent.startswith("seti_"):
-            return setup_intents_api.succeed(self.state, self.state.find("setup_intents", intent))
-        found = self.state.find("payment_intents", intent)
-        if found["status"] != "requires_action":
-            raise ValueError(f"{intent} is {found['status']}")
-        return confirmation.finish_action(self.state, found, succeeded=succeeded)
-
-    def complete_checkout(self, session_id: str, payment_method: str = "pm_card_visa") -> Obj:
-        return checkout_api.complete(self.state, session_id, payment_method)
+    # Refunds and disputes
 
     def open_dispute(
         self,
@@ -303,11 +204,17 @@ class Sandbox:
     # Faults and latency
 
     def fault(self, match: str, kind: FaultKind, **more: Any) -> Fault:
-        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry."""
+        """Adds a Fault: when, times, nth, probability, seed, seconds, status, should_retry, body,
+        fields, of.
+        """
         return self.pipeline.faults.add(Fault(match, kind, **more))
 
     def clear_faults(self) -> None:
         self.pipeline.faults.clear()
+
+    def overwrite(self, object_id: str, **fields: Any) -> Obj:
+        """Puts any values into a stored object, such as a currency that does not exist."""
+        return self.state.overwrite(object_id, fields)
 
     def set_latency(self, seconds: float, call: str | None = None) -> None:
         """Delays every route, or one such as GET /v1/events."""
@@ -327,13 +234,26 @@ class Sandbox:
         mode: DeliveryMode = "auto",
         rendering: Rendering = "new",
         types: Sequence[str] | None = None,
+        **origin: Any,
     ) -> SubscribedEndpoint:
-        """Sends later events there: at once with retries (auto), or on `deliver` (held)."""
+        """Sends later events there: at once with retries (auto), or on `deliver` (held).
+
+        With `account`, `context` or `livemode` every event says that it is from there.
+        """
         wanted = None if types is None else frozenset(types)
-        new_id = self.state.ids.new("we")
+        seen = EventOrigin(**origin) if origin else None
         return self.outbox.add(
-            SubscribedEndpoint(new_id, url, list(secrets), mode, rendering, wanted)
+            SubscribedEndpoint(
+                self.state.ids.new("we"), url, list(secrets), mode, rendering, wanted, seen
+            )
         )
+
+    async def ping(self, endpoint_id: str) -> int | None:
+        """Tries an event destination, as the Dashboard's button does; the status of its answer."""
+        endpoint = self.outbox.endpoint(endpoint_id)
+        new_id, now = self.state.ids.new("evt_test"), self.clock.stamp()
+        origin = endpoint.origin or EventOrigin()
+        return await self.outbox.post(render_ping(new_id, now, endpoint_id, origin), endpoint)
 
     async def deliver(
         self,
@@ -363,24 +283,23 @@ class Sandbox:
         """Sends one event once more, even after a 2xx; the statuses, one for each endpoint."""
         return await self.outbox.resend(self._event(event_id))
 
-    def duplicate_event(self, event_id: str) -> Obj:
-        """Publishes a second Event object, with an id of its own, for the same change."""
-        twin = replace(self._event(event_id), id=self.state.ids.new("evt"), pending=0)
+    def duplicate_event(self, event_id: str, **origin: Any) -> Obj:
+        """Publishes a second Event object, with an id of its own, for the same change.
+
+        With `account`, `context` or `livemode` it says that it is from there.
+        """
+        first = self._event(event_id)
+        seen = EventOrigin(**origin) if origin else first.origin
+        twin = replace(first, id=self.state.ids.new("evt"), pending=0, origin=seen)
         return render_event(self.state.publish(twin))
 
-    def emit(self, type_: str, subject: Obj) -> Obj:
-        """Publishes an event of any type about any object."""
+    def emit(self, type_: str, subject: Obj, **origin: Any) -> Obj:
+        """Publishes an event of any type about any object, from any account and mode."""
         self.state.cause = EventCause()
-        return render_event(self.state.emit(type_, subject))
+        return render_event(self.state.emit(type_, subject, origin=EventOrigin(**origin)))
 
     def _event(self, event_id: str) -> AccountEvent:
         event = self.state.events.get(event_id)
         if event is None:
             raise ValueError(f"no such event: {event_id}")
         return event
-
-
-def _method_type(behaviour: list[str]) -> str:
-    return (
-        "us_bank_account" if any(step.startswith("bank_debit_") for step in behaviour) else "card"
-    )

@@ -11,8 +11,9 @@ from typing import Literal, NamedTuple
 import aiohttp
 import orjson
 
-from app.sandbox.account.account_state import AccountEvent, ObjectTable
+from app.sandbox.account.account_state import AccountEvent, EventOrigin, ObjectTable
 from app.sandbox.account.event_rendering import Rendering, render_event
+from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.reproducible_ids import reproducible_random
 from app.sandbox.account.sandbox_clock import SandboxClock
 
@@ -27,7 +28,10 @@ _FIRST_2XX, _LAST_2XX = 200, 299
 
 @dataclass(slots=True)
 class SubscribedEndpoint:
-    """A webhook endpoint: it gets all types unless some are named, and a v1 for each secret."""
+    """A webhook endpoint: it gets all types unless some are named, and a v1 for each secret.
+
+    With an `origin` every event says that it is from there.
+    """
 
     id: str
     url: str
@@ -35,6 +39,7 @@ class SubscribedEndpoint:
     mode: DeliveryMode = "auto"
     rendering: Rendering = "new"
     types: frozenset[str] | None = None
+    origin: EventOrigin | None = None
 
     def wants(self, event: AccountEvent) -> bool:
         return self.types is None or event.type in self.types
@@ -103,6 +108,12 @@ class WebhookOutbox:
         self._queue: asyncio.Queue[PendingDelivery] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
+
+    def endpoint(self, endpoint_id: str) -> SubscribedEndpoint:
+        found = next((one for one in self.endpoints if one.id == endpoint_id), None)
+        if found is None:
+            raise ValueError(f"no such endpoint: {endpoint_id}")
+        return found
 
     def add(self, endpoint: SubscribedEndpoint) -> SubscribedEndpoint:
         self.endpoints.append(endpoint)
@@ -182,8 +193,11 @@ class WebhookOutbox:
             self._nothing_waits.set()
 
     async def _post(self, event: AccountEvent, endpoint: SubscribedEndpoint) -> int | None:
+        return await self.post(render_event(event, endpoint.rendering, endpoint.origin), endpoint)
+
+    async def post(self, content: Obj, endpoint: SubscribedEndpoint) -> int | None:
         """Signs by real time, since a moved sandbox clock would make every signature stale."""
-        body = orjson.dumps(render_event(event, endpoint.rendering), option=orjson.OPT_INDENT_2)
+        body = orjson.dumps(content, option=orjson.OPT_INDENT_2)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "Stripe-Signature": signature(body, endpoint.secrets, int(time.time())),

@@ -9,7 +9,7 @@ import sqlite3
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseUnavailable, RecordLocked
 
 
 class DatabaseFault(Exception):
@@ -31,6 +31,7 @@ class StatementRefused(DatabaseFault):
 # SQLSTATE classes that blame the statement or its values; all others blame the server or the way.
 _STATEMENT_CLASSES = ("22", "23", "42")
 _DUPLICATE_STATE = "23505"
+_LOCKED_STATE = "55P03"  # lock_timeout has passed
 # 23503: a row that existed when we looked is deleted; looking again says which.
 _RACE_STATES = frozenset({"40001", "40P01", "23503"})
 _SQLITE_DUPLICATES = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
@@ -54,6 +55,8 @@ def translated(error: BaseException) -> Exception:
         return LostRace(message)
     if state == _DUPLICATE_STATE or _sqlite_name(error) in _SQLITE_DUPLICATES:
         return DuplicateKey(message)
+    if state == _LOCKED_STATE:
+        return RecordLocked("another transaction holds a record that this one needs")
     if (state or "").startswith(_STATEMENT_CLASSES) or isinstance(error, _SQLITE_STATEMENT_ERRORS):
         return StatementRefused(message)
     if is_wrong_value(error):

@@ -7,8 +7,9 @@ PostgreSQL: a pool; row locks order the writers.
 """
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,16 @@ T = TypeVar("T")
 RACES_MAX = 5
 # A caller is told within five seconds that the database is away; each wait below stays under that.
 WAIT_S = 4.0
+# A record that somebody else holds is waited for a little less, so that the server's own error
+# comes, which spares the connection and says that only this record is not to be had.
+LOCK_WAIT_S = 3.0
+# Nothing slow happens inside a transaction: one that says nothing for so long belongs to a host
+# that is frozen or gone, and the server ends it, with all its locks. A reader holds none, but it
+# keeps the server from clearing away old rows.
+WRITER_SILENT_S = 10
+READER_SILENT_S = 300
+# The database's time is asked for so often; in between the host's monotonic clock counts on.
+CLOCK_LASTS_S = 30.0
 READERS = 4
 # Two pools: however much is read, a webhook's commit finds a connection.
 POSTGRES_CONNECTIONS = 6
@@ -48,24 +59,57 @@ POSTGRES_READERS = 6
 POSTGRES_WRITERS = 2
 # A writer finds its rows by keys. One plan for all values saves a third of the server's work; that
 # it never reads a whole table keeps the plan right when a small table has grown.
-_PLANS_OF_WRITERS = {
+_WRITERS = {
+    "lock_timeout": f"{LOCK_WAIT_S:.0f}s",
+    "idle_in_transaction_session_timeout": f"{WRITER_SILENT_S}s",
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
     "jit": "off",
 }
 # A reader's filters say what the best plan is: a new one each time.
-_PLANS_OF_READERS = {
+_READERS = {
+    "lock_timeout": f"{LOCK_WAIT_S:.0f}s",
+    "idle_in_transaction_session_timeout": f"{READER_SILENT_S}s",
     "plan_cache_mode": "force_custom_plan",
     "default_transaction_read_only": "on",
     "jit": "off",
 }
 
 
+class DatabaseClock:
+    """The database's time, one clock for all its nodes, without a question for every reading.
+
+    A host's own clock may be an hour ahead: a lease that it writes by that clock would outlive it
+    by an hour. SQLite has no other clock than its host's.
+    """
+
+    def __init__(self, host_time: Callable[[], datetime]) -> None:
+        self._host_time = host_time
+        self._known: tuple[datetime, float] | None = None
+
+    def now(self) -> datetime:
+        if self._known is None:
+            return self._host_time()
+        at, then = self._known
+        return at + timedelta(seconds=time.monotonic() - then)
+
+    def is_stale(self) -> bool:
+        return self._known is None or time.monotonic() - self._known[1] > CLOCK_LASTS_S
+
+    def set(self, at: datetime) -> None:
+        self._known = at, time.monotonic()
+
+
+def _host_time() -> datetime:
+    return datetime.now(UTC)
+
+
 class Database:
     """Opens transactions and snapshots. Closes with `close()`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, host_time: Callable[[], datetime] = _host_time) -> None:
         self.url = normalize_url(url)
+        self._clock = DatabaseClock(host_time)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # How many transactions of one process may write at once without waiting for each other.
         self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
@@ -75,10 +119,18 @@ class Database:
             self._reader = _sqlite_engine(self.url, writes=False)
         else:
             self._lock = None
-            self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _PLANS_OF_WRITERS)
+            self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _WRITERS)
             self._reader = _postgres_engine(
-                self.url, POSTGRES_READERS, _PLANS_OF_READERS, isolation_level="REPEATABLE READ"
+                self.url, POSTGRES_READERS, _READERS, isolation_level="REPEATABLE READ"
             )
+
+    def now(self) -> datetime:
+        """The time of the one clock that all nodes share: leases are reckoned by it."""
+        return self._clock.now()
+
+    async def _set_clock(self, tx: Tx) -> None:
+        if not self.is_sqlite and self._clock.is_stale():
+            self._clock.set(await database_time(tx))
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
@@ -86,6 +138,7 @@ class Database:
         async with self._turn():
             try:
                 async with self._writer.begin() as tx:
+                    await self._set_clock(tx)
                     yield tx
             except CONNECTION_ERRORS as error:
                 raise translated(error) from error
@@ -106,6 +159,7 @@ class Database:
         """Reading only: every statement sees the same moment, so no record is seen by halves."""
         try:
             async with self._reader.connect() as tx:
+                await self._set_clock(tx)
                 yield tx
         except CONNECTION_ERRORS as error:
             raise translated(error) from error
@@ -121,6 +175,15 @@ class Database:
             self._lock.close()
         else:
             await self._writer.dispose()
+
+
+async def limit_lock_wait(tx: Tx, milliseconds: int) -> None:
+    """For the rest of this transaction a record that is held is given up sooner: RecordLocked.
+
+    On SQLite there are no locks of single records; who writes has waited for its turn already.
+    """
+    if tx.dialect.name != "sqlite":
+        await tx.execute(text(f"SET LOCAL lock_timeout = {milliseconds:d}"))
 
 
 async def database_time(tx: Tx) -> datetime:

@@ -25,6 +25,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     presence,
     stripe_events,
     stripe_payments,
+    stripe_payouts,
     stripe_reversals,
     taxes,
 )
@@ -61,6 +62,7 @@ async def upgrade(database: Database, to: str = "head") -> None:
     async with database.transaction() as tx:
         if not database.is_sqlite:
             await tx.execute(text("SET LOCAL statement_timeout = 0"))
+            await tx.execute(text("SET LOCAL lock_timeout = 0"))  # one's turn may take long
             await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         await tx.run_sync(_upgrade, to)
 

@@ -278,7 +278,7 @@ async def test_the_currency_of_an_invoice_that_is_being_charged_stays(api: Api) 
         "POST", "/api/Invoice", json=[{"id": made["id"], "currency_code": euro}]
     )
 
-    assert answer.status == 400
+    assert answer.status == 409
 
 
 async def test_totals_follow_lines_after_a_payment(api: Api) -> None:

@@ -32,6 +32,12 @@ NEVER_NULL = {
         "pending": "a group has a row, and its CASE has an ELSE",
         "reversed": "a group has a row, and its CASE has an ELSE",
     },
+    "app.ledger.payout_lines._SUMS": {
+        "lines": "a count is never NULL",
+        "gross": "a group has a row, and `amount` is NOT NULL",
+        "fee": "a group has a row, and `fee` is NOT NULL",
+        "net": "a group has a row, and `net` is NOT NULL",
+    },
     "app.ledger.settlement._LOCK_UNASSIGNED": {
         "intent_id": "a payment without an invoice is Stripe's; one by hand names its invoice",
     },

@@ -139,7 +139,9 @@ def test_a_person_moves_shares_and_the_rest_is_credit() -> None:
     [
         (SUCCEEDED, ReversedTotal(), 120, PaymentStatus.SUCCEEDED),
         (SUCCEEDED, ReversedTotal(Decimal(20)), 100, PaymentStatus.PART_REFUNDED),
+        (SUCCEEDED, ReversedTotal(Decimal(119)), 1, PaymentStatus.PART_REFUNDED),
         (SUCCEEDED, ReversedTotal(Decimal(120)), 0, PaymentStatus.REFUNDED),
+        (SUCCEEDED, ReversedTotal(Decimal(121)), 0, PaymentStatus.REFUNDED),
         (SUCCEEDED, ReversedTotal(disputed=True), 120, PaymentStatus.DISPUTED),
         (SUCCEEDED, ReversedTotal(lost=Decimal(120)), 0, PaymentStatus.DISPUTE_LOST),
         (SUCCEEDED, ReversedTotal(Decimal(20), Decimal(100)), 0, PaymentStatus.DISPUTE_LOST),

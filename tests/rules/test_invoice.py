@@ -38,6 +38,9 @@ UNPAID, PART, PAID = (
         ("120", ["120"], "120", "0", PAID),
         ("120", ["60", "60"], "120", "0", PAID),
         ("120", ["120", "120"], "240", "0", PAID),
+        ("0.01", ["0.01"], "0.01", "0", PAID),
+        ("1", ["1"], "1", "0", PAID),
+        ("0", ["0.01"], "0.01", "0", PAID),
         ("5000", ["4999"], "4999", "1", PART),
         ("12.340", ["12.330"], "12.330", "0.010", PART),
         ("0", [], "0", "0", UNPAID),
@@ -93,6 +96,12 @@ def test_lines_stay_exact_and_the_document_is_rounded_once(
 
     assert (found.net, found.tax) == (Decimal(net), Decimal(tax))
     assert found.gross == Decimal(net) + Decimal(tax)
+
+
+def test_a_line_counts_unless_it_is_said() -> None:
+    plain = Line(Decimal(1), Decimal(10), Decimal(0), Decimal(20))
+
+    assert totals([plain], "usd").gross == 12
 
 
 @given(
@@ -191,6 +200,7 @@ def test_an_invoice_is_deleted_only_while_nobody_else_knows_it(
         (Dependents(voided=True), "10", "10", None),
         (Dependents(voided=True), "10", "11", "it is voided"),
         (Dependents(), "10", "0", None),
+        (Dependents(), "0", "-0.5", "0 was paid on it; raise a credit note instead"),
         (Dependents(paid=Decimal(4)), "10", "4", None),
         (Dependents(paid=Decimal(4)), "10", "3.99",
          "4 was paid on it; raise a credit note instead"),

@@ -118,6 +118,38 @@ def test_an_amount_is_shown_with_the_currencys_decimals(
     assert money.text(Decimal(amount), currency) == shown
 
 
+@pytest.mark.parametrize(
+    ("number", "digits"),
+    [
+        ("0", "0"),
+        ("0.00", "0"),
+        ("100", "100"),
+        ("100.00", "100"),
+        ("1E+3", "1000"),
+        ("1E-7", "0.0000001"),
+        ("1.50", "1.5"),
+        ("-2.500", "-2.5"),
+    ],
+)
+def test_a_plain_number_has_no_exponent_and_no_trailing_zeros(number: str, digits: str) -> None:
+    assert money.plain(Decimal(number)) == digits
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "code", "amount"),
+    [(0, "usd", "usd", "0"), (1, "USD", "usd", "0.01"), (5000, "JPY", "jpy", "5000")],
+)
+def test_stripes_amounts_are_read_in_the_decimals_of_their_currency(
+    minor: int, currency: str, code: str, amount: str
+) -> None:
+    assert money.from_stripe(minor, currency) == (code, Decimal(amount))
+
+
+def test_stripes_amount_in_no_currency_is_refused() -> None:
+    with pytest.raises(InvalidField, match="currency"):
+        money.from_stripe(1, "us")
+
+
 @given(st.integers(-(10**9), 10**9), st.sampled_from([*ZERO, *THREE, *TWO]))
 def test_whatever_stripe_sends_is_the_same_when_it_is_sent_back(steps: int, currency: str) -> None:
     minor = steps * money.step_minor(currency)

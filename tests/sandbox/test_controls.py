@@ -144,3 +144,27 @@ def test_timers_run_in_order_at_their_own_time() -> None:
 
     assert ran == [("a", 1015), ("b", 1020)]
     assert round(clock.now()) == 1100
+
+
+async def test_banks_and_strangers_act_over_http(
+    control: Control, client: stripe.StripeClient, sandbox: Sandbox
+) -> None:
+    line = {"price_data": {"currency": "usd", "unit_amount": 50}, "quantity": 1}
+    link = await client.v1.payment_links.create_async({"line_items": [line]})
+    await control("POST", "customers", {"id": "cus_1"})
+
+    saved = {"payment_method": "pm_1", "customer": "cus_1", "behaviour": ["succeed"]}
+    assert (await control("POST", "payment_methods", saved))["customer"] == "cus_1"
+    by_link = {"payment_link": link.id, "client_reference_id": "17"}
+    session = await control("POST", "strangers/pay_link", by_link)
+    page = await control("POST", "strangers/open_intent", {"amount": 900, "customer": "cus_1"})
+    paid = await control("POST", "strangers/finish_intent", {"payment_intent": page["id"]})
+    funded = await control("POST", "bank/transfer", {"customer": "cus_1", "amount": 300})
+    spoilt = await control("POST", f"objects/{page['id']}", {"currency": "usdc"})
+
+    assert (session["payment_status"], session["client_reference_id"]) == ("paid", "17")
+    assert (paid["status"], spoilt["currency"]) == ("succeeded", "usdc")
+    assert funded["ending_balance"] == 300
+    for path in ("bank/rob", "strangers/_ask"):
+        refusal = await control("POST", path, {}, status=400)
+        assert "no such act" in refusal["error"]["message"]

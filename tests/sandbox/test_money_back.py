@@ -73,7 +73,7 @@ async def test_a_debit_without_a_mandate_is_refused_and_waits_for_confirmation(
 ) -> None:
     customer = await client.v1.customers.create_async({})
     method = await client.v1.payment_methods.attach_async(
-        "pm_usBankAccount_success", {"customer": customer.id}
+        "pm_sepaDebit_success", {"customer": customer.id}
     )
 
     refusal = await refused(charged(client, customer.id, method.id))
@@ -107,6 +107,7 @@ async def test_a_mandate_from_a_setup_intent_serves_stripes_test_accounts(
             "payment_method": token,
             "confirm": True,
             "mandate_data": MANDATE,
+            "payment_method_options": {"us_bank_account": {"verification_method": "skip"}},
         }
     )
     mandate = await client.v1.mandates.retrieve_async(setup.mandate)

@@ -16,6 +16,10 @@ SESSION = (
     "&line_items[0][price_data][unit_amount]=1000&line_items[0][price_data][product_data][name]=x"
     "&line_items[0][quantity]=1"
 )
+LINK = (
+    "line_items[0][price_data][currency]=usd&line_items[0][price_data][unit_amount]=1000"
+    "&line_items[0][price_data][product_data][name]=x&line_items[0][quantity]=1"
+)
 CALLS = [
     ("GET", "/v1/account", ""),
     ("POST", "/v1/customers", "email=a@example.com"),
@@ -41,6 +45,7 @@ CALLS = [
     ("GET", "/v1/refunds/{refund}", ""),
     ("GET", "/v1/disputes", ""),
     ("GET", "/v1/disputes/{dispute}", ""),
+    ("POST", "/v1/disputes/{dispute}", "evidence[uncategorized_text]=x"),
     ("POST", "/v1/disputes/{dispute}/close", ""),
     ("POST", "/v1/setup_intents", ""),
     ("GET", "/v1/setup_intents/{setup}", ""),
@@ -55,6 +60,23 @@ CALLS = [
     ("GET", "/v1/checkout/sessions", ""),
     ("GET", "/v1/checkout/sessions/{session}", ""),
     ("POST", "/v1/checkout/sessions/{session}/expire", ""),
+    ("GET", "/v1/balance", ""),
+    ("GET", "/v1/balance_transactions", ""),
+    ("GET", "/v1/balance_transactions/{transaction}", ""),
+    ("POST", "/v1/payouts", "amount=100&currency=usd"),
+    ("GET", "/v1/payouts", ""),
+    ("GET", "/v1/payouts/{payout}", ""),
+    ("POST", "/v1/payment_intents/{held}/capture", "amount_to_capture=700"),
+    ("POST", "/v1/payment_links", LINK),
+    ("GET", "/v1/payment_links", ""),
+    ("GET", "/v1/payment_links/{link}", ""),
+    ("POST", "/v1/payment_links/{link}", "active=false"),
+    ("GET", "/v1/customers/{customer}/cash_balance", ""),
+    (
+        "POST",
+        "/v1/test_helpers/customers/{customer}/fund_cash_balance",
+        "amount=100&currency=usd",
+    ),
     ("GET", "/v1/events", ""),
     ("GET", "/v1/events/{event}", ""),
     ("GET", "/v1/payment_intents/search?query=currency:'usd'", ""),
@@ -76,6 +98,7 @@ async def asked(url: str, method: str, path: str, body: str) -> dict[str, Any]:
 @pytest.fixture
 async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
     """One object of each kind, in the state that the calls need."""
+    sandbox.state.delays.availability = 0
     sandbox.add_customer("cus_1", payment_method="pm_1", mandate=True)
     sandbox.add_customer("cus_2", payment_method="pm_2", behaviour="bank_debit_succeeds")
 
@@ -85,6 +108,8 @@ async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
     paying = f"{INTENT}&customer=cus_1&payment_method=pm_1&confirm=true&off_session=true"
     paid = await made("/v1/payment_intents", paying)
     other = await made("/v1/payment_intents", paying)
+    payout = sandbox.bank.pay_out()
+    await made("/v1/payment_intents", paying.replace("amount=1000", "amount=9000"))
     refund = sandbox.refund(paid["id"], 100)
     opened = await made("/v1/payment_intents", f"{INTENT}&customer=cus_1")
     setups = [await made("/v1/setup_intents", "customer=cus_1") for _ in range(2)]
@@ -99,6 +124,10 @@ async def ids(sandbox: Sandbox, url: str) -> dict[str, str]:
         "setup": setups[0]["id"],
         "open_setup": setups[1]["id"],
         "mandate": sandbox.state.instruments["pm_2"].mandate or "",
+        "payout": payout["id"],
+        "transaction": payout["balance_transaction"],
+        "held": (await made("/v1/payment_intents", f"{paying}&capture_method=manual"))["id"],
+        "link": (await made("/v1/payment_links", LINK))["id"],
         "session": (await made("/v1/checkout/sessions", SESSION))["id"],
         "event": sandbox.events[0]["id"],
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar, NamedTuple
 
-from sqlalchemy import ColumnElement, Date, and_, bindparam, or_
+from sqlalchemy import ColumnElement, Date, Text, and_, bindparam, or_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.errors import InvalidField
@@ -164,6 +164,25 @@ class References(Filter):
         if isinstance(self.target, InstrumentedAttribute):
             return self.target == bound
         return self.target(bound)
+
+
+@dataclass(frozen=True, eq=False)
+class TextClause(Filter):
+    """A short text that is given to a function, which builds the clause."""
+
+    build: Callable[[ColumnElement[str]], Clause]
+    about: str
+
+    @property
+    def parameter(self) -> Parameter:
+        return Parameter(json_schema.SHORT_TEXT, self.about)
+
+    def condition(self, name: str, params: Params) -> ListCondition | None:
+        text = parsing.short_text(name, parameter_value(params, name))
+        return None if text is None else ListCondition(self, name, {name: text})
+
+    def clause(self, name: str, variant: str) -> Clause:
+        return self.build(bindparam(name, type_=Text))
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,6 +82,45 @@ VOIDED = Operation(
     resources=(INVOICES,),
 )
 
+_OUTCOME: Schema = {
+    "type": "object",
+    "properties": {
+        "outcome": {
+            **json_schema.TEXT,
+            "description": (
+                "`charged`, `pending` (a bank debit is under way), `declined`, `held` (Stripe "
+                "refuses the request) or `unknown` (Stripe is asked until it answers)."
+            ),
+        },
+        "invoice_id": {**json_schema.WHOLE, "description": "The invoice."},
+        "intent_id": {"type": ["string", "null"], "description": "The PaymentIntent."},
+        "amount": {**json_schema.TEXT, "description": "The amount asked, such as `120.00`."},
+        "currency": {**json_schema.TEXT, "description": "Its ISO code, in small letters."},
+        "reason": {"type": ["string", "null"], "description": "Why it was not charged."},
+        "next_try": {"type": ["string", "null"], "description": "The day of the next try."},
+    },
+}
+RETRIED = Operation(
+    summary="Try to charge an invoice now",
+    about=(
+        "Charges the invoice now, whatever day its last decline names, and answers the outcome. "
+        "Refused with the reason where a run would not charge it either: autopay is off, it is "
+        "not due or paid, another way to pay is under way, or the card networks allow no try."
+    ),
+    tag=INVOICES.path,
+    right="admin",
+    takes={
+        "type": "object",
+        "required": ["reason"],
+        "properties": {"reason": {**json_schema.TEXT, "description": "Why; it is audited."}},
+    },
+    gives=_OUTCOME,
+    example={"reason": "The customer has freed the card"},
+    answer_example={"outcome": "charged", "invoice_id": 1, "intent_id": "pi_1", "reason": None},
+    refusals=(400, 404, 409, 503),
+    resources=(INVOICES,),
+)
+
 PRINTED = Operation(
     summary="Make the document of an invoice",
     about="The answer is application/pdf.",

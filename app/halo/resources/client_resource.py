@@ -36,7 +36,9 @@ CLIENTS = Resource(
         "currency_code": Field("`id` of the Currency of the client's invoices.", reference),
         "stripe_customer_id": Field("The client's customer at Stripe, `cus_...`.", short_text),
         "stripe_payment_method_id": Field(
-            "The payment method that is charged, `pm_...`.", short_text
+            "The client's own payment method, `pm_...`, set by a person; without one, the "
+            "customer's default at Stripe is charged.",
+            short_text,
         ),
         "stripe_payment_method_name": Field("That payment method as people know it."),
         "date_created": DATE_CREATED,

@@ -78,7 +78,10 @@ _AUTOPAY_REQUIRED = and_(
     Invoice.voided.is_(False),
     exists().where(
         Client.id == Invoice.client_id,
-        Client.stripe_payment_method_id.is_not(None),
+        or_(
+            Client.stripe_payment_method_id.is_not(None),
+            Client.stripe_saved_method_id.is_not(None),
+        ),
     ),
 )
 

@@ -11,11 +11,11 @@ from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import BindParameter, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import BindParameter, and_, bindparam, func, literal_column, or_, select, update
 
 from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
 from app.rules.payment import PaymentReport, PaymentState
-from app.rules.retry import Decline
+from app.rules.retry import Decline, DeclineSource
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, Statement, any_of, projection
@@ -58,10 +58,14 @@ class Attempt(NamedTuple):
     state: str
     step: str
     business_day: date
+    stripe_account: str | None
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str | None
+    payment_method_version: str | None
+    is_default_method: bool | None
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -87,10 +91,14 @@ class NewAttempt(TypedDict):
     number: int
     step: AttemptStep
     business_day: date
+    stripe_account: str | None
+    client_id: int | None
     amount_minor: int
     currency: str
     customer_id: str
     payment_method_id: str
+    payment_method_version: str | None
+    is_default_method: bool
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -112,6 +120,9 @@ class AttemptChange(TypedDict, total=False):
     lease_token: str
     lease_until: datetime | None
     charge_id: str | None
+    payment_method_version: str | None
+    decline_source: DeclineSource
+    network_forbids: bool
     code: str | None
     decline_code: str | None
     advice_code: str | None
@@ -335,7 +346,7 @@ async def end_attempt(
 
 async def end_declined(
     tx: Tx,
-    attempt_id: int,
+    attempt: Attempt,
     decline: Decline,
     *,
     now: datetime,
@@ -345,18 +356,37 @@ async def end_declined(
 ) -> None:
     await _change(
         tx,
-        attempt_id,
+        attempt.id,
         state=AttemptState.DECLINED,
         step=AttemptStep.ENDED,
         finished_at=now,
         check_at=None,
         lease_until=None,
+        payment_method_version=decline.method_version or attempt.payment_method_version,
+        decline_source=decline.source,
+        network_forbids=decline.is_forbidden_by_network,
         code=decline.code,
         decline_code=decline.decline_code,
         advice_code=decline.advice_code,
         reason=reason,
         next_try_on=next_try_on,
         charge_id=charge_id,
+    )
+
+
+async def end_refused(tx: Tx, attempt_id: int, *, now: datetime, code: str, reason: str) -> None:
+    """End an attempt whose request Stripe refuses as it stands."""
+    await _change(
+        tx,
+        attempt_id,
+        state=AttemptState.REFUSED,
+        step=AttemptStep.ENDED,
+        finished_at=now,
+        check_at=None,
+        lease_until=None,
+        decline_source=DeclineSource.REQUEST,
+        code=code,
+        reason=reason,
     )
 
 
@@ -438,6 +468,10 @@ def _bound(values: Mapping[str, object]) -> dict[str, object]:
 class UnresolvedAttempt(NamedTuple):
     id: int
     invoice_id: int
+    customer_id: str
+    intent_id: str | None
+    amount_minor: int
+    currency: str
 
 
 async def list_unresolved(
@@ -468,7 +502,10 @@ class _DeclineRow(NamedTuple):
 async def count_declines(
     tx: Tx, payment_method_ids: Iterable[str], *, now: datetime
 ) -> dict[str, tuple[int, int]]:
-    """Declines of each payment method in 24 hours and in 30 days, over all invoices."""
+    """Declines of each payment method by banks and networks in 24 hours and in 30 days.
+
+    All invoices count. A refusal of Stripe's own reached no bank, and is none of theirs.
+    """
     methods = sorted(set(payment_method_ids))
     rows = await _DECLINES.all(tx, methods=methods, since=now - timedelta(days=30))
     yesterday = now - timedelta(days=1)
@@ -482,24 +519,34 @@ _DECLINES = PreparedStatement(
         any_of(ATTEMPTS.c.payment_method_id, "methods"),
         ATTEMPTS.c.finished_at > bindparam("since"),
         ATTEMPTS.c.state == AttemptState.DECLINED,
+        ATTEMPTS.c.decline_source == DeclineSource.NETWORK,
     ),
     _DeclineRow,
 )
 
 
-async def count_tries(tx: Tx, invoice_id: int, payment_method_id: str | None) -> int:
-    """Tries of an invoice on a payment method, this one included."""
-    rows = await tx.scalars(
-        select(ATTEMPTS.c.id).where(
-            ATTEMPTS.c.invoice_id == invoice_id,
-            ATTEMPTS.c.payment_method_id == payment_method_id,
-            ATTEMPTS.c.state != AttemptState.CANCELED,
-        )
+async def count_tries(tx: Tx, attempt: Attempt, method_version: str | None) -> int:
+    """Tries of an invoice's amount on a payment method as it is now, this one included."""
+    statement = select(func.count()).where(
+        ATTEMPTS.c.invoice_id == attempt.invoice_id,
+        ATTEMPTS.c.payment_method_id == attempt.payment_method_id,
+        ATTEMPTS.c.amount_minor == attempt.amount_minor,
+        ATTEMPTS.c.currency == attempt.currency,
+        ATTEMPTS.c.state.not_in([AttemptState.CANCELED, AttemptState.REFUSED]),
     )
-    return len(list(rows))
+    if method_version is not None:
+        version = ATTEMPTS.c.payment_method_version
+        statement = statement.where(or_(version.is_(None), version == method_version))
+    return int(await tx.scalar(statement) or 0)
+
+
+async def find_attempt(tx: Tx, attempt_id: int) -> Attempt | None:
+    found = await _FIND.all(tx, id=attempt_id)
+    return found[0] if found else None
 
 
 async def load_attempt(tx: Tx, attempt_id: int) -> Attempt:
+    """The attempt, which exists."""
     (attempt,) = await _FIND.all(tx, id=attempt_id)
     return attempt
 

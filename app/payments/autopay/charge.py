@@ -13,16 +13,18 @@ it answers. A PaymentIntent succeeds at most once, so the same one may be confir
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
-from app.ledger import settlement
+from app.errors import RecordLocked
+from app.ledger import audit, settlement
 from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.customer_turns import CustomerTurns
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
 from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
 from app.payments.stripe.gateway import (
@@ -30,6 +32,7 @@ from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
     NotAuthorized,
+    ReadUnanswered,
     ReplayedFailure,
     RequestRefused,
     StripeKeyReused,
@@ -45,6 +48,8 @@ from app.payments.stripe.stripe_objects import (
     intent_report,
     intent_state,
     metadata_number,
+    method_version,
+    reference,
 )
 from app.rules import attempt as keys, calendar, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
@@ -60,6 +65,8 @@ T = TypeVar("T")
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
 CLOCK_SKEW = timedelta(minutes=5)
+# A default payment method that was read so shortly before is not asked for again.
+CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 
 
@@ -74,9 +81,20 @@ class Charging:
     holder: LeaseHolder
     guests: GuestSessions
     day: date | None = None
+    # The key's account and mode, where Stripe told them.
+    account: str | None = None
+    turns: CustomerTurns = field(default_factory=CustomerTurns)
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
+
+
+@dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """A person's wish to charge an invoice now, whatever its last verdict says of the day."""
+
+    reason: str
+    who: str
 
 
 Step = Callable[[Charging, Attempt], Awaitable["Next"]]
@@ -95,9 +113,9 @@ Next = Advance | Outcome
 # --- the two ways in -------------------------------------------------------------------------
 
 
-async def charge(at: Charging, candidate: Candidate) -> Outcome:
+async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
     """Open a new attempt and take it as far as it goes."""
-    claimed = await _claim(at, candidate)
+    claimed = await _claim(at, candidate, manual)
     if isinstance(claimed, Skip):
         return skipped_outcome(candidate, claimed)
     return await _run(at, Advance(_first_step(claimed), claimed))
@@ -105,7 +123,7 @@ async def charge(at: Charging, candidate: Candidate) -> Outcome:
 
 async def resume(at: Charging, attempt_id: int) -> Outcome | None:
     """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
@@ -136,6 +154,8 @@ async def _run(at: Charging, following: Next) -> Outcome:
         except NotAuthorized as error:
             await _leave_open(at, attempt, error)
             raise  # no charge succeeds until somebody mends the key
+        except RecordLocked as error:
+            return await _leave_open(at, attempt, error)
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
@@ -144,13 +164,13 @@ async def _run(at: Charging, following: Next) -> Outcome:
 # --- claim -----------------------------------------------------------------------------------
 
 
-async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
+async def _claim(at: Charging, candidate: Candidate, manual: ManualRetry | None) -> Attempt | Skip:
     method = await choose_payment_method(at.gateway, candidate)
     if isinstance(method, Skip):
         return method
     deadline = _now() + attempts.LEASE
     while True:
-        claimed = await _try_claim(at, candidate.invoice_id, method)
+        claimed = await _try_claim(at, candidate.invoice_id, method, manual)
         if claimed is not None:
             return claimed
         if _now() > deadline:
@@ -158,18 +178,21 @@ async def _claim(at: Charging, candidate: Candidate) -> Attempt | Skip:
         await asyncio.sleep(_LEASE_POLL_S)
 
 
-async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Attempt | Skip | None:
+async def _try_claim(
+    at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
+) -> Attempt | Skip | None:
     """The attempt, or a reason to skip; None while the customer's lease is another's."""
-    now = _now()
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, invoice_id)
         if candidate is None:
             return Skip("the invoice is gone")
-        method = candidate.payment_method_id or default_method
+        own = candidate.payment_method_id
+        method = chosen if own in (None, chosen.id) else ChosenMethod(own)
         skip = (
-            eligibility.skip_reason(candidate, at.day, now, at.settings)
+            _skip_reason(at, candidate, method, manual, now)
             or (await holds.find_holds(tx, [candidate])).get(invoice_id)
-            or (await eligibility.network_limits(tx, [method], now)).get(method)
+            or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
         )
         if skip:
             return skip
@@ -179,29 +202,54 @@ async def _try_claim(at: Charging, invoice_id: int, default_method: str) -> Atte
             return None
         new = new_attempt(at, candidate, customer, method)
         attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
+        if attempt and manual:
+            await _audit_retry(tx, candidate, manual, now)
         return attempt or Skip("another run has just taken it")
 
 
-def new_attempt(at: Charging, one: Candidate, customer: str, method: str) -> NewAttempt:
+def _skip_reason(
+    at: Charging,
+    one: Candidate,
+    method: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> Skip | None:
+    """A person may overrule a verdict on the day of the next try, and nothing else."""
+    if manual is None:
+        return eligibility.skip_reason(one, at.day, now, at.settings, method)
+    skip = eligibility.skip_reason(one, at.day, now, at.settings)
+    return skip or eligibility.network_refusal(one, method)
+
+
+async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
+    before = one.last.reason if one.last else None
+    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
+    await audit.write(tx, [change], who=manual.who, now=now)
+
+
+def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
     amount_minor = money.to_minor(one.amount, one.currency)
     last = one.last
     number = last.number + 1 if last else 1
     reused = eligibility.reusable_intent(one, amount_minor)
-    is_declined = last is not None and last.state == AttemptState.DECLINED
     return {
         "invoice_id": one.invoice_id,
         "number": number,
         "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
         "business_day": at.today(one.timezone),
+        "stripe_account": at.account,
+        "client_id": one.client_id,
         "amount_minor": amount_minor,
         "currency": one.currency,
         "customer_id": customer,
-        "payment_method_id": method,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
+        "is_default_method": one.payment_method_id is None,
         "intent_id": reused,
-        "replaces_intent_id": last.intent_id if last and is_declined and not reused else None,
+        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(at, one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method},
+        "confirm_params": {"off_session": True, "payment_method": method.id},
     }
 
 
@@ -222,15 +270,41 @@ def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int)
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> str | Skip:
+async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
-    method = one.payment_method_id
     try:
-        if method is None and one.customer_id is not None:
-            method = await gateway.default_method(one.customer_id)
-    except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-        return Skip(f"the customer's default payment method is not known: {error}")
+        method = await _find_method(gateway, one)
+    except RequestRefused as error:
+        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
+    except (NoAnswer, StripeRateLimited) as error:
+        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
     return method or Skip("the client has no payment method, at Stripe neither")
+
+
+async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+    """The client's own, which a person set; else the default at Stripe; else the newest saved."""
+    if one.payment_method_id is not None:
+        return await _own_method(gateway, one, one.payment_method_id)
+    if one.customer_id is None:
+        return None
+    default = await gateway.default_method(one.customer_id)
+    if default is not None:
+        return ChosenMethod(str(default["id"]), method_version(default))
+    if one.saved_method_id is not None:
+        return await _own_method(gateway, one, one.saved_method_id)
+    return None
+
+
+async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+    """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
+    if not eligibility.has_verdict(one):
+        return ChosenMethod(method_id)
+    shown = await gateway.payment_method(method_id)
+    if reference(shown.get("customer")) != one.customer_id:
+        raise RequestRefused(
+            "payment_method_detached", f"{method_id} is not attached to {one.customer_id}"
+        )
+    return ChosenMethod(method_id, method_version(shown))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -256,7 +330,7 @@ async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
     if attempt.replaces_intent_id:
         await _cancel_replaced(at, attempt.replaces_intent_id)
-    if _now() - attempt.created_at > KEY_LASTS:
+    if at.database.now() - attempt.created_at > KEY_LASTS:
         return Advance(_adopt_or_create, attempt)
     try:
         intent_id = await _create(at, attempt)
@@ -276,7 +350,7 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
             return Advance(_close_other_ways, await _record_intent(at, attempt, intent["id"]))
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
-            tx, attempt.id, at.holder, now=_now(), creates=attempt.creates + 1
+            tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
         )
     intent_id = await _create(at, attempt)
     return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
@@ -296,7 +370,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
             tx,
             attempt.id,
             at.holder,
-            now=_now(),
+            now=at.database.now(),
             intent_id=intent_id,
             step=AttemptStep.PREPARED,
         )
@@ -318,11 +392,15 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
-    """The last look: money moves only after this."""
-    now = _now()
+    """The last look: money moves only after this.
+
+    All that made the charge right is read again, however long the attempt has waited.
+    """
+    default_method = await _default_method(at, attempt) if attempt.is_default_method else None
+    now = at.database.now()
     async with at.database.transaction() as tx:
         candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
-        why = _unwanted_reason(at, candidate, attempt, now)
+        why = _unwanted_reason(at, candidate, attempt, default_method, now)
         held = await holds.find_holds(tx, [candidate] if candidate else [])
         if held:
             why = held[attempt.invoice_id].reason
@@ -339,19 +417,43 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     return Advance(_confirm, confirming)
 
 
+async def _default_method(at: Charging, attempt: Attempt) -> str | None:
+    """The method that would be chosen now: the customer's default may be another one."""
+    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+        return attempt.payment_method_id
+    async with at.database.snapshot() as tx:
+        candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
+    try:
+        chosen = await _find_method(at.gateway, candidate) if candidate else None
+        return chosen.id if chosen else None
+    except RequestRefused as error:
+        raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error
+
+
 def _unwanted_reason(
-    at: Charging, one: Candidate | None, attempt: Attempt, now: datetime
+    at: Charging,
+    one: Candidate | None,
+    attempt: Attempt,
+    default_method: str | None,
+    now: datetime,
 ) -> str | None:
+    """The first of all that made the charge right and does not hold any more."""
     if one is None:
         return "the invoice is gone"
     before = replace(one, last=None)
     skip = eligibility.skip_reason(before, attempt.business_day, now, at.settings)
     if skip:
         return skip.reason
+    if one.currency != attempt.currency:
+        return "the currency has changed"
     if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
         return "the amount due has changed"
-    is_same = one.customer_id == attempt.customer_id
-    return None if is_same else "the Stripe customer has changed"
+    if attempt.client_id not in (None, one.client_id):
+        return "the client of the invoice has changed"
+    if one.customer_id != attempt.customer_id:
+        return "the Stripe customer has changed"
+    is_same = (one.payment_method_id or default_method) == attempt.payment_method_id
+    return None if is_same else "the payment method has changed"
 
 
 async def _confirm(at: Charging, attempt: Attempt) -> Next:
@@ -399,7 +501,9 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 
     async def work(tx: Tx) -> T:
         result = await write(tx)
-        await attempts.release_customer_lease(tx, attempt.customer_id, at.holder, now=_now())
+        await attempts.release_customer_lease(
+            tx, attempt.customer_id, at.holder, now=at.database.now()
+        )
         return result
 
     return await at.database.with_retry(work)
@@ -476,19 +580,26 @@ async def _book_decline(
         return await _write_decline(at, tx, attempt, decline, failed_charge)
 
     verdict = await _conclude(at, attempt, write)
-    return _declined_outcome(attempt, report.intent_id, verdict, verdict.reason)
+    return attempt_outcome(
+        OutcomeKind.DECLINED,
+        attempt,
+        intent_id=report.intent_id,
+        reason=verdict.reason,
+        next_try=verdict.next_try_on,
+    )
 
 
 async def _write_decline(
     at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
 ) -> retry.Verdict:
     """End the attempt as declined, with the day of the next try if there is one."""
-    tries = await attempts.count_tries(tx, attempt.invoice_id, attempt.payment_method_id)
+    version = decline.method_version or attempt.payment_method_version
+    tries = await attempts.count_tries(tx, attempt, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(
         tx,
-        attempt.id,
+        attempt,
         decline,
         now=_now(),
         reason=verdict.reason,
@@ -498,35 +609,36 @@ async def _write_decline(
     return verdict
 
 
-def _declined_outcome(
-    attempt: Attempt, intent_id: str | None, verdict: retry.Verdict, reason: str
-) -> Outcome:
-    return attempt_outcome(
-        OutcomeKind.DECLINED,
-        attempt,
-        intent_id=intent_id,
-        reason=reason,
-        next_try=verdict.next_try_on,
-    )
-
-
 # --- every other ending ------------------------------------------------------------------------
 
 
 async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Stripe refuses the request as it stands. The intent's own state comes first."""
+    """Stripe refuses the request as it stands, and no bank was asked: held, and no try counted.
+
+    The intent's own state comes first.
+    """
     assert isinstance(error, RequestRefused), "ENDINGS has it so"
     attempt = await _reload(at, attempt)
     if attempt.intent_id is not None:
         response = await retrieve_intent(at.gateway, attempt.intent_id)
         if _has_ended(attempt, response.object):
             return await _book(at, attempt, response)
-    decline = Decline(code=error.code, message=error.message)
-    verdict = await _conclude(
-        at, attempt, lambda tx: _write_decline(at, tx, attempt, decline, attempt.charge_before)
+    await _conclude(at, attempt, lambda tx: _write_refusal(tx, attempt, error))
+    return attempt_outcome(
+        OutcomeKind.HELD,
+        attempt,
+        intent_id=attempt.intent_id,
+        reason=_refusal(error),
+        fault=error.code,
     )
-    reason = f"{verdict.reason}: {error.message}"
-    return _declined_outcome(attempt, attempt.intent_id, verdict, reason)
+
+
+async def _write_refusal(tx: Tx, attempt: Attempt, error: RequestRefused) -> None:
+    await attempts.end_refused(tx, attempt.id, now=_now(), code=error.code, reason=_refusal(error))
+
+
+def _refusal(error: RequestRefused) -> str:
+    return f"{error.code}: {error.message}"
 
 
 async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
@@ -558,16 +670,25 @@ async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outco
     async def write(tx: Tx) -> Attempt:
         current = await attempts.load_attempt(tx, attempt.id)
         if current.lease_token == at.holder.token:
-            is_unknown = isinstance(error, NoAnswer) or current.may_have_moved_money
+            is_unknown = _is_unknown(current, error)
             await attempts.release_unresolved(
-                tx, current, now=_now(), reason=str(error), unknown=is_unknown
+                tx, current, now=at.database.now(), reason=str(error), unknown=is_unknown
             )
         return current
 
     left = await _conclude(at, attempt, write)
     why = str(error)
     log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
-    return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    if _is_unknown(left, error):
+        return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
+    why = f"nothing was sent that moves money: {why}"
+    return attempt_outcome(OutcomeKind.SKIPPED, left, intent_id=left.intent_id, reason=why)
+
+
+def _is_unknown(attempt: Attempt, error: Exception) -> bool:
+    """Whether something was sent whose answer is missing; a question alone changes nothing."""
+    is_change = isinstance(error, NoAnswer) and not isinstance(error, ReadUnanswered)
+    return is_change or attempt.may_have_moved_money
 
 
 async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

@@ -21,6 +21,7 @@ from app.errors import AmountNotAllowed
 from app.payments.autopay import attempts
 from app.rules import calendar, money, retry
 from app.rules.attempt import AttemptState
+from app.rules.retry import VerdictSubject
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -45,12 +46,11 @@ class LastAttempt:
     state: AttemptState
     next_try_on: date | None
     reason: str | None
+    code: str | None
     intent_id: str | None
-    payment_method_id: str | None
-    amount_minor: int | None
-    currency: str | None
-    customer_id: str | None
+    about: VerdictSubject
     charge_id: str | None
+    network_forbids: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,32 @@ class Candidate:
     timezone: str | None
     customer_id: str | None
     payment_method_id: str | None
+    saved_method_id: str | None
     last: LastAttempt | None
+    # take_auto_payment or include_in_autopay: each alone is the client's consent.
+    is_flagged: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenMethod:
+    """The payment method to charge, and its version where Stripe was asked for it."""
+
+    id: str
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A reason to skip an invoice, and the day on which it may be charged."""
+    """A reason to skip an invoice, and the day on which it may be charged.
+
+    `fault` is Stripe's code where it is our configuration or the invoice that is wrong.
+    """
 
     reason: str
     next_try: date | None = None
+    fault: str | None = None
+    # The invoice could not be judged or charged: something of it is broken.
+    is_failure: bool = False
 
 
 Position = tuple[date, int]
@@ -101,24 +118,50 @@ def position(one: Candidate) -> Position:
     return one.duedate, one.invoice_id
 
 
+async def find_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
+    """One invoice as it is, unlocked: it may be another when it is looked at again."""
+    found = await _FOUND.all(tx, invoice_id=invoice_id)
+    return _candidate(found[0]) if found else None
+
+
 async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
     """One invoice, read again under its lock."""
     found = await _LOCKED.all(tx, invoice_id=invoice_id)
     return _candidate(found[0]) if found else None
 
 
-def skip_reason(one: Candidate, day: date | None, now: datetime, settings: Settings) -> Skip | None:
+def skip_reason(
+    one: Candidate,
+    day: date | None,
+    now: datetime,
+    settings: Settings,
+    method: ChosenMethod | None = None,
+) -> Skip | None:
     """The reason to skip an invoice on a business day, or None when it is charged.
 
-    Without a day, each client's own business day counts.
+    Without a day, each client's own business day counts. Without the payment method, an earlier
+    verdict is no reason yet: another method may reopen it.
     """
     today = day or calendar.business_day(now, one.timezone or settings.timezone)
     return (
         _not_chargeable(one, today, settings)
         or _money_elsewhere(one)
         or _not_allowed(one)
-        or _after_last_try(one, today)
+        or (_after_last_try(one, method, today) if method else None)
     )
+
+
+def network_refusal(one: Candidate, method: ChosenMethod) -> Skip | None:
+    """The reason why no further try of the card is allowed, whatever the amount; or None.
+
+    A network forbids the card, not the amount: not even a person may have it tried again.
+    """
+    last = one.last
+    if last is None or not last.network_forbids:
+        return None
+    if not retry.holds_for(last.about, _subject(one, method, amount_minor=last.about.amount_minor)):
+        return None
+    return Skip("the card network forbids another try of this card; the customer must give another")
 
 
 async def network_limits(
@@ -135,21 +178,37 @@ async def network_limits(
 
 
 def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
-    """The intent of a declined try that a new try may confirm again."""
-    last = one.last
-    if last is None or last.state != AttemptState.DECLINED:
+    """The intent of a declined or refused try that a new try may confirm again."""
+    if not has_verdict(one):
         return None
-    same = (last.amount_minor, last.currency, last.customer_id) == (
+    assert one.last is not None, "a verdict is the last attempt's"
+    about = one.last.about
+    same = (about.amount_minor, about.currency, about.customer_id) == (
         amount_minor,
         one.currency,
         one.customer_id,
     )
-    return last.intent_id if same else None
+    return one.last.intent_id if same else None
+
+
+def replaced_intent(one: Candidate) -> str | None:
+    """The intent of a declined or refused try, which must not be payable beside another one."""
+    return one.last.intent_id if one.last and has_verdict(one) else None
+
+
+def has_verdict(one: Candidate) -> bool:
+    """Whether the newest attempt ended with a no: then the method is looked at more closely."""
+    return one.last is not None and one.last.state in _WITH_VERDICT
+
+
+_WITH_VERDICT = (AttemptState.DECLINED, AttemptState.REFUSED)
 
 
 def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
     if one.voided:
         return Skip("the invoice is voided")
+    if not one.is_flagged:
+        return Skip("autopay is switched off for it")
     if one.amount <= 0:
         return Skip("nothing is left to pay")
     if one.duedate is None:
@@ -192,12 +251,15 @@ def _not_allowed(one: Candidate) -> Skip | None:
     return None
 
 
-def _after_last_try(one: Candidate, today: date) -> Skip | None:
+def _after_last_try(one: Candidate, method: ChosenMethod, today: date) -> Skip | None:
+    """The last attempt's verdict, unless something that it was about has changed since."""
     last = one.last
-    if last is None or last.state != AttemptState.DECLINED:
+    if last is None or not has_verdict(one):
         return None
-    if _is_another_method(one, last):
-        return None  # nothing speaks against it yet
+    if last.state == AttemptState.REFUSED:
+        return _after_refusal(one, last)
+    if not retry.holds_for(last.about, _subject(one, method)):
+        return network_refusal(one, method)
     if last.next_try_on is None:
         return Skip(f"attempt {last.number} was declined for good: {last.reason}")
     if last.next_try_on > today:
@@ -205,10 +267,24 @@ def _after_last_try(one: Candidate, today: date) -> Skip | None:
     return None
 
 
-def _is_another_method(one: Candidate, last: LastAttempt) -> bool:
-    known = one.payment_method_id is not None
-    return one.customer_id != last.customer_id or (
-        known and one.payment_method_id != last.payment_method_id
+def _after_refusal(one: Candidate, last: LastAttempt) -> Skip | None:
+    """A refused amount is held while it is the same; whatever else was wrong is asked again."""
+    asked = (last.about.amount_minor, last.about.currency)
+    is_same = asked == (money.to_minor(one.amount, one.currency), one.currency)
+    if is_same and retry.is_about_amount(last.code):
+        return Skip(f"attempt {last.number} was refused: {last.reason}", fault=last.code)
+    return None
+
+
+def _subject(
+    one: Candidate, method: ChosenMethod, *, amount_minor: int | None = None
+) -> VerdictSubject:
+    return VerdictSubject(
+        amount_minor=amount_minor or money.to_minor(one.amount, one.currency),
+        currency=one.currency,
+        customer_id=one.customer_id,
+        payment_method_id=method.id,
+        payment_method_version=method.version,
     )
 
 
@@ -220,6 +296,8 @@ class _CandidateRow(NamedTuple):
     duedate: date | None
     amountdue: Decimal
     currency_iso: str
+    take_auto_payment: bool
+    include_in_autopay: bool
     voided: bool
     posted: bool
     payments_pending: int
@@ -229,16 +307,20 @@ class _CandidateRow(NamedTuple):
     timezone: str | None
     stripe_customer_id: str | None
     stripe_payment_method_id: str | None
+    stripe_saved_method_id: str | None
     last_number: int | None
     last_state: str | None
     last_next_try_on: date | None
     last_reason: str | None
+    last_code: str | None
     last_intent_id: str | None
     last_payment_method_id: str | None
+    last_payment_method_version: str | None
     last_amount_minor: int | None
     last_currency: str | None
     last_customer_id: str | None
     last_charge_id: str | None
+    last_network_forbids: bool | None
 
 
 _LAST = ATTEMPTS.alias("last")
@@ -258,6 +340,8 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         INVOICES.c.duedate,
         INVOICES.c.amountdue,
         INVOICES.c.currency_iso,
+        INVOICES.c.take_auto_payment,
+        INVOICES.c.include_in_autopay,
         INVOICES.c.voided,
         INVOICES.c.posted,
         INVOICES.c.payments_pending,
@@ -267,6 +351,7 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         CLIENTS.c.timezone,
         CLIENTS.c.stripe_customer_id,
         CLIENTS.c.stripe_payment_method_id,
+        CLIENTS.c.stripe_saved_method_id,
         *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS),
     ).select_from(
         INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id).outerjoin(
@@ -276,10 +361,9 @@ def _candidates() -> Select[*tuple[Any, ...]]:
 
 
 _CANDIDATES = _candidates()
-_LOCKED = PreparedStatement(
-    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")).with_for_update(of=INVOICES),
-    _CandidateRow,
-)
+_ONE = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id"))
+_FOUND = PreparedStatement(_ONE, _CandidateRow)
+_LOCKED = PreparedStatement(_ONE.with_for_update(of=INVOICES), _CandidateRow)
 
 
 async def _page(
@@ -312,22 +396,31 @@ def _candidate(row: _CandidateRow) -> Candidate:
         timezone=row.timezone,
         customer_id=row.stripe_customer_id,
         payment_method_id=row.stripe_payment_method_id,
+        saved_method_id=row.stripe_saved_method_id,
         last=_last_attempt(row),
+        is_flagged=row.take_auto_payment or row.include_in_autopay,
     )
 
 
 def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
     if row.last_number is None or row.last_state is None:
         return None
+    assert row.last_amount_minor is not None, "an attempt has its amount"
+    assert row.last_currency is not None, "and its currency"
     return LastAttempt(
         number=row.last_number,
         state=AttemptState(row.last_state),
         next_try_on=row.last_next_try_on,
         reason=row.last_reason,
+        code=row.last_code,
         intent_id=row.last_intent_id,
-        payment_method_id=row.last_payment_method_id,
-        amount_minor=row.last_amount_minor,
-        currency=row.last_currency,
-        customer_id=row.last_customer_id,
+        about=VerdictSubject(
+            amount_minor=row.last_amount_minor,
+            currency=row.last_currency,
+            customer_id=row.last_customer_id,
+            payment_method_id=row.last_payment_method_id,
+            payment_method_version=row.last_payment_method_version,
+        ),
         charge_id=row.last_charge_id,
+        network_forbids=bool(row.last_network_forbids),
     )

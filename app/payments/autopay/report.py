@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import IO, Any
 
-from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.attempts import Attempt, UnresolvedAttempt
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
@@ -20,8 +20,10 @@ class OutcomeKind(StrEnum):
     CHARGED = "charged"
     PENDING = "pending"
     DECLINED = "declined"
+    HELD = "held"
     UNKNOWN = "unknown"
     SKIPPED = "skipped"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Outcome:
     intent_id: str | None = None
     reason: str | None = None
     next_try: date | None = None
+    # Stripe's code, where our configuration or the invoice is wrong: somebody has to mend it.
+    fault: str | None = None
 
 
 def attempt_outcome(
@@ -44,22 +48,40 @@ def attempt_outcome(
     intent_id: str | None = None,
     reason: str | None = None,
     next_try: date | None = None,
+    fault: str | None = None,
 ) -> Outcome:
     amount = money.from_minor(attempt.amount_minor, attempt.currency)
-    return Outcome(kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try)
+    return Outcome(
+        kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try, fault
+    )
 
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.SKIPPED
+    kind = OutcomeKind.HELD if skip.fault else kind
     return Outcome(
-        OutcomeKind.UNKNOWN if waits else OutcomeKind.SKIPPED,
+        OutcomeKind.UNKNOWN if waits else kind,
         one.invoice_id,
         one.amount,
         one.currency,
         one.last.intent_id if one.last else None,
         skip.reason,
         skip.next_try,
+        skip.fault,
     )
+
+
+def outcome_as_dict(one: Outcome) -> dict[str, Any]:
+    """One outcome as JSON, as a report lists it and with its kind."""
+    return {"outcome": str(one.kind), **_entry(one)}
+
+
+def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:
+    """The outcome of an attempt that could not even be gone on with."""
+    amount = money.from_minor(one.amount_minor, one.currency)
+    kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.UNKNOWN
+    return Outcome(kind, one.invoice_id, amount, one.currency, one.intent_id, skip.reason)
 
 
 # So much stays in memory; the rest of a long list waits in a temporary file.

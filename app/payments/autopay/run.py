@@ -4,21 +4,49 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
 import structlog
 
+from app.errors import (
+    AppError,
+    ChargeUnderWay,
+    InvalidField,
+    NotFound,
+    RecordLocked,
+    Refused,
+    Unavailable,
+)
 from app.payments.autopay import attempts, eligibility, holds
-from app.payments.autopay.attempts import LeaseHolder
-from app.payments.autopay.charge import Charging, charge, choose_payment_method, resume
-from app.payments.autopay.eligibility import Candidate, Position, Skip
+from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
+from app.payments.autopay.charge import (
+    Charging,
+    ManualRetry,
+    charge,
+    choose_payment_method,
+    resume,
+)
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
 from app.payments.autopay.other_ways import GuestSessions
-from app.payments.autopay.report import Outcome, OutcomeKind, RunReport, skipped_outcome
-from app.payments.stripe.gateway import Gateway
+from app.payments.autopay.report import (
+    Outcome,
+    OutcomeKind,
+    RunReport,
+    skipped_outcome,
+    unresolved_outcome,
+)
+from app.payments.stripe.gateway import (
+    Gateway,
+    NoAnswer,
+    NotAuthorized,
+    RequestRefused,
+    StripeRateLimited,
+)
 from app.rules import calendar
+from app.rules.attempt import UNRESOLVED
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -26,6 +54,8 @@ log = structlog.get_logger("paydue.autopay")
 
 # A stopping run lets charges under way finish for so long, then leaves them unresolved.
 FINISH_S = 7.0
+# A sentence or two; it stands in the invoice's history.
+REASON_MAX = 500
 
 
 Queue = asyncio.Queue[Sequence[Candidate] | None]
@@ -47,10 +77,12 @@ class Autopay:
         """One run. It ends early, with its leases released, once the stop signal is set."""
         report = RunReport(day or self._today(), dry_run=False)
         at = self._charging(day)
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -58,7 +90,7 @@ class Autopay:
             async for one in self._settled(report.day):
                 note(skipped_outcome(one, self._passed_over(one, day)))
             await self._recover(at, note, whenever=True)
-            await self._charge_all(at, note)
+            await self._charge_all(replace(at, account=await self._find_account()), note)
 
         with _closed_on_failure(report):
             await self._until_stopped(work(), at.holder)
@@ -75,15 +107,47 @@ class Autopay:
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
         return report
 
+    async def retry(self, invoice_id: int, *, reason: str, who: str) -> Outcome:
+        """Charge one invoice now because a person says so, whatever day its last decline names.
+
+        All guards of a run stand before it: autopay is on, the invoice is due and unpaid, no other
+        way to pay is open, the card networks allow it. Refused says which one does not.
+        """
+        if not 0 < len(reason.strip()) <= REASON_MAX:
+            raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
+        async with self.database.snapshot() as tx:
+            one = await eligibility.find_candidate(tx, invoice_id)
+        if one is None or invoice_id < 0:
+            raise NotFound("Invoice", invoice_id)
+        skip = eligibility.skip_reason(one, None, _now(), self.settings)
+        if skip:
+            raise _retry_refusal(one, skip.reason)
+        outcome = await self._charge_one(one, ManualRetry(reason.strip(), who))
+        _log(outcome)
+        if outcome.kind == OutcomeKind.SKIPPED:
+            raise _retry_refusal(one, outcome.reason)
+        return outcome
+
+    async def _charge_one(self, one: Candidate, manual: ManualRetry) -> Outcome:
+        at = self._charging(None)
+        try:
+            return await charge(at, one, manual)
+        except NotAuthorized as error:
+            raise Refused(f"Stripe does not accept the key: {error}") from error
+        finally:
+            await self._give_back(at.holder)
+
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
         at = self._charging(None)
         count = 0
+        alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
             nonlocal count
             count += 1
             _log(outcome)
+            alarm.note(outcome)
             if tell:
                 tell(outcome)
 
@@ -115,28 +179,31 @@ class Autopay:
         while not self.stop.is_set():
             async with self.database.snapshot() as tx:
                 rows = await attempts.list_unresolved(
-                    tx, now=_now(), whenever=whenever, after=after
+                    tx, now=self.database.now(), whenever=whenever, after=after
                 )
             if rows:
-                await self._resume_all(at, [row.id for row in rows], note)
+                await self._resume_all(at, rows, note)
             if len(rows) < attempts.PAGE:
                 return
             after = rows[-1].id
 
     async def _resume_all(
-        self, at: Charging, attempt_ids: Sequence[int], note: Callable[[Outcome], None]
+        self,
+        at: Charging,
+        unresolved: Sequence[UnresolvedAttempt],
+        note: Callable[[Outcome], None],
     ) -> None:
         limit = asyncio.Semaphore(self.settings.stripe_concurrency)
 
-        async def resume_one(attempt_id: int) -> None:
-            async with limit:
-                outcome = None if self.stop.is_set() else await resume(at, attempt_id)
+        async def resume_one(one: UnresolvedAttempt) -> None:
+            async with at.turns.hold(one.customer_id), limit:
+                outcome = None if self.stop.is_set() else await _resumed(at, one)
                 if outcome:
                     note(outcome)
 
         async with asyncio.TaskGroup() as group:
-            for attempt_id in attempt_ids:
-                group.create_task(resume_one(attempt_id))
+            for one in unresolved:
+                group.create_task(resume_one(one))
 
     # --- due ---------------------------------------------------------------------------------
 
@@ -157,8 +224,9 @@ class Autopay:
     async def _work_off(self, queue: Queue, at: Charging, note: Callable[[Outcome], None]) -> None:
         while (invoices := await queue.get()) is not None:
             for one in invoices:
-                if not self.stop.is_set():
-                    note(await charge(at, one))
+                async with at.turns.hold(one.customer_id):
+                    if not self.stop.is_set():
+                        note(await _charged(at, one))
 
     def _by_customer(
         self, page: Sequence[Candidate], day: date | None, note: Callable[[Outcome], None]
@@ -166,7 +234,7 @@ class Autopay:
         """The invoices to charge, those of one customer together; the others are accounted for."""
         wanted: dict[str | None, list[Candidate]] = defaultdict(list)
         for one in page:
-            skip = eligibility.skip_reason(one, day, _now(), self.settings)
+            skip = self._skip_reason(one, day)
             if skip:
                 note(skipped_outcome(one, skip))
             else:
@@ -176,10 +244,9 @@ class Autopay:
     async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
-        methods: dict[int, str] = {}
+        methods: dict[int, ChosenMethod] = {}
         for one in page:
-            skip = eligibility.skip_reason(one, day, _now(), self.settings)
-            found = skip or await choose_payment_method(self.gateway, one)
+            found = await self._foreseen_method(one, day)
             if isinstance(found, Skip):
                 skips[one.invoice_id] = found
             else:
@@ -187,12 +254,20 @@ class Autopay:
         async with self.database.snapshot() as tx:
             candidates = [one for one in page if one.invoice_id in methods]
             elsewhere = await holds.find_holds(tx, candidates)
-            forbidden = await eligibility.network_limits(tx, methods.values(), _now())
+            ids = {method.id for method in methods.values()}
+            forbidden = await eligibility.network_limits(tx, ids, _now())
         for invoice_id, method in methods.items():
-            skip = elsewhere.get(invoice_id) or forbidden.get(method)
+            skip = elsewhere.get(invoice_id) or forbidden.get(method.id)
             if skip:
                 skips[invoice_id] = skip
         return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
+
+    async def _foreseen_method(self, one: Candidate, day: date | None) -> ChosenMethod | Skip:
+        skip = self._skip_reason(one, day)
+        found = skip or await choose_payment_method(self.gateway, one)
+        if isinstance(found, Skip):
+            return found
+        return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
 
     async def _pages(
         self,
@@ -227,20 +302,88 @@ class Autopay:
             day,
         )
 
+    async def _find_account(self) -> str | None:
+        """The account that attempts begin in; a restricted key need not be allowed to say it."""
+        try:
+            return await self.gateway.account_name()
+        except (NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited):
+            return None
+
     def _passed_over(self, one: Candidate, day: date | None) -> Skip:
-        return eligibility.skip_reason(one, day, _now(), self.settings) or Skip(
-            "nothing is left to pay"
-        )
+        return self._skip_reason(one, day) or Skip("nothing is left to pay")
+
+    def _skip_reason(self, one: Candidate, day: date | None) -> Skip | None:
+        """The reason to skip an invoice; one that cannot be judged at all stops no other."""
+        try:
+            return eligibility.skip_reason(one, day, _now(), self.settings)
+        except Exception as error:
+            return _passing_over(one.invoice_id, error)
 
     async def _give_back(self, holder: LeaseHolder) -> None:
-        async with self.database.transaction() as tx:
-            await attempts.release_leases(tx, holder, now=_now())
+        """Release the run's leases; one that is locked runs out by itself."""
+        with contextlib.suppress(RecordLocked):
+            async with self.database.transaction() as tx:
+                await attempts.release_leases(tx, holder, now=self.database.now())
 
     def _today(self) -> date:
         return calendar.business_day(_now(), self.settings.timezone)
 
     def _latest(self, day: date | None) -> date:
         return day or calendar.latest_day(_now())
+
+
+class FaultAlarm:
+    """One line at error for each kind of fault in a run, however many invoices it holds."""
+
+    def __init__(self) -> None:
+        self._raised: set[str] = set()
+
+    def note(self, one: Outcome) -> None:
+        if one.fault is None or one.fault in self._raised:
+            return
+        self._raised.add(one.fault)
+        log.error(
+            "Stripe refuses what we ask; invoices are held until it is mended",
+            code=one.fault,
+            invoice=one.invoice_id,
+            reason=one.reason,
+        )
+
+
+def _retry_refusal(one: Candidate, why: str | None) -> Refused:
+    is_under_way = one.last is not None and one.last.state in UNRESOLVED
+    refusal = ChargeUnderWay if is_under_way else Refused
+    return refusal(f"invoice {one.invoice_id} is not charged: {why}")
+
+
+async def _charged(at: Charging, one: Candidate) -> Outcome:
+    try:
+        return await charge(at, one)
+    except Exception as error:
+        return skipped_outcome(one, _passing_over(one.invoice_id, error))
+
+
+async def _resumed(at: Charging, one: UnresolvedAttempt) -> Outcome | None:
+    try:
+        return await resume(at, one.id)
+    except Exception as error:
+        return unresolved_outcome(one, _passing_over(one.invoice_id, error))
+
+
+def _passing_over(invoice_id: int, error: Exception) -> Skip:
+    """One locked or broken invoice stops no other; a database or a key that is gone stops all."""
+    match error:
+        case RecordLocked():
+            log.warning("invoice locked", invoice=invoice_id)
+            return Skip(f"passed over: {error.message}")
+        case Unavailable() | NotAuthorized():
+            raise error
+        case AppError():
+            why = error.message
+        case _:
+            why = repr(error)
+    log.error("invoice failed", invoice=invoice_id, error=repr(error))
+    return Skip(f"passed over: {why}", is_failure=True)
 
 
 def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:

@@ -17,7 +17,6 @@ import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
 from app.payments.stripe.rate_limiter import RateLimiter
-from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
 
 API_VERSION = "2026-10-28.endive"
@@ -35,6 +34,10 @@ stripe.enable_telemetry = False
 
 class NoAnswer(Exception):
     """Nothing we can trust came back: the call may or may not have happened."""
+
+
+class ReadUnanswered(NoAnswer):
+    """A question got no answer. Whatever it was about is as it was: nothing has happened by it."""
 
 
 class ReplayedFailure(NoAnswer):
@@ -87,6 +90,7 @@ class Gateway:
         self._pace = pace
         self._client: stripe.StripeClient | None = None
         self._http: stripe.AIOHTTPClient | None = None
+        self._account_name: str | None = None
 
     async def __aenter__(self) -> "Gateway":
         timeout = aiohttp.ClientTimeout(total=self._settings.stripe_timeout)
@@ -136,7 +140,7 @@ class Gateway:
 
     async def retrieve(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.RETRIEVE)
-        return await _answered(
+        return await _read(
             self._v1.payment_intents.retrieve_async, intent_id, {"expand": ["latest_charge"]}
         )
 
@@ -166,18 +170,40 @@ class Gateway:
         async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
             yield one
 
+    async def payouts_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
+        params = {"created": {"gte": int(since.timestamp())}}
+        async for one in self._listed(self._v1.payouts.list_async, params, endpoints.PAYOUTS):
+            yield one
+
+    async def balance_transactions(
+        self, *, since: datetime | None = None, payout_id: str | None = None
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """Balance transactions, newest first: those since an instant, or those of one payout."""
+        params: dict[str, Any] = {"payout": payout_id} if payout_id else {}
+        if since:
+            params["created"] = {"gte": int(since.timestamp())}
+        call = self._v1.balance_transactions.list_async
+        async for one in self._listed(call, params, endpoints.BALANCE_TRANSACTIONS):
+            yield one
+
     # --- around a charge ---------------------------------------------------------------------
 
-    async def default_method(self, customer_id: str) -> str | None:
+    async def default_method(self, customer_id: str) -> Mapping[str, Any] | None:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
         await self._pace.acquire(endpoints.CUSTOMER)
-        found = (await _answered(self._v1.customers.retrieve_async, customer_id)).object
-        settings = found.get("invoice_settings") or {}
-        return reference(settings.get("default_payment_method"))
+        expanded = {"expand": ["invoice_settings.default_payment_method"]}
+        call = self._v1.customers.retrieve_async
+        found = (await _read(call, customer_id, expanded)).object
+        default = (found.get("invoice_settings") or {}).get("default_payment_method")
+        return {"id": default} if isinstance(default, str) else default
+
+    async def payment_method(self, method_id: str) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.PAYMENT_METHOD)
+        return (await _read(self._v1.payment_methods.retrieve_async, method_id)).object
 
     async def session(self, session_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.SESSION)
-        return (await _answered(self._v1.checkout.sessions.retrieve_async, session_id)).object
+        return (await _read(self._v1.checkout.sessions.retrieve_async, session_id)).object
 
     async def sessions(
         self, customer_id: str | None = None, since: datetime | None = None
@@ -203,7 +229,14 @@ class Gateway:
 
     async def account(self) -> Mapping[str, Any]:
         """Our own account: the cheapest proof that the key works."""
-        return (await _answered(self._v1.accounts.retrieve_current_async)).object
+        return (await _read(self._v1.accounts.retrieve_current_async)).object
+
+    async def account_name(self) -> str:
+        """The account and the mode that the key opens; asked once, for a key never changes."""
+        if self._account_name is None:
+            mode = "live" if self._settings.livemode else "test"
+            self._account_name = f"{(await self.account())['id']} ({mode})"
+        return self._account_name
 
     async def _listed(
         self, call: Callable[..., Awaitable[Any]], params: dict[str, Any], endpoint: str
@@ -212,7 +245,7 @@ class Gateway:
         while True:
             await self._pace.acquire(endpoint)
             start = {"starting_after": after} if after else {}
-            page = (await _answered(call, {**params, **start, "limit": PAGE})).object
+            page = (await _read(call, {**params, **start, "limit": PAGE})).object
             for one in page["data"]:
                 yield one
             if not page.get("has_more") or not page["data"]:
@@ -225,6 +258,14 @@ async def _answered(call: Callable[..., Awaitable[Any]], *arguments: Any) -> Str
         found = await call(*arguments)
         body = found.last_response.body
         return StripeResponse(orjson.loads(body), body)
+
+
+async def _read(call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
+    """The answer to a question, which changes nothing at Stripe."""
+    try:
+        return await _answered(call, *arguments)
+    except NoAnswer as error:
+        raise ReadUnanswered(str(error)) from error
 
 
 @contextlib.contextmanager
@@ -281,4 +322,4 @@ async def retrieve_intent(gateway: Gateway, intent_id: str) -> StripeResponse:
     try:
         return await gateway.retrieve(intent_id)
     except RequestRefused as error:
-        raise NoAnswer(f"Stripe does not show {intent_id}: {error.message}") from error
+        raise ReadUnanswered(f"Stripe does not show {intent_id}: {error.message}") from error

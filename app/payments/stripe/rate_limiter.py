@@ -9,13 +9,16 @@ import time
 from collections import deque
 from typing import Protocol
 
+import structlog
 from sqlalchemy import select, update
 
+from app.errors import RecordLocked
 from app.storage.column_types import table_of
-from app.storage.engines import Database, Tx, database_time
+from app.storage.engines import Database, Tx, database_time, limit_lock_wait
 from app.storage.rows import insert_once
 from app.storage.tables.cluster import RateLimitSlot as PaceRow
 
+log = structlog.get_logger("paydue.stripe")
 SLOTS = table_of(PaceRow)
 
 CREATE = "POST /v1/payment_intents"
@@ -24,15 +27,22 @@ CANCEL = "POST /v1/payment_intents/{id}/cancel"
 RETRIEVE = "GET /v1/payment_intents/{id}"
 LIST = "GET /v1/payment_intents"
 CUSTOMER = "GET /v1/customers/{id}"
+PAYMENT_METHOD = "GET /v1/payment_methods/{id}"
 SESSIONS = "GET /v1/checkout/sessions"
 SESSION = "GET /v1/checkout/sessions/{id}"
 EXPIRE = "POST /v1/checkout/sessions/{id}/expire"
 EVENTS = "GET /v1/events"
 REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
+PAYOUTS = "GET /v1/payouts"
+BALANCE_TRANSACTIONS = "GET /v1/balance_transactions"
 
 _RESERVE_S = 0.25
 _RESERVE_MAX = 500
+# Nobody holds a slot's row for longer than a few milliseconds, unless its host is frozen. A node
+# that waits in vain keeps the rate by itself meanwhile, rather than stop: at worst all nodes
+# together are too fast for a while, and Stripe's refusals are waited out.
+_LOCK_WAIT_MS = 250
 # A moment missed by more than this is lost: using it late would be a burst.
 _LATE_S = 0.25
 _MICRO = 1_000_000
@@ -59,6 +69,8 @@ class StripeRateLimiter:
         self._batch = min(max(1, round(per_second * _RESERVE_S)), _RESERVE_MAX)
         self._moments: dict[str, deque[float]] = {}
         self._reserving: dict[str, asyncio.Lock] = {}
+        # Until when this node has given moments out, by its own monotonic clock.
+        self._given_until: dict[str, float] = {}
 
     async def acquire(self, endpoint: str) -> None:
         moment = await self._moment(endpoint)
@@ -78,7 +90,19 @@ class StripeRateLimiter:
                     moments.extend(await self._reserved(endpoint))
 
     async def _reserved(self, endpoint: str) -> list[float]:
+        try:
+            first = await self._reserve_shared(endpoint)
+        except RecordLocked:
+            log.warning("rate limiter locked", endpoint=endpoint)
+            first = max(time.monotonic(), self._given_until.get(endpoint, 0.0))
+        step = self._interval_us / _MICRO
+        self._given_until[endpoint] = first + self._batch * step
+        return [first + turn * step for turn in range(self._batch)]
+
+    async def _reserve_shared(self, endpoint: str) -> float:
+        """Reserve a batch of moments among all nodes; answers the first by our monotonic clock."""
         async with self._database.transaction() as tx:
+            await limit_lock_wait(tx, _LOCK_WAIT_MS)
             now_us = round((await database_time(tx)).timestamp() * _MICRO)
             here = time.monotonic()
             start_us = max(now_us, await _free_at(tx, endpoint, now_us))
@@ -87,8 +111,7 @@ class StripeRateLimiter:
                 .where(SLOTS.c.endpoint == endpoint)
                 .values(free_at_us=start_us + self._batch * self._interval_us)
             )
-        first = here + (start_us - now_us) / _MICRO
-        return [first + turn * self._interval_us / _MICRO for turn in range(self._batch)]
+        return here + (start_us - now_us) / _MICRO
 
 
 async def _free_at(tx: Tx, endpoint: str, now_us: int) -> int:

@@ -1,5 +1,6 @@
 """Stripe's objects, read into reports of our own. Reads every API version's shape; trusts none."""
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,6 +10,7 @@ from app.errors import BadEvent, InvalidField
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY, Evidence, evidence_of_metadata
 from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
+from app.rules.payout import BalanceMovement, PayoutReport
 from app.rules.retry import Decline
 
 StripeObject = Mapping[str, Any]
@@ -24,6 +26,8 @@ _STATES = {
 }
 _WORD_MAX = 255
 _BIGINT_MAX = 2**63 - 1
+# Versions of one method are compared, a few in its life: 64 bits tell them apart.
+_VERSION_DIGITS = 16
 # As many digits as our keys have room for; more is somebody else's metadata.
 _ATTEMPT_MAX = 10**9 - 1
 
@@ -163,6 +167,46 @@ def _reversal_report(
     return PaymentReport(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 
 
+def payout_report(payout: StripeObject) -> PayoutReport:
+    currency, amount = signed_amount_of(payout, "amount")
+    return PayoutReport(
+        payout_id=id_of(payout, "id"),
+        status=text_of(payout.get("status")) or "",
+        amount=amount,
+        currency=currency,
+        automatic=payout.get("automatic") is True,
+        arrival_date=required_instant(payout, "arrival_date").date(),
+        created_at=required_instant(payout, "created"),
+        failure_code=text_of(payout.get("failure_code")),
+    )
+
+
+def balance_movement(transaction: StripeObject) -> BalanceMovement:
+    """A balance transaction in major units, of the balance's currency and not the charge's."""
+    currency, amount = signed_amount_of(transaction, "amount")
+    _, fee = signed_amount_of(transaction, "fee")
+    _, net = signed_amount_of(transaction, "net")
+    return BalanceMovement(
+        transaction_id=id_of(transaction, "id"),
+        type=text_of(transaction.get("type")) or "",
+        currency=currency,
+        amount=amount,
+        fee=fee,
+        net=net,
+        created_at=required_instant(transaction, "created"),
+        available_at=required_instant(transaction, "available_on"),
+        source_id=reference(transaction.get("source")),
+        description=text_of(transaction.get("description")),
+        exchange_rate=_digits(transaction.get("exchange_rate")),
+    )
+
+
+def _digits(number: Any) -> str | None:
+    """The shortest digits that mean the same number, which are those that Stripe wrote."""
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    return f"{Decimal(repr(number)):f}" if is_number else None
+
+
 def decline_of(intent: StripeObject) -> Decline:
     """The decline of the intent's last try, with the network's own code where the charge has it."""
     error = intent.get("last_payment_error") or {}
@@ -174,8 +218,26 @@ def decline_of(intent: StripeObject) -> Decline:
         network_advice_code=text_of(error.get("network_advice_code")),
         network_decline_code=text_of(error.get("network_decline_code")),
         method=text_of(method.get("type")) or "card",
+        method_version=method_version(method),
         message=error.get("message"),
     )
+
+
+def method_version(method: StripeObject) -> str | None:
+    """A digest that changes when a card is renewed or its holder's address is corrected.
+
+    Only these fields are read: Stripe adds others to its objects at any time.
+    """
+    details = method.get(text_of(method.get("type")) or "")
+    if not isinstance(details, dict):
+        return None
+    holder = method.get("billing_details") or {}
+    address = holder.get("address") or {}
+    told = [
+        *(details.get(name) for name in ("fingerprint", "last4", "exp_month", "exp_year")),
+        *(address.get(name) for name in ("line1", "postal_code", "country")),
+    ]
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:_VERSION_DIGITS]
 
 
 def failed_charge_id(intent: StripeObject) -> str | None:
@@ -248,9 +310,17 @@ def metadata_number(thing: StripeObject, name: str) -> int | None:
 
 
 def amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
-    """The object's currency, and one of its amounts in major units."""
+    """The object's currency, and one of its amounts in major units; never less than zero."""
+    currency, amount = signed_amount_of(thing, field)
+    if amount < 0:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is less than zero: {amount}")
+    return currency, amount
+
+
+def signed_amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
+    """The object's currency, and one of its amounts in major units; what is taken is negative."""
     minor = thing.get(field)
-    if not isinstance(minor, int) or isinstance(minor, bool) or not 0 <= minor <= money.MINOR_MAX:
+    if not isinstance(minor, int) or isinstance(minor, bool) or abs(minor) > money.MINOR_MAX:
         raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an amount: {minor!r}")
     try:
         return money.from_stripe(minor, str(thing.get("currency")))
@@ -266,3 +336,10 @@ def instant_of(thing: StripeObject, field: str) -> datetime | None:
         return datetime.fromtimestamp(value, UTC)
     except (OverflowError, ValueError, OSError):
         return None
+
+
+def required_instant(thing: StripeObject, field: str) -> datetime:
+    found = instant_of(thing, field)
+    if found is None:
+        raise BadEvent(f"{thing.get('object') or 'object'}.{field} is not an instant")
+    return found

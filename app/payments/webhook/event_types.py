@@ -12,6 +12,7 @@ from app.payments.stripe import stripe_objects
 from app.rules.attempt import parse_key
 from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport, PaymentState
+from app.rules.payout import PayoutChange
 
 
 class Origin(NamedTuple):
@@ -22,7 +23,7 @@ class Origin(NamedTuple):
     installation: str
 
 
-EventReport = PaymentReport | PaymentMethodReport
+EventReport = PaymentReport | PaymentMethodReport | PayoutChange
 Handler = Callable[[Mapping[str, Any], Origin], Sequence[EventReport]]
 
 
@@ -99,6 +100,10 @@ def _customer_gone(customer: Mapping[str, Any], _: Origin) -> Sequence[EventRepo
     ]
 
 
+def _payout(payout: Mapping[str, Any], _: Origin) -> Sequence[EventReport]:
+    return [PayoutChange(stripe_objects.id_of(payout, "id"))]
+
+
 HANDLERS: dict[str, Handler] = {
     # An intent exists: support can find it, and an orphan of ours is noticed.
     "payment_intent.created": _intent(PaymentState.CREATED),
@@ -137,6 +142,14 @@ HANDLERS: dict[str, Handler] = {
     "setup_intent.succeeded": _method_saved,
     # Nothing of this customer can be charged any more.
     "customer.deleted": _customer_gone,
+    # A payout is on its way, or has ended: the worker reads it from Stripe at once.
+    "payout.created": _payout,
+    "payout.updated": _payout,
+    "payout.paid": _payout,
+    "payout.failed": _payout,
+    "payout.canceled": _payout,
+    # Only now the list of its balance transactions is complete.
+    "payout.reconciliation_completed": _payout,
 }
 
 
@@ -156,7 +169,7 @@ def reports_of(event: Mapping[str, Any], *, installation: str) -> Sequence[Event
 
 def _with_key_evidence(report: EventReport, sent_key: str, installation: str) -> EventReport:
     """Our own idempotency key names the invoice too, even where the metadata was lost."""
-    if isinstance(report, PaymentMethodReport):
+    if not isinstance(report, PaymentReport):
         return report
     key = parse_key(sent_key)
     if key is None or report.reversal is not None:

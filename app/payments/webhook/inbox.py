@@ -20,9 +20,11 @@ from sqlalchemy import bindparam, update
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import payment_methods, settlement
 from app.ledger.payment_methods import PaymentMethodReport
+from app.payments import payouts
 from app.payments.autopay import attempts
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentReport
+from app.rules.payout import PayoutChange
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.prepared import BulkInsertOnce
@@ -288,6 +290,9 @@ async def apply_reports(
     await attempts.apply_reports(tx, payments, now=now)
     if methods:
         await payment_methods.apply_reports(tx, methods, now=now)
+    changed = [one.payout_id for one in every if isinstance(one, PayoutChange)]
+    if changed:
+        await payouts.request_sync(tx, changed, now=now)
     if not refused:
         return {}
     return {

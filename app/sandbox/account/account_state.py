@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account.instruments import Instrument
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.reproducible_ids import ReproducibleIds, reproducible_random
 from app.sandbox.account.sandbox_clock import SandboxClock
-from app.sandbox.account.test_cards import Instrument
 from app.sandbox.account.truth_ledger import TruthLedger
 
 RowT = TypeVar("RowT")
@@ -69,10 +69,26 @@ class ObjectTable(Generic[RowT]):
 
 @dataclass(frozen=True, slots=True)
 class EventCause:
-    """The request that an event comes from; both are None for what Stripe did by itself."""
+    """The request that an event comes from, and its API key; None for what Stripe did by itself."""
 
     id: str | None = None
     idempotency_key: str | None = None
+    api_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventOrigin:
+    """The account and the mode that an event says it is from.
+
+    Connect names a connected account, an organization's destination gives the context.
+    """
+
+    account: str | None = None
+    context: str | None = None
+    livemode: bool = False
+
+
+_THIS_ACCOUNT = EventOrigin()
 
 
 @dataclass(slots=True)
@@ -87,16 +103,21 @@ class AccountEvent:
     cause: EventCause
     charges: tuple[Obj, ...] = ()
     pending: int = 0
+    origin: EventOrigin = _THIS_ACCOUNT
 
 
 @dataclass(slots=True)
 class AccountDelays:
-    """Seconds of the sandbox clock until a bank answers, a refund ends, a key or a session ends."""
+    """Seconds of the sandbox clock until a bank answers, a refund ends, a key or a session ends,
+    and until a charge's money is available and a payout has arrived.
+    """
 
     bank_debit: float = 60.0  # test mode took 15 s (SEPA) to 58 s (ACH) when it was measured
     refund: float = 60.0
     idempotency: float = 24 * 3600.0  # Stripe prunes keys after at least 24 h
     checkout: int = 24 * 3600
+    availability: int = 2 * 86400
+    payout: int = 2 * 86400
 
 
 _SINGULAR = {
@@ -109,6 +130,10 @@ _SINGULAR = {
     "setup_intents": ("setupintent", "intent"),
     "mandates": ("mandate", "mandate"),
     "sessions": ("checkout.session", "session"),
+    "payment_links": ("payment_link", "payment_link"),
+    "fraud_warnings": ("early_fraud_warning", "early_fraud_warning"),
+    "balance_transactions": ("balance_transaction", "id"),
+    "payouts": ("payout", "payout"),
 }
 _TABLE_OF = {
     "customer": "customers",
@@ -120,6 +145,10 @@ _TABLE_OF = {
     "setup_intent": "setup_intents",
     "mandate": "mandates",
     "checkout.session": "sessions",
+    "payment_link": "payment_links",
+    "radar.early_fraud_warning": "fraud_warnings",
+    "balance_transaction": "balance_transactions",
+    "payout": "payouts",
 }
 
 
@@ -135,6 +164,14 @@ class AccountState:
     instruments: dict[str, Instrument] = field(default_factory=dict)
     cause: EventCause = field(default_factory=EventCause)
     checkout_intents: dict[str, Obj] = field(default_factory=dict)
+    # The payment methods of completed sessions that get their PaymentIntent later.
+    awaited_methods: dict[str, str] = field(default_factory=dict)
+    # The balance transactions that no automatic payout has paid, oldest first.
+    unpaid_transactions: list[str] = field(default_factory=list)
+    # Minor units by payment link.
+    link_totals: dict[str, int] = field(default_factory=dict)
+    # Minor units by customer and currency.
+    cash: dict[tuple[str, str], int] = field(default_factory=dict)
     listener: Callable[[AccountEvent], None] | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +192,14 @@ class AccountState:
         self.tables[_TABLE_OF[obj["object"]]].replace(obj["id"], changed)
         return changed
 
+    def overwrite(self, object_id: str, fields: Obj) -> Obj:
+        """Spoils a stored object without an event, as a program that Stripe let through might."""
+        for table in self.tables.values():
+            found = table.get(object_id)
+            if found is not None:
+                return self.change(found, **fields)
+        raise ValueError(f"no such object: {object_id}")
+
     def find(self, table: str, wanted: str, *, param: str | None = None) -> Obj:
         """The object, or Stripe's refusal: 404 when the URL named it, 400 when a parameter did."""
         obj = self.tables[table].get(wanted)
@@ -174,10 +219,17 @@ class AccountState:
             )
         return found
 
-    def emit(self, type_: str, subject: Obj, previous: Obj | None = None) -> AccountEvent:
+    def emit(
+        self,
+        type_: str,
+        subject: Obj,
+        previous: Obj | None = None,
+        origin: EventOrigin = _THIS_ACCOUNT,
+    ) -> AccountEvent:
         event = AccountEvent(
             self.ids.new("evt"), type_, self.clock.stamp(), subject, previous, self.cause
         )
+        event.origin = origin
         if subject["object"] == "payment_intent":
             event.charges = tuple(reversed(self["charges"].rows(subject["id"])))
         return self.publish(event)

@@ -13,29 +13,30 @@ from typing import Any
 
 import orjson
 
-from app.sandbox.account.test_cards import CardDecline
+from app.sandbox.account.card_declines import CardDecline
 
 Obj = dict[str, Any]
 
 API_VERSION = "2026-10-28.endive"  # the default of the Stripe SDK that tests use
 
 _MADE: Obj = orjson.loads(Path(__file__).with_name("stripe_objects.json").read_bytes())
-_TEMPLATES: dict[str, Obj] = _MADE["objects"]
+TEMPLATES: dict[str, Obj] = _MADE["objects"]
 _OFF: Obj = {"enabled": False}
 
 
-def _new(kind: str, new_id: str, created: int, **fields: Any) -> Obj:
-    return {**_TEMPLATES[kind], "id": new_id, "created": created, **fields}
+def new_object(kind: str, new_id: str, created: int, **fields: Any) -> Obj:
+    """An object of this kind with every field that Stripe's have, null where nothing is given."""
+    return {**TEMPLATES[kind], "id": new_id, "created": created, **fields}
 
 
 def customer(new_id: str, created: int, fields: Obj) -> Obj:
     prefix = new_id[-8:].upper()
-    return {**_new("customer", new_id, created, invoice_prefix=prefix), **fields}
+    return {**new_object("customer", new_id, created, invoice_prefix=prefix), **fields}
 
 
 _BILLING: Obj = {
-    **_TEMPLATES["payment_method"]["billing_details"],
-    "address": _TEMPLATES["address"],
+    **TEMPLATES["payment_method"]["billing_details"],
+    "address": TEMPLATES["address"],
 }
 # Sample details of each payment method type; a card must not be expired.
 _DETAILS: dict[str, Obj] = {
@@ -57,14 +58,15 @@ _DETAILS: dict[str, Obj] = {
         "last4": "3000",
     },
     "bacs_debit": {"fingerprint": "9eMbmctOrd8i7DYa", "last4": "2345", "sort_code": "108800"},
+    "boleto": {"tax_id": "00000000000"},
 }
 
 
 def payment_method(new_id: str, created: int, method_type: str, details: Obj, **fields: Any) -> Obj:
-    made = _new("payment_method", new_id, created, type=method_type, billing_details=_BILLING)
+    made = new_object("payment_method", new_id, created, type=method_type, billing_details=_BILLING)
     card = made.pop("card")
-    template = card if method_type == "card" else _TEMPLATES[f"payment_method.{method_type}"]
-    return {**made, method_type: {**template, **_DETAILS[method_type], **details}, **fields}
+    template = card if method_type == "card" else TEMPLATES[f"payment_method.{method_type}"]
+    return {**made, method_type: {**template, **_DETAILS.get(method_type, {}), **details}, **fields}
 
 
 def payment_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
@@ -75,12 +77,12 @@ def payment_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
         "client_secret": f"{new_id}_secret_{secret}",
         "managed_payments": _OFF,
     }
-    return {**_new("payment_intent", new_id, created, **own), **fields}
+    return {**new_object("payment_intent", new_id, created, **own), **fields}
 
 
 _FROM_INTENT = ("amount", "currency", "customer", "description", "metadata", "receipt_email")
 _APPROVED: Obj = {
-    **_TEMPLATES["charge"]["outcome"],
+    **TEMPLATES["charge"]["outcome"],
     "network_status": "approved_by_network",
     "risk_level": "normal",
     "seller_message": "Payment complete.",
@@ -102,14 +104,17 @@ def charge(new_id: str, created: int, intent: Obj, method: Obj, mandate: str | N
         "shipping": intent["shipping"],
         "status": "pending",
     }
-    return _new("charge", new_id, created, **own, **{name: intent[name] for name in _FROM_INTENT})
+    return new_object(
+        "charge", new_id, created, **own, **{name: intent[name] for name in _FROM_INTENT}
+    )
 
 
 def _method_details(method: Obj, mandate: str | None, amount: int) -> Obj:
     kind = method["type"]
     if kind != "card":
-        return {kind: {**method[kind], "mandate": mandate}, "type": kind}
-    template = _TEMPLATES["charge"]["payment_method_details"]["card"]
+        mandated = {} if mandate is None else {"mandate": mandate}
+        return {kind: {**method[kind], **mandated}, "type": kind}
+    template = TEMPLATES["charge"]["payment_method_details"]["card"]
     shared = {name: method["card"][name] for name in template.keys() & method["card"].keys()}
     overcapture = {**template["overcapture"], "maximum_amount_capturable": amount}
     return {"card": {**template, **shared, "overcapture": overcapture}, "type": kind}
@@ -132,40 +137,9 @@ def sublist(url: str, data: list[Obj], *, has_more: bool = False) -> Obj:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
-def refund(new_id: str, created: int, paid: Obj, fields: Obj) -> Obj:
-    kind = paid["payment_method_details"]["type"]
-    own = {
-        "charge": paid["id"],
-        "currency": paid["currency"],
-        "customer": paid["customer"],
-        "destination_details": {kind: {"type": "refund"} if kind == "card" else {}, "type": kind},
-        "payment_intent": paid["payment_intent"],
-        "payment_method": paid["payment_method"],
-    }
-    return {**_new("refund", new_id, created, **own), **fields}
-
-
-def dispute(new_id: str, created: int, charged: Obj, fields: Obj) -> Obj:
-    template = _TEMPLATES["dispute"]
-    kind = charged["payment_method_details"]["type"]
-    card = {**template["payment_method_details"]["card"], "case_type": "chargeback"}
-    own = {
-        "amount": charged["amount"],
-        "charge": charged["id"],
-        "currency": charged["currency"],
-        "enhanced_eligibility_types": [],
-        "evidence_details": {**template["evidence_details"], "due_by": created + 7 * 86400},
-        "is_charge_refundable": False,
-        "payment_intent": charged["payment_intent"],
-        "payment_method_details": {kind: card if kind == "card" else {}, "type": kind},
-        "status": "needs_response",
-    }
-    return {**_new("dispute", new_id, created, **own), **fields}
-
-
 def setup_intent(new_id: str, created: int, secret: str, fields: Obj) -> Obj:
     client_secret = f"{new_id}_secret_{secret}"
-    return {**_new("setup_intent", new_id, created, client_secret=client_secret), **fields}
+    return {**new_object("setup_intent", new_id, created, client_secret=client_secret), **fields}
 
 
 _MANDATES: dict[str, Obj] = {
@@ -183,13 +157,13 @@ def mandate(new_id: str, created: int, method: Obj) -> Obj:
     """Stripe's mandates have no `created`: the customer's acceptance carries the time."""
     kind = method["type"]
     acceptance = {
-        **_TEMPLATES["mandate"]["customer_acceptance"],
+        **TEMPLATES["mandate"]["customer_acceptance"],
         "accepted_at": created,
         "online": {"ip_address": "127.0.0.1", "user_agent": "sandbox"},
     }
-    details = {**_TEMPLATES.get(f"mandate.{kind}", {}), **_MANDATES.get(kind, {})}
+    details = {**TEMPLATES.get(f"mandate.{kind}", {}), **_MANDATES.get(kind, {})}
     return {
-        **_TEMPLATES["mandate"],
+        **TEMPLATES["mandate"],
         "id": new_id,
         "customer_acceptance": acceptance,
         "payment_method": method["id"],
@@ -200,7 +174,7 @@ def mandate(new_id: str, created: int, method: Obj) -> Obj:
 _SESSION: Obj = {
     "adaptive_pricing": _OFF,
     "expires_at": None,
-    "invoice_creation": {**_TEMPLATES["checkout.session"]["invoice_creation"], **_OFF},
+    "invoice_creation": {**TEMPLATES["checkout.session"]["invoice_creation"], **_OFF},
     "managed_payments": _OFF,
     "payment_method_collection": "if_required",
     "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0},
@@ -210,19 +184,25 @@ _SESSION: Obj = {
 
 def checkout_session(new_id: str, created: int, fields: Obj) -> Obj:
     url = f"https://checkout.stripe.com/c/pay/{new_id}"
-    return {**_new("checkout.session", new_id, created, **_SESSION, url=url), **fields}
+    return {**new_object("checkout.session", new_id, created, **_SESSION, url=url), **fields}
+
+
+def payment_link(new_id: str, fields: Obj) -> Obj:
+    """Stripe's payment links have no `created`."""
+    url = f"https://buy.stripe.com/test_{new_id.removeprefix('plink_')}"
+    return {**TEMPLATES["payment_link"], "id": new_id, "url": url, **fields}
 
 
 def customer_details(email: str | None, name: str | None) -> Obj:
     """The customer as a checkout session shows it; the sandbox asks for no address."""
-    template = _TEMPLATES["checkout.session.customer_details"]
-    own = {"address": _TEMPLATES["address"], "tax_exempt": "none", "tax_ids": []}
+    template = TEMPLATES["checkout.session.customer_details"]
+    own = {"address": TEMPLATES["address"], "tax_exempt": "none", "tax_ids": []}
     return {**template, **own, "email": email, "name": name}
 
 
 def account(account_id: str, created: int) -> Obj:
     """An account with every requirement fulfilled: it may charge and pay out."""
-    template, name = _TEMPLATES["account"], "Paydue sandbox"
+    template, name = TEMPLATES["account"], "Paydue sandbox"
     dashboard = {**template["settings"]["dashboard"], "display_name": name}
     own = {
         "business_profile": {**template["business_profile"], "name": name},
@@ -234,4 +214,4 @@ def account(account_id: str, created: int) -> Obj:
         "requirements": template["future_requirements"],
         "settings": {**template["settings"], "dashboard": dashboard},
     }
-    return _new("account", account_id, created, **own)
+    return new_object("account", account_id, created, **own)

@@ -3,7 +3,9 @@
 import random
 import string
 
-_ALPHABET = string.ascii_letters + string.digits
+_ALPHABET = (string.ascii_letters + string.digits).encode()
+# Every byte stands for a letter or a digit: one draw makes a whole id.
+_LETTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
 
 
 def reproducible_random(seed: object) -> random.Random:
@@ -25,4 +27,4 @@ class ReproducibleIds:
         source = self._streams.get(stream)
         if source is None:
             source = self._streams[stream] = reproducible_random(f"{self._seed}:{stream}")
-        return "".join(source.choices(_ALPHABET, k=length))
+        return source.randbytes(length).translate(_LETTERS).decode()

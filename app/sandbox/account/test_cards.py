@@ -1,148 +1,25 @@
-"""Test payment methods: Stripe's own names, or a list of outcomes, one for each confirm."""
+"""Stripe's test cards by name, token or number; a card's step is the outcome of its payments."""
 
 import re
-from dataclasses import dataclass, field
 
-BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit")
+from app.sandbox.account.instruments import SampleMethod
 
-# The codes of Stripe's decline list, by the advice code that comes with them. Measured are
-# generic_decline, insufficient_funds, processing_error, lost_card, stolen_card, expired_card,
-# incorrect_cvc and fraudulent (which has no advice); the rest follows the documented next steps.
-_TRY_AGAIN = (
-    "generic_decline insufficient_funds processing_error do_not_honor issuer_not_available "
-    "try_again_later reenter_transaction approve_with_id call_issuer no_action_taken "
-    "card_velocity_exceeded withdrawal_count_limit_exceeded"
-)
-_NEVER_AGAIN = (
-    "lost_card stolen_card pickup_card revocation_of_authorization "
-    "revocation_of_all_authorizations highest_risk_level stop_payment_order"
-)
-_CONFIRM_DATA = (
-    "expired_card incorrect_cvc incorrect_number incorrect_zip invalid_cvc invalid_expiry_month "
-    "invalid_number"
-)
-_NO_ADVICE = (
-    "fraudulent authentication_required authentication_not_handled card_not_supported "
-    "currency_not_supported duplicate_transaction invalid_account invalid_amount invalid_pin "
-    "merchant_blacklist mobile_device_authentication_required new_account_information_available "
-    "not_permitted pin_try_exceeded restricted_card security_violation service_not_allowed "
-    "testmode_decline transaction_not_allowed"
-)
-ADVICE: dict[str, str | None] = {
-    **dict.fromkeys(_TRY_AGAIN.split(), "try_again_later"),
-    **dict.fromkeys(_NEVER_AGAIN.split(), "do_not_try_again"),
-    **dict.fromkeys(_CONFIRM_DATA.split(), "confirm_card_data"),
-    **dict.fromkeys(_NO_ADVICE.split()),
-}
-# These decline codes are themselves the error's `code`; every other comes under `card_declined`.
-_OWN_CODE = {
-    "expired_card",
-    "incorrect_cvc",
-    "incorrect_number",
-    "incorrect_zip",
-    "invalid_cvc",
-    "invalid_expiry_month",
-    "invalid_number",
-    "processing_error",
-    "authentication_required",
-}
-_PARAM = {"expired_card": "exp_month", "incorrect_cvc": "cvc", "incorrect_number": "number"}
-_NETWORK_ADVICE = {"confirm_card_data": "01", "try_again_later": "02", "do_not_try_again": "03"}
-_NETWORK_DECLINE = {
-    "insufficient_funds": "51",
-    "lost_card": "41",
-    "stolen_card": "43",
-    "pickup_card": "04",
-    "expired_card": "54",
-    "incorrect_cvc": "82",
-    "processing_error": "96",
-    "authentication_required": "1A",
-}
-_MESSAGES = {
-    "insufficient_funds": "Your card has insufficient funds.",
-    "expired_card": "Your card has expired.",
-    "incorrect_cvc": "Your card's security code is incorrect.",
-    "incorrect_number": "Your card number is incorrect.",
-    "processing_error": "An error occurred while processing your card. Try again in a little bit.",
-    "authentication_required": "Your card was declined. This transaction requires authentication.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CardDecline:
-    """A decline by the network, as errors, last_payment_error and a charge's outcome show it."""
-
-    decline_code: str
-
-    @property
-    def code(self) -> str:
-        return self.decline_code if self.decline_code in _OWN_CODE else "card_declined"
-
-    @property
-    def advice_code(self) -> str | None:
-        return ADVICE[self.decline_code]
-
-    @property
-    def network_advice_code(self) -> str | None:
-        return _NETWORK_ADVICE.get(self.advice_code or "")
-
-    @property
-    def network_decline_code(self) -> str | None:
-        return None if self.is_blocked else _NETWORK_DECLINE.get(self.decline_code, "05")
-
-    @property
-    def is_blocked(self) -> bool:
-        """Radar blocked the charge before the network saw it."""
-        return self.decline_code == "highest_risk_level"
-
-    @property
-    def param(self) -> str | None:
-        return _PARAM.get(self.decline_code)
-
-    @property
-    def message(self) -> str:
-        return _MESSAGES.get(self.decline_code, "Your card was declined.")
-
-
-@dataclass(slots=True)
-class Instrument:
-    """The card or bank account behind a payment method: its coming outcomes and its state."""
-
-    steps: list[str]
-    refund: str = "succeeded"
-    mandate: str | None = None
-    is_set_up: bool = False
-    is_spent: bool = False
-    is_detached: bool = False
-    taken: int = field(default=0)
-
-    def next_step(self) -> str:
-        """Takes the outcome of the next confirm; the last one repeats."""
-        step = self.steps[min(self.taken, len(self.steps) - 1)]
-        self.taken += 1
-        return step
-
-
-@dataclass(frozen=True, slots=True)
-class SampleMethod:
-    """One of Stripe's test payment methods."""
-
-    type: str = "card"
-    step: str = "succeed"
-    refund: str = "succeeded"
-    brand: str = "visa"
-    last4: str = "4242"
-
-
-_CARDS = {
+CARDS = {
     "": SampleMethod(),
     "visa": SampleMethod(),
     "visa_debit": SampleMethod(last4="5556"),
     "mastercard": SampleMethod(brand="mastercard", last4="4444"),
+    "mastercard_debit": SampleMethod(brand="mastercard", last4="8210"),
+    "mastercard_prepaid": SampleMethod(brand="mastercard", last4="5100"),
     "amex": SampleMethod(brand="amex", last4="8431"),
     "discover": SampleMethod(brand="discover", last4="9424"),
+    "diners": SampleMethod(brand="diners", last4="3237"),
+    "jcb": SampleMethod(brand="jcb", last4="0505"),
+    "unionpay": SampleMethod(brand="unionpay", last4="0005"),
+    "bypassPending": SampleMethod(last4="0077", bypasses_pending=True),
+    # Declines.
     "chargeDeclined": SampleMethod(step="generic_decline", last4="0002"),
-    "chargeCustomerFail": SampleMethod(step="generic_decline", last4="0341"),
+    "chargeCustomerFail": SampleMethod(step="generic_decline", last4="0341", accepts_setup=True),
     "chargeDeclinedInsufficientFunds": SampleMethod(step="insufficient_funds", last4="9995"),
     "chargeDeclinedLostCard": SampleMethod(step="lost_card", last4="9987"),
     "chargeDeclinedStolenCard": SampleMethod(step="stolen_card", last4="9979"),
@@ -154,53 +31,87 @@ _CARDS = {
         step="card_velocity_exceeded", last4="6975"
     ),
     "radarBlock": SampleMethod(step="highest_risk_level", last4="0019"),
+    "riskLevelHighest": SampleMethod(step="highest_risk_level", last4="4954"),
+    "riskLevelElevated": SampleMethod(last4="9235"),
+    # Checks that fail while the payment succeeds.
+    "cvcCheckFail": SampleMethod(last4="0101"),
+    "avsFail": SampleMethod(last4="0010"),
+    "avsLine1Fail": SampleMethod(last4="0028"),
+    "avsZipFail": SampleMethod(last4="0036"),
+    "avsUnchecked": SampleMethod(last4="0044"),
+    # Authentication.
     "authenticationRequired": SampleMethod(step="authentication_required", last4="3184"),
     "authenticationRequiredOnSetup": SampleMethod(
         step="authentication_required_on_setup", last4="3155"
     ),
+    "authenticationRequiredSetupForOffSession": SampleMethod(last4="3155"),
+    "authenticationRequiredChargeDeclinedInsufficientFunds": SampleMethod(
+        step="authentication_then:insufficient_funds", last4="9979"
+    ),
+    "threeDSecureRequired": SampleMethod(step="authentication_required", last4="3063"),
+    "threeDSecure2Required": SampleMethod(step="authentication_required", last4="3220"),
+    "threeDSecureRequiredChargeDeclined": SampleMethod(
+        step="authentication_then:generic_decline", last4="1629"
+    ),
+    "threeDSecureRequiredProcessingError": SampleMethod(
+        step="authentication_then:processing_error", last4="1695"
+    ),
+    "threeDSecureOptional": SampleMethod(last4="3055"),
+    "amex_threeDSecureNotSupported": SampleMethod(brand="amex", last4="0005"),
+    # Doubts and refunds.
     "createDispute": SampleMethod(step="dispute", last4="0259"),
+    "createDisputeProductNotReceived": SampleMethod(step="dispute", last4="2685"),
+    "createDisputeInquiry": SampleMethod(step="inquiry", last4="1976"),
+    "createIssuerFraudRecord": SampleMethod(step="fraud_warning", last4="5423"),
     "pendingRefund": SampleMethod(refund="pending", last4="7726"),
     "refundFail": SampleMethod(refund="fails", last4="5126"),
 }
-_BANKS = {"usBankAccount": "us_bank_account", "sepaDebit": "sepa_debit", "bacsDebit": "bacs_debit"}
-_SUCCESSES = {"", "success", "processing"}
-_BANK_STEP = re.compile(r"^bank_debit_(succeeds|fails:\w+)$")
-_SUCCESSFUL = {"succeed", "dispute", "authentication_required_on_setup"}
+NUMBERS = {
+    "4242424242424242": "visa",
+    "4000056655665556": "visa_debit",
+    "5555555555554444": "mastercard",
+    "5200828282828210": "mastercard_debit",
+    "5105105105105100": "mastercard_prepaid",
+    "378282246310005": "amex",
+    "6011111111111117": "discover",
+    "4000000000000077": "bypassPending",
+    "4000000000000002": "chargeDeclined",
+    "4000000000000341": "chargeCustomerFail",
+    "4000000000009995": "chargeDeclinedInsufficientFunds",
+    "4000000000009987": "chargeDeclinedLostCard",
+    "4000000000009979": "chargeDeclinedStolenCard",
+    "4000000000000069": "chargeDeclinedExpiredCard",
+    "4000000000000127": "chargeDeclinedIncorrectCvc",
+    "4000000000000119": "chargeDeclinedProcessingError",
+    "4100000000000019": "radarBlock",
+    "4000000000004954": "riskLevelHighest",
+    "4000000000006975": "chargeDeclinedVelocityLimitExceeded",
+    "4000002760003184": "authenticationRequired",
+    "4000002500003155": "authenticationRequiredOnSetup",
+    "4000008260003178": "authenticationRequiredChargeDeclinedInsufficientFunds",
+    "4000000000003220": "threeDSecure2Required",
+    "4000008400001629": "threeDSecureRequiredChargeDeclined",
+    "4000000000000259": "createDispute",
+    "4000000000002685": "createDisputeProductNotReceived",
+    "4000000000001976": "createDisputeInquiry",
+    "4000000000005423": "createIssuerFraudRecord",
+    "4000000000007726": "pendingRefund",
+    "4000000000005126": "refundFail",
+}
+_PREFIX = re.compile(r"^(pm_card|tok)(_|$)")
+_COUNTRY = re.compile(r"^[a-z]{2}$")
 
 
-def find_sample(token: str) -> SampleMethod | None:
-    """The method behind pm_card_visa_chargeDeclined and the like; None for any other name."""
-    if token.startswith("pm_card"):
-        name = token.removeprefix("pm_card").removeprefix("_")
-        return _CARDS.get(name) or _CARDS.get(name.removeprefix("visa_"))
-    _, _, rest = token.partition("_")
-    bank, _, outcome = rest.partition("_")
-    if bank not in _BANKS:
+def find_card_sample(token: str) -> SampleMethod | None:
+    """The card behind pm_card_visa_chargeDeclined, tok_visa and the like; None for other names."""
+    prefix = _PREFIX.match(token)
+    if prefix is None:
         return None
-    return SampleMethod(type=_BANKS[bank], step=_bank_step(outcome), last4="6789")
+    name = token[prefix.end() :]
+    if _COUNTRY.match(name):
+        return SampleMethod()
+    return CARDS.get(name) or CARDS.get(name.removeprefix("visa_"))
 
 
-def _bank_step(outcome: str) -> str:
-    if outcome in _SUCCESSES:
-        return "bank_debit_succeeds"
-    return "bank_debit_fails:" + re.sub(r"(?<!^)(?=[A-Z])", "_", outcome).lower()
-
-
-def validate_steps(steps: list[str], method_type: str) -> list[str]:
-    """The steps in the words of the method's type; an unknown step raises ValueError."""
-    if not steps:
-        raise ValueError("behaviour needs at least one step")
-    return [_validate_step(step, method_type) for step in steps]
-
-
-def _validate_step(step: str, method_type: str) -> str:
-    is_bank = method_type in BANK_DEBITS
-    if step.startswith("bank_debit_"):
-        if not is_bank or not _BANK_STEP.match(step):
-            raise ValueError(f"no such behaviour of {method_type}: {step}")
-        return step
-    if step not in _SUCCESSFUL and step not in ADVICE:
-        raise ValueError(f"unknown behaviour: {step}")
-    if not is_bank:
-        return step
-    return "bank_debit_succeeds" if step in _SUCCESSFUL else f"bank_debit_fails:{step}"
+def find_card_of_number(number: str) -> SampleMethod | None:
+    return CARDS.get(NUMBERS.get(number.replace(" ", ""), "unknown"))

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(slots=True)
 class TakenCharge:
-    """One successful charge."""
+    """One successful charge; its maker is the API key that its intent was made with, if any."""
 
     charge: str
     payment_intent: str
@@ -16,6 +16,7 @@ class TakenCharge:
     currency: str
     metadata: dict[str, Any]
     at: float
+    maker: str | None = None
     refunded: int = 0
     lost: int = 0
 
@@ -30,6 +31,23 @@ class TakenCharge:
 
 
 @dataclass(slots=True)
+class MoneyMovement:
+    """One change of the account's balance, in minor units before the fee.
+
+    The kind is the balance transaction's reporting category: charge, refund, refund_failure,
+    dispute, dispute_reversal, payout or payout_reversal.
+    """
+
+    kind: str
+    source: str
+    payment_intent: str | None
+    amount: int
+    fee: int
+    currency: str
+    at: float
+
+
+@dataclass(slots=True)
 class TruthLedger:
     """Every successful charge, with the refunds and the lost disputes taken off it.
 
@@ -38,6 +56,31 @@ class TruthLedger:
     """
 
     _charges: dict[str, TakenCharge] = field(default_factory=dict)
+    _makers: dict[str, str] = field(default_factory=dict)
+    _movements: list[MoneyMovement] = field(default_factory=list)
+
+    def record_maker(self, made: str, api_key: str | None) -> None:
+        """Remembers the API key that made an intent or a session; Stripe itself has none."""
+        if api_key is not None:
+            self._makers[made] = api_key
+
+    def maker(self, made: str) -> str | None:
+        return self._makers.get(made)
+
+    def record_movement(self, movement: MoneyMovement) -> None:
+        self._movements.append(movement)
+
+    def movements(self, payment_intent: str | None = None) -> list[MoneyMovement]:
+        """Every movement of the balance, or those of one intent, oldest first."""
+        return [one for one in self._movements if payment_intent in {None, one.payment_intent}]
+
+    def net_by_intent(self) -> dict[str, int]:
+        """Amounts in minor units, before fees: charged, less refunded, less disputed now."""
+        found: defaultdict[str, int] = defaultdict(int)
+        for one in self._movements:
+            if one.payment_intent is not None:
+                found[one.payment_intent] += one.amount
+        return dict(found)
 
     def record_charge(self, taken: TakenCharge) -> None:
         if taken.charge in self._charges:

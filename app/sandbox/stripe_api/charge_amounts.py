@@ -30,8 +30,8 @@ _MINIMUM = {
 _MAXIMUM = 999_999_999_999  # 12 digits, the most that any page of Stripe's names
 
 
-def validate(amount: int, currency: str) -> str:
-    """The currency in lower case; an amount that Stripe does not take is refused."""
+def known_currency(currency: str) -> str:
+    """The currency in lower case, if Stripe takes it."""
     currency = currency.lower()
     if currency not in CURRENCIES:
         message = (
@@ -39,6 +39,12 @@ def validate(amount: int, currency: str) -> str:
             f"{', '.join(sorted(CURRENCIES))}"
         )
         raise stripe_errors.malformed(message, param="currency")
+    return currency
+
+
+def validate(amount: int, currency: str) -> str:
+    """The currency in lower case; an amount that Stripe does not take is refused."""
+    currency = known_currency(currency)
     if amount < 1:
         raise stripe_errors.malformed(
             "This value must be greater than or equal to 1.",

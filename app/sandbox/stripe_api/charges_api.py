@@ -3,7 +3,7 @@
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 
 def retrieve(state: AccountState, params: Obj, charge_id: str) -> Obj:

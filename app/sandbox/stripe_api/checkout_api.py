@@ -3,14 +3,8 @@
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import (
-    charge_amounts,
-    confirmation,
-    cursor_pagination,
-    payment_methods_api,
-)
-from app.sandbox.stripe_api.confirmation import ConfirmOptions
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api import charge_amounts, cursor_pagination, line_items
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _COPIED = (
     "success_url cancel_url client_reference_id customer customer_email payment_method_types "
@@ -26,56 +20,27 @@ def create(state: AccountState, params: Obj) -> Obj:
         )
     if params.get("customer"):
         state.living_customer(params["customer"], param="customer")
-    currency, total = _total(params.get("line_items"))
+    currency, total = line_items.total(params.get("line_items"))
     charge_amounts.validate(total, currency)
-    now = state.clock.stamp()
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
     fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
-    fields |= {
-        "metadata": merge_metadata({}, params.get("metadata")),
-        "expires_at": params.get("expires_at", now + state.delays.checkout),
-    }
+    fields["metadata"] = merge_metadata({}, params.get("metadata"))
+    lifetime = {"expires_at": params["expires_at"]} if "expires_at" in params else {}
+    return open_session(state, {**fields, **lifetime}, params.get("payment_intent_data") or {})
+
+
+def open_session(state: AccountState, fields: Obj, intent_data: Obj) -> Obj:
+    """A new page; `intent_data` is for the PaymentIntent that it will make."""
+    now = state.clock.stamp()
     session_id = f"cs_test_{state.ids.text('cs', 58)}"
-    session = state.add(
-        object_templates.checkout_session(session_id, now, fields), params.get("customer")
+    made = object_templates.checkout_session(
+        session_id, now, {"expires_at": now + state.delays.checkout, **fields}
     )
-    state.checkout_intents[session_id] = params.get("payment_intent_data") or {}
+    session = state.add(made, made["customer"], made["payment_link"])
+    state.checkout_intents[session_id] = intent_data
+    state.ledger.record_maker(session_id, state.cause.api_key)
     state.clock.at(session["expires_at"], lambda: _expire_if_open(state, session_id))
     return session
-
-
-def _total(lines: object) -> tuple[str, int]:
-    if not isinstance(lines, list) or not lines:
-        raise stripe_errors.malformed(
-            "Missing required param: line_items.", param="line_items", code="parameter_missing"
-        )
-    prices = [_price(line, at) for at, line in enumerate(lines)]
-    currencies = {currency for currency, _ in prices}
-    if len(currencies) > 1:
-        raise stripe_errors.invalid(
-            "All line items must have the same currency.", param="line_items"
-        )
-    return currencies.pop(), sum(amount for _, amount in prices)
-
-
-def _price(line: Obj, at: int) -> tuple[str, int]:
-    if "price" in line:
-        raise stripe_errors.missing(
-            "price", line["price"], param=f"line_items[{at}][price]", in_path=False
-        )
-    price = line.get("price_data") or {}
-    if "currency" not in price or "unit_amount" not in price:
-        param = f"line_items[{at}][price_data]"
-        raise stripe_errors.malformed(
-            f"Missing required param: {param}.", param=param, code="parameter_missing"
-        )
-    try:
-        return price["currency"].lower(), int(price["unit_amount"]) * int(line.get("quantity", 1))
-    except ValueError:
-        param = f"line_items[{at}]"
-        raise stripe_errors.malformed(
-            "Invalid integer", param=param, code="parameter_invalid_integer"
-        ) from None
 
 
 def retrieve(state: AccountState, params: Obj, session_id: str) -> Obj:
@@ -84,7 +49,14 @@ def retrieve(state: AccountState, params: Obj, session_id: str) -> Obj:
 
 def list_page(state: AccountState, params: Obj) -> Obj:
     return cursor_pagination.list_objects(
-        state, "sessions", params, "/v1/checkout/sessions", "payment_intent", "customer", "status"
+        state,
+        "sessions",
+        params,
+        "/v1/checkout/sessions",
+        "payment_intent",
+        "customer",
+        "payment_link",
+        "status",
     )
 
 
@@ -109,88 +81,3 @@ def _expire(state: AccountState, session: Obj) -> Obj:
     session = state.change(session, status="expired", url=None)
     state.emit("checkout.session.expired", session)
     return session
-
-
-def complete(state: AccountState, session_id: str, token: str) -> Obj:
-    """The customer pays; a declined card leaves the session open, with its intent."""
-    session = state.find("sessions", session_id)
-    if session["status"] != "open":
-        raise ValueError(f"{session_id} is {session['status']}")
-    method = payment_methods_api.find_or_sample(state, token)
-    session, intent = _ensure_intent(state, session, method)
-    options = ConfirmOptions(return_url="https://checkout.stripe.com/return", has_mandate_data=True)
-    try:
-        intent = confirmation.attempt(state, intent, options)
-    except stripe_errors.StripeRefusal:
-        return session
-    if intent["status"] == "requires_action":
-        intent = confirmation.finish_action(state, intent, succeeded=True)
-    return _finish(state, session, intent, method)
-
-
-def _ensure_intent(state: AccountState, session: Obj, method: Obj) -> tuple[Obj, Obj]:
-    if session["payment_intent"] is not None:
-        intent = state.find("payment_intents", session["payment_intent"])
-        return session, state.change(
-            intent, payment_method=method["id"], status="requires_confirmation"
-        )
-    intent = _new_intent(state, session, method)
-    session = state.change(session, payment_intent=intent["id"])
-    state["sessions"].index(session["id"], intent["id"])
-    return session, intent
-
-
-def _new_intent(state: AccountState, session: Obj, method: Obj) -> Obj:
-    """The intent gets payment_intent_data's metadata; the session's own is not copied."""
-    given = state.checkout_intents[session["id"]]
-    fields: Obj = {
-        name: given[name]
-        for name in ("description", "setup_future_usage", "receipt_email")
-        if name in given
-    }
-    fields |= {
-        "amount": session["amount_total"],
-        "currency": session["currency"],
-        "customer": session["customer"],
-    }
-    fields |= {
-        "metadata": merge_metadata({}, given.get("metadata")),
-        "payment_method": method["id"],
-        "automatic_payment_methods": {"allow_redirects": "always", "enabled": True},
-    }
-    new_id, secret = state.ids.new("pi"), state.ids.text("secret", 25)
-    intent = state.add(
-        object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields),
-        session["customer"],
-    )
-    state.emit("payment_intent.created", intent)
-    return intent
-
-
-def _finish(state: AccountState, session: Obj, intent: Obj, method: Obj) -> Obj:
-    is_paid = intent["status"] == "succeeded"
-    billing = method["billing_details"]
-    session = state.change(
-        session,
-        status="complete",
-        payment_status="paid" if is_paid else "unpaid",
-        url=None,
-        customer_details=object_templates.customer_details(
-            session["customer_email"] or billing["email"], billing["name"]
-        ),
-    )
-    state.emit("checkout.session.completed", session)
-    if not is_paid:
-        # Set after the bank's own timer of the same delay, so the intent has its answer by then.
-        state.clock.after(state.delays.bank_debit, lambda: _apply_bank_answer(state, session["id"]))
-    return session
-
-
-def _apply_bank_answer(state: AccountState, session_id: str) -> None:
-    session = state.find("sessions", session_id)
-    intent = state.find("payment_intents", session["payment_intent"])
-    if intent["status"] == "succeeded":
-        session = state.change(session, payment_status="paid")
-        state.emit("checkout.session.async_payment_succeeded", session)
-    else:
-        state.emit("checkout.session.async_payment_failed", session)

@@ -1,13 +1,24 @@
-"""One attempt to pay a PaymentIntent. It succeeds at most once, and money is taken only here."""
+"""One attempt to pay a PaymentIntent: the checks before it, and the way that its method takes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.card_declines import CardDecline
+from app.sandbox.account.instruments import BANK_DEBITS, BANK_TRANSFER, VOUCHERS
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import BANK_DEBITS, CardDecline, Instrument
-from app.sandbox.account.truth_ledger import TakenCharge
-from app.sandbox.stripe_api import disputes_api
+from app.sandbox.stripe_api import (
+    bank_debits,
+    bank_transfers,
+    captures,
+    disputes_api,
+    fraud_warnings_api,
+    intent_outcomes,
+    microdeposits,
+    vouchers,
+)
+
+AUTHENTICATIONS = ("redirect_to_url", "use_stripe_sdk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,36 +30,93 @@ class ConfirmOptions:
     return_url: str | None = None
     mandate: str | None = None
     has_mandate_data: bool = False
+    method_options: Obj = field(default_factory=dict)
+
+    def of_type(self, kind: str) -> Obj:
+        options: Obj = self.method_options.get(kind) or {}
+        return options
 
 
 def attempt(state: AccountState, intent: Obj, options: ConfirmOptions) -> Obj:
     """The intent as succeeded, processing or requires_action; a refusal has changed it as well."""
     method = state.find("payment_methods", intent["payment_method"], param="payment_method")
-    instrument = state.instruments[method["id"]]
     _check_preconditions(state, intent, method, options)
-    if method["type"] in BANK_DEBITS:
-        return _start_debit(state, intent, method, _mandate(state, intent, method, options))
+    match method["type"]:
+        case kind if kind in BANK_DEBITS:
+            return _debit(state, intent, method, options)
+        case kind if kind in VOUCHERS:
+            return vouchers.issue(state, intent, method, options.of_type(kind))
+        case kind if kind == BANK_TRANSFER:
+            return bank_transfers.start(state, intent)
+        case _:
+            return _pay_at_once(state, intent, method, options)
+
+
+def _debit(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
+    instrument = state.instruments[method["id"]]
+    if options.of_type(method["type"]).get("verification_method") == "skip":
+        instrument.is_verified = True
+    mandate = bank_debits.mandate_of(
+        state, intent, method, options.mandate, has_mandate_data=options.has_mandate_data
+    )
+    if not instrument.is_verified:
+        return microdeposits.wait_for_verification(state, intent, method)
+    return bank_debits.start(state, intent, method, mandate)
+
+
+def _pay_at_once(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
+    instrument = state.instruments[method["id"]]
     instrument.is_spent = True
     match instrument.next_step():
         case "succeed":
             return _succeed(state, intent, method)
-        case "dispute":
+        case "dispute" | "inquiry" | "fraud_warning" as step:
             paid = _succeed(state, intent, method)
-            disputes_api.open_for_charge(
-                state, state.find("charges", paid["latest_charge"]), {"reason": "fraudulent"}
-            )
+            if paid["status"] == "succeeded":
+                _doubt(state, state.find("charges", paid["latest_charge"]), step)
             return paid
         case "authentication_required_on_setup" if instrument.is_set_up:
             return _succeed(state, intent, method)
         case "authentication_required" | "authentication_required_on_setup":
             return _authenticate(state, intent, method, options)
+        case step if step.startswith("authentication_then:"):
+            return _authenticate(state, intent, method, options)
         case decline_code:
-            raise _decline(state, intent, method, CardDecline(decline_code))
+            declined = CardDecline(decline_code, method["type"])
+            raise intent_outcomes.decline(state, intent, method, declined)
+
+
+def _doubt(state: AccountState, charge: Obj, step: str) -> None:
+    match step:
+        case "dispute":
+            disputes_api.open_for_charge(state, charge, {"reason": "fraudulent"})
+        case "inquiry":
+            inquiry = {"reason": "fraudulent", "status": "warning_needs_response"}
+            disputes_api.open_for_charge(state, charge, inquiry)
+        case _:
+            fraud_warnings_api.warn(state, charge, "made_with_stolen_card")
+
+
+def _succeed(state: AccountState, intent: Obj, method: Obj) -> Obj:
+    if intent["capture_method"] == "manual":
+        return captures.hold(state, intent, method)
+    return intent_outcomes.succeed(state, intent, method)
+
+
+def receive(state: AccountState, intent: Obj) -> Obj:
+    """Money that came by itself pays the intent, without any attempt before it."""
+    method = state.find("payment_methods", intent["payment_method"])
+    return intent_outcomes.succeed(state, intent, method, prefix="py")
 
 
 def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
     """Ends the 3-D Secure of an intent, for a customer who has come back from it."""
+    if (intent["next_action"] or {}).get("type") not in AUTHENTICATIONS:
+        raise ValueError(f"{intent['id']} waits for no authentication")
     method = state.find("payment_methods", intent["payment_method"])
+    if succeeded and (code := state.instruments[method["id"]].step_after_authentication):
+        intent_outcomes.decline(state, intent, method, CardDecline(code))
+        return state.find("payment_intents", intent["id"])
     if succeeded:
         return _succeed(state, intent, method)
     message = (
@@ -60,7 +128,7 @@ def finish_action(state: AccountState, intent: Obj, *, succeeded: bool) -> Obj:
         "code": "payment_intent_authentication_failure",
         "message": message,
     }
-    return _record_failure(state, intent, {**error, "payment_method": method})
+    return intent_outcomes.record_failure(state, intent, {**error, "payment_method": method})
 
 
 def _check_preconditions(
@@ -104,72 +172,11 @@ def _needs_return_url(intent: Obj) -> bool:
     return bool(automatic.get("enabled")) and automatic.get("allow_redirects") != "never"
 
 
-def _succeed(state: AccountState, intent: Obj, method: Obj) -> Obj:
-    charge = _new_charge(state, intent, method, prefix="ch")
-    return _record_success(
-        state, intent, state.add(charge, charge["payment_intent"], charge["customer"])
-    )
-
-
-def _new_charge(
-    state: AccountState, intent: Obj, method: Obj, *, prefix: str, mandate: str | None = None
-) -> Obj:
-    return object_templates.charge(
-        state.ids.new(prefix), state.clock.stamp(), intent, method, mandate
-    )
-
-
-def _record_success(state: AccountState, intent: Obj, charge: Obj) -> Obj:
-    if intent["status"] == "succeeded":
-        raise AssertionError("a PaymentIntent has at most one successful charge")
-    charge = state.change(
-        charge,
-        status="succeeded",
-        paid=True,
-        amount_captured=charge["amount"],
-        receipt_url=_receipt(charge),
-    )
-    intent = state.change(
-        intent,
-        status="succeeded",
-        amount_received=intent["amount"],
-        latest_charge=charge["id"],
-        last_payment_error=None,
-        next_action=None,
-        processing=None,
-    )
-    state.ledger.record_charge(_taken_charge(state, intent, charge))
-    state.emit("charge.succeeded", charge)
-    state.emit("payment_intent.succeeded", intent)
-    booked = state.change(charge, balance_transaction=state.ids.new("txn"))
-    state.emit("charge.updated", booked, {"balance_transaction": None})
-    return intent
-
-
-def _receipt(charge: Obj) -> str:
-    return f"https://pay.stripe.com/receipts/{charge['id']}"
-
-
-def _taken_charge(state: AccountState, intent: Obj, charge: Obj) -> TakenCharge:
-    """The ledger also holds a session's metadata, which Stripe does not copy to the intent."""
-    sessions = state["sessions"].rows(intent["id"])
-    metadata = {**(sessions[0]["metadata"] if sessions else {}), **charge["metadata"]}
-    return TakenCharge(
-        charge=charge["id"],
-        payment_intent=intent["id"],
-        customer=charge["customer"],
-        amount=charge["amount"],
-        currency=charge["currency"],
-        metadata=metadata,
-        at=state.clock.now(),
-    )
-
-
 def _authenticate(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> Obj:
     if options.error_on_requires_action:
         raise _refuse_unattended(state, intent, method)
     if options.off_session:
-        raise _decline(state, intent, method, CardDecline("authentication_required"))
+        raise intent_outcomes.decline(state, intent, method, CardDecline("authentication_required"))
     redirect = {
         "redirect_to_url": {"return_url": options.return_url, "url": _authentication_url(intent)},
         "type": "redirect_to_url",
@@ -201,131 +208,5 @@ def _refuse_unattended(
         ),
         "payment_method": method,
     }
-    intent = _record_failure(state, intent, {"type": "card_error", **error})
+    intent = intent_outcomes.record_failure(state, intent, {"type": "card_error", **error})
     return stripe_errors.card_error({**error, "payment_intent": intent})
-
-
-def _decline(
-    state: AccountState, intent: Obj, method: Obj, decline: CardDecline
-) -> stripe_errors.StripeRefusal:
-    failure = {
-        "status": "failed",
-        "failure_code": decline.code,
-        "failure_message": decline.message,
-        "captured": False,
-    }
-    charge = {
-        **_new_charge(state, intent, method, prefix="ch"),
-        **failure,
-        "outcome": object_templates.declined_outcome(decline),
-    }
-    state.add(charge, intent["id"], intent["customer"])
-    error = {
-        "advice_code": decline.advice_code,
-        "charge": charge["id"],
-        "code": decline.code,
-        "decline_code": decline.decline_code,
-        "doc_url": f"https://stripe.com/docs/error-codes/{decline.code.replace('_', '-')}",
-        "message": decline.message,
-        "network_advice_code": decline.network_advice_code,
-        "network_decline_code": decline.network_decline_code,
-        "param": decline.param,
-        "payment_method": method,
-    }
-    known = {key: value for key, value in error.items() if value is not None}
-    state.emit("charge.failed", charge)
-    intent = _record_failure(
-        state, intent, {**known, "type": "card_error"}, latest_charge=charge["id"]
-    )
-    return stripe_errors.card_error({**known, "payment_intent": intent})
-
-
-def _record_failure(state: AccountState, intent: Obj, error: Obj, **changes: object) -> Obj:
-    """Opens the intent for another method; only the error still names the refused one."""
-    intent = state.change(
-        intent,
-        status="requires_payment_method",
-        payment_method=None,
-        last_payment_error=error,
-        next_action=None,
-        processing=None,
-        **changes,
-    )
-    state.emit("payment_intent.payment_failed", intent)
-    return intent
-
-
-def _mandate(state: AccountState, intent: Obj, method: Obj, options: ConfirmOptions) -> str:
-    """The mandate; without one the answer is 400 and the intent waits in requires_confirmation."""
-    instrument = state.instruments[method["id"]]
-    if options.has_mandate_data:
-        instrument.mandate = new_mandate(state, method)
-    mandate = options.mandate or instrument.mandate
-    if mandate is None:
-        intent = state.change(intent, status="requires_confirmation")
-        message = (
-            "This PaymentIntent requires a mandate, but no existing mandate was found for "
-            f"{method['id']}. Collect one with a SetupIntent, or provide `mandate_data`."
-        )
-        raise stripe_errors.invalid(message, payment_intent=intent)
-    return str(state.find("mandates", mandate, param="mandate")["id"])
-
-
-def new_mandate(state: AccountState, method: Obj) -> str:
-    return str(
-        state.add(object_templates.mandate(state.ids.new("mandate"), state.clock.stamp(), method))[
-            "id"
-        ]
-    )
-
-
-def _start_debit(state: AccountState, intent: Obj, method: Obj, mandate: str) -> Obj:
-    """Sets the intent to processing; the bank answers after a delay of the sandbox clock."""
-    instrument: Instrument = state.instruments[method["id"]]
-    _, _, failure = instrument.next_step().partition(":")
-    charge = _new_charge(state, intent, method, prefix="py", mandate=mandate)
-    charge = state.add({**charge, "status": "pending"}, intent["id"], intent["customer"])
-    intent = state.change(
-        intent,
-        status="processing",
-        latest_charge=charge["id"],
-        processing={"type": method["type"]},
-        last_payment_error=None,
-    )
-    state.emit("charge.pending", charge)
-    state.emit("payment_intent.processing", intent)
-    state.clock.after(
-        state.delays.bank_debit,
-        lambda: _apply_bank_answer(state, intent["id"], charge["id"], failure),
-    )
-    return intent
-
-
-def _apply_bank_answer(state: AccountState, intent_id: str, charge_id: str, failure: str) -> None:
-    intent, charge = state.find("payment_intents", intent_id), state.find("charges", charge_id)
-    if not failure:
-        _record_success(state, intent, charge)
-        return
-    charge = state.change(
-        charge,
-        status="failed",
-        captured=False,
-        failure_code=failure,
-        failure_message="The payment failed.",
-    )
-    state.emit("charge.failed", charge)
-    _record_failure(state, intent, _bank_error(state, charge, failure))
-
-
-def _bank_error(state: AccountState, charge: Obj, failure: str) -> Obj:
-    """Unlike a card's error, ACH's has the reason in `code` and a generic decline_code."""
-    method = state.find("payment_methods", charge["payment_method"])
-    is_ach = method["type"] == "us_bank_account"
-    return {
-        "type": "card_error",
-        "charge": charge["id"],
-        "code": failure if is_ach else "payment_intent_payment_attempt_failed",
-        "decline_code": "generic_decline",
-        "message": "The payment failed.",
-        "payment_method": method,
-    }

@@ -15,6 +15,7 @@ from app.sandbox.account.stripe_errors import integer
 RowT = TypeVar("RowT")
 
 _LIMIT = 10
+_INDEXED = frozenset({"customer", "payment_intent", "charge", "payment_link", "source"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,15 @@ def list_objects(
     url: str,
     *fields: str,
     also: Callable[[Obj], bool] | None = None,
+    among: str | None = None,
 ) -> Obj:
-    """A list filtered by `created` and the named fields; the first id is found by index."""
+    """A list filtered by `created` and the named fields; the first id is found by index.
+
+    `among` keeps to the rows that were indexed under this value.
+    """
     window = CreatedFilter.parse(params.get("created"))
     wanted = [(name, params[name]) for name in fields if name in params]
-    indexed = next(
-        (value for name, value in wanted if name in {"customer", "payment_intent", "charge"}), None
-    )
+    indexed = among or next((value for name, value in wanted if name in _INDEXED), None)
 
     def keep(row: Obj) -> bool:
         return (

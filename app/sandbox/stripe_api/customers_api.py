@@ -4,6 +4,7 @@ from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import cursor_pagination, payment_methods_api
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _FIELDS = (
     "address business_name description email individual_name name next_invoice_sequence phone "
@@ -29,15 +30,6 @@ def create(state: AccountState, params: Obj) -> Obj:
         payment_methods_api.attach(state, {"customer": customer["id"]}, method["id"])
     settings = _settings(state, customer, params)
     return state.change(customer, invoice_settings=settings) if settings else customer
-
-
-def merge_metadata(metadata: Obj, given: object) -> Obj:
-    """Sets the given keys and removes those given as ""; metadata="" removes all."""
-    if given is None:
-        return metadata
-    if not isinstance(given, dict):
-        return {}
-    return {key: value for key, value in {**metadata, **given}.items() if value != ""}
 
 
 def _settings(state: AccountState, customer: Obj, params: Obj) -> Obj | None:
@@ -72,11 +64,22 @@ def update(state: AccountState, params: Obj, customer_id: str) -> Obj:
         changes["metadata"] = merge_metadata(customer["metadata"], params["metadata"])
     if settings := _settings(state, customer, params):
         changes["invoice_settings"] = settings
-    previous = {name: customer[name] for name in changes if customer.get(name) != changes[name]}
+    previous = {
+        name: _previous(customer.get(name), value)
+        for name, value in changes.items()
+        if customer.get(name) != value
+    }
     changed = state.change(customer, **changes)
     if previous:
         state.emit("customer.updated", changed, previous)
     return changed
+
+
+def _previous(old: object, new: object) -> object:
+    """The old value; of an object only the fields that changed, as events show it."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return old
+    return {name: value for name, value in old.items() if new.get(name) != value}
 
 
 def delete(state: AccountState, params: Obj, customer_id: str) -> Obj:

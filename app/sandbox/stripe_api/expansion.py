@@ -5,6 +5,9 @@ from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 
 _EXPANDABLE = {
+    "balance_transaction": "balance_transactions",
+    "failure_balance_transaction": "balance_transactions",
+    "payment_link": "payment_links",
     "charge": "charges",
     "customer": "customers",
     "default_payment_method": "payment_methods",

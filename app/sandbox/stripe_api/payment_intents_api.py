@@ -4,13 +4,15 @@ from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
+    bank_transfers,
+    captures,
     charge_amounts,
     confirmation,
     cursor_pagination,
     payment_methods_api,
 )
 from app.sandbox.stripe_api.confirmation import ConfirmOptions
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _COPIED = (
     "description receipt_email setup_future_usage shipping statement_descriptor "
@@ -20,6 +22,7 @@ _COPIED = (
 # "This parameter can only be used with confirm=true."
 _WITH_CONFIRM = ("off_session", "error_on_requires_action", "mandate", "mandate_data", "return_url")
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+_CANCELABLE = (*_OPEN, "requires_capture")
 
 
 def create(state: AccountState, params: Obj) -> Obj:
@@ -30,9 +33,6 @@ def create(state: AccountState, params: Obj) -> Obj:
             raise stripe_errors.malformed(
                 f"`{name}` can only be used with `confirm`=true.", param=name
             )
-    if params.get("capture_method") == "manual":
-        message = "This sandbox captures at once: capture_method=manual is not offered."
-        raise stripe_errors.invalid(message, param="capture_method")
     currency = charge_amounts.validate(params["amount"], params["currency"])
     customer = params.get("customer")
     if customer is not None:
@@ -48,6 +48,7 @@ def create(state: AccountState, params: Obj) -> Obj:
     intent = state.add(
         object_templates.payment_intent(new_id, state.clock.stamp(), secret, fields), customer
     )
+    state.ledger.record_maker(new_id, state.cause.api_key)
     state.emit("payment_intent.created", intent)
     return _attempt(state, intent, params) if confirms else intent
 
@@ -131,7 +132,7 @@ def confirm(state: AccountState, params: Obj, intent_id: str) -> Obj:
         raise stripe_errors.invalid(message, param="amount_to_confirm", payment_intent=intent)
     changes: Obj = {
         name: params[name]
-        for name in ("receipt_email", "setup_future_usage", "shipping")
+        for name in ("receipt_email", "setup_future_usage", "shipping", "capture_method")
         if name in params
     }
     if method := _method(state, params, intent["customer"]):
@@ -162,13 +163,15 @@ def _confirm_options(params: Obj) -> ConfirmOptions:
         return_url=params.get("return_url"),
         mandate=params.get("mandate"),
         has_mandate_data="mandate_data" in params,
+        method_options=params.get("payment_method_options") or {},
     )
 
 
 def cancel(state: AccountState, params: Obj, intent_id: str) -> Obj:
     intent = state.find("payment_intents", intent_id)
-    if intent["status"] not in _OPEN:
+    if intent["status"] not in _CANCELABLE:
         raise _unexpected_state(intent, "cancel")
+    intent = captures.release(state, bank_transfers.give_back(state, intent))
     intent = state.change(
         intent,
         status="canceled",

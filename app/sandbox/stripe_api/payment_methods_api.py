@@ -1,28 +1,62 @@
 """Payment methods: made from test names, attached to a customer, detached for good."""
 
+from typing import Any
+
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.instruments import BANK_DEBITS, SampleMethod
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import BANK_DEBITS, Instrument, find_sample
+from app.sandbox.account.test_bank_accounts import sample_of_account
+from app.sandbox.account.test_cards import find_card_of_number, find_card_sample
+from app.sandbox.account.test_methods import OFFERED_TYPES, find_sample
 from app.sandbox.stripe_api import cursor_pagination
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
+_WITH_LAST4 = ("card", *BANK_DEBITS)
 _OWN_FIELDS = ("billing_details", "metadata", "allow_redisplay")
 
 
 def create(state: AccountState, params: Obj) -> Obj:
-    """Makes a method whose every payment succeeds, whatever card token or bank account it names."""
+    """Makes the method of this type; one of Stripe's test numbers decides how its payments end."""
     kind = params["type"]
-    if kind != "card" and kind not in BANK_DEBITS:
+    if kind not in OFFERED_TYPES:
         raise stripe_errors.invalid(
             f"The payment method type '{kind}' is not offered by this sandbox.", param="type"
         )
-    step = "succeed" if kind == "card" else "bank_debit_succeeds"
     own = {
         name: params[name] for name in _OWN_FIELDS if name in params and name != "billing_details"
     }
-    return state.new_method(
-        kind, Instrument([step]), **own, **_billing(params.get("billing_details"))
-    )
+    own["metadata"] = merge_metadata({}, own.get("metadata"))
+    own |= _billing(params.get("billing_details"))
+    return new_method(state, _named_sample(kind, params.get(kind) or {}), **own)
+
+
+def _named_sample(kind: str, details: Obj) -> SampleMethod:
+    """Stripe's test account, token or card number; every other number succeeds."""
+    if kind in BANK_DEBITS:
+        return sample_of_account(kind, details)
+    if "token" in details:
+        sample = find_card_sample(details["token"])
+        if sample is None:
+            raise stripe_errors.missing(
+                "token", details["token"], param="card[token]", in_path=False
+            )
+        return sample
+    return find_card_of_number(details.get("number", "")) or SampleMethod(kind)
+
+
+def _card_of_token(token: str) -> SampleMethod:
+    sample = find_card_sample(token)
+    if sample is None:
+        raise stripe_errors.missing("token", token, param="card[token]", in_path=False)
+    return sample
+
+
+def new_method(state: AccountState, sample: SampleMethod, **fields: Any) -> Obj:
+    details: Obj = {"last4": sample.last4} if sample.type in _WITH_LAST4 else {}
+    if sample.type == "card":
+        details["brand"] = sample.brand
+    return state.new_method(sample.type, sample.instrument(), details=details, **fields)
 
 
 def _billing(given: Obj | None) -> Obj:
@@ -41,15 +75,14 @@ def find_or_sample(state: AccountState, token: str, *, param: str | None = "paym
     sample = find_sample(token) if token not in state.instruments else None
     if sample is None:
         return state.find("payment_methods", token, param=param)
-    details = {"last4": sample.last4} | ({"brand": sample.brand} if sample.type == "card" else {})
-    return state.new_method(
-        sample.type, Instrument([sample.step], refund=sample.refund), details=details
-    )
+    return new_method(state, sample)
 
 
 def update(state: AccountState, params: Obj, method_id: str) -> Obj:
     method = state.find("payment_methods", method_id)
     changes = {name: params[name] for name in _OWN_FIELDS if name in params}
+    if "metadata" in changes:
+        changes["metadata"] = merge_metadata(method["metadata"], changes["metadata"])
     if "billing_details" in changes:
         changes = {
             **changes,
@@ -62,7 +95,7 @@ def update(state: AccountState, params: Obj, method_id: str) -> Obj:
             if name in {"exp_month", "exp_year"}
         }
         changes["card"] = {**method["card"], **card}
-    previous = {name: method[name] for name in changes}
+    previous = {name: method[name] for name in changes if method[name] != changes[name]}
     method = state.change(method, **changes)
     state.emit("payment_method.updated", method, previous)
     return method

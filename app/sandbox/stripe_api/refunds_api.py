@@ -1,21 +1,29 @@
 """Refunds: partial or full, at once or later, and some fail after all."""
 
-from app.sandbox.account import object_templates, stripe_errors
+from app.sandbox.account import money_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.stripe_api import cursor_pagination
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api import balance_booking, cursor_pagination, fraud_warnings_api
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
-# In this order: succeeded at once; pending, then succeeded; succeeded, then failed; waiting for
-# the customer.
-OUTCOMES = ("succeeded", "pending", "fails", "requires_action")
-_FIRST_STATUS = {"fails": "succeeded"}
+# The first status of each outcome, and the last one, which comes after a delay.
+_COURSES: dict[str, tuple[str, str | None]] = {
+    "succeeded": ("succeeded", None),
+    "pending": ("pending", "succeeded"),
+    "pending_fails": ("pending", "failed"),
+    "pending_canceled": ("pending", "canceled"),
+    "fails": ("succeeded", "failed"),
+    "requires_action": ("requires_action", None),
+}
+OUTCOMES = tuple(_COURSES)
+_FAILURE = "lost_or_stolen_card"
+_TAKEN_BACK = frozenset({"failed", "canceled"})
 
 
 def create(state: AccountState, params: Obj, outcome: str | None = None) -> Obj:
     """Refunds with the outcome that the payment method prescribes, or the given one."""
     charge = _charge(state, params)
-    if charge["status"] != "succeeded":
+    if charge["status"] != "succeeded" or not charge["captured"]:
         raise stripe_errors.invalid(
             f"This PaymentIntent ({charge['payment_intent']}) does not have a successful charge to "
             "refund."
@@ -29,7 +37,7 @@ def create(state: AccountState, params: Obj, outcome: str | None = None) -> Obj:
             f"Charge {charge['id']} has been charged back; cannot issue a refund.",
             code="charge_disputed",
         )
-    remaining = charge["amount"] - charge["amount_refunded"]
+    remaining = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", remaining)
     if amount < 1:
         raise stripe_errors.malformed(
@@ -77,17 +85,40 @@ def _is_charged_back(state: AccountState, charge: Obj) -> bool:
 
 def _issue(state: AccountState, charge: Obj, fields: Obj, outcome: str) -> Obj:
     """Books the money as refunded at once; a failed or canceled refund takes it back."""
-    fields = {**fields, "status": _FIRST_STATUS.get(outcome, outcome)}
-    refund = object_templates.refund(state.ids.new("re"), state.clock.stamp(), charge, fields)
-    state.add(refund, refund["payment_intent"], refund["charge"], refund["customer"])
+    first, last = _COURSES[outcome]
+    made = money_templates.refund(
+        state.ids.new("re"), state.clock.stamp(), charge, {**fields, "status": first}
+    )
+    made["balance_transaction"] = balance_booking.book_refund(state, made)
+    refund = state.add(made, made["payment_intent"], made["charge"], made["customer"])
     charge = _add_to_charge(state, charge["id"], refund["amount"])
     state.ledger.record_refund(charge["id"], refund["amount"])
     state.emit("refund.created", refund)
     state.emit("charge.refunded", charge)
-    if outcome in {"pending", "fails"}:
-        last = "failed" if outcome == "fails" else "succeeded"
-        state.clock.after(state.delays.refund, lambda: _finish(state, refund["id"], last))
+    if charge["refunded"]:
+        fraud_warnings_api.close_for(state, charge["id"])
+    if last is not None:
+        state.clock.after(state.delays.refund, lambda: _end_if(state, refund["id"], first, last))
     return refund
+
+
+def _end_if(state: AccountState, refund_id: str, expected: str, status: str) -> None:
+    """Ends the refund by its timer, unless a test has ended it before."""
+    refund = state["refunds"].get(refund_id)
+    if refund is not None and refund["status"] == expected:
+        _finish(state, refund_id, status, _FAILURE)
+
+
+def end_as(
+    state: AccountState, refund_id: str, status: str, failure_reason: str | None = None
+) -> Obj:
+    """The bank's word: succeeded, failed or canceled; a refund that succeeded may still fail."""
+    was = state.find("refunds", refund_id)["status"]
+    if status not in {"succeeded", *_TAKEN_BACK}:
+        raise ValueError(f"unknown end of a refund: {status}")
+    if was == status or was in _TAKEN_BACK or (was == "succeeded" and status == "canceled"):
+        raise ValueError(f"refund {refund_id} is already {was}")
+    return _finish(state, refund_id, status, failure_reason or _FAILURE)
 
 
 def _add_to_charge(state: AccountState, charge_id: str, amount: int) -> Obj:
@@ -96,22 +127,24 @@ def _add_to_charge(state: AccountState, charge_id: str, amount: int) -> Obj:
     refunds = state["refunds"].rows(charge_id)[::-1]
     shown = {**charge["refunds"], "data": refunds}
     return state.change(
-        charge, amount_refunded=refunded, refunded=refunded >= charge["amount"], refunds=shown
+        charge,
+        amount_refunded=refunded,
+        refunded=refunded >= charge["amount_captured"],
+        refunds=shown,
     )
 
 
-def _finish(state: AccountState, refund_id: str, status: str) -> Obj:
+def _finish(state: AccountState, refund_id: str, status: str, failure_reason: str) -> Obj:
     """A late success changes only the status; a failure gives the amount back to the charge."""
     refund = state.find("refunds", refund_id)
-    previous = {"status": refund["status"]}
-    refund = state.change(refund, status=status)
+    changes: Obj = {"status": status}
+    if status in _TAKEN_BACK:
+        changes["failure_balance_transaction"] = balance_booking.book_refund_failure(state, refund)
     if status == "failed":
-        refund = state.change(
-            refund,
-            failure_reason="lost_or_stolen_card",
-            failure_balance_transaction=state.ids.new("txn"),
-        )
-    taken_back = refund["amount"] if status in {"failed", "canceled"} else 0
+        changes["failure_reason"] = failure_reason
+    previous = {name: refund.get(name) for name in changes}
+    refund = state.change(refund, **changes)
+    taken_back = refund["amount"] if status in _TAKEN_BACK else 0
     _add_to_charge(state, refund["charge"], -taken_back)
     state.ledger.record_refund(refund["charge"], -taken_back)
     state.emit("refund.updated", refund, previous)
@@ -142,7 +175,7 @@ def cancel(state: AccountState, params: Obj, refund_id: str) -> Obj:
         raise stripe_errors.invalid(
             f"Refund {refund_id} cannot be canceled because its status is {refund['status']}."
         )
-    return _finish(state, refund_id, "canceled")
+    return _finish(state, refund_id, "canceled", _FAILURE)
 
 
 def list_page(state: AccountState, params: Obj) -> Obj:

@@ -2,13 +2,20 @@
 
 from app.sandbox.account import object_templates, stripe_errors
 from app.sandbox.account.account_state import AccountState
+from app.sandbox.account.card_declines import CardDecline
+from app.sandbox.account.instruments import BANK_DEBITS
 from app.sandbox.account.object_templates import Obj
-from app.sandbox.account.test_cards import BANK_DEBITS, CardDecline
-from app.sandbox.stripe_api import confirmation, cursor_pagination, payment_methods_api
-from app.sandbox.stripe_api.customers_api import merge_metadata
+from app.sandbox.stripe_api import (
+    bank_debits,
+    cursor_pagination,
+    microdeposits,
+    payment_methods_api,
+    setup_outcomes,
+)
+from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
-_FINE = ("succeed", "dispute")
+_FINE = ("succeed", "dispute", "inquiry", "fraud_warning")
 
 
 def create(state: AccountState, params: Obj) -> Obj:
@@ -55,11 +62,15 @@ def _attempt(state: AccountState, setup: Obj, params: Obj) -> Obj:
         )
     method = state.find("payment_methods", setup["payment_method"])
     if method["type"] in BANK_DEBITS:
+        options = (params.get("payment_method_options") or {}).get(method["type"]) or {}
+        if options.get("verification_method") == "skip":
+            state.instruments[method["id"]].is_verified = True
         return _authorise_debit(state, setup, method, has_mandate_data="mandate_data" in params)
-    match state.instruments[method["id"]].steps[0]:
-        case step if step in _FINE:
-            return succeed(state, setup)
-        case "authentication_required" | "authentication_required_on_setup":
+    instrument = state.instruments[method["id"]]
+    match instrument.steps[0]:
+        case step if step in _FINE or instrument.accepts_setup:
+            return setup_outcomes.succeed(state, setup)
+        case step if step.startswith("authentication_"):
             return _authenticate(state, setup, params)
         case decline_code:
             raise _decline(state, setup, method, CardDecline(decline_code))
@@ -71,21 +82,12 @@ def _authorise_debit(
     if not has_mandate_data:
         message = "This SetupIntent requires a mandate: provide `mandate_data`."
         raise stripe_errors.invalid(message, setup_intent=setup)
-    mandate = confirmation.new_mandate(state, method)
-    state.instruments[method["id"]].mandate = mandate
-    return succeed(state, state.change(setup, mandate=mandate))
-
-
-def succeed(state: AccountState, setup: Obj) -> Obj:
-    """Attaches the method to the customer and allows off-session charges of it."""
-    state.instruments[setup["payment_method"]].is_set_up = True
-    if setup["customer"]:
-        payment_methods_api.attach_to(
-            state, state.find("payment_methods", setup["payment_method"]), setup["customer"]
-        )
-    setup = state.change(setup, status="succeeded", next_action=None, last_setup_error=None)
-    state.emit("setup_intent.succeeded", setup)
-    return setup
+    instrument = state.instruments[method["id"]]
+    instrument.mandate = bank_debits.new_mandate(state, method)
+    setup = state.change(setup, mandate=instrument.mandate)
+    if instrument.is_verified:
+        return setup_outcomes.succeed(state, setup)
+    return _require(state, setup, microdeposits.next_action(state, setup))
 
 
 def _authenticate(state: AccountState, setup: Obj, params: Obj) -> Obj:
@@ -93,6 +95,10 @@ def _authenticate(state: AccountState, setup: Obj, params: Obj) -> Obj:
     if url := params.get("return_url"):
         hook = f"https://hooks.stripe.com/3d_secure_2/hosted?setup_intent={setup['id']}"
         action = {"type": "redirect_to_url", "redirect_to_url": {"return_url": url, "url": hook}}
+    return _require(state, setup, action)
+
+
+def _require(state: AccountState, setup: Obj, action: Obj) -> Obj:
     setup = state.change(setup, status="requires_action", next_action=action)
     state.emit("setup_intent.requires_action", setup)
     return setup
@@ -111,10 +117,7 @@ def _decline(
     }
     known = {key: value for key, value in error.items() if value is not None}
     last = {"type": "card_error", **known}
-    setup = state.change(
-        setup, status="requires_payment_method", payment_method=None, last_setup_error=last
-    )
-    state.emit("setup_intent.setup_failed", setup)
+    setup = setup_outcomes.record_failure(state, setup, last)
     return stripe_errors.card_error({**known, "setup_intent": setup})
 
 

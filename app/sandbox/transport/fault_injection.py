@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import orjson
 
 from app.sandbox.account import stripe_errors
+from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.reproducible_ids import reproducible_random
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.transport import stripe_routes
@@ -20,6 +23,9 @@ FaultKind = Literal[
     "lock_timeout",
     "conflict",
     "unauthorized",
+    "missing",
+    "answer",
+    "rewrite",
 ]
 FaultMoment = Literal["before", "after"]
 
@@ -36,6 +42,10 @@ class Fault:
     """`match` is a route's name, such as POST /v1/payment_intents/{id}/confirm, or * for all.
 
     It strikes the nth matching call only, or each with a probability, and at most `times` times.
+    `missing` says that there is no such object: 404, or 400 about the parameter of this name, as
+    the key of another account meets it. An `answer` is 200 with the JSON `body`, whatever was
+    asked for. A `rewrite` puts `fields` into the object `of` this id wherever the true answer has
+    it, or else into the first object.
     """
 
     match: str
@@ -47,6 +57,10 @@ class Fault:
     seconds: float = 1.0
     status: int = 500
     should_retry: bool | None = None
+    body: Any = None
+    fields: Obj = field(default_factory=dict)
+    of: str | None = None
+    param: str | None = None
     seed: int = 0
     seen: int = 0
     struck: int = 0
@@ -59,6 +73,8 @@ class Fault:
             raise ValueError(f"no such fault: {self.kind} {self.when}")
         if self.status not in _STATUSES:
             raise ValueError(f"no such fault status: {self.status}")
+        if self.kind == "rewrite":
+            self.when = "after"
         self.random = reproducible_random(self.seed)
 
     def strikes(self, name: str) -> bool:
@@ -85,6 +101,10 @@ class Fault:
             case "hang":
                 late = true_answer or ApiAnswer(200, b"", saved=False, ending="drop")
                 return replace(late, wait=self.seconds)
+            case "answer":
+                return ApiAnswer(200, orjson.dumps(self.body), saved=False)
+            case "rewrite":
+                return _rewritten(true_answer, self.of, self.fields)
             case "html200":
                 return ApiAnswer(200, _HTML, _HTML_HEADERS, saved=False)
             case "status" if self.status not in _SAVED_STATUSES:
@@ -100,10 +120,37 @@ class Fault:
                 return stripe_errors.lock_timeout(self.should_retry)
             case "conflict":
                 return stripe_errors.key_in_use(key)
+            case "missing":
+                in_path = self.param is None
+                return stripe_errors.missing(
+                    "object", self.of or "unknown", param=self.param or "id", in_path=in_path
+                )
             case "unauthorized":
                 return stripe_errors.unauthorized("Invalid API Key provided: sk_test_****")
             case _:
                 return stripe_errors.api_error(self.status)
+
+
+def _rewritten(answer: ApiAnswer | None, wanted: str | None, fields: Obj) -> ApiAnswer:
+    assert answer is not None, "a rewrite strikes after execution"
+    if not isinstance(answer.body, dict):
+        return answer
+    return replace(answer, body=_rewritten_object(answer.body, wanted, fields))
+
+
+def _rewritten_object(found: Obj, wanted: str | None, fields: Obj) -> Obj:
+    """A copy of a list, an event or an object with the fields in the object that is wanted."""
+    match found.get("object"):
+        case "list":
+            rows: list[Obj] = found["data"]
+            chosen = rows if wanted else rows[:1]
+            changed = [_rewritten_object(row, wanted, fields) for row in chosen]
+            return {**found, "data": [*changed, *rows[len(chosen) :]]}
+        case "event":
+            inner = _rewritten_object(found["data"]["object"], wanted, fields)
+            return {**found, "data": {**found["data"], "object": inner}}
+        case _:
+            return {**found, **fields} if wanted in {None, found.get("id")} else found
 
 
 class FaultList:

@@ -4,12 +4,31 @@ from app.sandbox.account import stripe_errors
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.account.stripe_errors import integer
 
-_WHOLE = frozenset({"amount", "limit", "expires_at", "amount_to_confirm", "next_invoice_sequence"})
-_FLAGS = frozenset({"confirm", "error_on_requires_action", "delivery_success", "use_stripe_sdk"})
+_WHOLE = frozenset(
+    {
+        "amount",
+        "amount_to_capture",
+        "amount_to_confirm",
+        "expires_at",
+        "limit",
+        "next_invoice_sequence",
+    }
+)
+_FLAGS = frozenset(
+    {
+        "active",
+        "confirm",
+        "delivery_success",
+        "error_on_requires_action",
+        "submit",
+        "use_stripe_sdk",
+    }
+)
 _ARRAYS = frozenset(
     {
         "expand",
         "types",
+        "amounts",
         "payment_method_types",
         "allowed_payment_method_types",
         "excluded_payment_method_types",
@@ -19,7 +38,9 @@ _ARRAYS = frozenset(
 _MAPS = frozenset(
     {
         "automatic_payment_methods",
+        "evidence",
         "payment_method_data",
+        "payment_method_options",
         "mandate_data",
         "shipping",
         "invoice_settings",

@@ -147,7 +147,7 @@ class RequestPipeline:
         return fault.distort(None, request.idempotency_key)
 
     def _run(self, route: StripeRoute, ids: list[str], request: ApiRequest) -> ApiAnswer:
-        self.state.cause = EventCause(request.id, request.idempotency_key)
+        self.state.cause = EventCause(request.id, request.idempotency_key, request.api_key)
         try:
             checked = request_params.parse(request.params, route.params, route.required)
             body = route.run(self.state, checked, *ids)

@@ -6,16 +6,35 @@ from dataclasses import dataclass
 from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import (
     account_api,
+    balance_api,
+    bank_transfers,
+    captures,
     charges_api,
     checkout_api,
     customers_api,
     disputes_api,
     events_api,
+    fraud_warnings_api,
+    microdeposits,
     payment_intents_api,
+    payment_links_api,
     payment_methods_api,
+    payouts_api,
     refunds_api,
     search_api,
     setup_intents_api,
+)
+from app.sandbox.transport.route_params import (
+    CUSTOMER,
+    INTENT,
+    INTENT_CONFIRM,
+    LINK,
+    MICRODEPOSITS,
+    PAGE,
+    REFUND,
+    SESSION,
+    SETUP,
+    SETUP_CONFIRM,
 )
 
 
@@ -37,85 +56,42 @@ def _route(name: str, run: Callable[..., Obj], params: str = "", required: str =
     return StripeRoute(name, run, frozenset(["expand", *params.split()]), tuple(required.split()))
 
 
-_PAGE = "created limit starting_after ending_before"
-# Names from stripe-python 16.1.0's parameter types, and the older ones that the API still takes
-# (stripe-mock does).
-_CUSTOMER = (
-    "address balance business_name cash_balance description email individual_name invoice_prefix "
-    "invoice_settings metadata name next_invoice_sequence phone preferred_locales shipping source "
-    "tax tax_exempt validate"
-)
-_INTENT = (
-    "allowed_payment_method_types amount amount_details application_fee_amount capture_method "
-    "currency customer customer_account description excluded_payment_method_types hooks metadata "
-    "payment_details payment_method payment_method_configuration payment_method_data "
-    "payment_method_options payment_method_types receipt_email setup_future_usage shipping "
-    "statement_descriptor statement_descriptor_suffix transfer_data transfer_group"
-)
-_INTENT_CONFIRM = (
-    "allowed_payment_method_types amount_details amount_to_confirm capture_method "
-    "confirmation_token error_on_requires_action excluded_payment_method_types hooks mandate "
-    "mandate_data off_session payment_details payment_method payment_method_data "
-    "payment_method_options payment_method_types radar_options receipt_email return_url "
-    "setup_future_usage shipping use_stripe_sdk"
-)
-_SETUP = (
-    "allowed_payment_method_types attach_to_self automatic_payment_methods confirm "
-    "confirmation_token customer customer_account description excluded_payment_method_types "
-    "flow_directions mandate_data metadata on_behalf_of payment_method "
-    "payment_method_configuration payment_method_data payment_method_options payment_method_types "
-    "return_url single_use usage use_stripe_sdk"
-)
-_SETUP_CONFIRM = (
-    "allowed_payment_method_types confirmation_token mandate_data payment_method "
-    "payment_method_data payment_method_options return_url use_stripe_sdk"
-)
-_SESSION = (
-    "adaptive_pricing after_expiration allow_promotion_codes allowed_payment_method_types "
-    "automatic_tax billing_address_collection branding_settings cancel_url client_reference_id "
-    "consent_collection currency custom_fields custom_text customer customer_account "
-    "customer_creation customer_email customer_update discounts excluded_payment_method_types "
-    "expires_at integration_identifier invoice_creation line_items locale managed_payments "
-    "metadata mode name_collection optional_items origin_context payment_intent_data "
-    "payment_method_collection payment_method_configuration payment_method_data "
-    "payment_method_options payment_method_types permissions phone_number_collection "
-    "redirect_on_completion return_url saved_payment_method_options setup_intent_data "
-    "shipping_address_collection shipping_options submit_type subscription_data success_url "
-    "tax_id_collection ui_mode wallet_options"
-)
-_REFUND = (
-    "amount charge currency customer instructions_email metadata origin payment_intent reason "
-    "refund_application_fee reverse_transfer"
-)
-
 ROUTES = (
     _route("GET /v1/account", account_api.retrieve),
     _route(
         "POST /v1/customers",
         customers_api.create,
-        f"{_CUSTOMER} payment_method tax_id_data test_clock",
+        f"{CUSTOMER} payment_method tax_id_data test_clock",
     ),
-    _route("GET /v1/customers", customers_api.list_page, f"{_PAGE} email test_clock"),
+    _route("GET /v1/customers", customers_api.list_page, f"{PAGE} email test_clock"),
     _route("GET /v1/customers/{id}", customers_api.retrieve),
-    _route("POST /v1/customers/{id}", customers_api.update, f"{_CUSTOMER} default_source"),
+    _route("POST /v1/customers/{id}", customers_api.update, f"{CUSTOMER} default_source"),
     _route("DELETE /v1/customers/{id}", customers_api.delete),
+    _route("GET /v1/customers/{id}/cash_balance", bank_transfers.cash_balance),
+    _route(
+        "POST /v1/test_helpers/customers/{id}/fund_cash_balance",
+        bank_transfers.fund,
+        "amount currency reference",
+        "amount currency",
+    ),
     _route(
         "GET /v1/customers/{id}/payment_methods",
         payment_methods_api.list_of_customer,
-        f"{_PAGE} allow_redisplay type",
+        f"{PAGE} allow_redisplay type",
     ),
     _route("GET /v1/customers/{id}/payment_methods/{id}", payment_methods_api.retrieve_of_customer),
     _route(
         "POST /v1/payment_methods",
         payment_methods_api.create,
-        "type card us_bank_account sepa_debit bacs_debit billing_details metadata allow_redisplay "
-        "customer payment_method",
+        "type card us_bank_account sepa_debit bacs_debit boleto oxxo customer_balance "
+        "paypal cashapp klarna link amazon_pay billing_details metadata allow_redisplay customer "
+        "payment_method",
         "type",
     ),
     _route(
         "GET /v1/payment_methods",
         payment_methods_api.list_page,
-        f"{_PAGE} allow_redisplay customer customer_account type",
+        f"{PAGE} allow_redisplay customer customer_account type",
     ),
     _route("GET /v1/payment_methods/{id}", payment_methods_api.retrieve),
     _route(
@@ -133,14 +109,14 @@ ROUTES = (
     _route(
         "POST /v1/payment_intents",
         payment_intents_api.create,
-        f"{_INTENT} {_INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
+        f"{INTENT} {INTENT_CONFIRM} automatic_payment_methods confirm confirmation_method "
         "on_behalf_of",
         "amount currency",
     ),
     _route(
         "GET /v1/payment_intents",
         payment_intents_api.list_page,
-        f"{_PAGE} customer customer_account",
+        f"{PAGE} customer customer_account",
     ),
     _route(
         "GET /v1/payment_intents/search",
@@ -149,13 +125,30 @@ ROUTES = (
         "query",
     ),
     _route("GET /v1/payment_intents/{id}", payment_intents_api.retrieve, "client_secret"),
-    _route("POST /v1/payment_intents/{id}", payment_intents_api.update, _INTENT),
-    _route("POST /v1/payment_intents/{id}/confirm", payment_intents_api.confirm, _INTENT_CONFIRM),
+    _route("POST /v1/payment_intents/{id}", payment_intents_api.update, INTENT),
+    _route(
+        "POST /v1/payment_intents/{id}/confirm",
+        payment_intents_api.confirm,
+        INTENT_CONFIRM,
+    ),
     _route(
         "POST /v1/payment_intents/{id}/cancel", payment_intents_api.cancel, "cancellation_reason"
     ),
     _route(
-        "GET /v1/charges", charges_api.list_page, f"{_PAGE} customer payment_intent transfer_group"
+        "POST /v1/payment_intents/{id}/capture",
+        captures.capture,
+        "amount_details amount_to_capture application_fee_amount final_capture hooks metadata "
+        "payment_details statement_descriptor statement_descriptor_suffix transfer_data",
+    ),
+    _route(
+        "POST /v1/payment_intents/{id}/verify_microdeposits",
+        microdeposits.verify_payment,
+        MICRODEPOSITS,
+    ),
+    _route(
+        "GET /v1/charges",
+        charges_api.list_page,
+        f"{PAGE} customer payment_intent transfer_group",
     ),
     _route("GET /v1/charges/{id}", charges_api.retrieve),
     _route(
@@ -163,34 +156,74 @@ ROUTES = (
         charges_api.update,
         "customer description fraud_details metadata receipt_email shipping transfer_group",
     ),
-    _route("POST /v1/refunds", refunds_api.create, _REFUND),
-    _route("GET /v1/refunds", refunds_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("POST /v1/refunds", refunds_api.create, REFUND),
+    _route("GET /v1/refunds", refunds_api.list_page, f"{PAGE} charge payment_intent"),
     _route("GET /v1/refunds/{id}", refunds_api.retrieve),
     _route("POST /v1/refunds/{id}", refunds_api.update, "metadata"),
     _route("POST /v1/refunds/{id}/cancel", refunds_api.cancel),
-    _route("GET /v1/disputes", disputes_api.list_page, f"{_PAGE} charge payment_intent"),
+    _route("GET /v1/disputes", disputes_api.list_page, f"{PAGE} charge payment_intent"),
     _route("GET /v1/disputes/{id}", disputes_api.retrieve),
+    _route("POST /v1/disputes/{id}", disputes_api.update, "evidence metadata submit"),
     _route("POST /v1/disputes/{id}/close", disputes_api.close),
-    _route("POST /v1/setup_intents", setup_intents_api.create, _SETUP),
+    _route(
+        "GET /v1/radar/early_fraud_warnings",
+        fraud_warnings_api.list_page,
+        f"{PAGE} charge payment_intent",
+    ),
+    _route("GET /v1/radar/early_fraud_warnings/{id}", fraud_warnings_api.retrieve),
+    _route("POST /v1/setup_intents", setup_intents_api.create, SETUP),
     _route(
         "GET /v1/setup_intents",
         setup_intents_api.list_page,
-        f"{_PAGE} attach_to_self customer customer_account payment_method",
+        f"{PAGE} attach_to_self customer customer_account payment_method",
     ),
     _route("GET /v1/setup_intents/{id}", setup_intents_api.retrieve, "client_secret"),
-    _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, _SETUP_CONFIRM),
+    _route("POST /v1/setup_intents/{id}/confirm", setup_intents_api.confirm, SETUP_CONFIRM),
     _route("POST /v1/setup_intents/{id}/cancel", setup_intents_api.cancel, "cancellation_reason"),
+    _route(
+        "POST /v1/setup_intents/{id}/verify_microdeposits",
+        microdeposits.verify_setup,
+        MICRODEPOSITS,
+    ),
     _route("GET /v1/mandates/{id}", setup_intents_api.mandate),
-    _route("POST /v1/checkout/sessions", checkout_api.create, _SESSION),
+    _route("POST /v1/checkout/sessions", checkout_api.create, SESSION),
     _route(
         "GET /v1/checkout/sessions",
         checkout_api.list_page,
-        f"{_PAGE} customer customer_account customer_details payment_intent payment_link status "
+        f"{PAGE} customer customer_account customer_details payment_intent payment_link status "
         "subscription",
     ),
     _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
     _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
-    _route("GET /v1/events", events_api.list_page, f"{_PAGE} delivery_success type types"),
+    _route(
+        "POST /v1/payment_links",
+        payment_links_api.create,
+        f"{LINK} currency on_behalf_of",
+    ),
+    _route("GET /v1/payment_links", payment_links_api.list_page, f"{PAGE} active"),
+    _route("GET /v1/payment_links/{id}", payment_links_api.retrieve),
+    _route("POST /v1/payment_links/{id}", payment_links_api.update, f"{LINK} active"),
+    _route("GET /v1/balance", balance_api.retrieve),
+    _route(
+        "GET /v1/balance_transactions",
+        balance_api.list_page,
+        f"{PAGE} currency payout source type",
+    ),
+    _route("GET /v1/balance_transactions/{id}", balance_api.retrieve_transaction),
+    _route(
+        "POST /v1/payouts",
+        payouts_api.create,
+        "amount currency description destination metadata method payout_method source_type "
+        "statement_descriptor",
+        "amount currency",
+    ),
+    _route(
+        "GET /v1/payouts",
+        payouts_api.list_page,
+        f"{PAGE} arrival_date destination status",
+    ),
+    _route("GET /v1/payouts/{id}", payouts_api.retrieve),
+    _route("GET /v1/events", events_api.list_page, f"{PAGE} delivery_success type types"),
     _route("GET /v1/events/{id}", events_api.retrieve),
 )
 ROUTE_NAMES = frozenset(call.name for call in ROUTES)

@@ -20,10 +20,18 @@ class ChargeAttempt(Row):
     state: Mapped[str]
     step: Mapped[str]
     business_day: Mapped[date]
+    # The account and mode of the key it began with: another one does not know its intent.
+    stripe_account: Mapped[str | None]
+    # The invoice's client as the attempt began; None in attempts of before 0004.
+    client_id: Mapped[Ref | None]
     amount_minor: Mapped[Ref]
     currency: Mapped[str]
     customer_id: Mapped[str]
     payment_method_id: Mapped[str | None]
+    # A digest of the method as it was charged: a renewed card has another.
+    payment_method_version: Mapped[str | None]
+    # Stripe's default for the customer, since the client named no method of its own.
+    is_default_method: Mapped[bool | None]
     intent_id: Mapped[str | None]
     # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
     replaces_intent_id: Mapped[str | None]
@@ -40,9 +48,11 @@ class ChargeAttempt(Row):
     check_at: Mapped[datetime | None]  # when to ask Stripe about it next
     checks: Mapped[int] = mapped_column(default=0)
     charge_id: Mapped[str | None]
+    decline_source: Mapped[str | None]  # who said no: retry.DeclineSource
     code: Mapped[str | None]
     decline_code: Mapped[str | None]
     advice_code: Mapped[str | None]
+    network_forbids: Mapped[bool | None]  # the card network allows no further try of the method
     reason: Mapped[str | None]
     next_try_on: Mapped[date | None]
 
@@ -60,6 +70,12 @@ class ChargeAttempt(Row):
             "check_at",
             sqlite_where=text("state IN ('open', 'unknown', 'processing')"),
             postgresql_where=text("state IN ('open', 'unknown', 'processing')"),
+        ),
+        Index(
+            "ix_charge_attempt_refused",
+            "invoice_id",
+            sqlite_where=text("state = 'refused'"),
+            postgresql_where=text("state = 'refused'"),
         ),
         Index("ix_charge_attempt_intent_id", "intent_id"),
         Index("ix_charge_attempt_payment_method_id", "payment_method_id", "finished_at"),

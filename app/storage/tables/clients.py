@@ -22,9 +22,10 @@ class Client(Row):
     timezone: Mapped[str | None]
     currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
     stripe_customer_id: Mapped[str | None]
+    # Set by a person, through the API or an import; without one, the customer's default at Stripe.
     stripe_payment_method_id: Mapped[str | None]
     stripe_payment_method_name: Mapped[str | None]
-    # The newest method saved for off-session use: it takes over when the chosen one is gone.
+    # The newest method saved for off-session use: charged where Stripe knows no default.
     stripe_saved_method_id: Mapped[str | None]
     date_created: Mapped[datetime | None]
     last_modified: Mapped[datetime | None]
@@ -33,6 +34,7 @@ class Client(Row):
     __table_args__ = (
         Index("ix_client_stripe_customer_id", "stripe_customer_id"),
         Index("ix_client_stripe_payment_method_id", "stripe_payment_method_id"),
+        Index("ix_client_stripe_saved_method_id", "stripe_saved_method_id"),
         Index("ix_client_name", "name"),
         Index("ix_client_toplevel_id", "toplevel_id"),
     )
