@@ -80,7 +80,7 @@ def _check_retries(w: World) -> None:
             continue
         if charge["payment_intent"] in w.paid_by_client:
             continue
-        tried = charge["metadata"]["invoice_id"], charge["payment_method"]
+        tried = _tried(charge)
         assert w.declined_on.get(tried) != w.days, f"{tried} declined twice on day {w.days}"
         w.declined_on[tried] = w.days
     w.charges_seen = len(made)
@@ -88,13 +88,21 @@ def _check_retries(w: World) -> None:
 
 
 def _check_hopeless(w: World) -> None:
-    tries: Counter[tuple[str, str]] = Counter()
+    declined: set[Try] = set()
     for charge in w.sandbox.state["charges"].rows():
-        of = charge["payment_intent"]
-        if is_ours(w, charge) and of not in w.paid_by_client | w.forgotten:
-            tried = charge["metadata"]["invoice_id"], charge["payment_method"]
-            assert tries[tried] == 0, f"{tried} was declined for good, and tried again"
-            tries[tried] += _code(charge) in _HOPELESS
+        if is_ours(w, charge) and charge["payment_intent"] not in w.paid_by_client | w.forgotten:
+            tried = _tried(charge)
+            assert tried not in declined, f"{tried} was declined for good, and tried again"
+            if _code(charge) in _HOPELESS:
+                declined.add(tried)
+
+
+# An invoice, a payment method and an amount: another amount may be tried.
+Try = tuple[str, str, int]
+
+
+def _tried(charge: Any) -> Try:
+    return charge["metadata"]["invoice_id"], charge["payment_method"], charge["amount"]
 
 
 def _code(charge: Any) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.errors import Refused
 from app.ledger import assignment, invoicing, void_and_delete
+from app.payments.autopay.report import Outcome, OutcomeKind
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
@@ -22,7 +23,7 @@ HOUR = 3600
 
 async def autopay(w: World) -> bool:
     try:
-        report = await w.node.autopay().run(w.day)
+        report = await w.node.autopay().run(w.day, _assert_sound)
     except NotAuthorized:  # the key is refused, and the run ends until somebody mends it
         return False
     report.close()
@@ -42,10 +43,15 @@ async def minutes_pass(w: World) -> bool:
 
 async def recover(w: World) -> bool:
     try:
-        await w.node.autopay().recover()
+        await w.node.autopay().recover(_assert_sound)
     except NotAuthorized:
         return False
     return True
+
+
+def _assert_sound(outcome: Outcome) -> None:
+    """A failure stops no other invoice, so a run does not end by it; it is one all the same."""
+    assert outcome.kind != OutcomeKind.FAILED, f"invoice {outcome.invoice_id}: {outcome.reason}"
 
 
 async def reconcile(w: World) -> bool:

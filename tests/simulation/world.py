@@ -19,6 +19,7 @@ from app.ledger import invoicing
 from app.main import utc_now
 from app.node import Node, open_database, unlimited_gateway
 from app.payments.reconcile import CURSOR
+from app.payments.stripe.rate_limiter import Unlimited
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, Inbox, interpret
 from app.sandbox.account.account_state import AccountEvent
@@ -101,9 +102,10 @@ class World:
     copy: Any = None  # an older copy of the database, waiting to be restored
     # What the judge remembers: amounts due at the last look, in millionths, and who moved money.
     due: dict[int, int] = field(default_factory=dict)
+    totals: dict[int, int] = field(default_factory=dict)  # the highest that each invoice ever had
     moved: set[str] = field(default_factory=set)
     charges_seen: int = 0
-    declined_on: dict[tuple[str, str], int] = field(default_factory=dict)
+    declined_on: dict[tuple[str, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
     did: Counter[str] = field(default_factory=Counter)
@@ -373,7 +375,16 @@ async def place(database_url: str) -> AsyncIterator[Place]:
         stripe_in_process.connect(gateway, switch)
         name = await schema.installation(database)
         inbox = Inbox(database, name)
-        node = Node(settings, database, name, gateway, inbox, utc_now, asyncio.Event())
+        node = Node(
+            settings=settings,
+            database=database,
+            installation=name,
+            limiter=Unlimited(),
+            gateway=gateway,
+            inbox=inbox,
+            clock=utc_now,
+            stop=asyncio.Event(),
+        )
         pattern = await _pattern(database)
         with _raw_connection(database) as raw:
             yield Place(node, switch, raw, pattern)
