@@ -208,7 +208,8 @@ async def _check_payable(w: World) -> None:
 
 
 _DECLINED_SQL = """
-    SELECT intent_id FROM charge_attempt AS one WHERE state = 'declined' AND NOT EXISTS (
+    SELECT intent_id FROM charge_attempt AS one
+    WHERE state IN ('declined', 'refused') AND NOT EXISTS (
         SELECT 1 FROM charge_attempt AS later WHERE later.invoice_id = one.invoice_id
             AND later.number > one.number AND later.intent_id <> one.intent_id)"""
 
