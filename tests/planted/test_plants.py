@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.planted.planting import ROOT, DoesNotApply, planted
+from tests.planted.planting import ROOT, DoesNotApply, planted, try_out
 from tests.planted.plants import PLANTS, Plant
 
 
@@ -30,3 +30,14 @@ def test_there_are_forty_plants_and_no_two_share_a_name() -> None:
 
     assert len(names) >= 40
     assert max(names.values()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_simulation_finds_a_planted_bug_and_says_by_what() -> None:
+    (plant,) = [one for one in PLANTS if one.name == "refund is not taken off"]
+
+    verdict = try_out(plant, schedules=60, patience_s=240)
+
+    assert verdict.found_at is not None
+    assert verdict.invariant.startswith("AssertionError")
