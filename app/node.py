@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
 from app.main import Clock, create_app, utc_now
+from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
@@ -54,6 +55,7 @@ class Node:
             clock=self.clock,
             retry_charge=self.retry_charge,
             end_attempt=self.end_attempt,
+            book_intent=self.book_intent,
         )
         return WebhookRouter(receiver, app)
 
@@ -71,6 +73,13 @@ class Node:
         async with self._own_gateway() as gateway:
             ending = AttemptEnding(self.database, gateway, self.installation)
             return await ending.end(attempt_id, reason=reason, who=who)
+
+    async def book_intent(self, intent_id: str) -> None:
+        """Book what Stripe says of an intent now; its silence leaves that to reconciliation."""
+        if not self.settings.api_key:
+            return
+        async with self._own_gateway() as gateway:
+            await intent_bookings.book(self.database, gateway, self.installation, intent_id)
 
     @contextlib.asynccontextmanager
     async def _own_gateway(self) -> AsyncIterator[Gateway]:

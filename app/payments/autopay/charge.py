@@ -67,7 +67,8 @@ T = TypeVar("T")
 KEY_LASTS = timedelta(hours=23)
 # An intent of an attempt may be older than its row: the row was made again after a restore.
 MADE_BEFORE = timedelta(days=30)
-# A default payment method that was read so shortly before is not asked for again.
+# A default payment method that was read so shortly before is not asked for again, unless the
+# attempt has waited meanwhile: customers are read at the same rate as charges are confirmed.
 CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 
@@ -430,7 +431,8 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
 
 async def _default_method(at: Charging, attempt: Attempt) -> str | None:
     """The method that would be chosen now: the customer's default may be another one."""
-    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+    has_waited = attempt.checks > 0
+    if not has_waited and at.database.now() - attempt.created_at < CHOICE_LASTS:
         return attempt.payment_method_id
     async with at.database.snapshot() as tx:
         candidate = await eligibility.find_candidate(tx, attempt.invoice_id)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import select
 
 from app.errors import Unavailable
-from app.ledger import settlement, stripe_payments
+from app.ledger import payment_intents, settlement
 from app.payments.autopay import attempts
 from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
@@ -115,7 +115,7 @@ async def _ask(at: ReconcilePass, row: _Unfinished) -> None:
     wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
     next_check = now + wait if age < GIVE_UP_AFTER else None
     await at.database.with_retry(
-        lambda tx: stripe_payments.schedule_check(tx, row.intent_id, next_check)
+        lambda tx: payment_intents.schedule_check(tx, row.intent_id, next_check)
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import structlog
 from sqlalchemy import and_, exists, or_, select
 
-from app.ledger import stripe_payments
+from app.ledger import payment_intents
 from app.payments.reconciliation.object_pass import book
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
 from app.payments.stripe.gateway import RequestRefused
@@ -50,7 +50,7 @@ async def cancel_orphans(at: ReconcilePass) -> None:
 
 
 async def _orphan_ids(at: ReconcilePass) -> list[str]:
-    old = datetime.now(UTC) - stripe_payments.CHECK_AFTER
+    old = datetime.now(UTC) - payment_intents.CHECK_AFTER
     may_go_on = exists().where(
         or_(
             and_(

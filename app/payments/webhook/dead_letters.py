@@ -8,7 +8,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy import bindparam, select, update
 
-from app.errors import BadEvent, Unavailable
+from app.errors import BadEvent, RecordLocked, Unavailable
 from app.ledger import settlement
 from app.payments.autopay import attempts
 from app.payments.stripe.gateway import (
@@ -38,6 +38,15 @@ class RetryResult:
     applied: int = 0
     parked: int = 0
     dead: int = 0
+
+    def count(self, state: EventState) -> None:
+        match state:
+            case EventState.APPLIED | EventState.IGNORED:
+                self.applied += 1
+            case EventState.PARKED:
+                self.parked += 1
+            case EventState.DEAD:
+                self.dead += 1
 
 
 async def retry_due(
@@ -95,19 +104,18 @@ class _Retrying:
 
         try:
             state = await self.database.with_retry(attempt)
+        except RecordLocked:
+            # Its turn comes again: a record that somebody holds says nothing about the event.
+            log.warning("event waits for a lock", row=row_id)
+            self.done.parked += 1
+            return
         except Unavailable:
             raise
         except Exception as error:
             log.exception("event failed again", row=row_id)
             async with self.database.transaction() as tx:
                 state = await _record_try(tx, row_id, repr(error), self.now)
-        match state:
-            case EventState.APPLIED | EventState.IGNORED:
-                self.done.applied += 1
-            case EventState.PARKED:
-                self.done.parked += 1
-            case EventState.DEAD:
-                self.done.dead += 1
+        self.done.count(state)
 
     async def _apply(self, tx: Tx, row_id: int) -> str | None:
         row = await _lock_event(tx, row_id)
