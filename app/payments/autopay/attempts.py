@@ -13,7 +13,9 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from sqlalchemy import BindParameter, and_, bindparam, func, literal_column, or_, select, update
 
+from app.rules import money
 from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline, DeclineSource
 from app.storage.column_types import table_of
@@ -171,8 +173,20 @@ _UNRESOLVED = PreparedStatement(
 
 def _was_created_by(attempt: Attempt, report: PaymentReport) -> bool:
     """Whether the reported intent is the one whose create got no answer."""
-    is_ours = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
-    return is_ours and attempt.intent_id is None and report.state == PaymentState.CREATED
+    is_named = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
+    is_new = attempt.intent_id is None and report.state == PaymentState.CREATED
+    return is_named and is_new and _is_for_its_money(attempt, report)
+
+
+def _is_for_its_money(attempt: Attempt, report: PaymentReport) -> bool:
+    """Whether an intent takes the attempt's very money, for the same installation.
+
+    Another installation has the same small numbers, and a restored database may reuse a name.
+    """
+    _, wanted = money.from_stripe(attempt.amount_minor, attempt.currency)
+    is_ours = report.evidence in (Evidence.METADATA, Evidence.KEY)
+    found = (report.amount, report.currency, report.customer_id)
+    return is_ours and found == (wanted, attempt.currency, attempt.customer_id)
 
 
 async def _follow(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> None:
@@ -228,6 +242,41 @@ def _insert_once(*names: str) -> PreparedStatement[Attempt]:
         return insert
 
     return PreparedStatement(statement, Attempt)
+
+
+class LostAttempt(TypedDict):
+    """An attempt as its intent shows it, written again after the database was restored."""
+
+    invoice_id: int
+    number: int
+    state: AttemptState
+    business_day: date
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str | None
+    intent_id: str
+    created_at: datetime
+    charge_id: str | None
+    code: str | None
+    decline_code: str | None
+    advice_code: str | None
+    reason: str | None
+    next_try_on: date | None
+
+
+async def insert_lost(tx: Tx, lost: LostAttempt) -> None:
+    """Write an attempt again, unless its number or an unresolved one is there."""
+    is_over = lost["state"] not in UNRESOLVED
+    row = {
+        **lost,
+        "step": AttemptStep.ENDED if is_over else AttemptStep.CONFIRMING,
+        "creates": 1,
+        "checks": 0,
+        "finished_at": lost["created_at"] if is_over else None,
+        "check_at": None if is_over else lost["created_at"] + CHECK_DEBIT_AFTER,
+    }
+    await tx.execute(insert_of(tx.dialect.name)(ATTEMPTS).values(row).on_conflict_do_nothing())
 
 
 async def take_over(

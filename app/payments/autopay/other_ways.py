@@ -7,10 +7,9 @@ booked, and the charge waits.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select
 
@@ -18,6 +17,7 @@ from app.ledger import settlement
 from app.payments.autopay.attempts import Attempt
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
+    StripeObject,
     evidence_in,
     instant_of,
     intent_report,
@@ -34,7 +34,6 @@ from app.storage.engines import Database
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
-StripeObject = Mapping[str, Any]
 
 # A bank debit from a Checkout Session takes two weeks; Stripe keeps events so long.
 LOOK_BACK = timedelta(days=30)

@@ -38,6 +38,8 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
+from app.payments.reconcile import Reconciliation
+from app.payments.reconciliation.cursor import load_epoch
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -74,9 +76,13 @@ class Autopay:
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
     ) -> RunReport:
-        """One run. It ends early, with its leases released, once the stop signal is set."""
+        """One run. It ends early, with its leases released, once the stop signal is set.
+
+        It charges nothing before it knows all that Stripe knows; NoAnswer where that is not read.
+        """
+        await self._catch_up()
         report = RunReport(day or self._today(), dry_run=False)
-        at = self._charging(day)
+        at = await self._in_epoch(self._charging(day))
         alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
@@ -129,7 +135,7 @@ class Autopay:
         return outcome
 
     async def _charge_one(self, one: Candidate, manual: ManualRetry) -> Outcome:
-        at = self._charging(None)
+        at = await self._in_epoch(self._charging(None))
         try:
             return await charge(at, one, manual)
         except NotAuthorized as error:
@@ -139,7 +145,7 @@ class Autopay:
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
-        at = self._charging(None)
+        at = await self._in_epoch(self._charging(None))
         count = 0
         alarm = FaultAlarm()
 
@@ -153,6 +159,17 @@ class Autopay:
 
         await self._until_stopped(self._recover(at, note, whenever=False), at.holder)
         return count
+
+    async def _catch_up(self) -> None:
+        reconciliation = Reconciliation(self.database, self.gateway, self.installation, self.stop)
+        try:
+            await reconciliation.catch_up()
+        except (NoAnswer, StripeRateLimited, RequestRefused) as error:
+            raise NoAnswer(f"nothing was charged, for it cannot be read first: {error}") from error
+
+    async def _in_epoch(self, at: Charging) -> Charging:
+        async with self.database.snapshot() as tx:
+            return replace(at, epoch=await load_epoch(tx))
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
         """Await the work; after a stop signal for FINISH_S only, then leave it unresolved."""
