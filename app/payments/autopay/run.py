@@ -38,7 +38,6 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
-from app.payments.reconcile import Reconciliation
 from app.payments.reconciliation.cursor import load_epoch
 from app.payments.stripe.gateway import (
     Gateway,
@@ -73,6 +72,8 @@ class Autopay:
     gateway: Gateway
     settings: Settings
     installation: str
+    # Reads at Stripe all that happened up to now.
+    catch_up: Callable[[], Awaitable[object]]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
@@ -164,10 +165,9 @@ class Autopay:
 
     async def _catch_up(self) -> None:
         """Read at Stripe up to now; one request that fails does not cost the day."""
-        reconciliation = Reconciliation(self.database, self.gateway, self.installation, self.stop)
         for wait in (*CATCH_UP_WAITS_S, None):
             try:
-                await reconciliation.catch_up()
+                await self.catch_up()
                 return
             except (NoAnswer, StripeRateLimited, RequestRefused) as error:
                 if wait is None or self.stop.is_set():
