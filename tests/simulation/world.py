@@ -21,6 +21,7 @@ from app.node import Node, open_database, unlimited_gateway
 from app.payments.reconciliation.cursor import COMPLETED, CURSOR
 from app.payments.stripe.rate_limiter import Unlimited
 from app.payments.webhook import endpoint
+from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import Arrival, Inbox, interpret
 from app.sandbox.account.account_state import AccountEvent
 from app.sandbox.account.event_rendering import render_event
@@ -383,6 +384,7 @@ async def place(database_url: str) -> AsyncIterator[Place]:
             limiter=Unlimited(),
             gateway=gateway,
             inbox=inbox,
+            foreign=ForeignEventCounter(database),
             clock=utc_now,
             stop=asyncio.Event(),
         )
