@@ -146,7 +146,23 @@ def test_credit_that_went_back_pays_nothing() -> None:
 
     after = shared(100, back=back, before=before, claims={7: 100}, due={7: 100})
 
-    assert counted(after) == {7: 20, None: 0}
+    assert counted(after) == {7: 20}
+    assert after[7].is_reversed
+
+
+def test_a_refund_known_before_the_claim_falls_on_the_same_invoice() -> None:
+    back = ReversedTotal(Decimal(20))
+    first = shared(100, back=back, claims={7: 100}, due={7: 100})
+
+    unclaimed = shared(100, back=back)
+    then = shared(100, back=back, before=unclaimed, claims={7: 100}, due={7: 100})
+
+    assert then == first
+    assert then[7].is_reversed
+
+
+def test_an_invoice_that_is_paid_beyond_its_total_takes_nothing() -> None:
+    assert amounts(shared(100, claims={7: 100}, due={7: -30})) == {None: 100}
 
 
 def test_a_person_moves_shares_and_the_rest_is_credit() -> None:
