@@ -60,7 +60,14 @@ class Node:
         return WebhookRouter(receiver, app)
 
     def autopay(self) -> Autopay:
-        return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+        return Autopay(
+            self.database,
+            self.gateway,
+            self.settings,
+            self.installation,
+            self.reconciliation().catch_up,
+            self.stop,
+        )
 
     async def retry_charge(self, invoice_id: int, *, reason: str, who: str) -> dict[str, Any]:
         """Charge an invoice now, because a person says so, and answer the outcome as JSON."""

@@ -86,6 +86,16 @@ async def test_what_is_new_in_a_file_is_imported_with_its_known_client(database:
         assert [tuple(row) for row in found] == [(1, 3), (2, 4)]
 
 
+async def test_clients_of_one_stripe_customer_stay_apart(database: Database) -> None:
+    client = {**FILE["clients"][0], "invoices": [an_invoice()]}
+    both = {"clients": [client, client]}
+
+    await imported(database, both)
+    await imported(database, both)
+
+    assert await counts(database) == [2, 2, 2, 0]
+
+
 async def test_ten_imports_at_once_make_one(database: Database) -> None:
     results = await asyncio.gather(*(imported(database, FILE) for _ in range(10)))
 

@@ -259,6 +259,7 @@ async def test_an_attempt_whose_invoice_broke_meanwhile_stops_no_other(paydue: P
         await tx.execute(
             update(ATTEMPTS).where(ATTEMPTS.c.invoice_id == broken).values(intent_id=None)
         )
+    paydue.sandbox.forget_events()
 
     report = await paydue.autopay()
 

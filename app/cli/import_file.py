@@ -4,7 +4,7 @@ Each record is imported once: by its number in another system, by its own number
 a second import knows it again.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +16,7 @@ from app.cli.import_keys import (
     KEYS_OF_CLIENTS,
     KEYS_OF_INVOICES,
     KEYS_OF_OTHERS,
+    SHARED,
     find_imported,
     record_imported,
     record_keys,
@@ -161,16 +162,19 @@ class _Import:
 
     async def _customers(self, clients: Objects, keys: Sequence[str]) -> dict[str, int]:
         """Clients that are there under the same Stripe customer, however they came."""
-        customers = {
-            str(one["stripe_customer_id"]): key
-            for key, one in zip(keys, clients, strict=True)
-            if key.startswith("stripe_customer_id=")
-        }
+        customers: dict[str, list[str]] = defaultdict(list)
+        for key, one in zip(keys, clients, strict=True):
+            if key.startswith(f"{SHARED}="):
+                customers[str(one[SHARED])].append(key)
         column = CLIENT_ROWS.c.stripe_customer_id
         found = await self.tx.execute(
             select(column, CLIENT_ROWS.c.id).where(column.in_(customers)).order_by(CLIENT_ROWS.c.id)
         )
-        return {customers[customer]: client_id for customer, client_id in found}
+        return {
+            customers[customer].pop(0): client_id
+            for customer, client_id in found
+            if customers[customer]
+        }
 
     async def _numbered(self, client_of: Mapping[str, int]) -> dict[str, int]:
         """Invoices that their clients have under the same number, however they came."""

@@ -19,6 +19,8 @@ from app.storage.tables.imported_records import ImportedRecord
 IMPORTED = table_of(ImportedRecord)
 
 # The first of these that a record has is its key; a record without one is known by its content.
+# Several clients may pay through one Stripe customer.
+SHARED = "stripe_customer_id"
 KEYS_OF_CLIENTS = ("thirdpartyid", "third_party_id", "stripe_customer_id")
 KEYS_OF_INVOICES = ("thirdpartyinvoicenumber", "thirdpartyid", "invoicenumber")
 KEYS_OF_OTHERS = ("thirdpartyid", "third_party_id")
@@ -29,7 +31,8 @@ def record_keys(
 ) -> list[str]:
     """A key for each record, or InvalidField when two of them have the same name or number.
 
-    Records of equal content are told apart by their order: a file may bill the same twice.
+    Records of equal content are told apart by their order: a file may bill the same twice. So are
+    clients of one Stripe customer.
     `within` is, for each record, the key of the one it belongs to.
     """
     seen: Counter[str] = Counter()
@@ -44,10 +47,10 @@ def record_keys(
             seen[digest] += 1
             continue
         key = f"{named}={record[named]}"
-        if seen[key]:
+        if seen[key] and named != SHARED:
             raise InvalidField(named, f"{record[named]!r} is given twice in the file")
+        keys.append(f"{key}#{seen[key]}" if seen[key] else key)
         seen[key] += 1
-        keys.append(key)
     return keys
 
 

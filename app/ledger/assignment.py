@@ -135,7 +135,11 @@ async def _claim_intent(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
     change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
-    return (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    share_id = (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    if entry.values:
+        by_id = PAYMENTS.c.id == share_id
+        await tx.execute(update(PAYMENTS).where(by_id).values(dict(entry.values)))
+    return share_id
 
 
 def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Payment:
@@ -146,6 +150,7 @@ def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Pa
         amount=ZERO,
         currency=invoice.currency_iso,
         intent_at=entry.date,
+        method=cast(str | None, entry.values.get("payment_method_name")),
         claimed_invoice_id=invoice.id,
         evidence=Evidence.PERSON,
     )

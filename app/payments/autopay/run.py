@@ -38,7 +38,6 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
-from app.payments.reconcile import Reconciliation
 from app.payments.reconciliation.cursor import load_epoch
 from app.payments.stripe.gateway import (
     Gateway,
@@ -58,6 +57,8 @@ log = structlog.get_logger("paydue.autopay")
 FINISH_S = 7.0
 # A sentence or two; it stands in the invoice's history.
 REASON_MAX = 500
+# Before a run, what Stripe does not answer at once is asked again after so long, then given up.
+CATCH_UP_WAITS_S = (0.5, 2.0)
 
 
 Queue = asyncio.Queue[Sequence[Candidate] | None]
@@ -71,6 +72,8 @@ class Autopay:
     gateway: Gateway
     settings: Settings
     installation: str
+    # Reads at Stripe all that happened up to now.
+    catch_up: Callable[[], Awaitable[object]]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
@@ -161,11 +164,16 @@ class Autopay:
         return count
 
     async def _catch_up(self) -> None:
-        reconciliation = Reconciliation(self.database, self.gateway, self.installation, self.stop)
-        try:
-            await reconciliation.catch_up()
-        except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-            raise NoAnswer(f"nothing was charged, for it cannot be read first: {error}") from error
+        """Read at Stripe up to now; one request that fails does not cost the day."""
+        for wait in (*CATCH_UP_WAITS_S, None):
+            try:
+                await self.catch_up()
+                return
+            except (NoAnswer, StripeRateLimited, RequestRefused) as error:
+                if wait is None or self.stop.is_set():
+                    why = f"nothing was charged, for it cannot be read first: {error}"
+                    raise NoAnswer(why) from error
+                await asyncio.sleep(wait)
 
     async def _in_epoch(self, at: Charging) -> Charging:
         async with self.database.snapshot() as tx:
