@@ -110,6 +110,8 @@ async def _claim_intent(
 ) -> int:
     """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
     assert entry.invoice_id is not None, "checked by _payable"
+    if entry.credit_note_id is not None:
+        raise InvalidField("credit_note_id", f"the money is that of {intent_id}")
     known = await payment_intents.lock(tx, [intent_id])
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
