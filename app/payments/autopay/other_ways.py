@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from app.ledger import settlement
+from app.payments.autopay import attempts
 from app.payments.autopay.attempts import Attempt
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
@@ -30,7 +31,7 @@ from app.payments.stripe.stripe_objects import (
 from app.rules.claim import Evidence
 from app.rules.payment import TAKES_DAYS, PaymentReport, PaymentState
 from app.storage.column_types import table_of
-from app.storage.engines import Database
+from app.storage.engines import Database, Tx
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
@@ -189,9 +190,12 @@ class OtherWays:
 
     async def _record(self, reports: Sequence[PaymentReport]) -> None:
         now = datetime.now(UTC)
-        await self.database.with_retry(
-            lambda tx: settlement.record(tx, reports, now=now, who="autopay")
-        )
+
+        async def work(tx: Tx) -> None:
+            await settlement.record(tx, reports, now=now, who="autopay")
+            await attempts.apply_reports(tx, reports, now=now)
+
+        await self.database.with_retry(work)
 
     async def _close_intent(self, intent: StripeObject, *, is_named: bool) -> None:
         may_be_for_it = is_named or self._is_of_same_amount(intent)
