@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, stripe_payments
+from app.ledger import allocations, audit, balances, credit_notes, reversals, stripe_payments
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
@@ -110,7 +110,7 @@ async def _claim_intent(
 ) -> int:
     """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
     assert entry.invoice_id is not None, "checked by _payable"
-    known = await stripe_payments.lock(tx, [intent_id])
+    known = await reversals.with_refunded_invoices(tx, await stripe_payments.lock(tx, [intent_id]))
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -260,7 +260,7 @@ async def _assign_share(
     is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await stripe_payments.lock(tx, [intent])
+    known = await reversals.with_refunded_invoices(tx, await stripe_payments.lock(tx, [intent]))
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace

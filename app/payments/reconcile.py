@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -135,16 +136,18 @@ class Reconciliation:
 
     async def _reversals(self, since: datetime, found: ReconcileResult) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
+        of_refund = partial(refund_report, at=now, installation=self.installation)
+        of_dispute = partial(dispute_report, at=now)
         for listed, read in (
-            (self.gateway.refunds_since(since), refund_report),
-            (self.gateway.disputes_since(since), dispute_report),
+            (self.gateway.refunds_since(since), of_refund),
+            (self.gateway.disputes_since(since), of_dispute),
         ):
             async for page in _paged(listed):
                 if self.stop.is_set():
                     return
                 found.reversals += len(page)
                 named = [one for one in page if one.get("payment_intent")]
-                await self._book([read(one, at=now) for one in named])
+                await self._book([read(one) for one in named])
 
     async def _book(self, news: Sequence[PaymentReport]) -> int:
         """Book the reports that are new to us; answer how many were."""
