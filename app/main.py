@@ -19,6 +19,7 @@ from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
+from app.halo.refund_actions import MakeRefund
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -37,10 +38,11 @@ def create_app(
     clock: Clock = utc_now,
     retry_charge: RetryCharge | None = None,
     end_attempt: EndAttempt | None = None,
+    make_refund: MakeRefund | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    `retry_charge` and `end_attempt` ask Stripe; without them nothing is charged or ended by hand.
+    The last three ask Stripe; without them nothing is charged, ended or refunded by hand.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -56,11 +58,12 @@ def create_app(
     app.state.clock = clock
     app.state.retry_charge = retry_charge or _without_stripe
     app.state.end_attempt = end_attempt or _without_stripe
+    app.state.make_refund = make_refund or _without_stripe
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 
 
-async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:
+async def _without_stripe(*_: object, **__: object) -> Any:
     raise Unavailable("this process does not talk to Stripe")
 
 

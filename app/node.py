@@ -13,11 +13,13 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
+from app.ledger.refund_requests import WantedRefund
 from app.main import Clock, create_app, utc_now
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
+from app.payments.refunds import Refunds, refund_as_dict
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
@@ -52,6 +54,7 @@ class Node:
             clock=self.clock,
             retry_charge=self.retry_charge,
             end_attempt=self.end_attempt,
+            make_refund=self.refund,
         )
         return WebhookRouter(receiver, app)
 
@@ -70,6 +73,11 @@ class Node:
             ending = AttemptEnding(self.database, gateway, self.installation)
             return await ending.end(attempt_id, reason=reason, who=who)
 
+    async def refund(self, wanted: WantedRefund) -> dict[str, Any]:
+        """Give money back, because a person says so, and answer the request as JSON."""
+        async with self._own_gateway() as gateway:
+            return refund_as_dict(await replace(self.refunds(), gateway=gateway).refund(wanted))
+
     @contextlib.asynccontextmanager
     async def _own_gateway(self) -> AsyncIterator[Gateway]:
         """A gateway for one request: a process that only serves has none open."""
@@ -77,6 +85,9 @@ class Node:
             raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
         async with Gateway(self.settings, self.limiter) as gateway:
             yield gateway
+
+    def refunds(self) -> Refunds:
+        return Refunds(self.database, self.gateway, self.installation, self.stop)
 
     def reconciliation(self) -> Reconciliation:
         return Reconciliation(self.database, self.gateway, self.installation, self.stop)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
+from app.ledger.refund_requests import follow_refunds
 from app.rules.payment import (
     Payment,
     PaymentReport,
@@ -64,6 +65,8 @@ async def record_reversals(
             row = _merged(after.get(report.reversal.id), report.intent_id, report.reversal)
             after[row.id] = row
     await _write(tx, known, after)
+    changed = [row for row in after.values() if known.get(row.id) != row]
+    await follow_refunds(tx, [(row.intent_id, _reversal(row)) for row in changed])
     return _totals(after.values())
 
 

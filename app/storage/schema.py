@@ -23,10 +23,10 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     invoices,
     lookups,
     presence,
-    refund_requests,
     stripe_events,
     stripe_payments,
     stripe_payouts,
+    stripe_refund_requests,
     stripe_reversals,
     taxes,
 )
