@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, payment_intents
+from app.ledger import allocations, audit, balances, credit_notes, payment_intents, reversals
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
@@ -112,7 +112,7 @@ async def _claim_intent(
     assert entry.invoice_id is not None, "checked by _payable"
     if entry.credit_note_id is not None:
         raise InvalidField("credit_note_id", f"the money is that of {intent_id}")
-    known = await payment_intents.lock(tx, [intent_id])
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent_id]))
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -267,7 +267,7 @@ async def _assign_share(
     is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await payment_intents.lock(tx, [intent])
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent]))
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace
