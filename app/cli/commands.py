@@ -3,6 +3,7 @@
 from app.cli import (
     attempt_commands,
     demo,
+    journal_commands,
     payout_commands,
     server_commands,
     setup_commands,
@@ -21,6 +22,8 @@ COMMANDS = (
     support_commands.events,
     stripe_commands.reconcile,
     payout_commands.payouts,
+    journal_commands.journal,
+    journal_commands.check,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,
