@@ -179,8 +179,7 @@ class _Batch:
             if self.known.get(intent) != self.after[intent] or self.stored.of(intent) != shares
         }
         await allocations.write(tx, self.after, self.stored, changed, client_of)
-        before = {intent: self.stored.of(intent) for intent in changed}
-        await balances.settle(tx, self.invoices, before, changed, now=now, who=who)
+        await balances.settle(tx, self.invoices, self.after, self.stored, changed, now, who)
 
 
 def _claims(payment: Payment, shares: Mapping[Key, Share]) -> Claims:

@@ -22,6 +22,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     invoice_payments,
     invoice_proratas,
     invoices,
+    journal_entries,
     lookups,
     presence,
     stripe_events,
