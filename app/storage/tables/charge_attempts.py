@@ -1,4 +1,4 @@
-"""Our own attempts to charge invoices, each one try of one invoice."""
+"""Our own attempts to charge invoices, each one try of one invoice or of several of a client."""
 
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +10,10 @@ from app.storage.column_types import Id, Json, Ref, Row
 
 
 class ChargeAttempt(Row):
-    """One try to charge one invoice. The database allows one unresolved attempt per invoice."""
+    """One try to charge one invoice, or several: then `invoice_id` is the first of its shares.
+
+    The database allows one unresolved attempt per invoice.
+    """
 
     __tablename__ = "charge_attempt"
 
@@ -32,6 +35,8 @@ class ChargeAttempt(Row):
     payment_method_version: Mapped[str | None]
     # Stripe's default for the customer, since the client named no method of its own.
     is_default_method: Mapped[bool | None]
+    # It charges several invoices: their amounts are its shares. None in attempts of before 0008.
+    is_consolidated: Mapped[bool | None]
     intent_id: Mapped[str | None]
     # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
     replaces_intent_id: Mapped[str | None]
@@ -79,4 +84,31 @@ class ChargeAttempt(Row):
         ),
         Index("ix_charge_attempt_intent_id", "intent_id"),
         Index("ix_charge_attempt_payment_method_id", "payment_method_id", "finished_at"),
+    )
+
+
+class ChargeAttemptShare(Row):
+    """The part of a consolidated attempt that is for one invoice; its first invoice has one too."""
+
+    __tablename__ = "charge_attempt_share"
+
+    id: Mapped[Id]
+    attempt_id: Mapped[Ref] = mapped_column(ForeignKey("charge_attempt.id"))
+    invoice_id: Mapped[Ref] = mapped_column(ForeignKey("invoice.id"))
+    amount_minor: Mapped[Ref]
+    # An intent of an earlier attempt of this invoice, which is cancelled before a new one is made.
+    replaces_intent_id: Mapped[str | None]
+    # Follows the attempt's state, so that an index can allow one unresolved attempt per invoice.
+    is_unresolved: Mapped[bool]
+
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "invoice_id"),
+        Index("ix_charge_attempt_share_invoice_id", "invoice_id", "attempt_id"),
+        Index(
+            "uq_charge_attempt_share_unresolved",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("is_unresolved"),
+            postgresql_where=text("is_unresolved"),
+        ),
     )
