@@ -3,10 +3,19 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row, table_of
 
 
 class ChargeAttempt(Row):
@@ -112,3 +121,17 @@ class ChargeAttemptShare(Row):
             postgresql_where=text("is_unresolved"),
         ),
     )
+
+
+_ATTEMPTS = table_of(ChargeAttempt)
+_SHARES = table_of(ChargeAttemptShare)
+
+
+def attempt_ids_of(invoice_id: ColumnElement[int]) -> CompoundSelect[int]:
+    """The ids of all attempts of an invoice, alone and together with others.
+
+    `invoice_id` may be a column of a statement around it, or a parameter.
+    """
+    alone = select(_ATTEMPTS.c.id).where(_ATTEMPTS.c.invoice_id == invoice_id)
+    together = select(_SHARES.c.attempt_id).where(_SHARES.c.invoice_id == invoice_id)
+    return union_all(alone.correlate_except(_ATTEMPTS), together.correlate_except(_SHARES))
