@@ -19,6 +19,7 @@ from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
+from app.halo.payment_claims import BookIntent
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -37,10 +38,12 @@ def create_app(
     clock: Clock = utc_now,
     retry_charge: RetryCharge | None = None,
     end_attempt: EndAttempt | None = None,
+    book_intent: BookIntent | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    `retry_charge` and `end_attempt` ask Stripe; without them nothing is charged or ended by hand.
+    `retry_charge`, `end_attempt` and `book_intent` ask Stripe; without them nothing is charged or
+    ended by hand, and an intent that a payment by hand names is believed once Stripe reports it.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -56,8 +59,13 @@ def create_app(
     app.state.clock = clock
     app.state.retry_charge = retry_charge or _without_stripe
     app.state.end_attempt = end_attempt or _without_stripe
+    app.state.book_intent = book_intent or _left_to_stripe
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
+
+
+async def _left_to_stripe(intent_id: str) -> None:
+    """Nobody is asked; the intent's events and reconciliation will say."""
 
 
 async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:

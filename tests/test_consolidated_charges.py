@@ -367,8 +367,9 @@ async def test_an_invoice_that_is_charged_alone_already_stays_out_of_a_charge_of
     report = await paydue.autopay()
 
     assert pending["invoice_id"] == alone
-    assert [one["invoice_id"] for one in report["pending"]] == others
+    assert [one["invoice_id"] for one in report["pending"]] == [alone, *others]
     assert [one["invoice_id"] for one in report["skipped"]] == [alone]
+    assert await _attempts(paydue) == [(alone, 1, "processing"), (others[0], 1, "processing")]
 
 
 async def test_five_runs_at_once_charge_each_invoice_once(paydue: Paydue) -> None:

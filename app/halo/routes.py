@@ -8,6 +8,7 @@ from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_route
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
+from app.halo.payment_claims import ask_for_intents
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
@@ -39,7 +40,9 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
     CaseInsensitiveRoute("/api/Invoice/{id}/retry", actions.retry_payment, "POST", say.RETRIED),
     *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
-    *resource_routes(INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment),
+    *resource_routes(
+        INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment, ask_for_intents
+    ),
     CaseInsensitiveRoute("/api/ChargeAttempt/{id}/end", attempt_actions.end_attempt, "POST", ENDED),
     *resource_routes(CHARGE_ATTEMPTS),
     *resource_routes(PAYOUTS),

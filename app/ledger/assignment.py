@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, stripe_payments
+from app.ledger import allocations, audit, balances, credit_notes, payment_intents
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
@@ -110,7 +110,7 @@ async def _claim_intent(
 ) -> int:
     """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
     assert entry.invoice_id is not None, "checked by _payable"
-    known = await stripe_payments.lock(tx, [intent_id])
+    known = await payment_intents.lock(tx, [intent_id])
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -135,7 +135,11 @@ async def _claim_intent(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
     change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
-    return (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    share_id = (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    if entry.values:
+        by_id = PAYMENTS.c.id == share_id
+        await tx.execute(update(PAYMENTS).where(by_id).values(dict(entry.values)))
+    return share_id
 
 
 def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Payment:
@@ -146,6 +150,7 @@ def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Pa
         amount=ZERO,
         currency=invoice.currency_iso,
         intent_at=entry.date,
+        method=cast(str | None, entry.values.get("payment_method_name")),
         claimed_invoice_id=invoice.id,
         evidence=Evidence.PERSON,
     )
@@ -184,14 +189,14 @@ class _Change(NamedTuple):
 async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
     payment, stored = change.payment, change.stored
     intent = payment.intent_id
-    await stripe_payments.write(tx, change.known, {intent: payment}, now)
+    await payment_intents.write(tx, change.known, {intent: payment}, now)
     client_of = {one: row.client_id for one, row in change.invoices.items()}
     after = {intent: change.after}
     await allocations.write(tx, {intent: payment}, stored, after, client_of)
     before = {intent: stored.of(intent)}
     await balances.settle(tx, change.invoices, before, after, now=now, who=who)
     if payment.state_at == LONG_AGO:
-        await stripe_payments.schedule_check(tx, intent, now)
+        await payment_intents.schedule_check(tx, intent, now)
 
 
 # --- assignment --------------------------------------------------------------------------------
@@ -260,7 +265,7 @@ async def _assign_share(
     is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await stripe_payments.lock(tx, [intent])
+    known = await payment_intents.lock(tx, [intent])
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace
@@ -273,7 +278,7 @@ async def _assign_share(
         _assert_same_currency(payment, invoice)
         if not is_other_client and payment.customer_id is not None:
             _assert_same_client(payment.client_id, invoice)
-        taken = _taken(payment, moved, invoice)
+        taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
     # What it claims goes too, or its next report would put it back where it was.
     payment = replace(payment, claimed_invoice_id=invoice_id or FOR_NONE, evidence=Evidence.PERSON)
@@ -283,7 +288,7 @@ async def _assign_share(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
 
 
-def _taken(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:
+def _assigned_amount(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:
     """The amount of a share that the invoice takes: once paid, no more than it owes."""
     if payment.state != PaymentState.SUCCEEDED:
         return moved

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
-from app.ledger import allocations, balances, stripe_payments
+from app.ledger import allocations, balances, payment_intents
 from app.ledger.allocations import Stored
 from app.ledger.balances import InvoiceRow
 from app.ledger.reversals import LOCK_REVERSALS, record_reversals
@@ -40,12 +40,12 @@ async def record(
     if not reports:
         return {}
     intents = sorted({one.intent_id for one in reports})
-    known = await stripe_payments.find(tx, intents)
+    known = await payment_intents.find(tx, intents)
     stored = await allocations.load(tx, list(known))
     named = _invoice_ids(known.values(), stored, reports)
     invoices = await balances.lock_invoices(tx, named)
     if known:  # another node may have written between the look and the lock; a new one it refuses
-        known = await stripe_payments.lock(tx, intents)
+        known = await payment_intents.lock(tx, intents)
         stored = await allocations.load(tx, list(known))
         if not _invoice_ids(known.values(), stored, reports) <= named:
             raise LostRace
@@ -70,7 +70,7 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     """
     if not invoice_ids:
         return
-    known = await stripe_payments.lock_unapplied_claims(tx, invoice_ids)
+    known = await payment_intents.lock_unapplied_claims(tx, invoice_ids)
     if not known:
         return
     stored = await allocations.load(tx, list(known))
@@ -188,8 +188,8 @@ class _Batch:
         ]
 
     async def write(self, tx: Tx, *, now: datetime, who: str) -> None:
-        self.after = await stripe_payments.with_clients(tx, self.after)
-        await stripe_payments.write(tx, self.known, self.after, now)
+        self.after = await payment_intents.with_clients(tx, self.after)
+        await payment_intents.write(tx, self.known, self.after, now)
         client_of = {one: row.client_id for one, row in self.invoices.items()}
         changed = {
             intent: shares

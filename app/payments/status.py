@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, exists, func, literal_column, or_, select
 
 from app.payments.autopay.attempts import IS_UNRESOLVED
+from app.payments.reconciliation.cursor import load_completed_at
 from app.rules import calendar
 from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
@@ -16,12 +17,18 @@ from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
-from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
+from app.storage.tables.stripe_events import (
+    IS_PARKED_OR_DEAD,
+    EventState,
+    ForeignEventCount,
+    StripeEvent,
+)
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 EVENTS = table_of(StripeEvent)
+FOREIGN_COUNTS = table_of(ForeignEventCount)
 
 
 async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
@@ -40,7 +47,10 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "invoices_held": await _count(tx, _HELD),
         "events_parked": await _events(tx, EventState.PARKED),
         "events_dead": await _events(tx, EventState.DEAD),
-        "oldest_open_attempt_s": round((now - oldest).total_seconds()) if oldest else None,
+        "oldest_parked_event_s": _seconds_since(await _oldest_parked_event(tx), now),
+        "events_foreign": await _count(tx, select(func.sum(FOREIGN_COUNTS.c.events))),
+        "oldest_open_attempt_s": _seconds_since(oldest, now),
+        "last_reconciliation_s": _seconds_since(await load_completed_at(tx), now),
         "due_today": await _count(
             tx,
             select(func.count()).where(
@@ -93,6 +103,16 @@ async def totals_by_currency(tx: Tx) -> dict[str, CurrencyTotals]:
 
 def _by_currency(table: Table, total: ColumnElement[Decimal]) -> Select[str, Decimal]:
     return select(table.c.currency_iso, total).group_by(table.c.currency_iso)
+
+
+def _seconds_since(moment: datetime | None, now: datetime) -> int | None:
+    return round((now - moment).total_seconds()) if moment else None
+
+
+async def _oldest_parked_event(tx: Tx) -> datetime | None:
+    wanted = IS_PARKED_OR_DEAD, EVENTS.c.state == EventState.PARKED
+    oldest: datetime | None = await tx.scalar(select(func.min(EVENTS.c.received_at)).where(*wanted))
+    return oldest
 
 
 async def _attempts(tx: Tx, state: AttemptState) -> int:

@@ -158,20 +158,10 @@ def _fill(
     gone = back.refunded + back.lost
     unapplied = total - sum(amounts.values(), ZERO)
     free = max(unapplied - gone, ZERO)
-    taken_back = _taken_back(amounts, max(gone - unapplied, ZERO))
     for one in sorted(claims):
-        wanted = room[one] - (amounts[one] - taken_back.get(one, ZERO))
-        given = min(max(wanted, ZERO), free)
+        given = min(max(room[one] - amounts[one], ZERO), free)
         amounts[one] += given
         free -= given
-
-
-def _taken_back(amounts: Mapping[int, Decimal], gone: Decimal) -> dict[int, Decimal]:
-    found = {}
-    for one in _newest_first(amounts):
-        found[one] = min(gone, amounts[one])
-        gone -= found[one]
-    return found
 
 
 def _spread(

@@ -273,7 +273,7 @@ def _completed(payment: Payment, news: PaymentReport) -> Payment:
     ended = payment.state in FINAL
     return replace(
         payment,
-        amount=_amount(payment, news.state or payment.state, news),
+        amount=_amount(payment, payment.state, news),
         state_at=min(payment.state_at, news.at) if ended else payment.state_at,
         charge_id=payment.charge_id or news.charge_id,
         reason=payment.reason or news.reason,

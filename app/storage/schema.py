@@ -18,6 +18,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     cluster,
     credentials,
     expenses,
+    imported_records,
     invoice_payments,
     invoice_proratas,
     invoices,

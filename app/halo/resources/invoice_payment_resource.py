@@ -55,7 +55,7 @@ def _search(text: ColumnElement[str]) -> list[ColumnElement[bool]]:
 
 
 async def _intents(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
-    """What Stripe says of these PaymentIntents, with the raw body of the event that counted."""
+    """These PaymentIntents as Stripe reports them, with the raw body of the event that counted."""
     found = await tx.execute(_INTENTS, {"ids": list(ids)})
     return {row.intent_id: _shown(row) for row in found}
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple, TypedDict, Unpack
 
@@ -22,7 +23,10 @@ from sqlalchemy import (
     update,
 )
 
+from app.rules import money
 from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
+from app.rules.claim import Evidence
+from app.rules.consolidation import shares_in
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline, DeclineSource
 from app.storage.column_types import table_of
@@ -93,6 +97,11 @@ class Attempt(NamedTuple):
     def may_have_moved_money(self) -> bool:
         """Whether a confirm may have gone out whose answer is not known."""
         return self.state == AttemptState.UNKNOWN or self.step == AttemptStep.CONFIRMING
+
+    @property
+    def planned_shares(self) -> dict[int, int]:
+        """The shares that the create names, in minor units; none for one invoice alone."""
+        return shares_in((self.create_params or {}).get("metadata", {}))
 
 
 class AttemptShare(NamedTuple):
@@ -191,8 +200,28 @@ _UNRESOLVED = PreparedStatement(
 
 def _was_created_by(attempt: Attempt, report: PaymentReport) -> bool:
     """Whether the reported intent is the one whose create got no answer."""
-    is_ours = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
-    return is_ours and attempt.intent_id is None and report.state == PaymentState.CREATED
+    is_named = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
+    is_new = attempt.intent_id is None and report.state == PaymentState.CREATED
+    return is_named and is_new and _is_for_its_money(attempt, report)
+
+
+def _is_for_its_money(attempt: Attempt, report: PaymentReport) -> bool:
+    """Whether an intent takes the attempt's very money, for the same installation.
+
+    Another installation has the same small numbers, and a restored database may reuse a name.
+    """
+    _, wanted = money.from_stripe(attempt.amount_minor, attempt.currency)
+    is_ours = report.evidence in (Evidence.METADATA, Evidence.KEY)
+    found = (report.amount, report.currency, report.customer_id)
+    is_same = found == (wanted, attempt.currency, attempt.customer_id)
+    return is_same and is_ours and _parts(attempt) == (report.shares or {})
+
+
+def _parts(attempt: Attempt) -> dict[int, Decimal]:
+    return {
+        one: money.from_minor(minor, attempt.currency)
+        for one, minor in attempt.planned_shares.items()
+    }
 
 
 async def _follow(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> None:
@@ -265,6 +294,58 @@ def _insert_once(*names: str) -> PreparedStatement[Attempt]:
         return insert
 
     return PreparedStatement(statement, Attempt)
+
+
+class LostAttempt(TypedDict):
+    """An attempt as its intent shows it, written again after the database was restored."""
+
+    invoice_id: int
+    number: int
+    state: AttemptState
+    business_day: date
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str | None
+    intent_id: str
+    created_at: datetime
+    charge_id: str | None
+    code: str | None
+    decline_code: str | None
+    advice_code: str | None
+    reason: str | None
+    next_try_on: date | None
+
+
+async def insert_lost(tx: Tx, lost: LostAttempt, shares: Mapping[int, int]) -> None:
+    """Write an attempt again, unless its number or an unresolved one is there.
+
+    A consolidated one has shares: the minor units of each of its invoices.
+    """
+    is_over = lost["state"] not in UNRESOLVED
+    row = {
+        **lost,
+        "step": AttemptStep.ENDED if is_over else AttemptStep.CONFIRMING,
+        "is_consolidated": bool(shares),
+        "creates": 1,
+        "checks": 0,
+        "finished_at": lost["created_at"] if is_over else None,
+        "check_at": None if is_over else lost["created_at"] + CHECK_DEBIT_AFTER,
+    }
+    insert = insert_of(tx.dialect.name)
+    written = insert(ATTEMPTS).values(row).on_conflict_do_nothing().returning(ATTEMPTS.c.id)
+    attempt_id = await tx.scalar(written)
+    if attempt_id is not None and shares:
+        rows = [
+            {
+                "attempt_id": attempt_id,
+                "invoice_id": invoice_id,
+                "amount_minor": amount_minor,
+                "is_unresolved": not is_over,
+            }
+            for invoice_id, amount_minor in shares.items()
+        ]
+        await tx.execute(insert(SHARES).values(rows).on_conflict_do_nothing())
 
 
 async def take_over(

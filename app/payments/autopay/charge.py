@@ -60,11 +60,13 @@ from app.payments.stripe.gateway import (
 from app.payments.stripe.stripe_objects import (
     charge_id,
     decline_of,
+    evidence_in,
     failed_charge_id,
     intent_report,
     intent_state,
     metadata_number,
     method_version,
+    named_shares,
     reference,
 )
 from app.rules import attempt as keys, calendar, consolidation, money, retry
@@ -80,8 +82,10 @@ T = TypeVar("T")
 
 # Stripe forgets a key after 24 h at the earliest; an hour less allows for clocks that differ.
 KEY_LASTS = timedelta(hours=23)
-CLOCK_SKEW = timedelta(minutes=5)
-# A default payment method that was read so shortly before is not asked for again.
+# An intent of an attempt may be older than its row: the row was made again after a restore.
+MADE_BEFORE = timedelta(days=30)
+# A default payment method that was read so shortly before is not asked for again, unless the
+# attempt has waited meanwhile: customers are read at the same rate as charges are confirmed.
 CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
 # Every withdrawal takes at least one invoice out; what still changes then is left to the next run.
@@ -102,6 +106,7 @@ class Charging:
     # The key's account and mode, where Stripe told them.
     account: str | None = None
     turns: CustomerTurns = field(default_factory=CustomerTurns)
+    epoch: int = 0
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
@@ -544,10 +549,16 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
 
     A new key is safe here and only here: an unconfirmed intent never moves money by itself.
     """
-    since = attempt.created_at - CLOCK_SKEW
+    since = attempt.created_at - MADE_BEFORE
     async for intent in at.gateway.intents(customer_id=attempt.customer_id, since=since):
-        if _is_made_by(attempt, intent) and intent_state(intent) != PaymentState.CANCELED:
-            return Advance(_close_other_ways, await _record_intent(at, attempt, intent["id"]))
+        intent_id = reference(intent)
+        if intent_id is None or not _is_made_by(at, attempt, intent):
+            continue
+        if intent_state(intent) == PaymentState.CANCELED:
+            continue
+        if _fits(attempt, intent):
+            return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
+        await _cancel_replaced(at, intent_id, ())
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
             tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
@@ -557,7 +568,9 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _create(at: Charging, attempt: Attempt) -> str:
-    key = keys.create_key(at.installation, attempt.invoice_id, attempt.number, attempt.creates)
+    key = keys.create_key(
+        at.installation, attempt.invoice_id, attempt.number, attempt.creates, epoch=at.epoch
+    )
     params = attempt.create_params or {}
     response = await with_backoff(lambda: at.gateway.create(params, key))
     return str(response.object["id"])
@@ -576,9 +589,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
         )
 
 
-async def _cancel_replaced(
-    at: Charging, intent_id: str, shares: Sequence[AttemptShare]
-) -> None:
+async def _cancel_replaced(at: Charging, intent_id: str, shares: Sequence[AttemptShare]) -> None:
     """The declined intent of an earlier amount or customer must not be payable any more."""
     try:
         await with_backoff(lambda: at.gateway.cancel(intent_id))
@@ -626,7 +637,8 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
 
 async def _default_method(at: Charging, attempt: Attempt) -> str | None:
     """The method that would be chosen now: the customer's default may be another one."""
-    if at.database.now() - attempt.created_at < CHOICE_LASTS:
+    has_waited = attempt.checks > 0
+    if not has_waited and at.database.now() - attempt.created_at < CHOICE_LASTS:
         return attempt.payment_method_id
     async with at.database.snapshot() as tx:
         candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
@@ -669,7 +681,7 @@ async def _confirm(at: Charging, attempt: Attempt) -> Next:
     assert attempt.intent_id is not None, "a prepared attempt has its intent"
     intent_id = attempt.intent_id
     params = attempt.confirm_params or {}
-    key = keys.confirm_key(at.installation, attempt.invoice_id, attempt.number)
+    key = keys.confirm_key(at.installation, attempt.invoice_id, attempt.number, epoch=at.epoch)
     try:
         response = await with_backoff(lambda: at.gateway.confirm(intent_id, params, key))
     except Declined as declined:
@@ -696,9 +708,20 @@ def _has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     return False
 
 
-def _is_made_by(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+def _is_made_by(at: Charging, attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     named = (metadata_number(intent, "invoice_id"), metadata_number(intent, "attempt"))
-    return named == (attempt.invoice_id, attempt.number)
+    is_ours = evidence_in(intent, at.installation) == Evidence.METADATA
+    return is_ours and named == (attempt.invoice_id, attempt.number)
+
+
+def _fits(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    """Whether an intent of this name takes the very money that the attempt wants.
+
+    An earlier life of a restored database may have given the same name to another amount.
+    """
+    found = (intent.get("amount"), intent.get("currency"), reference(intent.get("customer")))
+    is_same = found == (attempt.amount_minor, attempt.currency, attempt.customer_id)
+    return is_same and named_shares(intent) == attempt.planned_shares
 
 
 # --- book ------------------------------------------------------------------------------------

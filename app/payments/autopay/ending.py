@@ -134,7 +134,7 @@ class AttemptEnding:
         return Proof(f"{account} does not know {what}")
 
     async def _knows_customer(self, attempt: Attempt) -> bool:
-        """For an attempt of before 0005: a customer belongs to one account and one mode."""
+        """For an attempt of before 0005: its customer belongs to one account and mode."""
         try:
             await self.gateway.default_method(attempt.customer_id)
         except RequestRefused:

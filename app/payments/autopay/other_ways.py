@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select
 
@@ -18,6 +17,7 @@ from app.ledger import settlement
 from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
+    StripeObject,
     evidence_in,
     instant_of,
     intent_report,
@@ -35,7 +35,6 @@ from app.storage.engines import Database
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
-StripeObject = Mapping[str, Any]
 # By intent, the invoices that its completed session is for.
 Named = Mapping[str, set[int]]
 

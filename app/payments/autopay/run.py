@@ -40,6 +40,7 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
+from app.payments.reconciliation.cursor import load_epoch
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -58,6 +59,8 @@ log = structlog.get_logger("paydue.autopay")
 FINISH_S = 7.0
 # A sentence or two; it stands in the invoice's history.
 REASON_MAX = 500
+# Before a run, what Stripe does not answer at once is asked again after so long, then given up.
+CATCH_UP_WAITS_S = (0.5, 2.0)
 
 
 # The invoices of one PaymentIntent.
@@ -73,14 +76,20 @@ class Autopay:
     gateway: Gateway
     settings: Settings
     installation: str
+    # Reads at Stripe all that happened up to now.
+    catch_up: Callable[[], Awaitable[object]]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
         self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
     ) -> RunReport:
-        """One run. It ends early, with its leases released, once the stop signal is set."""
+        """One run. It ends early, with its leases released, once the stop signal is set.
+
+        It charges nothing before it knows all that Stripe knows; NoAnswer where that is not read.
+        """
+        await self._catch_up()
         report = RunReport(day or self._today(), dry_run=False)
-        at = self._charging(day)
+        at = await self._in_epoch(self._charging(day))
         alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
@@ -133,7 +142,7 @@ class Autopay:
         return outcome
 
     async def _charge_one(self, one: Candidate, manual: ManualRetry) -> Outcome:
-        at = self._charging(None)
+        at = await self._in_epoch(self._charging(None))
         try:
             return await charge(at, one, manual)
         except NotAuthorized as error:
@@ -143,7 +152,7 @@ class Autopay:
 
     async def recover(self, tell: Callable[[Outcome], None] | None = None) -> int:
         """Go on with attempts whose time to be asked about has come. Answers how many."""
-        at = self._charging(None)
+        at = await self._in_epoch(self._charging(None))
         count = 0
         alarm = FaultAlarm()
 
@@ -157,6 +166,22 @@ class Autopay:
 
         await self._until_stopped(self._recover(at, note, whenever=False), at.holder)
         return count
+
+    async def _catch_up(self) -> None:
+        """Read at Stripe up to now; one request that fails does not cost the day."""
+        for wait in (*CATCH_UP_WAITS_S, None):
+            try:
+                await self.catch_up()
+                return
+            except (NoAnswer, StripeRateLimited, RequestRefused) as error:
+                if wait is None or self.stop.is_set():
+                    why = f"nothing was charged, for it cannot be read first: {error}"
+                    raise NoAnswer(why) from error
+                await asyncio.sleep(wait)
+
+    async def _in_epoch(self, at: Charging) -> Charging:
+        async with self.database.snapshot() as tx:
+            return replace(at, epoch=await load_epoch(tx))
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None], holder: LeaseHolder) -> None:
         """Await the work; after a stop signal for FINISH_S only, then leave it unresolved."""
