@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from app.payments import lookup
+from app.payments.status import status
 from app.rules.consolidation import INVOICES_MAX
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.tables.charge_attempts import ChargeAttemptShare
+from app.storage.tables.invoices import InvoiceChange
 from tests.gate import Gate
 from tests.harness import ATTEMPTS, CLIENTS, Paydue, event, settings_for, today
 
@@ -22,6 +25,7 @@ CONFIRM = "POST /v1/payment_intents/{id}/confirm"
 CREATE = "POST /v1/payment_intents"
 RETRIEVE = "GET /v1/payment_intents/{id}"
 SHARES = table_of(ChargeAttemptShare)
+CHANGES = table_of(InvoiceChange)
 
 
 async def _due(
@@ -394,3 +398,90 @@ async def test_a_refund_is_taken_from_the_newest_invoice_first(paydue: Paydue) -
     assert await paydue.deliver(event("refund.created", refund)) == [200]
 
     assert await _paid(paydue, invoices) == [10, 15, 0]
+
+
+# --- what support sees -------------------------------------------------------------------------
+
+
+async def _listed(paydue: Paydue, path: str) -> Any:
+    async with paydue.http.get(f"/api/{path}", headers=await paydue.access()) as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def test_an_attempt_is_found_by_each_of_its_invoices_and_shows_their_shares(
+    paydue: Paydue,
+) -> None:
+    first, second = await _due(paydue, "10.00", "20.00")
+    await _due(paydue, "5.00")
+    await paydue.autopay()
+
+    by_first, by_second = [
+        await _listed(paydue, f"ChargeAttempt?invoice_id={one}") for one in (first, second)
+    ]
+
+    assert by_first == by_second
+    (attempt,) = by_first["chargeattempts"] if isinstance(by_first, dict) else by_first
+    assert (attempt["invoice_id"], attempt["amount"], attempt["is_consolidated"]) == (
+        first,
+        30,
+        True,
+    )
+    assert attempt["shares"] == [
+        {"invoice_id": first, "amount": 10},
+        {"invoice_id": second, "amount": 20},
+    ]
+
+
+async def test_a_lookup_by_any_invoice_tells_every_share_and_the_attempt(paydue: Paydue) -> None:
+    first, second = await _due(paydue, "10.00", "20.00")
+    (charged, _) = (await paydue.autopay())["charged"]
+
+    for asked in (charged["intent_id"], str(first), str(second)):
+        async with paydue.database.snapshot() as tx:
+            (story,) = [one.as_dict() for one in await lookup.find_intents(tx, asked)]
+        assert story["invoice_id"] == (second if asked == str(second) else first)
+        assert [one["number"] for one in story["attempts"]] == [1]
+        shares = {one["invoice_id"]: one["amount"] for one in story["shares"]}
+        assert shares == {first: "10.00", second: "20.00"}
+
+
+async def test_every_invoice_of_a_refused_charge_is_counted_as_held(paydue: Paydue) -> None:
+    await _due(paydue, "0.10", "0.20")
+    await paydue.autopay()
+
+    async with paydue.database.snapshot() as tx:
+        told = await status(tx, now=datetime.now(UTC), timezone="UTC")
+
+    assert told["invoices_held"] == 2
+
+
+async def test_an_attempt_ended_by_hand_is_in_the_history_of_each_invoice(paydue: Paydue) -> None:
+    first, second = await _due(paydue, "10.00", "20.00")
+    paydue.sandbox.fault(CONFIRM, kind="drop", when="before", times=50)
+    paydue.sandbox.fault(RETRIEVE, kind="status", status=503, times=50)
+    await paydue.autopay()
+    paydue.sandbox.clear_faults()
+    (attempt,) = await paydue.attempts(first)
+
+    headers, body = await paydue.access(), {"reason": "the card is at home"}
+    async with paydue.http.post(
+        f"/api/ChargeAttempt/{attempt.id}/end", json=body, headers=headers
+    ) as answer:
+        assert answer.status == 200, await answer.text()
+
+    for invoice in (first, second):
+        changes = await paydue.rows(CHANGES, CHANGES.c.invoice_id == invoice)
+        assert "attempts[1].state" in [one.field_name for one in changes]
+    assert (await paydue.autopay())["charged"] != []
+    assert _charged(paydue) == [3000]
+
+
+async def test_a_dry_run_asks_for_each_customer_once(paydue: Paydue) -> None:
+    for _ in range(3):
+        await _due(paydue, *["5.00"] * 4, stripe_payment_method_id=None)
+
+    foreseen = await paydue.foresee()
+
+    assert len(foreseen["charged"]) == 12
+    assert paydue.sandbox.status()["requests_received"] == 3

@@ -26,6 +26,7 @@ import structlog
 from app.errors import RecordLocked
 from app.ledger import audit, settlement
 from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay.asked_methods import MethodSource
 from app.payments.autopay.attempts import (
     Attempt,
     AttemptShare,
@@ -467,7 +468,7 @@ def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int)
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
+async def choose_payment_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
     try:
         method = await _find_method(gateway, one)
@@ -478,7 +479,7 @@ async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMetho
     return method or Skip("the client has no payment method, at Stripe neither")
 
 
-async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+async def _find_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | None:
     """The client's own, which a person set; else the default at Stripe; else the newest saved."""
     if one.payment_method_id is not None:
         return await _own_method(gateway, one, one.payment_method_id)
@@ -492,7 +493,7 @@ async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
     return None
 
 
-async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+async def _own_method(gateway: MethodSource, one: Candidate, method_id: str) -> ChosenMethod:
     """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
     if not eligibility.has_verdict(one):
         return ChosenMethod(method_id)

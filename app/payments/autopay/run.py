@@ -22,6 +22,7 @@ from app.errors import (
     Unavailable,
 )
 from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay.asked_methods import AskedMethods
 from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
 from app.payments.autopay.charge import (
     Charging,
@@ -112,9 +113,10 @@ class Autopay:
     async def dry_run(self, day: date | None = None) -> RunReport:
         """The outcomes that a run would have now. It only reads, at Stripe too."""
         report = RunReport(day or self._today(), dry_run=True)
-        with _closed_on_failure(report):
+        asked = AskedMethods(self.gateway)
+        with _closed_on_failure(report), _first_error():
             async for page in self._pages(eligibility.list_due, self._latest(day)):
-                for foreseen in await self._foreseen(page, day):
+                for foreseen in await self._foreseen(page, day, asked):
                     report.add(foreseen)
             async for one in self._settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
@@ -302,16 +304,17 @@ class Autopay:
                 wanted[one.customer_id].append(one)
         return list(wanted.values())
 
-    async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
+    async def _foreseen(
+        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
+    ) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
         methods: dict[int, ChosenMethod] = {}
-        for one in page:
-            found = await self._foreseen_method(one, day)
+        for invoice_id, found in (await self._foreseen_methods(page, day, asked)).items():
             if isinstance(found, Skip):
-                skips[one.invoice_id] = found
+                skips[invoice_id] = found
             else:
-                methods[one.invoice_id] = found
+                methods[invoice_id] = found
         async with self.database.snapshot() as tx:
             candidates = [one for one in page if one.invoice_id in methods]
             elsewhere = await holds.find_holds(tx, candidates)
@@ -323,9 +326,31 @@ class Autopay:
                 skips[invoice_id] = skip
         return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
 
-    async def _foreseen_method(self, one: Candidate, day: date | None) -> ChosenMethod | Skip:
+    async def _foreseen_methods(
+        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
+    ) -> dict[int, ChosenMethod | Skip]:
+        """The method of each invoice; many customers are asked about at once, each of them once."""
+        of_customer: dict[str | None, list[Candidate]] = defaultdict(list)
+        for one in page:
+            of_customer[one.customer_id].append(one)
+        found: dict[int, ChosenMethod | Skip] = {}
+        limit = asyncio.Semaphore(self.settings.stripe_concurrency)
+
+        async def find(invoices: Sequence[Candidate]) -> None:
+            async with limit:
+                for one in invoices:
+                    found[one.invoice_id] = await self._foreseen_method(one, day, asked)
+
+        async with asyncio.TaskGroup() as group:
+            for invoices in of_customer.values():
+                group.create_task(find(invoices))
+        return found
+
+    async def _foreseen_method(
+        self, one: Candidate, day: date | None, asked: AskedMethods
+    ) -> ChosenMethod | Skip:
         skip = self._skip_reason(one, day)
-        found = skip or await choose_payment_method(self.gateway, one)
+        found = skip or await choose_payment_method(asked, one)
         if isinstance(found, Skip):
             return found
         return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
