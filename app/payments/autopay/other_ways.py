@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from app.ledger import settlement
+from app.payments.autopay import holds, unnamed_pages
 from app.payments.autopay.attempts import Attempt
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
@@ -53,7 +54,7 @@ class NoLongerDue(Exception):
 
 @dataclass(slots=True)
 class GuestSessions:
-    """Checkout Sessions without a customer, by the invoice they name; one list for a whole run."""
+    """Checkout Sessions by the invoice they name, whoever pays; one list for a whole run."""
 
     gateway: Gateway
     _by_invoice: dict[int, dict[str, StripeObject]] = field(default_factory=dict)
@@ -74,8 +75,7 @@ class GuestSessions:
         since = (self._listed_until or started - SESSION_LIFE) - OVERLAP
         for session in await with_backoff(lambda: self.gateway.sessions(since=since)):
             for invoice_id in _named_by_session(session):
-                if reference(session.get("customer")) is None:
-                    self._by_invoice.setdefault(invoice_id, {})[session["id"]] = session
+                self._by_invoice.setdefault(invoice_id, {})[session["id"]] = session
         self._listed_until = started
 
 
@@ -98,24 +98,42 @@ class OtherWays:
         named = await self._close_sessions(sessions)
         intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
         listed = {one["id"] for one in intents}
+        named |= await self._known_unfinished()
         for intent_id in sorted(named - listed):
             intents.append((await retrieve_intent(self.gateway, intent_id)).object)
         others = [one for one in intents if self._is_another(one)]
         await self._book_news(others, named)
         for intent in others:
             await self._close_intent(intent, is_named=self._names(intent, named))
+        page = await unnamed_pages.find_page(self.database, self.attempt, sessions, others)
+        if page is not None:
+            raise NoLongerDue(
+                f"{page} names no invoice of the client, is unfinished and may be for it"
+            )
+
+    async def _known_unfinished(self) -> set[str]:
+        """Intents for the invoice that the customer's list has not: guests', old or moved ones."""
+        async with self.database.snapshot() as tx:
+            known = set(await holds.list_unfinished(tx, self.attempt.invoice_id))
+        return known - {self.attempt.intent_id, self.attempt.replaces_intent_id}
 
     # --- sessions ------------------------------------------------------------------------------
 
     async def _guests_trusted(self) -> list[StripeObject]:
-        """Guests' sessions whose claim counts: our own, or for exactly the amount that is due."""
+        """Others' sessions whose claim counts: our own, or a guest's for exactly what is due.
+
+        One of ours may be another customer's: the client had him before.
+        """
         found = await self.guests.naming(self.attempt.invoice_id)
-        return [
-            one
-            for one in found
-            if evidence_in(one, self.installation) == Evidence.METADATA
-            or one.get("amount_total") == self.attempt.amount_minor
-        ]
+        return [one for one in found if self._is_trusted(one)]
+
+    def _is_trusted(self, session: StripeObject) -> bool:
+        customer = reference(session.get("customer"))
+        if customer == self.attempt.customer_id:
+            return False  # it is in the customer's own list
+        if evidence_in(session, self.installation) == Evidence.METADATA:
+            return True
+        return customer is None and session.get("amount_total") == self.attempt.amount_minor
 
     async def _close_sessions(self, sessions: Iterable[StripeObject]) -> set[str]:
         """Expire open sessions for the invoice; the ids of the intents of the completed ones."""
