@@ -46,7 +46,7 @@ DIFFERENCES_MAX = 1000
 _ZERO = Decimal(0)
 
 Condition = ColumnElement[bool]
-Columns = ColumnCollection[str, object]
+Columns = ColumnCollection[str, ColumnElement[object]]
 
 
 # --- whose money a balance transaction is --------------------------------------------------------

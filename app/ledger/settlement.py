@@ -13,7 +13,7 @@ from decimal import Decimal
 from app.ledger import allocations, balances, payment_intents
 from app.ledger.allocations import Stored
 from app.ledger.balances import InvoiceRow
-from app.ledger.reversals import LOCK_REVERSALS, record_reversals
+from app.ledger.reversals import LOCK_REVERSALS, record_reversals, with_refunded_invoices
 from app.rules.allocation import NO_CLAIMS, Claims, Key, Share, allocate
 from app.rules.claim import Evidence, evidence_for_invoice
 from app.rules.payment import (
@@ -73,6 +73,7 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     known = await payment_intents.lock_unapplied_claims(tx, invoice_ids)
     if not known:
         return
+    known = await with_refunded_invoices(tx, known)
     stored = await allocations.load(tx, list(known))
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | set(invoice_ids))
     batch = _Batch(known, dict(known), stored, invoices)
@@ -197,8 +198,7 @@ class _Batch:
             if self.known.get(intent) != self.after[intent] or self.stored.of(intent) != shares
         }
         await allocations.write(tx, self.after, self.stored, changed, client_of)
-        before = {intent: self.stored.of(intent) for intent in changed}
-        await balances.settle(tx, self.invoices, before, changed, now=now, who=who)
+        await balances.settle(tx, self.invoices, self.after, self.stored, changed, now, who)
 
 
 def _claims(payment: Payment, shares: Mapping[Key, Share]) -> Claims:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from app.ledger import settlement
-from app.ledger.settlement import ManualPayment
+from app.ledger import assignment
+from app.ledger.assignment import ManualPayment
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.engines import Database
@@ -125,7 +125,7 @@ async def pay_by_hand(database: Database) -> None:
     now = datetime.now(UTC)
     entries = [ManualPayment(invoice, amount, now) for invoice, amount in BY_HAND.items()]
     async with database.transaction() as tx:
-        await settlement.enter_manual(tx, entries, now=now, who="somebody")
+        await assignment.enter_manual(tx, entries, now=now, who="somebody")
 
 
 async def books(database: Database) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select
 
 from app.ledger import settlement
+from app.payments.autopay import attempts
 from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
@@ -31,7 +32,7 @@ from app.payments.stripe.stripe_objects import (
 from app.rules.claim import Evidence
 from app.rules.payment import TAKES_DAYS, PaymentReport, PaymentState
 from app.storage.column_types import table_of
-from app.storage.engines import Database
+from app.storage.engines import Database, Tx
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
@@ -211,9 +212,12 @@ class OtherWays:
 
     async def _record(self, reports: Sequence[PaymentReport]) -> None:
         now = datetime.now(UTC)
-        await self.database.with_retry(
-            lambda tx: settlement.record(tx, reports, now=now, who="autopay")
-        )
+
+        async def work(tx: Tx) -> None:
+            await settlement.record(tx, reports, now=now, who="autopay")
+            await attempts.apply_reports(tx, reports, now=now)
+
+        await self.database.with_retry(work)
 
     async def _close_intent(self, intent: StripeObject, named: set[int]) -> None:
         for_these = named or self._of_same_amount(intent)

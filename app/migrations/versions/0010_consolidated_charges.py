@@ -6,8 +6,8 @@ Going back, a consolidated attempt remains as one of its first invoice alone.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
