@@ -8,6 +8,7 @@ from typing import Any
 
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
+from app.rules.consolidation import shares_in
 from tests.simulation.world import World
 
 _MILLIONTHS = 10**6
@@ -22,15 +23,16 @@ def is_ours(w: World, thing: Any) -> bool:
     return "attempt" in thing["metadata"] and named == w.node.installation
 
 
-def invoice_of(intent: Any) -> int:
-    """The invoice that an intent of ours is for."""
-    return int(intent["metadata"]["invoice_id"])
+def shares_of(thing: Any) -> dict[int, int]:
+    """The invoices that an intent or a charge of ours is for, each with its minor units."""
+    metadata = thing["metadata"]
+    return shares_in(metadata) or {int(metadata["invoice_id"]): thing["amount"]}
 
 
 def paid_by_client(w: World) -> set[int]:
     """The invoices whose declined intents their clients have paid."""
     intents = w.sandbox.state["payment_intents"]
-    return {invoice_of(intents.get(one)) for one in w.paid_by_client}
+    return {invoice for one in w.paid_by_client for invoice in shares_of(intents.get(one))}
 
 
 def check(w: World) -> None:
@@ -43,9 +45,10 @@ def check(w: World) -> None:
 def _check_taken_once(w: World) -> None:
     """Paydue takes the money of an invoice once, whatever was given back since."""
     taken = Counter(
-        one.metadata["invoice_id"]
+        invoice
         for one in w.sandbox.ledger.charges()
         if is_ours(w, {"metadata": one.metadata})
+        for invoice in shares_of({"metadata": one.metadata, "amount": one.amount})
     )
     twice = {invoice: times for invoice, times in taken.items() if times > 1}
     assert not twice, f"collected more than once: {twice}"
@@ -57,7 +60,7 @@ def _check_what_was_due(w: World) -> None:
     Less of an invoice that others pay too: the run asks Stripe for their payments first.
     """
     intents = w.sandbox.state["payment_intents"]
-    others = {invoice_of(intents.get(one)) for one in w.aside}
+    others = {int(intents.get(one)["metadata"]["invoice_id"]) for one in w.aside}
     for intent in intents.rows():
         is_new = intent["status"] in _MOVES_MONEY and intent["id"] not in w.moved
         if not is_new or not is_ours(w, intent):
@@ -65,11 +68,12 @@ def _check_what_was_due(w: World) -> None:
         w.moved.add(intent["id"])
         if intent["id"] in w.paid_by_client:
             continue
-        invoice = invoice_of(intent)
-        amount = int(money.from_minor(intent["amount"], intent["currency"]) * _MILLIONTHS)
-        due = w.due.get(invoice, 0)
-        is_right = amount <= due if invoice in others else amount == due
-        assert is_right, f"{intent['id']} takes {amount} of invoice {invoice}, {due} was due"
+        for invoice, minor in shares_of(intent).items():
+            amount = int(money.from_minor(minor, intent["currency"]) * _MILLIONTHS)
+            due = w.due.get(invoice, 0)
+            is_right = amount <= due if invoice in others else amount == due
+            assert is_right, f"{intent['id']} takes {amount} of invoice {invoice}, {due} was due"
+        assert intent["amount"] == sum(shares_of(intent).values()), intent["id"]
 
 
 def _check_retries(w: World) -> None:
@@ -80,9 +84,9 @@ def _check_retries(w: World) -> None:
             continue
         if charge["payment_intent"] in w.paid_by_client:
             continue
-        tried = _tried(charge)
-        assert w.declined_on.get(tried) != w.days, f"{tried} declined twice on day {w.days}"
-        w.declined_on[tried] = w.days
+        for tried in _tried(charge):
+            assert w.declined_on.get(tried) != w.days, f"{tried} declined twice on day {w.days}"
+            w.declined_on[tried] = w.days
     w.charges_seen = len(made)
     _check_hopeless(w)
 
@@ -92,17 +96,19 @@ def _check_hopeless(w: World) -> None:
     for charge in w.sandbox.state["charges"].rows():
         if is_ours(w, charge) and charge["payment_intent"] not in w.paid_by_client | w.forgotten:
             tried = _tried(charge)
-            assert tried not in declined, f"{tried} was declined for good, and tried again"
+            again = declined & tried
+            assert not again, f"{again} was declined for good, and tried again"
             if _code(charge) in _HOPELESS:
-                declined.add(tried)
+                declined |= tried
 
 
 # An invoice, a payment method and an amount: another amount may be tried.
-Try = tuple[str, str, int]
+Try = tuple[int, str, int]
 
 
-def _tried(charge: Any) -> Try:
-    return charge["metadata"]["invoice_id"], charge["payment_method"], charge["amount"]
+def _tried(charge: Any) -> set[Try]:
+    method = charge["payment_method"]
+    return {(invoice, method, amount) for invoice, amount in shares_of(charge).items()}
 
 
 def _code(charge: Any) -> str | None:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from app.ledger import journal_check
 from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
-from tests.simulation import charges
+from tests.simulation import charges, refunds
 from tests.simulation.world import NEVER_MADE, World
 
 UNPAID, PART_PAID, PAID = 0, 1, 2
@@ -108,9 +109,14 @@ def _check_charged_once(w: World) -> None:
     """Nobody pays an invoice twice: by Stripe's own ledger, whatever we believe."""
     paid: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for taken in w.sandbox.ledger.charges():
-        invoice = invoice_of(w, taken.payment_intent)
-        if taken.is_standing and invoice is not None and not _is_theirs(w, taken.payment_intent):
-            paid[invoice][taken.payment_intent] = _millionths(taken.net, taken.currency)
+        if not taken.is_standing or _is_theirs(w, taken.payment_intent):
+            continue
+        shares = _shares_of(w, taken.payment_intent)
+        if len(shares) > 1 and taken.net < taken.amount:
+            continue  # Stripe does not say which of them the money went back of
+        for invoice, minor in shares.items():
+            net = minor if len(shares) > 1 else taken.net
+            paid[invoice][taken.payment_intent] = _millionths(net, taken.currency)
     for invoice, found in paid.items():
         is_twice = len(found) > 1 and sum(found.values()) > w.totals.get(invoice, 0)
         assert not is_twice, f"invoice {invoice} of {w.totals.get(invoice)} is paid twice: {found}"
@@ -123,12 +129,15 @@ def _is_theirs(w: World, intent_id: str) -> bool:
     return named_nothing or intent_id in w.aside
 
 
-def invoice_of(w: World, intent_id: str) -> int | None:
+def _shares_of(w: World, intent_id: str) -> dict[int, int]:
+    """The invoices that an intent is for, each with its minor units."""
     if intent_id in w.never_fits | w.foreign:
-        return None
+        return {}
     intent = w.sandbox.state["payment_intents"].get(intent_id)
-    named = intent["metadata"].get("invoice_id")
-    return int(named) if named else w.told_of.get(intent_id)
+    if intent["metadata"].get("invoice_id"):
+        return charges.shares_of(intent)
+    told = w.told_of.get(intent_id)
+    return {} if told is None else {told: intent["amount"]}
 
 
 async def check_told(w: World) -> None:
@@ -137,6 +146,7 @@ async def check_told(w: World) -> None:
     await _check_states(w)
     await _check_cents(w)
     await _check_allocation(w)
+    await _check_journal(w)
 
 
 async def check_end(w: World) -> None:
@@ -144,6 +154,7 @@ async def check_end(w: World) -> None:
     await check_told(w)
     await _check_events(w)
     await _check_payable(w)
+    await refunds.check_requests(w)
     unsaid = [tuple(row) for row in await w.look(_UNSAID_SQL)]
     assert not unsaid, f"attempts declined without a word of the bank's: {unsaid}"
     open_ones = await w.look(_OPEN_ATTEMPTS_SQL)
@@ -210,6 +221,13 @@ def _millionths(minor: int, currency: str) -> int:
     return int(money.from_minor(minor, currency) * _MILLIONTHS)
 
 
+async def _check_journal(w: World) -> None:
+    """The journal follows from the invoices and payments: no entry is missing, none is twice."""
+    async with w.database.snapshot() as tx:
+        differences = await journal_check.differences(tx)
+    assert not differences, f"the journal: {differences}"
+
+
 async def _check_payable(w: World) -> None:
     """Of our intents only the last declined one of an invoice can still be paid, by the client."""
     expected = {intent for (intent,) in await w.look(_DECLINED_SQL)}
@@ -247,16 +265,19 @@ _SHARES_SQL = """
 async def _check_allocation(w: World) -> None:
     """Money pays the invoice it is for and no other, and lies about only where nothing is due."""
     due = {number: amount for number, amount in await w.look(_DUE_SQL)}
+    given_back = await refunds.by_name(w)
     by_hand: defaultdict[int, int] = defaultdict(int)
     for intent, invoice, counted in await w.look(_COUNTED_SQL):
         if intent is None:
             by_hand[invoice] += counted
             continue
-        meant = invoice_of(w, intent)
+        meant = _shares_of(w, intent)
         if invoice is not None:
-            assert invoice == meant, f"{intent} is for invoice {meant} and pays {invoice}"
-        elif meant is not None and intent not in w.unbelieved:
-            assert not due.get(meant), f"{intent} lies about while {due[meant]} of {meant} is due"
+            assert invoice in meant, f"{intent} is for {set(meant)} and pays {invoice}"
+        elif intent not in w.unbelieved:
+            for one in meant:
+                left = due.get(one, 0) - given_back.get((intent, one), 0)
+                assert left <= 0, f"{intent} lies about while {left} of {one} is due"
     strangers = [tuple(row) for row in await w.look(_STRANGERS_SQL)]
     assert not strangers, f"believed without a customer: {strangers}"
     entered = {invoice: int(amount * _MILLIONTHS) for invoice, amount in w.by_hand.items()}

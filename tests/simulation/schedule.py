@@ -5,7 +5,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from app.payments.webhook import dead_letters
-from tests.simulation import judge, steps
+from tests.simulation import judge, refunds, steps
 from tests.simulation.world import Place, World, world
 
 STEPS = (10, 30)
@@ -87,6 +87,7 @@ async def _rest(w: World) -> None:
     for _ in range(ROUNDS):
         await w.pass_time(26 * steps.HOUR)
         await w.node.autopay().recover()
+        await w.node.refunds().recover()
         await w.pass_time(2 * steps.HOUR)
         await _deliver_all(w)
         await w.node.reconciliation().run()
@@ -122,7 +123,8 @@ async def _deliver_all(w: World) -> None:
 async def _waits(w: World) -> bool:
     """Whether anything is open, other than events in a currency that fits no invoice."""
     parked = {intent for (intent,) in await w.look(_PARKED_SQL)}
-    return bool(parked - w.never_fits or await w.look(_OPEN_SQL))
+    is_open = await w.look(_OPEN_SQL) or await w.look(refunds.UNRESOLVED_SQL)
+    return bool(parked - w.never_fits or is_open)
 
 
 _OPEN_SQL = "SELECT id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing')"

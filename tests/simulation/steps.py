@@ -12,8 +12,8 @@ from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import checkout_api
-from tests.simulation import charges, elsewhere
-from tests.simulation.world import NEVER_MADE, Step, World, line, now
+from tests.simulation import charges, elsewhere, refunds
+from tests.simulation.world import NEVER_MADE, InvoiceRow, Step, World, line, now
 
 NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused, NotAuthorized)
 HOUR = 3600
@@ -44,6 +44,7 @@ async def minutes_pass(w: World) -> bool:
 async def recover(w: World) -> bool:
     try:
         await w.node.autopay().recover(_assert_sound)
+        await w.node.refunds().recover()
     except NO_ANSWER:
         return False
     return True
@@ -146,6 +147,8 @@ CALLS = (
     "POST /v1/checkout/sessions/{id}/expire",
     "GET /v1/customers/{id}",
     "GET /v1/events",
+    "POST /v1/refunds",
+    "GET /v1/refunds",
 )
 FAULTS: dict[str, dict[str, Any]] = {
     "drop before": {"kind": "drop", "when": "before"},
@@ -237,7 +240,22 @@ async def pay_by_hand(w: World) -> bool:
     row = await w.row(invoice)
     if row.voided or row.amountdue <= 0:
         return False
-    amount = w.random.choice((row.amountdue, money.rounded(row.amountdue / 3, row.currency_iso)))
+    part = w.random.choice((1, 3))
+    return await _enter_by_hand(w, row, money.rounded(row.amountdue / part, row.currency_iso))
+
+
+async def pay_refunded_by_hand(w: World) -> bool:
+    """The client pays in another way after a refund or a dispute, which may yet turn out well."""
+    rows = [await w.row(one) for one in w.invoices]
+    due = [one for one in rows if one.payments_reversed and one.amountdue > 0]
+    if not due:
+        return False
+    row = w.random.choice(due)
+    return await _enter_by_hand(w, row, row.amountdue)
+
+
+async def _enter_by_hand(w: World, row: InvoiceRow, amount: Decimal) -> bool:
+    invoice = row.id
     if amount <= 0:
         return False
     entry = assignment.ManualPayment(invoice, amount, now())
@@ -329,8 +347,9 @@ async def _paid_before(w: World, invoice: int) -> bool:
 
 
 _UNDER_WAY_SQL = """
-    SELECT id FROM charge_attempt
-    WHERE invoice_id = :invoice AND state IN ('open', 'unknown', 'processing')"""
+    SELECT id FROM charge_attempt AS one
+    WHERE state IN ('open', 'unknown', 'processing') AND (invoice_id = :invoice OR EXISTS (
+        SELECT 1 FROM charge_attempt_share WHERE attempt_id = one.id AND invoice_id = :invoice))"""
 _PAID_BEFORE_SQL = """
     SELECT stripe_payment.id FROM stripe_payment JOIN invoice_payment USING (intent_id)
     WHERE claimed_invoice_id = :invoice AND invoice_id IS NULL"""
@@ -400,7 +419,8 @@ _UNNAMED_SQL = """
     WHERE invoice_id IS NULL AND claimed_invoice_id IS NULL ORDER BY intent_id"""
 _FREE_SQL = """
     SELECT id FROM invoice WHERE amountdue > 0 AND currency_iso = 'usd' AND id NOT IN (
-        SELECT invoice_id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing'))
+        SELECT invoice_id FROM charge_attempt WHERE state IN ('open', 'unknown', 'processing')
+        UNION SELECT invoice_id FROM charge_attempt_share WHERE is_unresolved)
     ORDER BY id"""
 
 
@@ -420,7 +440,9 @@ KINDS: dict[str, tuple[int, Step]] = {
     "refund": (3, refund),
     "dispute": (3, dispute),
     "dispute ends": (4, end_dispute),
+    "refund from Paydue": (4, refunds.refund_from_paydue),
     "payment by hand": (1, pay_by_hand),
+    "payment by hand after a refund": (3, pay_refunded_by_hand),
     "invoice voided": (1, void),
     "total lowered": (1, lower_total),
     "checkout opened": (4, open_checkout),

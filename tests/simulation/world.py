@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
 from app.node import Node, open_node, unlimited_gateway
+from app.payments import payouts
 from app.payments.reconciliation.cursor import COMPLETED, CURSOR
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, interpret
@@ -105,7 +106,7 @@ class World:
     totals: dict[int, int] = field(default_factory=dict)  # the highest that each invoice ever had
     moved: set[str] = field(default_factory=set)
     charges_seen: int = 0
-    declined_on: dict[tuple[str, str, int], int] = field(default_factory=dict)
+    declined_on: dict[tuple[int, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
     did: Counter[str] = field(default_factory=Counter)
@@ -166,6 +167,7 @@ class World:
             "name": f"Client {number}",
             "stripe_customer_id": customer,
             "stripe_payment_method_id": method if known else None,
+            "consolidate": self.random.choice((True, False, None)),
         }
 
     async def save_invoice(self, price: Decimal) -> None:
@@ -197,7 +199,21 @@ class World:
             await self._insert("invoice", {**self.pattern.invoice, **own})
             of_line = {"ihid": invoice, "unit_price": owed}
             await self._insert("invoice_line", {**self.pattern.line, **of_line})
+            await self._insert_entry(invoice, own["client_id"], owed)
             self.invoices.append(invoice)
+
+    async def _insert_entry(self, invoice: int, client: int, owed: int) -> None:
+        """The journal's entry of such an invoice, like the pattern's."""
+        await self._insert("journal_entry", {**self.pattern.entry, "source": str(invoice)})
+        ((entry,),) = await self.look("SELECT max(id) FROM journal_entry")
+        for one in self.pattern.entry_lines:
+            own = {
+                "entry_id": entry,
+                "client_id": one["client_id"] and client,
+                "invoice_id": one["invoice_id"] and invoice,
+                "amount": owed if one["amount"] > 0 else -owed,
+            }
+            await self._insert("journal_line", {**one, **own})
 
     async def _insert(self, table: str, row: Mapping[str, Any]) -> None:
         names = ", ".join(f'"{name}"' for name in row)
@@ -257,7 +273,7 @@ class World:
 
     async def age_database(self, seconds: int) -> None:
         await self._age(_AGED[self.database.is_sqlite], seconds=seconds)
-        for name in (CURSOR, COMPLETED):
+        for name in (CURSOR, COMPLETED, payouts.CURSOR):
             for (cursor,) in await self.look(_CURSOR_SQL, cursor=name):
                 moved = datetime.fromisoformat(cursor) - timedelta(seconds=seconds)
                 await self.write(_MOVE_CURSOR_SQL, cursor=name, moved=moved.isoformat())
@@ -351,6 +367,8 @@ class Pattern:
 
     invoice: Mapping[str, Any]
     line: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    entry_lines: Sequence[Mapping[Any, Any]]
 
 
 async def _pattern(database: Database) -> Pattern:
@@ -362,7 +380,9 @@ async def _pattern(database: Database) -> Pattern:
         await invoicing.save(tx, given, now=now(), who="simulation", home="usd")
         (invoice,) = (await tx.execute(text("SELECT * FROM invoice"))).mappings()
         (one,) = (await tx.execute(text("SELECT * FROM invoice_line"))).mappings()
-    return Pattern(_without_id(invoice), _without_id(one))
+        (entry,) = (await tx.execute(text("SELECT * FROM journal_entry"))).mappings()
+        lines = (await tx.execute(text("SELECT * FROM journal_line"))).mappings().all()
+    return Pattern(_without_id(invoice), _without_id(one), _without_id(entry), lines)
 
 
 def _without_id(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -424,6 +444,7 @@ async def world(seed: int, here: Place) -> World:
 
 _FILLED = (
     "invoice_change invoice_line invoice_payment charge_attempt stripe_reversal stripe_event"
+    " charge_attempt_share refund_request journal_line journal_entry balance_transaction payout"
     " customer_turn stripe_payment invoice client"
 ).split()
 
@@ -443,7 +464,8 @@ async def _populate(made: World) -> None:
     await made.add_invoices(*prices)
     made.collect()
     # As a worker that has just looked.
-    await made.write("DELETE FROM fact WHERE name = :cursor", cursor=CURSOR)
+    for name in (CURSOR, payouts.CURSOR):
+        await made.write("DELETE FROM fact WHERE name = :cursor", cursor=name)
     await made.write(
         "INSERT INTO fact (name, value) VALUES (:cursor, :now)",
         cursor=CURSOR,
