@@ -51,6 +51,23 @@ def pay(
     return payment_intents_api.create(w.sandbox.state, {**params, "metadata": metadata})
 
 
+def ask(w: World, amount: int, currency: str, metadata: dict[str, str], customer: str) -> Any:
+    """An intent of somebody else's that waits for a card."""
+    params = {"amount": amount, "currency": currency, "customer": customer, "metadata": metadata}
+    return payment_intents_api.create(w.sandbox.state, params)
+
+
+async def pay_on_a_page(w: World) -> bool:
+    """The client enters a card on a page that is still open."""
+    intents = w.sandbox.state["payment_intents"]
+    asked = [one for one in intents.rows() if one["id"] in w.sessions]
+    payable = sorted(one["id"] for one in asked if one["status"] in _PAYABLE)
+    if not payable:
+        return False
+    payment_intents_api.confirm(w.sandbox.state, dict(_VISA), w.random.choice(payable))
+    return True
+
+
 async def client_pays_a_declined_intent(w: World) -> bool:
     """The client follows a link to the intent that Paydue could not collect.
 

@@ -306,16 +306,12 @@ async def lower_total(w: World) -> bool:
 
 
 async def open_checkout(w: World) -> bool:
-    """Somebody sends the client a page to pay one invoice; one page an invoice."""
+    """Somebody sends the client a page to pay one invoice, or anybody who has the link."""
     invoice = w.random.choice(w.invoices)
     row = await w.row(invoice)
-    is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
-    if not is_open or row.payments_reversed or invoice in w.sessions.values():
-        return False  # to ask again for what was given back would be a second charge, and right
-    if await _under_way(w, invoice) or await _paid_before(w, invoice):
+    if not await _may_be_asked_for(w, row):
         return False
-    if invoice in charges.paid_by_client(w):
-        return False
+    is_guest = w.random.random() < 0.3
     minor = money.to_minor(row.amountdue, row.currency_iso)
     price = {"currency": row.currency_iso, "unit_amount": str(minor), "product_data": {"name": "x"}}
     by_reference = w.random.random() < 0.5
@@ -328,12 +324,36 @@ async def open_checkout(w: World) -> bool:
         w.sandbox.state,
         {
             "mode": "payment",
-            "customer": w.customer_of[row.client_id],
             "line_items": [{"price_data": price, "quantity": "1"}],
+            **({} if is_guest else {"customer": w.customer_of[row.client_id]}),
             **named,
         },
     )
     w.sessions[session["id"]] = invoice
+    if is_guest:
+        w.guests.add(session["id"])
+    return True
+
+
+async def _may_be_asked_for(w: World, row: InvoiceRow) -> bool:
+    """One page an invoice: to pay two of them is the client's own doing."""
+    is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
+    if not is_open or row.payments_reversed or row.id in w.sessions.values():
+        return False  # to ask again for what was given back would be a second charge, and right
+    if await _under_way(w, row.id) or await _paid_before(w, row.id):
+        return False
+    return row.id not in charges.paid_by_client(w)
+
+
+async def open_page(w: World) -> bool:
+    """The client's portal makes an intent for an invoice, and asks for a card."""
+    row = await w.row(w.random.choice(w.invoices))
+    if not await _may_be_asked_for(w, row):
+        return False
+    minor = money.to_minor(row.amountdue, row.currency_iso)
+    customer = w.customer_of[row.client_id]
+    intent = elsewhere.ask(w, minor, row.currency_iso, {"invoice_id": str(row.id)}, customer)
+    w.sessions[intent["id"]] = row.id
     return True
 
 
@@ -367,6 +387,9 @@ async def complete_checkout(w: World) -> bool:
     done = w.sandbox.complete_checkout(session, card)
     if done["payment_intent"]:
         w.told_of[done["payment_intent"]] = w.sessions[session]
+        if session in w.guests:
+            w.guests.add(done["payment_intent"])
+            w.unbelieved.add(done["payment_intent"])  # once another amount is due
     return True
 
 
@@ -447,6 +470,8 @@ KINDS: dict[str, tuple[int, Step]] = {
     "total lowered": (1, lower_total),
     "checkout opened": (4, open_checkout),
     "checkout completed": (6, complete_checkout),
+    "page opened": (2, open_page),
+    "page paid": (3, elsewhere.pay_on_a_page),
     "payment before its invoice": (1, pay_before_the_invoice),
     "invoice after its payment": (3, the_invoice_comes),
     "payment that names nothing": (1, pay_for_nothing_named),

@@ -97,6 +97,7 @@ class World:
     aside: set[str] = field(default_factory=set)  # intents that others made for our invoices
     never_fits: set[str] = field(default_factory=set)  # of those, the ones in another currency
     unbelieved: set[str] = field(default_factory=set)  # those that nothing but a number claims
+    guests: set[str] = field(default_factory=set)  # sessions and intents without a customer
     foreign: set[str] = field(default_factory=set)  # intents of a second installation
     assigned: set[str] = field(default_factory=set)  # intents that a person gave their invoice
     aged: int = 0
