@@ -55,6 +55,7 @@ async def check_books(w: World) -> None:
     _check_charged_once(w)
     charges.check(w)
     await _check_attempts(w)
+    await _check_parked(w)
     await _check_shares(w)
     w.due = due
 
@@ -103,6 +104,18 @@ _ENDED_BUT_OPEN_SQL = f"""
     JOIN stripe_payment ON stripe_payment.intent_id = charge_attempt.intent_id
     WHERE charge_attempt.state IN ('open', 'unknown', 'processing')
         AND stripe_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
+
+
+async def _check_parked(w: World) -> None:
+    """An event of money for an invoice that is not here waits, and is tried again."""
+    applied = [event for (event,) in await w.look(_TOO_EARLY_SQL)]
+    assert not applied, f"events that do not wait for their invoice: {applied}"
+
+
+_TOO_EARLY_SQL = f"""
+    SELECT event_id FROM stripe_event JOIN stripe_payment USING (intent_id)
+    WHERE stripe_event.state = '{EventState.APPLIED}' AND type = 'payment_intent.succeeded'
+        AND claimed_invoice_id > 0 AND claimed_invoice_id NOT IN (SELECT id FROM invoice)"""
 
 
 def _check_charged_once(w: World) -> None:
