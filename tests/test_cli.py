@@ -47,7 +47,7 @@ REPORT = {
 }  # fmt: skip
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
-    "attempts", "events",
+    "attempts", "events", "shares",
 }  # fmt: skip
 ATTEMPT = {
     "number", "state", "at", "code", "decline_code", "advice_code", "reason", "next_try",
@@ -58,7 +58,7 @@ LISTED_EVENT = {
 }  # fmt: skip
 LISTED_ATTEMPT = {
     "id", "invoice_id", "number", "state", "step", "amount", "currency", "customer_id",
-    "intent_id", "created_at", "check_at", "checks", "reason",
+    "intent_id", "created_at", "check_at", "checks", "reason", "invoices",
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",

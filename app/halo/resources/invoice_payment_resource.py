@@ -76,7 +76,7 @@ _INTENTS = (
 def _shown(row: Record) -> dict[str, Any]:
     """Without an answer of our own call, the object of the event is the intent's."""
     payload = row.payload.decode() if row.payload else None
-    return {
+    shown = {
         "intent_date": moment(row.intent_date) if row.intent_date else None,
         "intent_response": row.intent_response or (_object_of(row.payload) if payload else None),
         "webhook_received_date": (
@@ -84,6 +84,7 @@ def _shown(row: Record) -> dict[str, Any]:
         ),
         "webhook_payload": payload,
     }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _object_of(payload: bytes) -> str:
