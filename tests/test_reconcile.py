@@ -401,6 +401,28 @@ async def test_an_unfinished_intent_that_cannot_be_read_hides_nothing_beside_it(
     assert await cursor(paydue, COMPLETED) is not None
 
 
+@pytest.mark.parametrize(("silent", "is_down"), [(3, False), (4, True)])
+async def test_a_few_intents_without_an_answer_stop_nothing_and_more_mean_that_stripe_is_down(
+    paydue: Paydue, silent: int, is_down: bool
+) -> None:
+    for _ in range(5):
+        await paydue.an_invoice(client=await paydue.a_client("bank_debit_succeeds"))
+    await paydue.autopay()
+    forget_events(paydue)
+    await let_time_come(paydue)
+    before = await cursor(paydue, COMPLETED)
+    paydue.sandbox.fault("GET /v1/payment_intents/{id}", kind="status", status=503, times=silent)
+
+    if is_down:
+        with pytest.raises(NoAnswer):
+            await paydue.reconcile()
+    else:
+        found = await paydue.reconcile()
+        assert (found.asked, found.unreadable) == (5, silent)
+
+    assert (await cursor(paydue, COMPLETED) == before) == is_down
+
+
 async def test_the_first_unreadable_objects_are_named_and_the_others_counted(
     paydue: Paydue,
 ) -> None:

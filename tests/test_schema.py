@@ -194,7 +194,7 @@ async def test_the_journal_opens_with_the_books_of_before(database: Database) ->
             ],
         )
     balances = await _journal_balances(database)
-    await schema.downgrade(database, "0007")
+    await schema.downgrade(database, "0008")
 
     await schema.upgrade(database)
 

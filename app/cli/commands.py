@@ -5,6 +5,7 @@ from app.cli import (
     demo,
     journal_commands,
     payout_commands,
+    refund_commands,
     server_commands,
     setup_commands,
     stripe_commands,
@@ -33,6 +34,12 @@ COMMANDS = (
 )
 
 
+# Commands on payments that stand in modules of their own.
+PAYMENT_COMMANDS = (refund_commands.payment_refund,)
+
+
 def add_all() -> None:
+    for command in PAYMENT_COMMANDS:
+        support_commands.payment.add_command(command)
     for command in COMMANDS:
         paydue.add_command(command)

@@ -58,6 +58,12 @@ def show_story(story: PaymentStory) -> None:
     invoice = f"invoice {story.invoice_id} (number {story.invoicenumber})"
     whose = f", client {story.client_id}" if story.client_id else ""
     screen.print(f"  {invoice if story.invoice_id else 'not assigned to an invoice'}{whose}")
+    if len(told["shares"]) > 1:
+        parts = (
+            (one["invoice_id"] or "none", amount(one["amount"], story.currency), one["status"])
+            for one in told["shares"]
+        )
+        screen.print(table("shares", (">invoice", ">amount", "status"), parts))
     if told["attempts"]:
         rows = (
             (one["number"], moment(one["at"]), one["state"], one["reason"], one["next_try"])

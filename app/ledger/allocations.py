@@ -116,7 +116,9 @@ class ShareUpdate(ShareColumns):
 
 
 _UPDATED = [
-    name for name in ShareColumns.__annotations__ if name not in {"intent_id", "type", "posted"}
+    name
+    for name in ShareColumns.__annotations__
+    if name not in {"intent_id", "method", "module_id", "type", "posted"}
 ]
 _INSERT = BulkInsert(SHARES, ShareColumns.__annotations__)
 _UPDATE = BulkUpdate(SHARES, "id", _UPDATED)

@@ -13,7 +13,15 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, journal, payment_intents
+from app.ledger import (
+    allocations,
+    audit,
+    balances,
+    credit_notes,
+    journal,
+    payment_intents,
+    reversals,
+)
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
@@ -116,7 +124,9 @@ async def _claim_intent(
 ) -> int:
     """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
     assert entry.invoice_id is not None, "checked by _payable"
-    known = await payment_intents.lock(tx, [intent_id])
+    if entry.credit_note_id is not None:
+        raise InvalidField("credit_note_id", f"the money is that of {intent_id}")
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent_id]))
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -141,7 +151,11 @@ async def _claim_intent(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
     change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
-    return (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    share_id = (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    if entry.values:
+        by_id = PAYMENTS.c.id == share_id
+        await tx.execute(update(PAYMENTS).where(by_id).values(dict(entry.values)))
+    return share_id
 
 
 def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Payment:
@@ -152,6 +166,7 @@ def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Pa
         amount=ZERO,
         currency=invoice.currency_iso,
         intent_at=entry.date,
+        method=cast(str | None, entry.values.get("payment_method_name")),
         claimed_invoice_id=invoice.id,
         evidence=Evidence.PERSON,
     )
@@ -267,7 +282,7 @@ async def _assign_share(
     is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await payment_intents.lock(tx, [intent])
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent]))
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace

@@ -13,7 +13,7 @@ from app.rules import money
 from app.rules.payment import PaymentStatus
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
@@ -26,6 +26,7 @@ INTENTS = table_of(StripePayment)
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 EVENTS = table_of(StripeEvent)
 REVERSALS = table_of(StripeReversal)
 
@@ -45,6 +46,7 @@ class PaymentStory:
     status: str
     amount: Decimal
     currency: str
+    shares: list[Record] = field(default_factory=list)
     attempts: list[Record] = field(default_factory=list)
     events: list[Record] = field(default_factory=list)
 
@@ -57,6 +59,7 @@ class PaymentStory:
             "status": self.status,
             "amount": money.text(self.amount, self.currency),
             "currency": self.currency,
+            "shares": [_share(row) for row in self.shares],
             "attempts": [_attempt(row) for row in self.attempts],
             "events": [_event(row) for row in self.events],
         }
@@ -78,14 +81,41 @@ async def load_stories(
     payments = await _rows(
         tx, PAYMENTS, or_(PAYMENTS.c.intent_id.in_(intents), PAYMENTS.c.invoice_id.in_(invoices))
     )
-    attempts = await _rows(
-        tx, ATTEMPTS, or_(ATTEMPTS.c.intent_id.in_(intents), ATTEMPTS.c.invoice_id.in_(invoices))
-    )
+    attempts = await _attempts_about(tx, intents, invoices)
     known = {row.intent_id for row in (*payments, *attempts) if row.intent_id} | set(intents)
+    payments = await _with_other_shares(tx, payments, known - set(intents))
     events = await _events_of(tx, known)
     named = {row.invoice_id for row in (*payments, *attempts) if row.invoice_id} | set(invoices)
     headers = {row.id: row for row in await _rows(tx, INVOICES, INVOICES.c.id.in_(named))}
-    return _assemble(payments, attempts, events, headers, set(invoices))
+    # An intent of several shares is told as the payment of the invoice that was asked about.
+    asked_first = sorted(payments, key=lambda row: row.invoice_id not in invoices)
+    return _assemble(asked_first, attempts, events, headers, set(invoices))
+
+
+async def _attempts_about(
+    tx: Tx, intents: Collection[str], invoices: Collection[int]
+) -> Sequence[Record]:
+    together = select(SHARES.c.attempt_id).where(SHARES.c.invoice_id.in_(invoices))
+    return await _rows(
+        tx,
+        ATTEMPTS,
+        or_(
+            ATTEMPTS.c.intent_id.in_(intents),
+            ATTEMPTS.c.invoice_id.in_(invoices),
+            ATTEMPTS.c.id.in_(together),
+        ),
+    )
+
+
+async def _with_other_shares(
+    tx: Tx, payments: Sequence[Record], intents: Collection[str]
+) -> Sequence[Record]:
+    """The payments, and what else the intents among them pay."""
+    if not intents:
+        return payments
+    known = {row.id for row in payments}
+    every = await _rows(tx, PAYMENTS, PAYMENTS.c.intent_id.in_(intents))
+    return [*payments, *(row for row in every if row.id not in known)]
 
 
 async def load_payment_id(tx: Tx, intent_id: str) -> int:
@@ -195,7 +225,8 @@ def _assemble(
     by_hand = [_of_payment(row, headers) for row in payments if row.intent_id is None]
     for row in payments:
         if row.intent_id:
-            found[row.intent_id] = _of_payment(row, headers)
+            story = found.setdefault(row.intent_id, _of_payment(row, headers))
+            story.shares.append(row)
     without_intent: dict[int, list[Record]] = {}
     for row in attempts:
         if row.intent_id is None:
@@ -207,6 +238,7 @@ def _assemble(
         story = found.setdefault(row.intent_id, _of_event(row))
         story.events.append(row)
     told = {story.invoice_id for story in (*found.values(), *by_hand)}
+    told |= {row.invoice_id for row in payments}
     lonely = (invoices | without_intent.keys()) - {one for one in told if one is not None}
     stories = [*found.values(), *by_hand]
     for invoice_id in sorted(lonely & headers.keys()):
@@ -251,6 +283,14 @@ def _of_invoice(row: Record) -> PaymentStory:
     return PaymentStory(
         row.id, row.invoicenumber, row.client_id, None, status, row.amountdue, row.currency_iso
     )
+
+
+def _share(row: Record) -> dict[str, Any]:
+    return {
+        "invoice_id": row.invoice_id,
+        "amount": money.text(row.amount, row.currency_iso),
+        "status": PaymentStatus(row.status).name.lower(),
+    }
 
 
 def _attempt(row: Record) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, exists, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal_column, or_, select
 
 from app.payments.autopay.attempts import IS_UNRESOLVED
 from app.payments.reconciliation.cursor import load_completed_at
@@ -14,7 +14,7 @@ from app.rules import calendar
 from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_events import (
@@ -27,6 +27,7 @@ from app.storage.tables.stripe_events import (
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 EVENTS = table_of(StripeEvent)
 FOREIGN_COUNTS = table_of(ForeignEventCount)
 
@@ -44,7 +45,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "attempts_open": await _attempts(tx, AttemptState.OPEN),
         "attempts_unknown": await _attempts(tx, AttemptState.UNKNOWN),
         "attempts_processing": await _attempts(tx, AttemptState.PROCESSING),
-        "invoices_held": await _count(tx, _HELD),
+        "invoices_held": await _count(tx, _HELD) + await _count(tx, _HELD_TOGETHER),
         "events_parked": await _events(tx, EventState.PARKED),
         "events_dead": await _events(tx, EventState.DEAD),
         "oldest_parked_event_s": _seconds_since(await _oldest_parked_event(tx), now),
@@ -71,13 +72,29 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
 
 
 _NEWER = ATTEMPTS.alias("newer")
+_NEWER_SHARE = SHARES.alias("newer_share")
+_IS_REFUSED = ATTEMPTS.c.state == literal_column(f"'{AttemptState.REFUSED}'")
+
+
+def _is_held(invoice_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """The invoice has an amount due, and no attempt of it is newer than this one."""
+    return and_(
+        exists().where(INVOICES.c.id == invoice_id, HAS_AMOUNT_DUE),
+        ~exists().where(_NEWER.c.invoice_id == invoice_id, _NEWER.c.id > ATTEMPTS.c.id),
+        ~exists().where(
+            _NEWER_SHARE.c.invoice_id == invoice_id, _NEWER_SHARE.c.attempt_id > ATTEMPTS.c.id
+        ),
+    )
+
+
 # Their newest request was refused by Stripe, and no bank was asked: somebody has to mend something.
 _HELD = select(func.count()).where(
-    ATTEMPTS.c.state == literal_column(f"'{AttemptState.REFUSED}'"),
-    exists().where(INVOICES.c.id == ATTEMPTS.c.invoice_id, HAS_AMOUNT_DUE),
-    ~exists().where(
-        _NEWER.c.invoice_id == ATTEMPTS.c.invoice_id, _NEWER.c.number > ATTEMPTS.c.number
-    ),
+    _IS_REFUSED, ATTEMPTS.c.is_consolidated.is_not(True), _is_held(ATTEMPTS.c.invoice_id)
+)
+_HELD_TOGETHER = (
+    select(func.count())
+    .join_from(ATTEMPTS, SHARES, SHARES.c.attempt_id == ATTEMPTS.c.id)
+    .where(_IS_REFUSED, _is_held(SHARES.c.invoice_id))
 )
 
 

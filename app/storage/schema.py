@@ -28,6 +28,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     stripe_events,
     stripe_payments,
     stripe_payouts,
+    stripe_refund_requests,
     stripe_reversals,
     taxes,
 )

@@ -22,7 +22,7 @@ ALLOCATION = "app/rules/allocation.py"
 CLAIM = "app/rules/claim.py"
 SETTLEMENT = "app/ledger/settlement.py"
 ASSIGNMENT = "app/ledger/assignment.py"
-STRIPE_PAYMENTS = "app/ledger/stripe_payments.py"
+PAYMENT_INTENTS = "app/ledger/payment_intents.py"
 BALANCES = "app/ledger/balances.py"
 REVERSALS = "app/ledger/reversals.py"
 INBOX = "app/payments/webhook/inbox.py"
@@ -30,6 +30,7 @@ DEAD_LETTERS = "app/payments/webhook/dead_letters.py"
 EVENT_TYPES = "app/payments/webhook/event_types.py"
 OBJECTS = "app/payments/stripe/stripe_objects.py"
 RECONCILE = "app/payments/reconcile.py"
+ORPHANS = "app/payments/reconciliation/orphans.py"
 ATTEMPTS = "app/payments/autopay/attempts.py"
 CHARGE = "app/payments/autopay/charge.py"
 OTHER_WAYS = "app/payments/autopay/other_ways.py"
@@ -184,7 +185,7 @@ PLANTS = (
           "    _assert_not_charged(await load_dependents(tx, named))",
           "    pass",
           "the invoice is paid by hand while its charge may have moved money"),
-    Plant("unfinished intent is never asked", STRIPE_PAYMENTS,
+    Plant("unfinished intent is never asked", PAYMENT_INTENTS,
           '"check_at": None if payment.state in FINAL else now + CHECK_AFTER',
           '"check_at": None',
           "a change that made no event is never found"),
@@ -233,12 +234,12 @@ PLANTS = (
           "state = AttemptState.DECLINED if unknown else AttemptState.OPEN",
           "the next run charges what this one may have charged"),
     Plant("create key without the invoice", ATTEMPT,
-          'AttemptKey(installation, invoice_id, attempt, f"create{creates}")',
-          'AttemptKey(installation, 0, attempt, f"create{creates}")',
+          'AttemptKey(installation, invoice_id, attempt, f"create{creates}", epoch)',
+          'AttemptKey(installation, 0, attempt, f"create{creates}", epoch)',
           "two invoices share a key, and one gets the other's intent"),
     Plant("confirm key without the invoice", ATTEMPT,
-          'AttemptKey(installation, invoice_id, attempt, "confirm")',
-          'AttemptKey(installation, 0, attempt, "confirm")',
+          'AttemptKey(installation, invoice_id, attempt, "confirm", epoch)',
+          'AttemptKey(installation, 0, attempt, "confirm", epoch)',
           "the second invoice of a day is never confirmed"),
     Plant("open session is not expired", OTHER_WAYS,
           "                await self._expire(session)",
@@ -311,12 +312,12 @@ PLANTS = (
           "GAPS = (0, 0, 0, 0, 0)",
           "a declined card is tried with every run"),
     Plant("cursor skips ahead", RECONCILE,
-          "return datetime.fromisoformat(known) - OVERLAP",
-          "return datetime.fromisoformat(known) + OVERLAP",
+          "        usual = known - cursor.OVERLAP if known",
+          "        usual = known + cursor.OVERLAP if known",
           "events at the edge of two passes are never found"),
-    Plant("orphan is left payable", RECONCILE,
-          "        for intent_id in await self._orphan_ids():",
-          "        for intent_id in list[str]():",
+    Plant("orphan is left payable", ORPHANS,
+          "    for intent_id in await _orphan_ids(at):",
+          "    for intent_id in list[str]():",
           "an intent that a lost create made can still be confirmed"),
     Plant("leases are not given back", RUN,
           "                await attempts.release_leases(tx, holder, now=self.database.now())",

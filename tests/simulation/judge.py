@@ -50,6 +50,7 @@ async def check_books(w: World) -> None:
         _check_invoice(row, of_invoice[row[0]])
         due[row[0]] = row[3]
         w.totals[row[0]] = max(row[1], w.totals.get(row[0], 0))
+        _check_excess(w, row)
     _check_charged_once(w)
     charges.check(w)
     await _check_attempts(w)
@@ -79,6 +80,15 @@ def _check_invoice(row: Any, payments: list[Paid]) -> None:
     assert pending == now_pending, f"invoice {number}: {pending} pending"
     back = sum(bool(one.refunded or one.lost or one.disputed) for one in payments)
     assert reversed_ == back, f"invoice {number}: {reversed_} reversed"
+
+
+def _check_excess(w: World, row: Any) -> None:
+    """An invoice takes no more than it owes; only money that comes back to us may exceed it."""
+    number, total, paid = row[:3]
+    tables = w.sandbox.state.tables
+    nothing_back = not len(tables["refunds"]) and not len(tables["disputes"])
+    if nothing_back and total == w.totals[number]:
+        assert paid <= total, f"invoice {number} of {total} has taken {paid}"
 
 
 async def _check_attempts(w: World) -> None:
@@ -134,10 +144,15 @@ async def check_end(w: World) -> None:
     await check_told(w)
     await _check_events(w)
     await _check_payable(w)
+    unsaid = [tuple(row) for row in await w.look(_UNSAID_SQL)]
+    assert not unsaid, f"attempts declined without a word of the bank's: {unsaid}"
     open_ones = await w.look(_OPEN_ATTEMPTS_SQL)
     assert not open_ones, f"attempts left open: {[tuple(row) for row in open_ones]}"
 
 
+_UNSAID_SQL = """
+    SELECT id, invoice_id, reason FROM charge_attempt
+    WHERE state = 'declined' AND code IS NULL AND decline_code IS NULL"""
 _OPEN_ATTEMPTS_SQL = """
     SELECT id, invoice_id, state, step, intent_id, reason FROM charge_attempt
     WHERE state IN ('open', 'unknown', 'processing')"""
@@ -242,10 +257,15 @@ async def _check_allocation(w: World) -> None:
             assert invoice == meant, f"{intent} is for invoice {meant} and pays {invoice}"
         elif meant is not None and intent not in w.unbelieved:
             assert not due.get(meant), f"{intent} lies about while {due[meant]} of {meant} is due"
+    strangers = [tuple(row) for row in await w.look(_STRANGERS_SQL)]
+    assert not strangers, f"believed without a customer: {strangers}"
     entered = {invoice: int(amount * _MILLIONTHS) for invoice, amount in w.by_hand.items()}
     assert by_hand == entered, f"by hand: {dict(by_hand)} booked, {entered} entered"
 
 
+_STRANGERS_SQL = """
+    SELECT intent_id, claimed_invoice_id FROM stripe_payment
+    WHERE stripe_customer_id IS NULL AND evidence = 'customer'"""
 _DUE_SQL = "SELECT id, amountdue FROM invoice"
 _COUNTED_SQL = "SELECT intent_id, invoice_id, counted FROM invoice_payment WHERE counted > 0"
 
@@ -253,9 +273,12 @@ _COUNTED_SQL = "SELECT intent_id, invoice_id, counted FROM invoice_payment WHERE
 async def _check_events(w: World) -> None:
     """No event is ever lost: each is kept once, and none still waits."""
     made = {one.id for one in w.sandbox.state.events.rows() if one.type in HANDLERS}
-    rows = await w.look("SELECT event_id, state, error, intent_id FROM stripe_event")
+    rows = await w.look("SELECT event_id, state, error, intent_id, type FROM stripe_event")
     assert made <= {row[0] for row in rows}, "events lost"
     done = (EventState.APPLIED, EventState.IGNORED)
     waiting = [tuple(row) for row in rows if row[1] not in done and row[3] not in w.never_fits]
     assert not waiting, f"events that still wait: {waiting}"
+    forgotten = [tuple(row) for row in rows if row[3] in w.never_fits and row[1] in done]
+    taken = [row for row in forgotten if row[4] == "payment_intent.succeeded"]
+    assert not taken, f"events that no invoice could take, and that nobody is shown: {taken}"
     assert NEVER_MADE not in HANDLERS

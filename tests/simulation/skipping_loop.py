@@ -10,9 +10,12 @@ from typing import Any
 
 
 class _SkippingSelector(selectors.DefaultSelector):
+    is_alone = False
     skipped = 0.0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        if not self.is_alone:
+            return super().select(timeout)
         found = super().select(0)
         if not found and timeout is None:
             raise RuntimeError("the schedule waits for what can never come")
@@ -22,11 +25,15 @@ class _SkippingSelector(selectors.DefaultSelector):
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """Its clock runs ahead by what it has skipped."""
+    """Its clock runs ahead by what it has skipped, once `skip` was called."""
 
     def __init__(self) -> None:
         self._selector_of_ours = _SkippingSelector()
         super().__init__(self._selector_of_ours)
+
+    def skip(self) -> None:
+        """From here on no thread and no socket is waited for."""
+        self._selector_of_ours.is_alone = True
 
     def time(self) -> float:
         return super().time() + self._selector_of_ours.skipped

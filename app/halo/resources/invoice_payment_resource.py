@@ -118,6 +118,10 @@ INVOICE_PAYMENTS = Resource(
         "payment_method_name": Field("The payment method in words."),
         "posted": Field("Whether it was handed to accounting."),
         "dateposted": Field("When it was handed to accounting."),
+        "evidence": Field(
+            "Why the money is this invoice's: attempt, metadata, key, person, customer or amount.",
+            read_only=True,
+        ),
         "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", short_text),
     },
     listing=Listing(

@@ -13,7 +13,7 @@ from app.ledger import payment_intents, settlement
 from app.payments.autopay import attempts
 from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
-from app.payments.stripe.gateway import RequestRefused
+from app.payments.stripe.gateway import NoAnswer, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
 from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
@@ -29,6 +29,8 @@ ASK_LATER = 0.5
 ASK_AT_MOST_EVERY = timedelta(minutes=10)
 # An intent nobody finished in so long is left to Stripe's events.
 GIVE_UP_AFTER = timedelta(days=60)
+# One intent that Stripe gives no answer about stops no other; after some it is Stripe that is down.
+UNANSWERED_MAX = 3
 
 
 async def read_intents(at: ReconcilePass) -> None:
@@ -45,7 +47,10 @@ async def read_reversals(at: ReconcilePass) -> None:
     """Book the refunds and disputes since the pass's beginning."""
     now = _now().replace(microsecond=0)
     for listed, read in (
-        (at.gateway.refunds_since(at.since), partial(refund_report, at=now)),
+        (
+            at.gateway.refunds_since(at.since),
+            partial(refund_report, at=now, installation=at.installation),
+        ),
         (at.gateway.disputes_since(at.since), partial(dispute_report, at=now)),
     ):
         async for page in at.pages(listed):
@@ -125,6 +130,12 @@ async def _retrieve(at: ReconcilePass, row: _Unfinished) -> list[PaymentReport]:
         answer = await at.gateway.retrieve(row.intent_id)
     except RequestRefused as error:
         log.warning("intent not shown", intent=row.intent_id, why=error.message)
+        return []
+    except NoAnswer as error:
+        at.unanswered += 1
+        if at.unanswered > UNANSWERED_MAX:
+            raise
+        at.report_unreadable(row.intent_id, str(error))
         return []
     now = _now().replace(microsecond=0)
     read = partial(intent_report, at=now, installation=at.installation, response=answer.body)

@@ -52,6 +52,8 @@ class ReconcilePass:
     found: ReconcileResult = field(default_factory=ReconcileResult)
     # The latest `created` of what was read: Stripe's clock, which ours need not agree with.
     newest: datetime | None = None
+    # Intents that were asked about by their id without an answer.
+    unanswered: int = 0
     # Attempts of ours that events name and this database does not know.
     attempts_unknown: int = 0
 
