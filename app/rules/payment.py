@@ -252,6 +252,8 @@ def merge_report(known: Payment, news: PaymentReport) -> Payment:
     claimed, evidence = _claim(known, news)
     linked = replace(
         known,
+        # Until Stripe has spoken the currency is that of an invoice which somebody named.
+        currency=news.currency if known.state_at == LONG_AGO else known.currency,
         claimed_invoice_id=claimed,
         evidence=evidence,
         attempt=known.attempt or news.attempt,
