@@ -44,7 +44,7 @@ REPORT = {
 }  # fmt: skip
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
-    "attempts", "events",
+    "unapplied", "shares", "refunds", "disputes", "fraud_warnings", "attempts", "events",
 }  # fmt: skip
 ATTEMPT = {
     "number", "state", "at", "code", "decline_code", "advice_code", "reason", "next_try",
@@ -60,6 +60,8 @@ LISTED_ATTEMPT = {
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
     "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
+    "refunds_unresolved", "disputes_open", "inquiries_open", "fraud_warnings_open", "evidence_due",
+    "unapplied", "unapplied_by_currency",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",

@@ -1,6 +1,7 @@
-"""The status of the installation in numbers: unresolved, parked, due and paid today."""
+"""The status of the installation in numbers: unresolved, parked, disputed, due, paid today."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -8,20 +9,31 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, exists, func, literal_column, or_, select
 
+from app.ledger.refund_requests import IS_UNRESOLVED as IS_UNRESOLVED_REFUND
 from app.payments.autopay.attempts import IS_UNRESOLVED
-from app.rules import calendar
+from app.payments.lookup import instant
+from app.rules import calendar, money
 from app.rules.attempt import AttemptState
+from app.rules.payment import (
+    AWAITS_EVIDENCE,
+    DISPUTE_OPEN,
+    INQUIRY_OPEN,
+    WARNING_OPEN,
+    ReversalKind,
+)
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
+from app.storage.tables.stripe_reversals import StripeReversal
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 EVENTS = table_of(StripeEvent)
+REVERSALS = table_of(StripeReversal)
 
 
 async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
@@ -33,6 +45,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             IS_UNRESOLVED, ATTEMPTS.c.state != AttemptState.PROCESSING
         )
     )
+    unapplied = await _unapplied(tx)
     return {
         "attempts_open": await _attempts(tx, AttemptState.OPEN),
         "attempts_unknown": await _attempts(tx, AttemptState.UNKNOWN),
@@ -40,6 +53,16 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "invoices_held": await _count(tx, _HELD),
         "events_parked": await _events(tx, EventState.PARKED),
         "events_dead": await _events(tx, EventState.DEAD),
+        "refunds_unresolved": await _count(tx, select(func.count()).where(IS_UNRESOLVED_REFUND)),
+        "disputes_open": await _disputes(tx, "dispute", DISPUTE_OPEN),
+        "inquiries_open": await _disputes(tx, "dispute", INQUIRY_OPEN),
+        "fraud_warnings_open": await _disputes(tx, "fraud_warning", (WARNING_OPEN,)),
+        "evidence_due": await _next_deadline(tx, now),
+        "unapplied": sum(count for count, _ in unapplied.values()),
+        "unapplied_by_currency": {
+            currency: money.text(total, currency)
+            for currency, (_, total) in sorted(unapplied.items())
+        },
         "oldest_open_attempt_s": round((now - oldest).total_seconds()) if oldest else None,
         "due_today": await _count(
             tx,
@@ -60,6 +83,9 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
     }
 
 
+_IS_DISPUTE = REVERSALS.c.kind.in_(
+    [literal_column(f"'{kind}'") for kind in (ReversalKind.DISPUTE, ReversalKind.FRAUD_WARNING)]
+)
 _NEWER = ATTEMPTS.alias("newer")
 # Their newest request was refused by Stripe, and no bank was asked: somebody has to mend something.
 _HELD = select(func.count()).where(
@@ -93,6 +119,36 @@ async def totals_by_currency(tx: Tx) -> dict[str, CurrencyTotals]:
 
 def _by_currency(table: Table, total: ColumnElement[Decimal]) -> Select[str, Decimal]:
     return select(table.c.currency_iso, total).group_by(table.c.currency_iso)
+
+
+async def _disputes(tx: Tx, kind: str, states: Iterable[str]) -> int:
+    # Both kinds stand in one small partial index, which is chosen for literals.
+    statement = select(func.count()).where(
+        _IS_DISPUTE, REVERSALS.c.kind == kind, REVERSALS.c.status.in_(states)
+    )
+    return await _count(tx, statement)
+
+
+async def _next_deadline(tx: Tx, now: datetime) -> str | None:
+    """When Stripe next ends a dispute or an inquiry that nobody has sent evidence for."""
+    found = await tx.scalar(
+        select(func.min(REVERSALS.c.evidence_due_at)).where(
+            _IS_DISPUTE,
+            REVERSALS.c.status.in_(AWAITS_EVIDENCE),
+            REVERSALS.c.evidence_due_at >= now,
+        )
+    )
+    return instant(found)
+
+
+async def _unapplied(tx: Tx) -> dict[str, tuple[int, Decimal]]:
+    """Money that no invoice has, by currency: how many payments, and their sum."""
+    rows = await tx.execute(
+        select(PAYMENTS.c.currency_iso, func.count(), func.sum(PAYMENTS.c.counted))
+        .where(PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.counted > 0)
+        .group_by(PAYMENTS.c.currency_iso)
+    )
+    return {currency: (count, total) for currency, count, total in rows}
 
 
 async def _attempts(tx: Tx, state: AttemptState) -> int:
