@@ -34,6 +34,8 @@ from app.storage.tables.journal_entries import JournalEntry, JournalLine
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
+from app.storage.tables.stripe_refund_requests import RefundRequest
+from app.storage.tables.stripe_reversals import StripeReversal
 from tests.harness import settings_for, watched
 from tests.ledger_acts import RandomActs
 
@@ -51,6 +53,8 @@ PAYMENTS = table_of(InvoicePayment)
 PAYOUTS = table_of(StripePayout)
 TRANSACTIONS = table_of(BalanceTransaction)
 INTENTS = table_of(StripePayment)
+REVERSALS = table_of(StripeReversal)
+REQUESTS = table_of(RefundRequest)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
 MANY = 4000
@@ -365,6 +369,10 @@ async def _payout(tx: Tx) -> Any:
         (_status, "count(*)", "ix_invoice_autopay_due"),
         (_status, "datepaid >=", "ix_invoice_datepaid"),
         (_status, "'refused'", "ix_charge_attempt_refused"),
+        (_status, "FROM stripe_reversal", "ix_stripe_reversal_dispute"),
+        (_status, "FROM refund_request", "ix_refund_request_check"),
+        (_story, "FROM stripe_reversal", "ix_stripe_reversal_intent_id"),
+        (_story, "FROM refund_request", "ix_refund_request_intent_id"),
         (_owners, "FROM stripe_payment", "ix_stripe_payment_charge_id"),
         (_owners, "invoice_payment", "uq_invoice_payment_intent_invoice"),
         (_fees, "balance_transaction", "uq_stripe_payment_intent_id"),
@@ -480,6 +488,8 @@ async def full(database: Database) -> Database:
         await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
         await tx.execute(insert(PAYOUTS), [_a_payout(number) for number in range(MANY)])
         await tx.execute(insert(TRANSACTIONS), [_transaction(number) for number in range(MANY)])
+        await tx.execute(insert(REVERSALS), [_a_reversal(number) for number in range(MANY)])
+        await tx.execute(insert(REQUESTS), [_a_request(number) for number in range(MANY)])
         if not database.is_sqlite:
             await tx.execute(text("ANALYZE"))
     return database
@@ -502,6 +512,32 @@ def _invoice(number: int, **more: Any) -> dict[str, Any]:
         "datepaid": None if owed else NOW - timedelta(hours=number),
         "paymentstatus": 0 if owed else 2,
         **more,
+    }
+
+
+def _a_reversal(number: int) -> dict[str, Any]:
+    is_dispute = _is_rare(number)
+    return {
+        "id": f"re_{number}",
+        "kind": "dispute" if is_dispute else "refund",
+        "intent_id": f"pi_{number}",
+        "amount": Decimal(1),
+        "status": "needs_response" if is_dispute else "succeeded",
+        "evidence_due_at": NOW if is_dispute else None,
+    }
+
+
+def _a_request(number: int) -> dict[str, Any]:
+    return {
+        "intent_id": f"pi_{number}",
+        "amount_minor": 100,
+        "currency": "usd",
+        "reason": "too much",
+        "who": "tests",
+        "state": "unknown" if _is_rare(number) else "succeeded",
+        "params": {},
+        "created_at": NOW,
+        "check_at": NOW if _is_rare(number) else None,
     }
 
 
