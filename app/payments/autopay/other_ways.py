@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from sqlalchemy import select
 
 from app.ledger import settlement
-from app.payments.autopay import attempts
+from app.payments.autopay import attempts, holds, unnamed_pages
 from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
@@ -36,17 +37,18 @@ from app.storage.engines import Database, Tx
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
+log = structlog.get_logger("paydue.autopay")
 # By intent, the invoices that its completed session is for.
 Named = Mapping[str, set[int]]
 
 # A bank debit from a Checkout Session takes two weeks; Stripe keeps events so long.
 LOOK_BACK = timedelta(days=30)
-# A Checkout Session can be paid for a day at most.
-SESSION_LIFE = timedelta(hours=24)
+# A Checkout Session can be paid for a day at most; an hour more allows for clocks that differ.
+SESSION_LIFE = timedelta(hours=25)
 # An unfinished intent that names no invoice may be a page that somebody has open, for so long.
 PAGE_LIFE = timedelta(hours=24)
-# Sessions of guests are listed again when the last list is older than this.
-GUESTS_STALE_S = 5.0
+# Sessions of guests are listed again when the last list is older than this: a request a second.
+GUESTS_STALE_S = 1.0
 # Stripe's lists may lag a little behind, and its times are whole seconds.
 OVERLAP = timedelta(seconds=60)
 
@@ -66,30 +68,31 @@ class NoLongerDue(Exception):
 
 @dataclass(slots=True)
 class GuestSessions:
-    """Checkout Sessions without a customer, by the invoice they name; one list for a whole run."""
+    """Checkout Sessions by the invoice they name, whoever pays; one list for a whole run."""
 
     gateway: Gateway
     _by_invoice: dict[int, dict[str, StripeObject]] = field(default_factory=dict)
-    _listed_until: datetime | None = None
-    _listed_at: float = 0.0
+    # Stripe's own time of the newest one listed: our clock may be ahead of it.
+    _newest: datetime | None = None
+    _listed_at: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def naming(self, invoice_id: int) -> list[StripeObject]:
         async with self._turn:
             loop = asyncio.get_running_loop()
-            if self._listed_until is None or loop.time() > self._listed_at + GUESTS_STALE_S:
+            if self._listed_at is None or loop.time() > self._listed_at + GUESTS_STALE_S:
                 await self._list()
                 self._listed_at = loop.time()
         return list(self._by_invoice.get(invoice_id, {}).values())
 
     async def _list(self) -> None:
-        started = datetime.now(UTC)
-        since = (self._listed_until or started - SESSION_LIFE) - OVERLAP
+        since = (self._newest or datetime.now(UTC) - SESSION_LIFE) - OVERLAP
         for session in await with_backoff(lambda: self.gateway.sessions(since=since)):
             for invoice_id in _named_by_session(session):
-                if reference(session.get("customer")) is None:
-                    self._by_invoice.setdefault(invoice_id, {})[session["id"]] = session
-        self._listed_until = started
+                self._by_invoice.setdefault(invoice_id, {})[session["id"]] = session
+            created = instant_of(session, "created")
+            if created is not None:
+                self._newest = max(self._newest or created, created)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +120,63 @@ class OtherWays:
         named = await self._close_sessions(sessions)
         intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
         listed = {one["id"] for one in intents}
+        for intent_id, invoices in (await self._known_unfinished()).items():
+            named.setdefault(intent_id, set()).update(invoices)
         for intent_id in sorted(named.keys() - listed):
-            intents.append((await retrieve_intent(self.gateway, intent_id)).object)
+            shown = await self._retrieve(intent_id)
+            if shown is not None:
+                intents.append(shown)
         others = [one for one in intents if self._is_another(one)]
         await self._book_news(others, named)
         for intent in others:
             await self._close_intent(intent, self._names(intent, named))
+        page = await unnamed_pages.find_page(
+            self.database, self.attempt, self._amounts, sessions, others
+        )
+        if page is not None:
+            raise NoLongerDue(
+                f"{page} names no invoice of the client, is unfinished and may be for it"
+            )
+
+    async def _retrieve(self, intent_id: str) -> StripeObject | None:
+        """The intent; None for one that Stripe does not know, and so cannot take money by."""
+        try:
+            return (await with_backoff(lambda: self.gateway.retrieve(intent_id))).object
+        except RequestRefused as error:
+            log.warning("intent not shown", intent=intent_id, why=error.message)
+            return None
+
+    async def _known_unfinished(self) -> dict[str, set[int]]:
+        """Intents for the invoices that the customer's list has not: guests', old or moved ones."""
+        found: dict[str, set[int]] = {}
+        async with self.database.snapshot() as tx:
+            for invoice_id in self._amounts:
+                for intent_id in await holds.list_unfinished(tx, invoice_id):
+                    found.setdefault(intent_id, set()).add(invoice_id)
+        ours = (self.attempt.intent_id, self.attempt.replaces_intent_id)
+        return {intent_id: named for intent_id, named in found.items() if intent_id not in ours}
 
     # --- sessions ------------------------------------------------------------------------------
 
     async def _guests_trusted(self) -> list[StripeObject]:
-        """Guests' sessions whose claim counts: our own, or for exactly the amount that is due."""
+        """Others' sessions whose claim counts: our own, or a guest's for exactly what is due.
+
+        One of ours may be another customer's: the client had him before.
+        """
         return [
             one
             for invoice_id, amount_minor in self._amounts.items()
             for one in await self.guests.naming(invoice_id)
-            if evidence_in(one, self.installation) == Evidence.METADATA
-            or one.get("amount_total") == amount_minor
+            if self._is_trusted(one, amount_minor)
         ]
+
+    def _is_trusted(self, session: StripeObject, amount_minor: int) -> bool:
+        customer = reference(session.get("customer"))
+        if customer == self.attempt.customer_id:
+            return False  # it is in the customer's own list
+        if evidence_in(session, self.installation) == Evidence.METADATA:
+            return True
+        return customer is None and session.get("amount_total") == amount_minor
 
     async def _close_sessions(self, sessions: Iterable[StripeObject]) -> dict[str, set[int]]:
         """Expire open sessions for the invoices; the intents of the completed ones, with theirs."""
