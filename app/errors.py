@@ -30,7 +30,7 @@ class BadSignature(AppError):
 
 
 class BadEvent(AppError):
-    """A signed body that is no event of ours: not JSON, not an event, wrong mode or account."""
+    """A signed body that is no event of ours: not JSON, or not an event."""
 
 
 class BodyTooLarge(AppError):

@@ -1,6 +1,7 @@
 """The web application: which URLs exist, and what stands in front of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
@@ -19,6 +20,7 @@ from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
+from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
 from app.settings import Settings
 from app.storage import schema
@@ -30,19 +32,36 @@ Clock = Callable[[], datetime]
 utc_now: Clock = partial(datetime.now, UTC)
 
 
+async def _left_to_stripe(intent_id: str) -> None:
+    """Nobody is asked; the intent's events and reconciliation will say."""
+
+
+async def _without_stripe(*_: object, **__: object) -> Any:
+    raise Unavailable("this process does not talk to Stripe")
+
+
+@dataclass(frozen=True, slots=True)
+class StripeActs:
+    """The acts of a person that ask Stripe. A node offers all of them."""
+
+    retry_charge: RetryCharge = _without_stripe
+    end_attempt: EndAttempt = _without_stripe
+    book_intent: BookIntent = _left_to_stripe
+    make_refund: MakeRefund = _without_stripe
+
+
 def create_app(
     settings: Settings,
     database: Database,
     *,
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
-    retry_charge: RetryCharge | None = None,
-    end_attempt: EndAttempt | None = None,
-    make_refund: MakeRefund | None = None,
+    acts: StripeActs | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    The last three ask Stripe; without them nothing is charged, ended or refunded by hand.
+    Without the acts that ask Stripe nothing is charged, ended or refunded by hand, and an intent
+    that a payment by hand names is believed once Stripe reports it.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -56,15 +75,13 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
-    app.state.retry_charge = retry_charge or _without_stripe
-    app.state.end_attempt = end_attempt or _without_stripe
-    app.state.make_refund = make_refund or _without_stripe
+    acts = acts or StripeActs()
+    app.state.retry_charge = acts.retry_charge
+    app.state.end_attempt = acts.end_attempt
+    app.state.book_intent = acts.book_intent
+    app.state.make_refund = acts.make_refund
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
-
-
-async def _without_stripe(*_: object, **__: object) -> Any:
-    raise Unavailable("this process does not talk to Stripe")
 
 
 async def healthz(_: Request) -> Response:

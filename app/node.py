@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
 from app.ledger.refund_requests import WantedRefund
-from app.main import Clock, create_app, utc_now
+from app.main import Clock, StripeActs, create_app, utc_now
+from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
@@ -24,6 +25,7 @@ from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
+from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
 from app.storage import schema
@@ -40,26 +42,32 @@ class Node:
     limiter: RateLimiter
     gateway: Gateway  # not open yet: whoever asks Stripe does so inside `async with node.gateway`
     inbox: Inbox
+    foreign: ForeignEventCounter
     clock: Clock
     stop: asyncio.Event
 
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""
-        receiver = WebhookEndpoint(self.settings, self.inbox)
+        receiver = WebhookEndpoint(self.settings, self.inbox, self.foreign)
         routes = endpoint.webhook_routes(receiver)
         app = create_app(
             self.settings,
             self.database,
             extra_routes=routes,
             clock=self.clock,
-            retry_charge=self.retry_charge,
-            end_attempt=self.end_attempt,
-            make_refund=self.refund,
+            acts=StripeActs(self.retry_charge, self.end_attempt, self.book_intent, self.refund),
         )
         return WebhookRouter(receiver, app)
 
     def autopay(self) -> Autopay:
-        return Autopay(self.database, self.gateway, self.settings, self.installation, self.stop)
+        return Autopay(
+            self.database,
+            self.gateway,
+            self.settings,
+            self.installation,
+            self.reconciliation().catch_up,
+            self.stop,
+        )
 
     async def retry_charge(self, invoice_id: int, *, reason: str, who: str) -> dict[str, Any]:
         """Charge an invoice now, because a person says so, and answer the outcome as JSON."""
@@ -72,6 +80,13 @@ class Node:
         async with self._own_gateway() as gateway:
             ending = AttemptEnding(self.database, gateway, self.installation)
             return await ending.end(attempt_id, reason=reason, who=who)
+
+    async def book_intent(self, intent_id: str) -> None:
+        """Book what Stripe says of an intent now; its silence leaves that to reconciliation."""
+        if not self.settings.api_key:
+            return
+        async with self._own_gateway() as gateway:
+            await intent_bookings.book(self.database, gateway, self.installation, intent_id)
 
     async def refund(self, wanted: WantedRefund) -> dict[str, Any]:
         """Give money back, because a person says so, and answer the request as JSON."""
@@ -107,12 +122,13 @@ async def open_node(
         limiter = StripeRateLimiter(database, settings.stripe_pace)
         gateway = Gateway(settings, limiter)
         name = await schema.installation(database)
-        inbox = Inbox(database, name)
+        inbox, foreign = Inbox(database, name), ForeignEventCounter(database)
         stop = stop or asyncio.Event()
         try:
-            yield Node(settings, database, name, limiter, gateway, inbox, clock, stop)
+            yield Node(settings, database, name, limiter, gateway, inbox, foreign, clock, stop)
         finally:
             await inbox.close()
+            await foreign.close()
 
 
 @contextlib.asynccontextmanager
@@ -134,6 +150,16 @@ async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncI
         yield database
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(settings: Settings, database: Database) -> AsyncIterator[Gateway | None]:
+    """A gateway whose rate all nodes share, or None while no key is set."""
+    if not settings.api_key:
+        yield None
+        return
+    async with Gateway(settings, StripeRateLimiter(database, settings.stripe_pace)) as gateway:
+        yield gateway
 
 
 @contextlib.asynccontextmanager

@@ -90,7 +90,9 @@ class Worker:
 
     async def _retry_parked_events(self) -> str:
         node = self.node
-        done = await dead_letters.retry_due(node.database, node.installation, node.clock())
+        done = await dead_letters.retry_due(
+            node.database, node.installation, node.clock(), node.gateway
+        )
         return f"{done.applied} applied, {done.parked} parked, {done.dead} dead"
 
     async def _resume_attempts(self) -> str:

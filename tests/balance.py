@@ -19,7 +19,7 @@ from app.sandbox.server import Sandbox
 from app.sandbox.transport import asgi_server
 
 Thing = dict[str, Any]
-PAGE = 10
+PAGE = 100  # the most that Stripe shows at once, and Paydue asks for
 
 
 class StripeBalance:

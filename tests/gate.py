@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.server import Sandbox
@@ -48,11 +49,16 @@ class Gate:
         self.url = ""
         self._stripe = stripe
         self._held: list[Held] = []
+        self._answers: dict[str, tuple[int, bytes]] = {}
 
     def hold(self, method: str, ending: str) -> Held:
         held = Held(method, ending)
         self._held.append(held)
         return held
+
+    def answer(self, ending: str, body: bytes, status: int = 200) -> None:
+        """From now on, requests whose path has this ending get this body, whatever it is."""
+        self._answers[ending] = (status, body)
 
     def let_all_go(self) -> None:
         for held in self._held:
@@ -68,6 +74,10 @@ class Gate:
         for held in self._held:
             if held.matches(scope):
                 await held.wait(scope["path"])
+        for ending, (status, body) in self._answers.items():
+            if scope["path"].endswith(ending):
+                await Response(body, status, media_type="application/json")(scope, receive, send)
+                return
         await self._stripe(scope, receive, send)
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.event import listen, remove
 from app.halo.access.api_credentials import create_credential
 from app.node import Node, open_node, open_stripe_node
 from app.payments.autopay.report import RunReport
-from app.payments.reconcile import ReconcileResult
+from app.payments.reconciliation.reconcile_pass import ReconcileResult
 from app.payments.webhook import dead_letters
 from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox
@@ -189,7 +189,9 @@ class Paydue:
     async def replay(self, *, later: timedelta = timedelta(days=1)) -> RetryResult:
         """Parked events again, as if so much time had passed."""
         now = datetime.now(UTC) + later
-        return await dead_letters.retry_due(self.database, self.node.installation, now)
+        return await dead_letters.retry_due(
+            self.database, self.node.installation, now, self.node.gateway
+        )
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""

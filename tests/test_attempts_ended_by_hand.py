@@ -89,6 +89,7 @@ async def test_an_attempt_whose_intent_has_been_paid_is_not_ended(paydue: Paydue
     attempt = await _an_unknown_attempt(paydue, when="after")
 
     status, said = await _end(paydue, attempt.id)
+    paydue.sandbox.forget_events()
     report = await paydue.autopay()
 
     assert status == 400

@@ -25,9 +25,12 @@ from click.testing import CliRunner
 
 from app.cli import commands
 from app.cli.command_group import paydue as group
+from app.node import open_node
+from app.payments.webhook.foreign_events import ForeignReason
 from app.sandbox.server import Sandbox
 from app.storage import schema
-from tests.harness import intent, today
+from tests.gate import Gate
+from tests.harness import NO_STRIPE, intent, settings_for, today
 from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
@@ -55,16 +58,18 @@ LISTED_EVENT = {
 }  # fmt: skip
 LISTED_ATTEMPT = {
     "id", "invoice_id", "number", "state", "step", "amount", "currency", "customer_id",
-    "intent_id", "created_at", "check_at", "checks", "reason",
+    "intent_id", "created_at", "check_at", "checks", "reason", "invoices",
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
+    "events_foreign", "oldest_parked_event_s", "last_reconciliation_s",
     "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
     "refunds_unresolved", "disputes_open", "inquiries_open", "fraud_warnings_open", "evidence_due",
     "unapplied", "unapplied_by_currency",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",
+    "attempts_restored", "unreadable", "unreadable_ids",
 }  # fmt: skip
 
 
@@ -248,6 +253,7 @@ async def test_the_catalogue_is_imported_beside_the_clients_or_not_at_all(
         return await paydue("import", str(file))
 
     done = await said(lists)
+    same = await said(lists)
     again = await said({"clients": [{"name": "A"}], "Tax": [{"id": 2, "value": 8}]})
     wrong = await said({"Tax": [{"name": "C"}], "ChargeRate": [{"area": 4711}]})
     misspelt = await said({"taxes": []})
@@ -256,6 +262,9 @@ async def test_the_catalogue_is_imported_beside_the_clients_or_not_at_all(
     assert (done.code, done.out) == (
         DONE,
         "imported 0 clients and 0 invoices, 2 Tax, 1 TaxRule, 1 ChargeRate\n",
+    )
+    assert same.out == (
+        "imported 0 clients and 0 invoices\nalready imported: 2 Tax, 1 TaxRule, 1 ChargeRate\n"
     )
     assert again.out == "imported 1 clients and 0 invoices, 1 Tax\n"
     assert (wrong.code, "area: 4711 does not exist" in wrong.err) == (FAILED, True)
@@ -327,6 +336,33 @@ async def test_reconciliation_counts_what_it_found(billed: Billed) -> None:
     assert again["events"] == billed.reconciled["events"]
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error":null}', 200),
+        (b'{"error":null}', 400),
+        (b"[]", 200),
+        (b"null", 200),
+        (b'"text"', 200),
+        (b'{"object":"customer","id":"cus_1"}', 200),
+        (b'{"object":"list"}', 200),
+        (b'{"object":"list","data":{}}', 200),
+        (b'{"object":"list","data":[{},null],"has_more":true}', 200),
+    ],
+)
+async def test_an_answer_that_is_no_list_ends_in_words_as_when_stripe_is_down(
+    paydue: Command, gate: Gate, body: bytes, status: int
+) -> None:
+    await paydue("db", "upgrade")
+    gate.answer("/payment_intents", body, status)
+
+    said = await paydue.having(PAYDUE_STRIPE_API_BASE=gate.url)("reconcile")
+
+    assert said.code == FAILED
+    assert said.err.splitlines()[-1].startswith("paydue: Stripe gives no usable answer: Stripe")
+    assert "Traceback" not in said.err + said.out
+
+
 async def test_status_has_its_published_numbers(billed: Billed) -> None:
     plain, found = await told(billed.paydue("status"), billed.paydue("status", "--json"))
 
@@ -334,6 +370,8 @@ async def test_status_has_its_published_numbers(billed: Billed) -> None:
     assert found.json()["paid_today"] == len(billed.report["charged"])
     assert found.json()["attempts_processing"] == len(billed.report["pending"])
     assert found.json()["oldest_open_attempt_s"] is None
+    assert found.json()["oldest_parked_event_s"] is None
+    assert 0 <= found.json()["last_reconciliation_s"] < 3600
     assert "paid today" in plain.out
 
 
@@ -611,12 +649,11 @@ async def test_a_stripe_that_is_away_charges_nothing_and_is_said(paydue: Command
 
     run, reconciled = await away("autopay", "run", "--json"), await away("reconcile")
 
-    assert run.json()["charged"] == []
-    assert run.json()["unknown"] == []
-    assert any("nothing was sent" in one["reason"] for one in run.json()["skipped"])
-    assert reconciled.code == FAILED
-    assert "Stripe gives no usable answer" in reconciled.err
-    assert "Traceback" not in reconciled.err
+    for said in (run, reconciled):
+        assert (said.code, said.out) == (FAILED, "")
+        assert "Stripe gives no usable answer" in said.err
+        assert len(said.err.splitlines()) == 1
+    assert "nothing was charged" in run.err
 
 
 async def test_a_file_with_one_mistake_changes_nothing(paydue: Command, tmp_path: Path) -> None:
@@ -715,6 +752,20 @@ async def test_doctor_says_what_is_wrong_and_how_to_mend_it(paydue: Command) -> 
         assert word in bare.out
     assert "PAYDUE_TIMEZONE" in wrong.out
     assert "sk_test_tests" not in good.out + bad.out
+
+
+async def test_doctor_and_status_show_verified_events_that_were_not_for_us(paydue: Command) -> None:
+    await paydue("db", "upgrade")
+    settings = settings_for(paydue.environment["PAYDUE_DATABASE_URL"], NO_STRIPE)
+    async with open_node(settings) as node:
+        node.foreign.count(ForeignReason.OTHER_ACCOUNT, "evt_not_ours")
+
+    doctor, status = await told(paydue("doctor"), paydue("status", "--json"))
+
+    assert doctor.code == DONE
+    for word in ("1 other_account", "evt_not_ours", "PAYDUE_STRIPE_ACCOUNT"):
+        assert word in doctor.out
+    assert status.json()["events_foreign"] == 1
 
 
 WRONG = {

@@ -22,7 +22,7 @@ from app.storage.engines import Database
 from app.storage.tables.cluster import CustomerLease, Job, RateLimitSlot
 from app.worker import Worker
 from tests.gate import PATIENCE_S, Gate
-from tests.harness import ATTEMPTS, INVOICES, Paydue, settings_for, today
+from tests.harness import ATTEMPTS, INVOICES, Paydue, event, intent, settings_for, today
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +162,27 @@ async def test_a_run_goes_on_while_the_rate_limiter_is_locked(
     assert [one["invoice_id"] for one in report["charged"]] == [invoice]
 
 
+async def test_a_parked_event_of_a_locked_invoice_stops_no_other(
+    paydue: Paydue, database_url: str
+) -> None:
+    _only_with_row_locks(paydue)
+    invoices = [await paydue.an_invoice() for _ in range(2)]
+    paid = [intent(each) for each in invoices]
+    for one in paid:
+        refund = {"id": f"re_{one['id']}", "object": "refund", "payment_intent": one["id"],
+                  "amount": 100, "currency": "usd", "status": "succeeded", "created": 0,
+                  "charge": None}  # fmt: skip
+        await paydue.deliver(event("refund.created", refund))
+    await paydue.deliver(*[event("payment_intent.succeeded", one) for one in paid])
+
+    async with _locked(database_url, INVOICES, INVOICES.c.id == invoices[0]):
+        held = await paydue.replay()
+    later = await paydue.replay()
+
+    assert (held.applied, held.parked) == (1, 1)
+    assert (later.applied, later.parked) == (1, 0)
+
+
 async def test_a_locked_invoice_is_503_to_whoever_would_change_it(
     paydue: Paydue, database_url: str
 ) -> None:
@@ -238,6 +259,7 @@ async def test_an_attempt_whose_invoice_broke_meanwhile_stops_no_other(paydue: P
         await tx.execute(
             update(ATTEMPTS).where(ATTEMPTS.c.invoice_id == broken).values(intent_id=None)
         )
+    paydue.sandbox.forget_events()
 
     report = await paydue.autopay()
 

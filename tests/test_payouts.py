@@ -109,6 +109,19 @@ async def test_refunds_and_disputes_lead_to_the_payment_they_take_from(
     assert sum(one.fee for one in await movements(paydue, invoice)) == Decimal("18.78")
 
 
+async def test_a_payout_of_many_pages_shows_each_line_once(
+    paydue: Paydue, balance: StripeBalance
+) -> None:
+    count = payout_lines.LINES_AT_ONCE + 1
+    payout = balance.pays_out(*(balance.moves("charge", 1000, fee=59) for _ in range(count)))
+
+    await paydue.reconcile()
+
+    totals, lines = await shown(paydue, payout["id"])
+    assert (totals.sums.lines, totals.missing) == (count, 0)
+    assert len({one.row.transaction_id for one in lines}) == len(lines) == count
+
+
 async def test_a_line_that_is_no_payment_of_ours_is_shown_and_counts(
     paydue: Paydue, balance: StripeBalance
 ) -> None:
@@ -156,7 +169,7 @@ async def test_amounts_are_exact_in_the_currency_of_the_balance(
 # --- convergence -----------------------------------------------------------------------------
 
 
-async def test_everything_found_twice_is_stored_once(
+async def test_everything_that_is_found_twice_is_stored_once(
     paydue: Paydue, balance: StripeBalance
 ) -> None:
     for _ in range(2 * PAGE + 1):

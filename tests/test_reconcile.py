@@ -1,6 +1,7 @@
 """What Stripe never told is found, what is known is left alone, and an absence proves nothing."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,8 @@ import aiohttp
 import pytest
 from sqlalchemy import select, update
 
-from app.payments import reconcile
-from app.payments.reconcile import ReconcileResult
+from app.payments.reconciliation.cursor import COMPLETED, CURSOR, FIRST_LOOK, OVERLAP
+from app.payments.reconciliation.reconcile_pass import BATCH, NAMED_MAX, ReconcileResult
 from app.payments.stripe.gateway import NoAnswer
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentState
@@ -29,6 +30,7 @@ from tests.harness import (
     KEY,
     PAYMENTS,
     Paydue,
+    intent,
     settings_for,
     today,
 )
@@ -64,14 +66,14 @@ async def test_events_that_were_never_delivered_are_found_and_booked(
 
 async def test_events_are_found_over_all_pages_of_the_list(paydue: Paydue) -> None:
     invoice = await paydue.an_invoice("1000.00")
-    for _ in range(reconcile.BATCH + 5):
+    for _ in range(BATCH + 5):
         thing = await paydue.own_intent(invoice, amount=100)
         paydue.sandbox.emit("payment_intent.succeeded", thing)
 
     found = await paydue.reconcile()
 
-    assert found.events_new == reconcile.BATCH + 5
-    assert (await paydue.invoice(invoice)).amountpaid == reconcile.BATCH + 5
+    assert found.events_new == BATCH + 5
+    assert (await paydue.invoice(invoice)).amountpaid == BATCH + 5
 
 
 async def test_an_event_nobody_delivered_names_the_invoice_of_a_checkout_session(
@@ -108,8 +110,11 @@ async def test_a_payment_by_checkout_is_found_without_any_event(
 
 async def test_a_bank_debit_that_settled_is_asked_for_by_its_id(paydue: Paydue) -> None:
     paydue.sandbox.clock.advance(-7200)  # older than what is listed next time
+    paydue.sandbox.state.delays.bank_debit = 5400
     invoice = await paydue.an_invoice(client=await paydue.a_client("bank_debit_succeeds"))
     await paydue.autopay()
+    paydue.sandbox.clock.advance(3600)
+    paydue.sandbox.emit("customer.deleted", {"id": "cus_newer", "object": "customer"})
     await paydue.reconcile()
     assert (await paydue.invoice(invoice)).payments_pending == 1
 
@@ -265,12 +270,168 @@ async def test_the_event_that_comes_after_all_changes_nothing(
 # --- cursor ----------------------------------------------------------------------------------
 
 
-async def test_the_cursor_moves_at_the_end_of_a_whole_pass(paydue: Paydue) -> None:
+async def test_the_cursor_moves_to_the_newest_thing_that_a_whole_pass_has_read(
+    paydue: Paydue, stripe_url: str
+) -> None:
     before = datetime.now(UTC)
+    await a_payment(paydue, stripe_url, await paydue.an_invoice("120.00"))
 
     await paydue.reconcile()
 
-    assert before <= await cursor(paydue) <= datetime.now(UTC)
+    newest = max(one["created"] for one in paydue.sandbox.events)
+    assert await cursor(paydue) == datetime.fromtimestamp(newest, UTC)
+    assert before <= await cursor(paydue, COMPLETED) <= datetime.now(UTC)
+
+
+async def test_a_pass_that_finds_nothing_leaves_the_cursor_where_it_was(paydue: Paydue) -> None:
+    await paydue.reconcile()
+    first = await cursor(paydue)
+
+    await paydue.reconcile()
+
+    assert await cursor(paydue) == first
+    assert first < datetime.now(UTC) - FIRST_LOOK + OVERLAP
+
+
+async def test_a_host_whose_clock_is_ahead_skips_no_event(paydue: Paydue, stripe_url: str) -> None:
+    paydue.sandbox.clock.advance(-20 * 60)
+    first, second = [await paydue.an_invoice("120.00") for _ in range(2)]
+    await a_payment(paydue, stripe_url, first)
+    await paydue.reconcile()
+
+    await a_payment(paydue, stripe_url, second)
+    found = await paydue.reconcile()
+
+    assert found.events_new == 2
+    assert (await paydue.invoice(second)).amountdue == 0
+
+
+async def test_a_time_that_has_not_come_does_not_move_the_cursor(
+    paydue: Paydue, stripe_url: str
+) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    odd = {"id": "pi_odd", "created": int(time.time()) + 86400 * 365}
+    await a_payment(paydue, stripe_url, await paydue.an_invoice("120.00"))
+    spoil(paydue, "payment_intents", odd)
+    await paydue.reconcile()
+
+    await a_payment(paydue, stripe_url, invoice)
+    await paydue.reconcile()
+
+    assert (await paydue.invoice(invoice)).amountdue == 0
+
+
+# --- what cannot be read ---------------------------------------------------------------------
+
+UNREADABLE: dict[str, dict[str, Any]] = {
+    "a currency that is none": {"currency": "usdc"},
+    "no amount": {"amount": None, "amount_received": None},
+    "an amount below nothing": {"amount": -1, "amount_received": -1},
+    "an amount in text": {"amount": "12000", "amount_received": "12000"},
+    "an id that is none": {"id": None},
+    "no currency": {"currency": None},
+    "an error that is text": {"status": "requires_payment_method", "last_payment_error": "no"},
+}
+
+
+@pytest.mark.parametrize("spoiled", UNREADABLE.values(), ids=UNREADABLE)
+async def test_an_intent_that_cannot_be_read_hides_nothing_beside_it(
+    paydue: Paydue, stripe_url: str, spoiled: dict[str, Any]
+) -> None:
+    before, after = [await paydue.an_invoice("120.00") for _ in range(2)]
+    await a_payment(paydue, stripe_url, before)
+    spoil(paydue, "payment_intents", spoiled)
+    await a_payment(paydue, stripe_url, after)
+    forget_events(paydue)
+
+    found = await paydue.reconcile()
+
+    assert (found.intents, found.intents_new, found.unreadable) == (3, 2, 1)
+    assert found.unreadable_ids == [spoiled.get("id", "pi_spoiled") or "without an id"]
+    assert [(await paydue.invoice(one)).amountdue for one in (before, after)] == [0, 0]
+    assert await cursor(paydue, COMPLETED) is not None
+
+
+@pytest.mark.parametrize("kind", ["refunds", "disputes"])
+async def test_a_reversal_that_cannot_be_read_hides_nothing_beside_it(
+    paydue: Paydue, kind: str
+) -> None:
+    invoice = await a_paid_invoice(paydue, "120.00")
+    paydue.sandbox.refund(charged(paydue), amount=2000)
+    paydue.sandbox.open_dispute(charged(paydue), amount=1000, status="lost")
+    forget_events(paydue)
+    spoil(paydue, kind, {"currency": "usdc"})
+
+    found = await paydue.reconcile()
+
+    assert (found.reversals, found.unreadable) == (3, 1)
+    assert (await paydue.invoice(invoice)).amountpaid == 90
+
+
+async def test_events_that_cannot_be_read_hide_nothing_beside_them(
+    paydue: Paydue, stripe_url: str
+) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    await a_payment(paydue, stripe_url, invoice)
+    odd = paydue.sandbox.emit("payment_intent.succeeded", intent(None))
+    paydue.sandbox.state.events.get(odd["id"]).id = "e" * 256
+
+    found = await paydue.reconcile()
+
+    assert (found.events, found.events_new, found.unreadable) == (3, 2, 1)
+    assert found.unreadable_ids == ["without an id"]
+    assert (await paydue.invoice(invoice)).amountdue == 0
+
+
+async def test_an_unfinished_intent_that_cannot_be_read_hides_nothing_beside_it(
+    paydue: Paydue,
+) -> None:
+    for _ in range(2):
+        await paydue.an_invoice(client=await paydue.a_client("bank_debit_succeeds"))
+    await paydue.autopay()
+    forget_events(paydue)
+    first, _ = [one.intent_id for one in await paydue.payments()]
+    table = paydue.sandbox.state["payment_intents"]
+    table.replace(first, {**table.get(first), "currency": "usdc"})
+    await let_time_come(paydue)
+
+    found = await paydue.reconcile()
+
+    assert (found.asked, found.unreadable, found.unreadable_ids) == (2, 1, [first])
+    assert await cursor(paydue, COMPLETED) is not None
+
+
+@pytest.mark.parametrize(("silent", "is_down"), [(3, False), (4, True)])
+async def test_a_few_intents_without_an_answer_stop_nothing_and_more_mean_that_stripe_is_down(
+    paydue: Paydue, silent: int, is_down: bool
+) -> None:
+    for _ in range(5):
+        await paydue.an_invoice(client=await paydue.a_client("bank_debit_succeeds"))
+    await paydue.autopay()
+    forget_events(paydue)
+    await let_time_come(paydue)
+    before = await cursor(paydue, COMPLETED)
+    paydue.sandbox.fault("GET /v1/payment_intents/{id}", kind="status", status=503, times=silent)
+
+    if is_down:
+        with pytest.raises(NoAnswer):
+            await paydue.reconcile()
+    else:
+        found = await paydue.reconcile()
+        assert (found.asked, found.unreadable) == (5, silent)
+
+    assert (await cursor(paydue, COMPLETED) == before) == is_down
+
+
+async def test_the_first_unreadable_objects_are_named_and_the_others_counted(
+    paydue: Paydue,
+) -> None:
+    for number in range(NAMED_MAX + 5):
+        spoil(paydue, "payment_intents", {"id": f"pi_{number:03}", "currency": "usdc"})
+
+    found = await paydue.reconcile()
+
+    assert (found.unreadable, len(found.unreadable_ids)) == (NAMED_MAX + 5, NAMED_MAX)
 
 
 @pytest.mark.parametrize("call", ["GET /v1/events", *LISTS])
@@ -292,7 +453,7 @@ async def test_a_fault_in_the_middle_keeps_the_old_cursor(
 
     lists = [one for one in paydue.sandbox.requests if one.method == "GET"]
     since = {asked_since(one) for one in lists if one.path not in OF_ANOTHER_CURSOR}
-    assert since == {int((old - reconcile.OVERLAP).timestamp())}
+    assert since == {int((old - OVERLAP).timestamp())}
     assert (await paydue.invoice(invoice)).amountdue == 0
     assert await cursor(paydue) > old
 
@@ -510,6 +671,17 @@ async def let_time_come(paydue: Paydue, **values: Any) -> None:
         )
 
 
+def spoil(paydue: Paydue, table: str, odd: dict[str, Any]) -> None:
+    """One more object of Stripe's that is not as it should be."""
+    thing = {
+        "id": "pi_spoiled", "object": table.removesuffix("s"),
+        "amount": 12000, "amount_received": 12000,
+        "currency": "usd", "status": "succeeded", "created": int(time.time()), "customer": None,
+        "payment_intent": "pi_any", "charge": None, "metadata": {}, "livemode": False,
+    }  # fmt: skip
+    paydue.sandbox.state[table].add(f"row {odd}", {**thing, **odd})
+
+
 def forget_events(paydue: Paydue) -> None:
     """As if no change so far had made an event."""
     paydue.sandbox.forget_events()
@@ -538,9 +710,9 @@ async def everything(paydue: Paydue) -> dict[str, list[Any]]:
     return found
 
 
-async def cursor(paydue: Paydue) -> datetime | None:
+async def cursor(paydue: Paydue, name: str = CURSOR) -> datetime | None:
     async with paydue.database.snapshot() as tx:
-        found = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == reconcile.CURSOR))
+        found = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == name))
     return datetime.fromisoformat(found) if found else None
 
 

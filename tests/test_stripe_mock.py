@@ -18,7 +18,7 @@ from app.payments.autopay.attempts import LeaseHolder
 from app.payments.autopay.charge import Charging, new_attempt
 from app.payments.autopay.eligibility import Candidate, ChosenMethod
 from app.payments.autopay.other_ways import GuestSessions
-from app.payments.reconcile import TYPES_MAX
+from app.payments.reconciliation.event_pass import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.webhook import event_types
 from tests.harness import settings_for

@@ -291,6 +291,7 @@ async def test_a_detached_method_is_held_and_not_tried_day_by_day(paydue: Paydue
     await paydue.autopay(today())
 
     payment_methods_api.detach(paydue.sandbox.state, {}, await method_of(paydue, invoice))
+    paydue.sandbox.forget_events()
     (held,) = (await paydue.autopay(TOMORROW))["held"]
 
     assert "is not attached to" in held["reason"]

@@ -11,10 +11,13 @@ from typing import Any
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import insert, select, update
 
 from app.errors import BadSignature
+from app.node import open_database
+from app.payments import event_queries
 from app.payments.webhook import endpoint
 from app.payments.webhook.event_types import HANDLERS
 from app.rules.attempt import create_key
@@ -24,6 +27,7 @@ from app.storage.column_types import table_of
 from app.storage.tables.cluster import Job
 from app.storage.tables.invoices import InvoiceChange
 from tests.harness import CLIENTS, SECRET, Paydue, event, intent, settings_for, signed
+from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
 
@@ -31,6 +35,7 @@ FIXTURES = Path(__file__).parent.parent / "fixtures" / "stripe"
 CHANGES = table_of(InvoiceChange)
 JOBS = table_of(Job)
 PATH = "/stripe/webhook"
+FOREIGN_TOTAL = "paydue_foreign_events_total"
 _numbers = itertools.count(1)
 
 
@@ -93,6 +98,18 @@ def other(settings: Settings, **changes: str) -> Settings:
         for name, value in changes.items()
     }
     return settings.model_copy(update=values)
+
+
+async def foreign_counts(paydue: Paydue, total: int) -> dict[str, int]:
+    """The foreign events by reason, once so many have been written."""
+    async with asyncio.timeout(wait_limit(20)):
+        while True:
+            async with paydue.database.snapshot() as tx:
+                rows = await event_queries.list_foreign_counts(tx)
+            found = {row.reason: row.events for row in rows}
+            if sum(found.values()) >= total:
+                return found
+            await asyncio.sleep(0.02)
 
 
 async def paid(paydue: Paydue, invoice: int) -> tuple[Decimal, int]:
@@ -351,27 +368,94 @@ async def test_both_published_paths_take_the_same_event_once(paydue: Paydue) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "wrong", "right"),
+    ("settings", "wrong", "reason", "right"),
     [
-        ({}, {"livemode": True}, {}),
-        ({}, {"account": "acct_1"}, {"account": None}),
-        ({"api_key": "rk_live_1"}, {"livemode": False}, {"livemode": True}),
-        ({"account": "acct_1"}, {}, {"account": "acct_1"}),
-        ({"account": "acct_1"}, {"account": "acct_2"}, {"account": "acct_1"}),
+        ({}, {"livemode": True}, "other_mode", {}),
+        ({}, {"account": "acct_1"}, "other_account", {"account": None}),
+        ({}, {"context": "acct_1"}, "other_context", {"context": None}),
+        ({}, {"context": "org_1/acct_1"}, "other_context", {"context": ""}),
+        ({"api_key": "rk_live_1"}, {"livemode": False}, "other_mode", {"livemode": True}),
+        ({"account": "acct_1"}, {}, "other_account", {"account": "acct_1"}),
+        ({"account": "acct_1"}, {"account": "acct_2"}, "other_account", {"account": "acct_1"}),
+        ({"account": "acct_1"}, {"context": "acct_2"}, "other_context", {"context": "acct_1"}),
+        (
+            {"account": "acct_1"},
+            {"context": "acct_2", "account": "acct_1"},
+            "other_context",
+            {"context": "org_1/acct_1"},
+        ),
     ],
 )
-async def test_another_mode_or_account_is_refused_without_a_row(
-    database_url: str, stripe_url: str, sandbox: Any, settings: Any, wrong: Any, right: Any
+async def test_another_mode_or_account_is_answered_200_and_leaves_no_row(
+    database_url: str,
+    stripe_url: str,
+    sandbox: Any,
+    settings: Any,
+    wrong: Any,
+    reason: str,
+    right: Any,
 ) -> None:
     changed = other(settings_for(database_url, stripe_url), **settings)
     async with Paydue.running(changed, sandbox) as house:
         thing = intent(await house.an_invoice())
 
-        assert await house.deliver(event("payment_intent.succeeded", thing, **wrong)) == [400]
+        assert await house.deliver(event("payment_intent.succeeded", thing, **wrong)) == [200]
         assert (await house.events(), await house.payments()) == ([], [])
+        assert await foreign_counts(house, 1) == {reason: 1}
 
         assert await house.deliver(event("payment_intent.succeeded", thing, **right)) == [200]
         assert len(await house.payments()) == 1
+        assert await foreign_counts(house, 1) == {reason: 1}
+
+
+async def test_thin_events_and_pings_are_answered_200_and_counted_by_their_reason(
+    paydue: Paydue, database_url: str
+) -> None:
+    before = REGISTRY.get_sample_value(FOREIGN_TOTAL, {"reason": "thin_event"}) or 0
+    thin = {
+        "id": "evt_thin",
+        "object": "v2.core.event",
+        "type": "v1.payment_intent.succeeded",
+        "livemode": False,
+        "created": "2026-11-20T10:00:00.000Z",
+        "related_object": {"id": "pi_1", "type": "payment_intent", "url": "/v1/payment_intents/1"},
+    }
+    ping = {**thin, "id": "evt_ping", "type": "v2.core.event_destination.ping"}
+
+    statuses = await paydue.deliver(thin, thin, ping)
+
+    assert statuses == [200] * 3
+    assert await paydue.events() == []
+    assert await foreign_counts(paydue, 3) == {"thin_event": 2, "ping": 1}
+    async with paydue.http.get("/metrics") as answer:
+        shown = await answer.text()
+    assert f'{FOREIGN_TOTAL}{{reason="thin_event"}} {before + 2}' in shown
+
+
+async def test_foreign_events_are_logged_once_for_each_reason(
+    paydue: Paydue, capfd: pytest.CaptureFixture[str]
+) -> None:
+    foreign = [event("payment_intent.succeeded", intent(None), livemode=True) for _ in range(3)]
+
+    await paydue.deliver(*foreign)
+
+    said = [one for one in capfd.readouterr() if "not for us" in one]
+    assert sum(one.count("not for us") for one in said) == 1
+
+
+async def test_the_foreign_events_of_all_nodes_and_of_a_closing_one_are_counted(
+    database_url: str, stripe_url: str, sandbox: Any
+) -> None:
+    settings = settings_for(database_url, stripe_url)
+    foreign = event("payment_intent.succeeded", intent(None), livemode=True)
+    for before in (0, 3):
+        async with Paydue.running(settings, sandbox) as house:
+            assert await house.deliver(foreign) == [200]
+            await foreign_counts(house, before + 1)
+            assert await house.deliver(foreign, foreign) == [200, 200]
+        async with open_database(settings) as database, database.snapshot() as tx:
+            (row,) = await event_queries.list_foreign_counts(tx)
+        assert (row.reason, row.events) == ("other_mode", before + 3)
 
 
 # --- what is kept ----------------------------------------------------------------------------
@@ -1028,7 +1112,7 @@ async def test_a_signed_body_that_is_no_event_is_refused_and_not_kept(paydue: Pa
         "an object that is null": json.dumps({**good, "data": {"object": None}}),
         "data that is a list": json.dumps({**good, "data": []}),
         "no data": json.dumps({**good, "data": None}),
-        "thin": json.dumps({"id": "evt_1", "object": "v2.core.event", "type": "a", "created": "b"}),
+        "thin without an id": json.dumps({"object": "v2.core.event", "type": "a", "created": "b"}),
         "no id": json.dumps({**good, "id": None}),
         "an id with NUL": json.dumps({**good, "id": "evt_\0"}),
         "a long id": json.dumps({**good, "id": "e" * 256}),

@@ -12,12 +12,13 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
-from app.payments.reconcile import CURSOR
+from app.payments.reconciliation.cursor import CURSOR
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
 from tests.harness import EVENTS, Paydue, event, intent
 from tests.patience import wait_limit
+from tests.test_dead_letters import a_refund
 
 pytestmark = pytest.mark.anyio
 
@@ -244,6 +245,24 @@ async def test_parked_events_are_applied_when_their_time_has_come(paydue: Paydue
         await until(lambda: _all_applied(paydue))
 
     assert (await paydue.invoice(invoice)).amountpaid == 100
+
+
+async def test_a_parked_refund_makes_the_worker_ask_stripe_for_its_payment(
+    paydue: Paydue, stripe_url: str
+) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    await paydue.deliver(await a_refund(paydue, stripe_url, invoice))
+    async with paydue.database.transaction() as tx:
+        await tx.execute(
+            update(EVENTS).where(EVENTS.c.state == "parked").values(next_try_at=datetime.now(UTC))
+        )
+    await a_job(paydue, "events")
+
+    async with working(paydue):
+        await finished(paydue, "events")
+
+    assert await _all_applied(paydue)
+    assert (await paydue.invoice(invoice)).amountdue == 20
 
 
 async def _all_applied(paydue: Paydue) -> bool:

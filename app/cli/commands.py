@@ -3,6 +3,7 @@
 from app.cli import (
     attempt_commands,
     demo,
+    journal_commands,
     payout_commands,
     refund_commands,
     server_commands,
@@ -22,6 +23,8 @@ COMMANDS = (
     support_commands.events,
     stripe_commands.reconcile,
     payout_commands.payouts,
+    journal_commands.journal,
+    journal_commands.check,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,

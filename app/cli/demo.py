@@ -122,9 +122,9 @@ async def _play(stage: Stage) -> str:
     screen = stage.screen
     raw = fixture("demo.json").read_bytes()
     await _add_customers(stage, orjson.loads(raw))
-    loaded = await import_records(stage.node.database, stage.node.settings, raw)
+    written = (await import_records(stage.node.database, stage.node.settings, raw)).written
     screen.print(
-        f"[bold]1[/bold] Imported {loaded['clients']} clients and {loaded['invoices']} invoices"
+        f"[bold]1[/bold] Imported {written['clients']} clients and {written['invoices']} invoices"
     )
 
     report = await _charge(stage)

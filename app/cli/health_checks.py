@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from app.errors import ConfigurationError, Unavailable
 from app.node import open_database, unlimited_gateway
+from app.payments.event_queries import list_foreign_counts
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
+from app.payments.webhook.foreign_events import ForeignReason
 from app.settings import Settings
 from app.storage import schema
 
@@ -57,6 +59,7 @@ async def all_checks() -> list[Check]:
         _clock,
         _database,
         _engine,
+        _foreign_events,
     ]
     mode = "live" if settings.livemode else "test"
     first = Check("settings", f"{mode} mode, {settings.timezone}, autopay at {settings.autopay_at}")
@@ -149,3 +152,29 @@ async def _engine(settings: Settings) -> Check:
             "writers could corrupt a WAL; Paydue's lock file keeps them apart)",
         )
     return Check("engine", f"SQLite {sqlite3.sqlite_version}")
+
+
+# Each reason why a verified event was not for us, and what would end it.
+_FOREIGN_MENDS = {
+    ForeignReason.OTHER_MODE: "give each mode an endpoint of its own",
+    ForeignReason.OTHER_ACCOUNT: "set PAYDUE_STRIPE_ACCOUNT to the account whose events are meant",
+    ForeignReason.OTHER_CONTEXT: "set PAYDUE_STRIPE_ACCOUNT to the account whose events are meant",
+    ForeignReason.THIN_EVENT: "let the destination send snapshot events",
+    ForeignReason.PING: "",
+}
+
+
+async def _foreign_events(settings: Settings) -> Check:
+    """Events that Stripe sent here and that are not for us: no fault, but somebody may wonder."""
+    try:
+        async with open_database(settings) as database, database.snapshot() as tx:
+            if await schema.revision(database) != schema.head():
+                return Check("foreign events", "not counted: the schema is another")
+            counts = await list_foreign_counts(tx)
+    except (ConfigurationError, Unavailable):
+        return Check("foreign events", "not counted: no database")
+    if not counts:
+        return Check("foreign events", "none")
+    said = ", ".join(f"{one.events} {one.reason} (last {one.last_event_id})" for one in counts)
+    mends = {_FOREIGN_MENDS[ForeignReason(one.reason)]: None for one in counts}
+    return Check("foreign events", said, "; ".join(one for one in mends if one))

@@ -1,50 +1,61 @@
-"""Reads clients, invoices and the small resources from a file, through the API's own door."""
+"""Reads clients, invoices and the small resources from a file, through the API's own door.
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+Each record is imported once: by its number in another system, by its own number, or by its content
+a second import knows it again.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
-from app.errors import InvalidField
+from app.cli.import_keys import (
+    KEYS_OF_CLIENTS,
+    KEYS_OF_INVOICES,
+    KEYS_OF_OTHERS,
+    SHARED,
+    find_imported,
+    record_imported,
+    record_keys,
+)
+from app.errors import InvalidField, Refused
 from app.halo.engine import request_body
 from app.halo.engine.codec import codec_of
+from app.halo.engine.resource import Resource
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.client_resource import CLIENTS
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import invoicing
 from app.rules import calendar
 from app.settings import Settings
+from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
-from app.storage.tables.clients import Currency
+from app.storage.tables.clients import Client, Currency
+from app.storage.tables.invoices import Invoice
 
 WHO = "import"
+CLIENT_ROWS, INVOICE_ROWS = table_of(Client), table_of(Invoice)
 
 Objects = Sequence[Mapping[str, Any]]
+Write = Callable[[Objects], Awaitable[list[int]]]
 
 
-async def import_records(database: Database, settings: Settings, raw: bytes) -> Counter[str]:
-    """Import a file in one transaction. Answers how many records of each kind there were."""
+@dataclass(slots=True)
+class ImportResult:
+    """How many records of each kind were written, and how many had been imported before."""
+
+    written: Counter[str] = field(default_factory=Counter)
+    known: Counter[str] = field(default_factory=Counter)
+
+
+async def import_records(database: Database, settings: Settings, raw: bytes) -> ImportResult:
+    """Import a file in one transaction, each of its records once however often it is imported."""
     content = _content(request_body.parse_json(raw))
     now = datetime.now(UTC)
-    return await database.with_retry(lambda tx: _load(tx, content, settings, now))
-
-
-async def _load(
-    tx: Tx, content: Mapping[str, Objects], settings: Settings, now: datetime
-) -> Counter[str]:
-    loaded: Counter[str] = Counter()
-    for resource, write in WRITERS.items():
-        name = "clients" if resource is CLIENTS else resource.path
-        objects = content.get(name, [])
-        loaded[name] = len(objects)
-        if resource is CLIENTS:
-            loaded["invoices"] = await _load_clients(tx, objects, settings, now)
-        elif objects:
-            records = codec_of(resource).parse(objects)
-            await write(tx, records, now=now, who=WHO, home=settings.currency)
-    return loaded
+    return await database.with_retry(lambda tx: _Import(tx, settings, now).load(content))
 
 
 def _content(said: Any) -> Mapping[str, Objects]:
@@ -60,47 +71,164 @@ def _content(said: Any) -> Mapping[str, Objects]:
     return lists
 
 
-async def _load_clients(tx: Tx, clients: Objects, settings: Settings, now: datetime) -> int:
-    """Write clients with their invoices; answers how many invoices there were."""
-    if not clients:
-        return 0
-    currency_ids = await _currency_ids(tx)
-    loaded = codec_of(CLIENTS).parse([_client(one, currency_ids) for one in clients])
-    home = settings.currency
-    client_ids = await WRITERS[CLIENTS](tx, loaded, now=now, who=WHO, home=home)
-    invoices = [
-        _invoice(invoice, client_id, currency_ids, settings, now)
-        for client_id, client in zip(client_ids, clients, strict=True)
-        for invoice in client.get("invoices", [])
-    ]
-    if invoices:
-        await invoicing.save(tx, codec_of(INVOICES).parse(invoices), now=now, who=WHO, home=home)
-    return len(invoices)
+@dataclass(slots=True)
+class _Import:
+    """One import, in one transaction."""
 
+    tx: Tx
+    settings: Settings
+    now: datetime
+    result: ImportResult = field(default_factory=ImportResult)
 
-async def _currency_ids(tx: Tx) -> dict[str, int]:
-    return {row.code: row.id for row in await tx.execute(select(Currency.code, Currency.id))}
+    async def load(self, content: Mapping[str, Objects]) -> ImportResult:
+        for resource in WRITERS:
+            if resource is CLIENTS:
+                await self._load_clients(content.get("clients", []))
+            else:
+                await self._load_others(resource, content.get(resource.path, []))
+        return self.result
+
+    async def _load_others(self, resource: Resource, objects: Objects) -> None:
+        if not objects:
+            return
+        keys = record_keys(objects, KEYS_OF_OTHERS)
+        table = table_of(resource.table)
+        known = await find_imported(self.tx, resource.path, keys, table)
+        await self._write_new(resource.path, keys, known, objects, self._writing(resource))
+
+    async def _load_clients(self, clients: Objects) -> None:
+        """Write clients with their invoices, those that were not imported before."""
+        if not clients:
+            return
+        currency_ids = await self._currency_ids()
+        given = [_client(one, currency_ids) for one in clients]
+        keys = record_keys(given, KEYS_OF_CLIENTS)
+        known = await find_imported(self.tx, "clients", keys, CLIENT_ROWS)
+        known = await self._customers(given, keys) | known
+        ids = await self._write_new("clients", keys, known, given, self._writing(CLIENTS))
+        owners = [
+            (key, client_id, invoice)
+            for key, client_id, client in zip(keys, ids, clients, strict=True)
+            for invoice in client.get("invoices", [])
+        ]
+        await self._load_invoices(owners, currency_ids)
+
+    async def _load_invoices(
+        self, owned: Sequence[tuple[str, int, Mapping[str, Any]]], currency_ids: Mapping[str, int]
+    ) -> None:
+        given = [invoice for _, _, invoice in owned]
+        keys = record_keys(given, KEYS_OF_INVOICES, within=[key for key, _, _ in owned])
+        client_of = {key: client_id for key, (_, client_id, _) in zip(keys, owned, strict=True)}
+        known = await find_imported(self.tx, "invoices", keys, INVOICE_ROWS)
+        await self._refuse_other_client(known, client_of)
+        known = await self._numbered(client_of) | known
+        invoices = [
+            self._invoice(invoice, client_id, currency_ids) for _, client_id, invoice in owned
+        ]
+        await self._write_new("invoices", keys, known, invoices, self._write_invoices)
+
+    async def _write_new(
+        self,
+        kind: str,
+        keys: Sequence[str],
+        known: Mapping[str, int],
+        records: Objects,
+        write: Write,
+    ) -> list[int]:
+        """Write the records that are new or name their id; answers the ids of all, in order."""
+        given = dict(zip(keys, records, strict=True))
+        new = {key: one for key, one in given.items() if "id" in one or key not in known}
+        ids = dict(zip(new, await write(list(new.values())) if new else [], strict=True))
+        fresh = {key: one for key, one in ids.items() if "id" not in new[key]}
+        await record_imported(self.tx, kind, fresh, self.now)
+        self.result.written[kind] += len(new)
+        self.result.known[kind] += len(given) - len(new)
+        return [ids[key] if key in ids else known[key] for key in keys]
+
+    def _writing(self, resource: Resource) -> Write:
+        async def write(records: Objects) -> list[int]:
+            parsed = codec_of(resource).parse(records)
+            home = self.settings.currency
+            return await WRITERS[resource](self.tx, parsed, now=self.now, who=WHO, home=home)
+
+        return write
+
+    async def _write_invoices(self, records: Objects) -> list[int]:
+        parsed = codec_of(INVOICES).parse(records)
+        home = self.settings.currency
+        return await invoicing.save(self.tx, parsed, now=self.now, who=WHO, home=home)
+
+    # --- what is there already ---------------------------------------------------------------
+
+    async def _customers(self, clients: Objects, keys: Sequence[str]) -> dict[str, int]:
+        """Clients that are there under the same Stripe customer, however they came."""
+        customers: dict[str, list[str]] = defaultdict(list)
+        for key, one in zip(keys, clients, strict=True):
+            if key.startswith(f"{SHARED}="):
+                customers[str(one[SHARED])].append(key)
+        column = CLIENT_ROWS.c.stripe_customer_id
+        found = await self.tx.execute(
+            select(column, CLIENT_ROWS.c.id).where(column.in_(customers)).order_by(CLIENT_ROWS.c.id)
+        )
+        return {
+            customers[customer].pop(0): client_id
+            for customer, client_id in found
+            if customers[customer]
+        }
+
+    async def _numbered(self, client_of: Mapping[str, int]) -> dict[str, int]:
+        """Invoices that their clients have under the same number, however they came."""
+        numbers = {
+            key.removeprefix("invoicenumber="): key
+            for key in client_of
+            if key.startswith("invoicenumber=")
+        }
+        found = await self.tx.execute(
+            select(INVOICE_ROWS.c.invoicenumber, INVOICE_ROWS.c.id, INVOICE_ROWS.c.client_id).where(
+                INVOICE_ROWS.c.invoicenumber.in_(numbers)
+            )
+        )
+        return {
+            numbers[number]: invoice_id
+            for number, invoice_id, client_id in found
+            if client_of[numbers[number]] == client_id
+        }
+
+    async def _refuse_other_client(
+        self, known: Mapping[str, int], client_of: Mapping[str, int]
+    ) -> None:
+        """Refused when an invoice was imported before for somebody else: one of both is wrong."""
+        found = await self.tx.execute(
+            select(INVOICE_ROWS.c.id, INVOICE_ROWS.c.client_id).where(
+                INVOICE_ROWS.c.id.in_(known.values())
+            )
+        )
+        now_of = {invoice_id: client_id for invoice_id, client_id in found}
+        for key, invoice_id in known.items():
+            if now_of[invoice_id] != client_of[key]:
+                raise Refused(f"the invoice with {key} was imported before, for another client")
+
+    # --- fields of the file ------------------------------------------------------------------
+
+    async def _currency_ids(self) -> dict[str, int]:
+        found = await self.tx.execute(select(Currency.code, Currency.id))
+        return {row.code: row.id for row in found}
+
+    def _invoice(
+        self, given: Mapping[str, Any], client_id: int, currency_ids: Mapping[str, int]
+    ) -> dict[str, Any]:
+        fields = {
+            name: value for name, value in given.items() if name not in {"currency", "due_in_days"}
+        }
+        if "due_in_days" in given:
+            today = calendar.business_day(self.now, self.settings.timezone)
+            fields["duedate"] = (today + timedelta(days=int(given["due_in_days"]))).isoformat()
+        return fields | {"client_id": client_id} | _currency(given, currency_ids)
 
 
 def _client(given: Mapping[str, Any], currency_ids: Mapping[str, int]) -> dict[str, Any]:
     fields = {name: value for name, value in given.items() if name not in {"invoices", "currency"}}
     return fields | _currency(given, currency_ids)
-
-
-def _invoice(
-    given: Mapping[str, Any],
-    client_id: int,
-    currency_ids: Mapping[str, int],
-    settings: Settings,
-    now: datetime,
-) -> dict[str, Any]:
-    fields = {
-        name: value for name, value in given.items() if name not in {"currency", "due_in_days"}
-    }
-    if "due_in_days" in given:
-        today = calendar.business_day(now, settings.timezone)
-        fields["duedate"] = (today + timedelta(days=int(given["due_in_days"]))).isoformat()
-    return fields | {"client_id": client_id} | _currency(given, currency_ids)
 
 
 def _currency(given: Mapping[str, Any], currency_ids: Mapping[str, int]) -> dict[str, int]:

@@ -12,7 +12,7 @@ import orjson
 
 from app.cli import health_checks
 from app.cli.command_group import FAILED, run, settings_and_logs
-from app.cli.import_file import import_records
+from app.cli.import_file import ImportResult, import_records
 from app.cli.terminal import console, moment, table
 from app.halo.access.api_credentials import (
     SCOPES,
@@ -106,17 +106,30 @@ def import_file(file: Path) -> None:
     HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today. Lists of
     Currency, Tax, TaxRule, CostCentres, BudgetType, lookup, Site, ChargeRate and Expense may stand
     beside it, as the API takes them; a record with an id changes the one that has it.
+
+    Any other record is imported once, however often its file is: it is known again by
+    thirdpartyinvoicenumber, thirdpartyid, invoicenumber or a client's stripe_customer_id, and
+    without one of these by its content.
     """
     settings = settings_and_logs()
     raw = file.read_bytes()
 
-    async def work() -> Counter[str]:
+    async def work() -> ImportResult:
         async with open_node(settings) as node:
             return await import_records(node.database, settings, raw)
 
-    loaded = run(work())
-    said = f"imported {loaded.pop('clients')} clients and {loaded.pop('invoices')} invoices"
-    click.echo(", ".join([said, *(f"{count} {name}" for name, count in loaded.items() if count)]))
+    result = run(work())
+    written, known = result.written, _counted(result.known)
+    said = [
+        f"imported {written.pop('clients', 0)} clients and {written.pop('invoices', 0)} invoices"
+    ]
+    click.echo(", ".join(said + _counted(written)))
+    if known:
+        click.echo(f"already imported: {', '.join(known)}")
+
+
+def _counted(counts: Counter[str]) -> list[str]:
+    return [f"{count} {name}" for name, count in counts.items() if count]
 
 
 @click.group()

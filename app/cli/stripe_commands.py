@@ -132,7 +132,7 @@ def reconcile(as_json: bool) -> None:
     """Ask Stripe for what its webhooks did not tell, now."""
     settings = settings_and_logs()
 
-    async def work() -> dict[str, int]:
+    async def work() -> dict[str, Any]:
         async with open_stripe_node(settings) as node:
             on_signals(node.stop)
             await node.autopay().recover()
@@ -143,5 +143,7 @@ def reconcile(as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(found))
     else:
-        rows = ((name.replace("_", " "), count) for name, count in found.items())
+        ids = ", ".join(found.pop("unreadable_ids")) or "-"
+        shown = {**found, "unreadable_ids": ids}
+        rows = ((name.replace("_", " "), count) for name, count in shown.items())
         console().print(table("Reconciled with Stripe", ("what", ">count"), rows))

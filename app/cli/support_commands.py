@@ -11,7 +11,7 @@ from rich.console import Console
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
 from app.ledger import assignment
-from app.node import open_current_database, open_stripe_node
+from app.node import open_current_database, open_gateway, open_stripe_node
 from app.payments import event_queries, lookup
 from app.payments.lookup import PaymentStory
 from app.payments.status import status as status_of
@@ -223,18 +223,25 @@ def events_show(event_id: str) -> None:
 @click.option("--dead", is_flag=True, help="All dead events.")
 @click.option("--parked", is_flag=True, help="All parked events.")
 def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
-    """Apply events again, by id or all that wait. What was applied stays applied once."""
+    """Apply events again, by id or all that wait. What was applied stays applied once.
+
+    With STRIPE_API_KEY, Stripe is asked for the payments of refunds and disputes that are unknown.
+    """
     settings = settings_and_logs()
     states = [EventState.DEAD] * dead + [EventState.PARKED] * parked
     if not event_ids and not states:
         raise click.UsageError("name events, or give --dead or --parked")
 
     async def work() -> dead_letters.RetryResult:
-        async with open_current_database(settings) as database:
+        async with (
+            open_current_database(settings) as database,
+            open_gateway(settings, database) as gateway,
+        ):
             installation = await schema.installation(database)
             async with database.snapshot() as tx:
                 ids = await event_queries.find_row_ids(tx, event_ids, states)
-            return await dead_letters.retry_events(database, installation, ids, datetime.now(UTC))
+            now = datetime.now(UTC)
+            return await dead_letters.retry_events(database, installation, ids, now, gateway)
 
     done = run(work())
     click.echo(f"{done.applied} applied, {done.parked} parked, {done.dead} dead")

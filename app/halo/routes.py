@@ -8,7 +8,9 @@ from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_route
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
+from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
+from app.halo.payment_claims import ask_for_intents, list_suggestions
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
@@ -43,7 +45,12 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute(
         "/api/InvoicePayment/{id}/refund", refund_actions.refund_payment, "POST", REFUNDED
     ),
-    *resource_routes(INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment),
+    CaseInsensitiveRoute(
+        "/api/InvoicePayment/{id}/suggestions", list_suggestions, "GET", SUGGESTED
+    ),
+    *resource_routes(
+        INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment, ask_for_intents
+    ),
     CaseInsensitiveRoute("/api/ChargeAttempt/{id}/end", attempt_actions.end_attempt, "POST", ENDED),
     *resource_routes(CHARGE_ATTEMPTS),
     *resource_routes(PAYOUTS),

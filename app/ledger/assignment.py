@@ -13,13 +13,22 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, reversals, stripe_payments
+from app.ledger import (
+    allocations,
+    audit,
+    balances,
+    credit_notes,
+    journal,
+    payment_intents,
+    reversals,
+)
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
 from app.rules import money
 from app.rules.allocation import UNAPPLIED, Key, Share, move
 from app.rules.claim import Evidence
+from app.rules.double_entry import HandPayment
 from app.rules.invoice import Dependents, charge_under_way
 from app.rules.money import plain
 from app.rules.payment import FOR_NONE, LONG_AGO, Payment, PaymentState
@@ -81,17 +90,14 @@ async def _enter(
         await credit_notes.assert_covers(tx, entry.credit_note_id, invoice, invoices, entry.amount)
     applied = min(entry.amount, balances.amount_due(invoice))
     row = _manual_columns(entry, invoice)
-    if applied == entry.amount:
-        payment_id = await _insert(tx, row, applied, invoice.id)
-    elif entry.credit_note_id is not None:
+    rest = entry.amount - applied
+    if rest and entry.credit_note_id is not None:
         due = money.text(balances.amount_due(invoice), invoice.currency_iso)
         raise Refused(f"amount: invoice {invoice.id} owes {due}; credit beyond that stays unused")
-    else:
-        payment_id = await _insert(
-            tx, row, applied or entry.amount, invoice.id if applied else None
-        )
-        if applied:
-            await _insert(tx, row, entry.amount - applied, None)
+    parts = [part for part in ((invoice.id, applied), (None, rest)) if part[1]]
+    entered = [await _insert(tx, row, invoice, *part) for part in parts]
+    await journal.record_hand_payments(tx, [], entered, now=now, who=who)
+    payment_id = entered[0].id
     change = audit.AuditChange(invoice.id, "payments", None, f"{payment_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
     await balances.recompute(tx, [invoice.id], now=now, who=who)
@@ -99,10 +105,18 @@ async def _enter(
 
 
 async def _insert(
-    tx: Tx, row: Mapping[str, object], amount: Decimal, invoice_id: int | None
-) -> int:
+    tx: Tx,
+    row: Mapping[str, object],
+    invoice: InvoiceRow,
+    invoice_id: int | None,
+    amount: Decimal,
+) -> HandPayment:
     values = {**row, "invoice_id": invoice_id, "amount": amount, "counted": amount}
-    return cast(int, await tx.scalar(insert(PAYMENTS).values(values).returning(PAYMENTS.c.id)))
+    payment_id = await tx.scalar(insert(PAYMENTS).values(values).returning(PAYMENTS.c.id))
+    note = cast(int | None, row["credit_note_id"])
+    return HandPayment(
+        cast(int, payment_id), invoice.client_id, invoice_id, invoice.currency_iso, amount, note
+    )
 
 
 async def _claim_intent(
@@ -110,7 +124,9 @@ async def _claim_intent(
 ) -> int:
     """Share out a PaymentIntent as a person says. One not heard of counts once Stripe says so."""
     assert entry.invoice_id is not None, "checked by _payable"
-    known = await reversals.with_refunded_invoices(tx, await stripe_payments.lock(tx, [intent_id]))
+    if entry.credit_note_id is not None:
+        raise InvalidField("credit_note_id", f"the money is that of {intent_id}")
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent_id]))
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -135,7 +151,11 @@ async def _claim_intent(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
     change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
-    return (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    share_id = (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
+    if entry.values:
+        by_id = PAYMENTS.c.id == share_id
+        await tx.execute(update(PAYMENTS).where(by_id).values(dict(entry.values)))
+    return share_id
 
 
 def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Payment:
@@ -146,6 +166,7 @@ def _unheard_of(intent_id: str, entry: ManualPayment, invoice: InvoiceRow) -> Pa
         amount=ZERO,
         currency=invoice.currency_iso,
         intent_at=entry.date,
+        method=cast(str | None, entry.values.get("payment_method_name")),
         claimed_invoice_id=invoice.id,
         evidence=Evidence.PERSON,
     )
@@ -184,14 +205,13 @@ class _Change(NamedTuple):
 async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
     payment, stored = change.payment, change.stored
     intent = payment.intent_id
-    await stripe_payments.write(tx, change.known, {intent: payment}, now)
+    await payment_intents.write(tx, change.known, {intent: payment}, now)
     client_of = {one: row.client_id for one, row in change.invoices.items()}
     after = {intent: change.after}
     await allocations.write(tx, {intent: payment}, stored, after, client_of)
-    before = {intent: stored.of(intent)}
-    await balances.settle(tx, change.invoices, before, after, now=now, who=who)
+    await balances.settle(tx, change.invoices, {intent: payment}, stored, after, now, who)
     if payment.state_at == LONG_AGO:
-        await stripe_payments.schedule_check(tx, intent, now)
+        await payment_intents.schedule_check(tx, intent, now)
 
 
 # --- assignment --------------------------------------------------------------------------------
@@ -252,7 +272,9 @@ async def assign(
         _assert_applicable(row, amount, invoices.get(invoice_id or FOR_NONE))
     wish = _Wish(amount, is_other_client)
     if row.intent_id is None:
-        await _assign_manual(tx, row, invoice_id, invoices, wish)
+        moved = await _assign_manual(tx, row, invoice_id, invoices, wish)
+        before = [_hand_payment(row, invoices)]
+        await journal.record_hand_payments(tx, before, moved, now=now, who=who)
         await balances.recompute(tx, list(both), now=now, who=who)
     else:
         await _assign_share(tx, row, invoice_id, invoices, wish, now=now, who=who)
@@ -270,7 +292,7 @@ async def _assign_share(
     who: str,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await reversals.with_refunded_invoices(tx, await stripe_payments.lock(tx, [intent]))
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent]))
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace
@@ -287,7 +309,7 @@ async def _assign_share(
         _assert_same_currency(payment, invoice)
         if not wish.is_other_client and payment.customer_id is not None:
             _assert_same_client(payment.client_id, invoice)
-        taken = _taken(payment, moved, invoice)
+        taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
     # What it claims goes too, or its next report would put it back where it was.
     payment = replace(payment, claimed_invoice_id=invoice_id or FOR_NONE, evidence=Evidence.PERSON)
@@ -297,7 +319,7 @@ async def _assign_share(
     await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
 
 
-def _taken(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:
+def _assigned_amount(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:
     """The amount of a share that the invoice takes: once paid, no more than it owes."""
     if payment.state != PaymentState.SUCCEEDED:
         return moved
@@ -313,14 +335,15 @@ async def _assign_manual(
     invoice_id: int | None,
     invoices: Mapping[int, InvoiceRow],
     wish: _Wish,
-) -> None:
+) -> list[HandPayment]:
+    """Assign a payment by hand; answers its parts as they are then."""
     (locked,) = await _LOCK.all(tx, id=row.id)
     if locked != row:
         raise LostRace
     by_id = PAYMENTS.c.id == row.id
     if invoice_id is None or invoice_id == row.invoice_id:
         await tx.execute(update(PAYMENTS).where(by_id).values(invoice_id=invoice_id))
-        return
+        return [_hand_payment(row._replace(invoice_id=invoice_id), invoices)]
     invoice = invoices[invoice_id]
     if invoice.currency_iso != row.currency_iso:
         raise Refused(other_currency(row.currency_iso, invoice))
@@ -337,8 +360,20 @@ async def _assign_manual(
         "evidence": Evidence.PERSON,
     }
     await tx.execute(update(PAYMENTS).where(by_id).values(values))
-    if taken < row.amount:
-        await _copy_rest(tx, row, row.amount - taken)
+    rest = row._replace(invoice_id=None, counted=row.amount - taken)
+    if rest.counted:
+        await _copy_rest(tx, row, rest.counted)
+    applied = row._replace(invoice_id=invoice_id, counted=taken)
+    return [_hand_payment(one, invoices) for one in (applied, rest)]
+
+
+def _hand_payment(row: _Assigned, invoices: Mapping[int, InvoiceRow]) -> HandPayment:
+    """The payment as the journal books it: an applied one is of its invoice's client."""
+    invoice = invoices.get(row.invoice_id or 0)
+    client_id = invoice.client_id if invoice else row.client_id
+    return HandPayment(
+        row.id, client_id, row.invoice_id, row.currency_iso, row.counted, row.credit_note_id
+    )
 
 
 async def _copy_rest(tx: Tx, row: _Assigned, rest: Decimal) -> None:

@@ -74,7 +74,11 @@ async def _lock_invoices(tx: Tx, records: Sequence[InputRecord]) -> None:
 
 
 def _is_moved(known: Mapping[int, KnownPayment], record: InputRecord) -> bool:
-    return "id" in record and record["invoice_id"] != known[record["id"]].invoice_id
+    """Whether an assignment is meant. No invoice for a payment without one: it is for none."""
+    if "id" not in record:
+        return False
+    invoice_id = record["invoice_id"]
+    return invoice_id is None or invoice_id != known[record["id"]].invoice_id
 
 
 async def _enter(tx: Tx, records: Sequence[InputRecord], now: datetime, who: str) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -46,7 +46,7 @@ DIFFERENCES_MAX = 1000
 _ZERO = Decimal(0)
 
 Condition = ColumnElement[bool]
-Columns = ColumnCollection[str, Any]
+Columns = ColumnCollection[str, ColumnElement[object]]
 
 
 # --- whose money a balance transaction is --------------------------------------------------------
@@ -63,7 +63,7 @@ class SourceOwner(NamedTuple):
     invoicenumber: str | None
 
 
-def _sources(wanted: Callable[[Columns], Condition]) -> CompoundSelect[*tuple[Any, ...]]:
+def _sources(wanted: Callable[[Columns], Condition]) -> CompoundSelect[*tuple[object, ...]]:
     """Charges, refunds and disputes with their intents: those that the condition picks.
 
     The only place that says how a balance transaction's source leads to a payment.

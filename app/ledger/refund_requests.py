@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, insert, literal_column, select, update
 
 from app.errors import InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, stripe_payments
+from app.ledger import allocations, audit, payment_intents
 from app.ledger.allocations import Shares
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
@@ -118,7 +118,7 @@ async def open_request(
     if not 0 < len(wanted.reason.strip()) <= REASON_MAX:
         raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
     target = await _find_target(tx, wanted)
-    payment = (await stripe_payments.lock(tx, [target.intent_id])).get(target.intent_id)
+    payment = (await payment_intents.lock(tx, [target.intent_id])).get(target.intent_id)
     if payment is None:
         raise NotFound("payment", target.intent_id)
     earlier = await _find_earlier(tx, wanted, now)

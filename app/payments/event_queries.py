@@ -7,9 +7,15 @@ from sqlalchemy import ColumnElement, and_, select
 from app.errors import NotFound
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
-from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, EventState, StripeEvent
+from app.storage.tables.stripe_events import (
+    IS_PARKED_OR_DEAD,
+    EventState,
+    ForeignEventCount,
+    StripeEvent,
+)
 
 EVENTS = table_of(StripeEvent)
+FOREIGN_COUNTS = table_of(ForeignEventCount)
 
 
 async def list_events(tx: Tx, state: EventState | None, limit: int) -> Sequence[Record]:
@@ -35,6 +41,11 @@ async def find_row_ids(
     """The rows of the named events, and of all events in these states."""
     wanted = EVENTS.c.event_id.in_(event_ids) | _in_states(states)
     return list(await tx.scalars(select(EVENTS.c.id).where(wanted)))
+
+
+async def list_foreign_counts(tx: Tx) -> Sequence[Record]:
+    """Verified events that were not for us: the number and the last one, for each reason."""
+    return (await tx.execute(select(FOREIGN_COUNTS).order_by(FOREIGN_COUNTS.c.reason))).all()
 
 
 def _in_states(states: Collection[EventState]) -> ColumnElement[bool]:

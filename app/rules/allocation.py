@@ -90,13 +90,17 @@ def allocate(
     first, then from the invoices, the newest first. An invoice that owes something again takes it
     from the unapplied share of a payment that claims it, but for the money refunded of it by name.
     """
-    was_taken = any(share.state == PaymentState.SUCCEEDED for share in shares.values())
+    # Money that no invoice has yet is shared out as if it came now, so that a refund which is known
+    # before the claim falls on the same invoice as one that is known after it.
+    was_taken = any(
+        share.state == PaymentState.SUCCEEDED for key, share in shares.items() if key is not None
+    )
     amounts = {key: share.amount for key, share in shares.items() if key is not None}
     for one, amount in claims.amounts.items():
         amounts.setdefault(one, ZERO if was_taken else amount)
     room = {one: amount_due.get(one, ZERO) + _counted(shares.get(one)) for one in amounts}
     if state == PaymentState.SUCCEEDED and not was_taken:
-        amounts = {one: min(amount, room[one]) for one, amount in amounts.items()}
+        amounts = {one: max(min(amount, room[one]), ZERO) for one, amount in amounts.items()}
     _clip(amounts, total)
     if state == PaymentState.SUCCEEDED:
         _fill(amounts, claims.amounts, total, back, room)

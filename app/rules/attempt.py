@@ -35,26 +35,34 @@ class AttemptKey:
     invoice_id: int
     attempt: int
     call: str
+    epoch: int = 0
 
     def __str__(self) -> str:
-        return f"paydue-{self.installation}-inv-{self.invoice_id}-att-{self.attempt}-{self.call}"
+        epoch = f"-e{self.epoch}" if self.epoch else ""
+        attempt = f"inv-{self.invoice_id}-att-{self.attempt}"
+        return f"paydue-{self.installation}{epoch}-{attempt}-{self.call}"
 
 
-_KEY = re.compile(r"paydue-([0-9a-z]{1,32})-inv-(\d{1,18})-att-(\d{1,9})-([a-z]+\d*)")
+_KEY = re.compile(
+    r"paydue-([0-9a-z]{1,32})(?:-e(\d{1,9}))?-inv-(\d{1,18})-att-(\d{1,9})-([a-z]+\d*)"
+)
 
 
-def create_key(installation: str, invoice_id: int, attempt: int, creates: int) -> str:
+def create_key(
+    installation: str, invoice_id: int, attempt: int, creates: int, *, epoch: int = 0
+) -> str:
     """The key of the nth create of an attempt.
 
     It is derived, not random: a database restored from a backup repeats the same keys, so inside
     Stripe's 24 h window the repeated calls are replays and not new charges. The installation keeps
-    two databases on one Stripe account apart.
+    two databases on one Stripe account apart. Once a restore has been noticed and all is known
+    again, a new epoch begins and no key of an earlier one is used.
     """
-    return str(AttemptKey(installation, invoice_id, attempt, f"create{creates}"))
+    return str(AttemptKey(installation, invoice_id, attempt, f"create{creates}", epoch))
 
 
-def confirm_key(installation: str, invoice_id: int, attempt: int) -> str:
-    return str(AttemptKey(installation, invoice_id, attempt, "confirm"))
+def confirm_key(installation: str, invoice_id: int, attempt: int, *, epoch: int = 0) -> str:
+    return str(AttemptKey(installation, invoice_id, attempt, "confirm", epoch))
 
 
 def parse_key(text: str | None) -> AttemptKey | None:
@@ -62,4 +70,4 @@ def parse_key(text: str | None) -> AttemptKey | None:
     found = _KEY.fullmatch(text) if text else None
     if found is None:
         return None
-    return AttemptKey(found[1], int(found[2]), int(found[3]), found[4])
+    return AttemptKey(found[1], int(found[3]), int(found[4]), found[5], int(found[2] or 0))

@@ -92,8 +92,9 @@ class PaymentReport:
 
     `attempt` is the number of our own charge attempt that made the intent. `state` is None when
     the report only links things: an intent to its invoice, money to its way back. `at` is Stripe's
-    own time of the report. `invoice_id` is a claim, believed by its `evidence`. `is_intents` says
-    that the amount is the intent's own word, which beats a Checkout Session's.
+    own time of the report. `invoice_id` is a claim, believed by its `evidence`. `shares` are the
+    parts of a consolidated charge, of which `invoice_id` is the first. `is_intents` says that the
+    amount is the intent's own word, which beats a Checkout Session's.
     """
 
     intent_id: str
@@ -103,6 +104,7 @@ class PaymentReport:
     state: PaymentState | None = None
     intent_at: datetime | None = None
     invoice_id: int | None = None
+    shares: Mapping[int, Decimal] | None = None
     evidence: Evidence | None = None
     attempt: int | None = None
     charge_id: str | None = None
@@ -302,7 +304,7 @@ def _completed(payment: Payment, news: PaymentReport) -> Payment:
     ended = payment.state in FINAL
     return replace(
         payment,
-        amount=_amount(payment, news.state or payment.state, news),
+        amount=_amount(payment, payment.state, news),
         state_at=min(payment.state_at, news.at) if ended else payment.state_at,
         charge_id=payment.charge_id or news.charge_id,
         reason=payment.reason or news.reason,

@@ -96,8 +96,9 @@ class DatabaseClock:
     def is_stale(self) -> bool:
         return self._known is None or time.monotonic() - self._known[1] > CLOCK_LASTS_S
 
-    def set(self, at: datetime) -> None:
-        self._known = at, time.monotonic()
+    def set(self, at: datetime, then: float) -> None:
+        """The database's time, and the host's monotonic time when it was asked for."""
+        self._known = at, then
 
 
 def _host_time() -> datetime:
@@ -130,7 +131,8 @@ class Database:
 
     async def _set_clock(self, tx: Tx) -> None:
         if not self.is_sqlite and self._clock.is_stale():
-            self._clock.set(await database_time(tx))
+            then = time.monotonic()  # before the question: a slow answer puts nobody behind
+            self._clock.set(await database_time(tx), then)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:

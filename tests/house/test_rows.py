@@ -38,12 +38,6 @@ NEVER_NULL = {
         "fee": "a group has a row, and `fee` is NOT NULL",
         "net": "a group has a row, and `net` is NOT NULL",
     },
-    "app.ledger.settlement._LOCK_UNASSIGNED": {
-        "intent_id": "a payment without an invoice is Stripe's; one by hand names its invoice",
-    },
-    "app.payments.autopay.eligibility._UNBOOKED": {
-        "intent_id": "a payment without an invoice is Stripe's; one by hand names its invoice",
-    },
 }
 
 
@@ -66,7 +60,7 @@ def test_the_statements_of_the_money_are_among_those_that_are_found() -> None:
 
     assert modules >= {
         "app.ledger.balances",
-        "app.ledger.settlement",
+        "app.ledger.payment_intents",
         "app.payments.autopay.attempts",
         "app.payments.autopay.eligibility",
         "app.payments.webhook.dead_letters",

@@ -157,13 +157,54 @@ def test_an_invoice_that_owes_again_takes_credit_that_claims_it() -> None:
     assert amounts(shared(100, before=before, claims={7: 100}, due={7: 300})) == {7: 100}
 
 
+def test_an_invoice_that_has_a_share_takes_only_as_much_as_it_still_owes() -> None:
+    before = shared(100, claims={7: 100}, due={7: 60})
+    assert amounts(before) == {7: 60, None: 40}
+
+    assert amounts(shared(100, before=before, claims={7: 100}, due={7: 25})) == {7: 85, None: 15}
+    assert amounts(shared(100, before=before, claims={7: 100}, due={7: 0})) == amounts(before)
+
+
+def test_a_rest_of_some_cents_is_credit_too() -> None:
+    found = allocate(
+        total=Decimal("100.50"),
+        state=SUCCEEDED,
+        back=NOTHING,
+        shares={},
+        claims=Claims({7: Decimal(100)}),
+        amount_due={7: Decimal(100)},
+    )
+
+    assert {key: share.amount for key, share in found.items()} == {7: 100, None: Decimal("0.5")}
+
+
+def test_a_share_is_not_contested_unless_it_is_said() -> None:
+    assert not Share(Decimal(1), SUCCEEDED).is_reversed
+
+
 def test_credit_that_went_back_pays_nothing() -> None:
     before = shared(100, claims={7: 100}, due={7: 0})
     back = ReversedTotal(Decimal(80))
 
     after = shared(100, back=back, before=before, claims={7: 100}, due={7: 100})
 
-    assert counted(after) == {7: 20, None: 0}
+    assert counted(after) == {7: 20}
+    assert after[7].is_reversed
+
+
+def test_a_refund_known_before_the_claim_falls_on_the_same_invoice() -> None:
+    back = ReversedTotal(Decimal(20))
+    first = shared(100, back=back, claims={7: 100}, due={7: 100})
+
+    unclaimed = shared(100, back=back)
+    then = shared(100, back=back, before=unclaimed, claims={7: 100}, due={7: 100})
+
+    assert then == first
+    assert then[7].is_reversed
+
+
+def test_an_invoice_that_is_paid_beyond_its_total_takes_nothing() -> None:
+    assert amounts(shared(100, claims={7: 100}, due={7: -30})) == {None: 100}
 
 
 def test_a_person_moves_shares_and_the_rest_is_credit() -> None:
@@ -263,3 +304,18 @@ def test_too_many_sums_are_taken_for_a_fit() -> None:
 
     assert is_sum_of_some(Decimal("0.5"), many[:3]) is False
     assert is_sum_of_some(Decimal(2**20) + Decimal("0.5"), many) is True
+
+
+def test_amounts_that_exceed_the_sum_are_no_reason_to_give_up() -> None:
+    too_large = [Decimal(2) ** power for power in range(1, 20)]
+
+    assert is_sum_of_some(Decimal(1), too_large) is False
+
+
+def test_ten_thousand_sums_are_looked_through_and_one_more_is_not() -> None:
+    # As digits of a number they make each whole sum from 0 to 9999 once.
+    steps = [1, 2, 4, 8, *[16] * 4, *[80] * 4, *[400] * 4, *[2000] * 4]
+    all_sums = [Decimal(one) for one in steps]
+
+    assert is_sum_of_some(Decimal(20_000), all_sums) is False
+    assert is_sum_of_some(Decimal(20_000), [*all_sums, Decimal(1)]) is True

@@ -247,6 +247,7 @@ def test_a_step_and_a_hold_last_as_long_as_their_state() -> None:
     ended = known([held, news(SUCCEEDED, 1)])
     assert (ended.awaits, ended.capturable) == (None, 0)
     assert known([news(CREATED)]).capturable == 0
+    assert Payment("pi_1", CREATED, START, Decimal(1), "usd").capturable == 0
 
 
 @pytest.mark.parametrize(

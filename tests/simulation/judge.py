@@ -2,18 +2,14 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
-
-from sqlalchemy import select
 
 from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
-from app.rules.attempt import UNRESOLVED
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
-from tests.simulation.steps import ATTEMPTS, PAYMENTS
-from tests.simulation.world import EVENTS, INVOICES, NEVER_MADE, World
+from tests.simulation import charges
+from tests.simulation.world import NEVER_MADE, World
 
 UNPAID, PART_PAID, PAID = 0, 1, 2
 
@@ -43,19 +39,27 @@ class Paid:
 
 
 async def check_books(w: World) -> None:
-    """What holds at every moment."""
+    """Checks what holds at every moment."""
     of_invoice: defaultdict[int | None, list[Paid]] = defaultdict(list)
     for row in await w.look(_PAYMENTS_SQL):
         one = Paid(*row)
         _check_payment(one)
         of_invoice[one.invoice_id].append(one)
+    due = {}
     for row in await w.look(_INVOICES_SQL):
         _check_invoice(row, of_invoice[row[0]])
+        due[row[0]] = row[3]
+        w.totals[row[0]] = max(row[1], w.totals.get(row[0], 0))
+        _check_excess(w, row)
     _check_charged_once(w)
+    charges.check(w)
+    await _check_attempts(w)
+    await _check_shares(w)
+    w.due = due
 
 
 def _check_payment(one: Paid) -> None:
-    left = max(one.amount - one.refunded - one.lost, 0)
+    left = one.amount - one.refunded - one.lost
     assert one.counted == (left if one.state == PaymentState.SUCCEEDED else 0), one
     smallest = _MILLIONTHS // 10 ** money.exponent(one.currency)
     for value in (one.amount, one.refunded, one.lost, one.counted):
@@ -78,42 +82,86 @@ def _check_invoice(row: Any, payments: list[Paid]) -> None:
     assert reversed_ == back, f"invoice {number}: {reversed_} reversed"
 
 
+def _check_excess(w: World, row: Any) -> None:
+    """An invoice takes no more than it owes; only money that comes back to us may exceed it."""
+    number, total, paid = row[:3]
+    tables = w.sandbox.state.tables
+    nothing_back = not len(tables["refunds"]) and not len(tables["disputes"])
+    if nothing_back and total == w.totals[number]:
+        assert paid <= total, f"invoice {number} of {total} has taken {paid}"
+
+
+async def _check_attempts(w: World) -> None:
+    """An attempt ends in the transaction that books the end of its payment."""
+    late = [tuple(row) for row in await w.look(_ENDED_BUT_OPEN_SQL)]
+    assert not late, f"attempts open after their payment has ended: {late}"
+
+
+_ENDED_BUT_OPEN_SQL = f"""
+    SELECT charge_attempt.id, charge_attempt.intent_id FROM charge_attempt
+    JOIN stripe_payment ON stripe_payment.intent_id = charge_attempt.intent_id
+    WHERE charge_attempt.state IN ('open', 'unknown', 'processing')
+        AND stripe_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
+
+
 def _check_charged_once(w: World) -> None:
-    """Nobody is ever charged twice: by Stripe's own ledger, whatever we believe."""
-    standing: defaultdict[int, list[str]] = defaultdict(list)
+    """Nobody pays an invoice twice: by Stripe's own ledger, whatever we believe."""
+    paid: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for taken in w.sandbox.ledger.charges():
         invoice = invoice_of(w, taken.payment_intent)
         if taken.is_standing and invoice is not None and not _is_theirs(w, taken.payment_intent):
-            standing[invoice].append(taken.payment_intent)
-    twice = {invoice: found for invoice, found in standing.items() if len(found) > 1}
-    assert not twice, f"charged twice: {twice}"
+            paid[invoice][taken.payment_intent] = _millionths(taken.net, taken.currency)
+    for invoice, found in paid.items():
+        is_twice = len(found) > 1 and sum(found.values()) > w.totals.get(invoice, 0)
+        assert not is_twice, f"invoice {invoice} of {w.totals.get(invoice)} is paid twice: {found}"
 
 
 def _is_theirs(w: World, intent_id: str) -> bool:
-    """A payment that named nothing and that a person assigned is no charge of the invoice."""
+    """Others took it without asking us, or it named nothing and a person assigned it."""
     metadata = w.sandbox.state["payment_intents"].get(intent_id)["metadata"]
-    return not metadata and not w.sandbox.state["sessions"].rows(intent_id)
+    named_nothing = not metadata and not w.sandbox.state["sessions"].rows(intent_id)
+    return named_nothing or intent_id in w.aside
 
 
 def invoice_of(w: World, intent_id: str) -> int | None:
+    if intent_id in w.never_fits | w.foreign:
+        return None
     intent = w.sandbox.state["payment_intents"].get(intent_id)
     named = intent["metadata"].get("invoice_id")
     return int(named) if named else w.told_of.get(intent_id)
 
 
-async def check_end(w: World) -> None:
+async def check_told(w: World) -> None:
     """Once everything has been told, our books are Stripe's."""
     await check_books(w)
     await _check_states(w)
-    await _check_amounts(w)
+    await _check_cents(w)
+    await _check_allocation(w)
+
+
+async def check_end(w: World) -> None:
+    """At rest nothing waits any more, either."""
+    await check_told(w)
     await _check_events(w)
-    open_ones = await w.rows(ATTEMPTS, ATTEMPTS.c.state.in_(UNRESOLVED))
-    assert not open_ones, f"attempts left open: {[dict(row._mapping) for row in open_ones]}"
+    await _check_payable(w)
+    unsaid = [tuple(row) for row in await w.look(_UNSAID_SQL)]
+    assert not unsaid, f"attempts declined without a word of the bank's: {unsaid}"
+    open_ones = await w.look(_OPEN_ATTEMPTS_SQL)
+    assert not open_ones, f"attempts left open: {[tuple(row) for row in open_ones]}"
+
+
+_UNSAID_SQL = """
+    SELECT id, invoice_id, reason FROM charge_attempt
+    WHERE state = 'declined' AND code IS NULL AND decline_code IS NULL"""
+_OPEN_ATTEMPTS_SQL = """
+    SELECT id, invoice_id, state, step, intent_id, reason FROM charge_attempt
+    WHERE state IN ('open', 'unknown', 'processing')"""
 
 
 async def _check_states(w: World) -> None:
-    ours = {row.intent_id: row.state for row in await w.rows(PAYMENTS) if row.intent_id}
-    theirs = {one["id"]: _state(one) for one in w.sandbox.state["payment_intents"].rows()}
+    ours: dict[str, int] = {intent: state for intent, state in await w.look(_STATES_SQL)}
+    made = w.sandbox.state["payment_intents"].rows()
+    theirs = {one["id"]: _state(one) for one in made if one["id"] not in w.foreign}
     wrong = {
         intent: (ours.get(intent), state)
         for intent, state in theirs.items()
@@ -121,6 +169,9 @@ async def _check_states(w: World) -> None:
     }
     assert not wrong, f"(ours, Stripe's): {wrong}"
     assert ours.keys() <= theirs.keys()
+
+
+_STATES_SQL = "SELECT intent_id, state FROM stripe_payment"
 
 
 def _state(intent: Any) -> PaymentState:
@@ -136,22 +187,98 @@ def _state(intent: Any) -> PaymentState:
     return PaymentState.FAILED if intent["last_payment_error"] else PaymentState.CREATED
 
 
-async def _check_amounts(w: World) -> None:
-    expected = {invoice: w.by_hand.get(invoice, Decimal(0)) for invoice in w.invoices}
+async def _check_cents(w: World) -> None:
+    """Every cent that Stripe took stands in our books: allocated, given back, or unapplied."""
+    ours = {row[0]: tuple(row)[1:] for row in await w.look(_CENTS_SQL)}
     for taken in w.sandbox.ledger.charges():
-        invoice = invoice_of(w, taken.payment_intent)
+        if taken.payment_intent in w.foreign:
+            continue
+        each = (taken.amount, taken.refunded, taken.lost, max(taken.net, 0))
+        truth = tuple(_millionths(one, taken.currency) for one in each)
+        found = ours.get(taken.payment_intent)
+        assert found == truth, f"{taken.payment_intent}: {found} booked, {truth} at Stripe"
+
+
+_CENTS_SQL = """
+    SELECT stripe_payment.intent_id, stripe_payment.amount, stripe_payment.amount_refunded,
+        stripe_payment.amount_lost, sum(counted)
+    FROM stripe_payment JOIN invoice_payment USING (intent_id)
+    GROUP BY stripe_payment.id"""
+
+
+def _millionths(minor: int, currency: str) -> int:
+    return int(money.from_minor(minor, currency) * _MILLIONTHS)
+
+
+async def _check_payable(w: World) -> None:
+    """Of our intents only the last declined one of an invoice can still be paid, by the client."""
+    expected = {intent for (intent,) in await w.look(_DECLINED_SQL)}
+    payable = {
+        one["id"]
+        for one in w.sandbox.state["payment_intents"].rows()
+        if charges.is_ours(w, one) and one["status"].startswith("requires_")
+    }
+    expected |= w.forgotten
+    assert payable <= expected, f"intents that nobody goes on with: {payable - expected}"
+
+
+_DECLINED_SQL = """
+    SELECT intent_id FROM charge_attempt AS one
+    WHERE state IN ('declined', 'refused') AND NOT EXISTS (
+        SELECT 1 FROM charge_attempt AS later WHERE later.invoice_id = one.invoice_id
+            AND later.number > one.number AND later.intent_id <> one.intent_id)"""
+
+
+async def _check_shares(w: World) -> None:
+    """The shares of a payment add up to it, and are of its state."""
+    wrong = [tuple(row) for row in await w.look(_SHARES_SQL)]
+    assert not wrong, f"(intent, its amount, its shares'): {wrong}"
+
+
+_SHARES_SQL = """
+    SELECT stripe_payment.intent_id, stripe_payment.amount, sum(invoice_payment.amount)
+    FROM stripe_payment LEFT JOIN invoice_payment USING (intent_id)
+    GROUP BY stripe_payment.id, stripe_payment.amount, stripe_payment.state
+    HAVING stripe_payment.amount <> sum(invoice_payment.amount) OR count(invoice_payment.id) = 0
+        OR min(invoice_payment.state) <> stripe_payment.state
+        OR max(invoice_payment.state) <> stripe_payment.state"""
+
+
+async def _check_allocation(w: World) -> None:
+    """Money pays the invoice it is for and no other, and lies about only where nothing is due."""
+    due = {number: amount for number, amount in await w.look(_DUE_SQL)}
+    by_hand: defaultdict[int, int] = defaultdict(int)
+    for intent, invoice, counted in await w.look(_COUNTED_SQL):
+        if intent is None:
+            by_hand[invoice] += counted
+            continue
+        meant = invoice_of(w, intent)
         if invoice is not None:
-            expected[invoice] += money.from_minor(max(taken.net, 0), taken.currency)
-    found = {row.id: row.amountpaid for row in await w.rows(INVOICES)}
-    assert found == expected
+            assert invoice == meant, f"{intent} is for invoice {meant} and pays {invoice}"
+        elif meant is not None and intent not in w.unbelieved:
+            assert not due.get(meant), f"{intent} lies about while {due[meant]} of {meant} is due"
+    strangers = [tuple(row) for row in await w.look(_STRANGERS_SQL)]
+    assert not strangers, f"believed without a customer: {strangers}"
+    entered = {invoice: int(amount * _MILLIONTHS) for invoice, amount in w.by_hand.items()}
+    assert by_hand == entered, f"by hand: {dict(by_hand)} booked, {entered} entered"
+
+
+_STRANGERS_SQL = """
+    SELECT intent_id, claimed_invoice_id FROM stripe_payment
+    WHERE stripe_customer_id IS NULL AND evidence = 'customer'"""
+_DUE_SQL = "SELECT id, amountdue FROM invoice"
+_COUNTED_SQL = "SELECT intent_id, invoice_id, counted FROM invoice_payment WHERE counted > 0"
 
 
 async def _check_events(w: World) -> None:
     """No event is ever lost: each is kept once, and none still waits."""
     made = {one.id for one in w.sandbox.state.events.rows() if one.type in HANDLERS}
-    async with w.database.snapshot() as tx:
-        rows = (await tx.execute(select(EVENTS.c.event_id, EVENTS.c.state, EVENTS.c.error))).all()
-    assert made <= {row.event_id for row in rows}, "events lost"
-    waiting = [row for row in rows if row.state not in (EventState.APPLIED, EventState.IGNORED)]
+    rows = await w.look("SELECT event_id, state, error, intent_id, type FROM stripe_event")
+    assert made <= {row[0] for row in rows}, "events lost"
+    done = (EventState.APPLIED, EventState.IGNORED)
+    waiting = [tuple(row) for row in rows if row[1] not in done and row[3] not in w.never_fits]
     assert not waiting, f"events that still wait: {waiting}"
+    forgotten = [tuple(row) for row in rows if row[3] in w.never_fits and row[1] in done]
+    taken = [row for row in forgotten if row[4] == "payment_intent.succeeded"]
+    assert not taken, f"events that no invoice could take, and that nobody is shown: {taken}"
     assert NEVER_MADE not in HANDLERS

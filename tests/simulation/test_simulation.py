@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 
 from tests.conftest import Server, copied
-from tests.simulation.running import run_all, sqlite_copies
+from tests.simulation.running import play_side_by_side, play_sqlite
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 # In three parts, so that three processes can share them.
 ON_SQLITE = [range(start, start + 150) for start in (0, 150, 300)]
@@ -27,19 +28,16 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seeds", ON_SQLITE, ids=str)
-async def test_schedules_on_sqlite_end_as_stripe_says(seeds: range, sqlite_template: Path) -> None:
-    async with sqlite_copies(sqlite_template) as new_database:
-        coverage = await run_all(seeds, new_database)
+def test_schedules_on_sqlite_end_as_stripe_says(seeds: range, sqlite_template: Path) -> None:
+    coverage = play_sqlite(seeds, sqlite_template)
 
     print(*coverage.lines(), sep="\n")  # noqa: T201  shown by pytest -s and when it fails
     assert coverage.schedules == len(seeds)
     assert coverage.missing() == set()
 
 
+@pytest.mark.anyio
 async def test_schedules_on_postgres_end_as_stripe_says(postgres_server: Server) -> None:
-    async def new_database(_: int) -> str:
-        return await copied(postgres_server)
-
-    coverage = await run_all(ON_POSTGRES, new_database)
+    coverage = await play_side_by_side(ON_POSTGRES, partial(copied, postgres_server), crowd=4)
 
     assert coverage.schedules == len(ON_POSTGRES)

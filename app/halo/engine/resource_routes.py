@@ -1,7 +1,7 @@
 """List, save, read and delete, written once for every resource."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,8 +45,15 @@ class CaseInsensitiveRoute(Route):
         self.path_regex = re.compile(pattern, re.IGNORECASE)
 
 
+BeforeSave = Callable[[Request, Sequence[Mapping[str, Any]]], Awaitable[None]]
+"""What is asked of others before the transaction that saves the records of a request begins."""
+
+
 def resource_routes(
-    resource: Resource, write: Writer | None = None, remove: Remover | None = None
+    resource: Resource,
+    write: Writer | None = None,
+    remove: Remover | None = None,
+    before_save: BeforeSave | None = None,
 ) -> list[CaseInsensitiveRoute]:
     """The routes for a resource's verbs. `write` and `remove` stand where a rule guards them."""
     write, remove = write or resource_writer(resource), remove or resource_remover(resource)
@@ -59,8 +66,8 @@ def resource_routes(
             f"list {resource.path}",
         ),
         SAVE: lambda: CaseInsensitiveRoute(
-            collection, _save(codec, reading, write), "POST", operations.saved(resource),
-            f"save {resource.path}",
+            collection, _save(codec, reading, write, before_save), "POST",
+            operations.saved(resource), f"save {resource.path}",
         ),
         READ: lambda: CaseInsensitiveRoute(
             single, _read(codec, reading), "GET", operations.read(resource),
@@ -101,7 +108,9 @@ def wrap_list(resource: Resource, listing: RecordPage) -> Any:
     return {**paging, **listing.wrapper, **counted}
 
 
-def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint:
+def _save(
+    codec: RecordCodec, reading: RecordQueries, write: Writer, before_save: BeforeSave | None
+) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def saved(request: Request) -> Response:
@@ -109,6 +118,8 @@ def _save(codec: RecordCodec, reading: RecordQueries, write: Writer) -> Endpoint
 
         async def prepare(caller: Caller, body: bytes) -> Work:
             records = codec.parse(request_body.parse_json(body))
+            if before_save is not None:
+                await before_save(request, records)
 
             async def work(tx: Tx) -> Response:
                 now: datetime = request.app.state.clock()

@@ -94,7 +94,7 @@ _INTENTS = (
 def _shown(row: Record) -> dict[str, Any]:
     """Without an answer of our own call, the object of the event is the intent's."""
     payload = row.payload.decode() if row.payload else None
-    return {
+    shown = {
         "intent_date": moment(row.intent_date) if row.intent_date else None,
         "intent_response": row.intent_response or (_object_of(row.payload) if payload else None),
         "webhook_received_date": (
@@ -102,6 +102,7 @@ def _shown(row: Record) -> dict[str, Any]:
         ),
         "webhook_payload": payload,
     }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _object_of(payload: bytes) -> str:
@@ -175,6 +176,10 @@ INVOICE_PAYMENTS = Resource(
         "payment_method_name": Field("The payment method in words."),
         "posted": Field("Whether it was handed to accounting."),
         "dateposted": Field("When it was handed to accounting."),
+        "evidence": Field(
+            "Why the money is this invoice's: attempt, metadata, key, person, customer or amount.",
+            read_only=True,
+        ),
         "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", short_text),
     },
     listing=Listing(

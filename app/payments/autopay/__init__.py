@@ -2,9 +2,11 @@
 
     run                the run: unresolved attempts first, then due invoices
     eligibility        which invoices are charged, and the reason to skip any other
+    holds              payments known to us that an invoice waits for
     charge             one charge in steps: claim, prepare, look again, confirm, book
     attempts           charge attempts and leases in the database
-    checkout_sessions  another payable way, closed before money moves
+    other_ways         every other payable way, closed before money moves
+    ending             an attempt that nobody can go on with, ended by hand
     report             outcomes, and the report of a run
 
 `charge` books through `ledger/settlement.py`, as webhooks do.

@@ -1,6 +1,6 @@
 """Holds: payments known to us that an invoice waits for, so that it is not charged meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,11 +12,13 @@ from app.rules.payment import FINAL, FOR_NONE, LONG_AGO, TAKES_DAYS, PaymentStat
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
+from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_payments import StripePayment
 
 INVOICES = table_of(Invoice)
+CLIENTS = table_of(Client)
 SHARES = table_of(InvoicePayment)
 INTENTS = table_of(StripePayment)
 
@@ -24,8 +26,9 @@ INTENTS = table_of(StripePayment)
 async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]:
     """Invoices that wait for a payment known to us, each with the reason.
 
-    A payment holds the invoice it is known to be for, until it has ended. A payment of the client
-    that no invoice has holds those invoices of the client that it may be for.
+    A payment holds the invoice it is known to be for, until it has ended. A payment that no invoice
+    has holds those invoices of its client, and of whoever shares the Stripe customer, that it may
+    be for.
     """
     found = {
         row.invoice_id: Skip(_awaited(row))
@@ -33,11 +36,11 @@ async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]
             tx, ids=[one.invoice_id for one in candidates], long_ago=LONG_AGO
         )
     }
-    clients = {one.client_id for one in candidates if one.client_id is not None}
-    unapplied = await _UNAPPLIED.all(tx, clients=sorted(clients), states=_MONEY_MOVED)
+    customers = {one.customer_id for one in candidates if one.customer_id is not None}
+    unapplied = await _UNAPPLIED.all(tx, customers=sorted(customers))
     for one in candidates:
         for row in unapplied:
-            is_own = row.client_id == one.client_id
+            is_own = row.stripe_customer_id == one.customer_id
             if is_own and one.invoice_id not in found and await _may_be_for(tx, row, one):
                 found[one.invoice_id] = Skip(
                     f"the payment {row.intent_id or row.id} has no invoice and may be for this "
@@ -56,6 +59,14 @@ class _AwaitedPayment(NamedTuple):
     evidence: str | None
 
 
+_HAS_NOT_ENDED = INTENTS.c.state.not_in(
+    [literal_column(str(int(state))) for state in (*FINAL, PaymentState.FAILED)]
+)
+# A card holds the money for us, or the customer pays in their own time.
+_IS_AWAITED = or_(
+    INTENTS.c.amount_capturable > 0,
+    INTENTS.c.awaits.in_([literal_column(f"'{step}'") for step in TAKES_DAYS]),
+)
 _AWAITED = PreparedStatement(
     select(
         SHARES.c.invoice_id,
@@ -67,12 +78,9 @@ _AWAITED = PreparedStatement(
     .join_from(SHARES, INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id)
     .where(
         any_of(SHARES.c.invoice_id, "ids"),
-        INTENTS.c.state.not_in(
-            [literal_column(str(int(state))) for state in (*FINAL, PaymentState.FAILED)]
-        ),
+        _HAS_NOT_ENDED,
         or_(
-            INTENTS.c.amount_capturable > 0,
-            INTENTS.c.awaits.in_([literal_column(f"'{step}'") for step in TAKES_DAYS]),
+            _IS_AWAITED,
             and_(
                 INTENTS.c.evidence == literal_column("'person'"),
                 INTENTS.c.state_at == bindparam("long_ago"),
@@ -92,11 +100,11 @@ def _awaited(row: _AwaitedPayment) -> str:
 
 
 class _UnappliedPayment(NamedTuple):
-    """Money of a client that no invoice has, or that is on its way."""
+    """Money that no invoice has, or that is on its way, with its client's Stripe customer."""
 
     id: int
     intent_id: str | None
-    client_id: int
+    stripe_customer_id: str
     currency_iso: str
     amount: Decimal
     counted: Decimal
@@ -104,24 +112,27 @@ class _UnappliedPayment(NamedTuple):
     claimed_invoice_id: int | None
 
 
-_MONEY_MOVED = (PaymentState.PROCESSING, PaymentState.SUCCEEDED)
 _UNAPPLIED = PreparedStatement(
     select(
         SHARES.c.id,
         SHARES.c.intent_id,
-        SHARES.c.client_id,
+        CLIENTS.c.stripe_customer_id,
         SHARES.c.currency_iso,
         SHARES.c.amount,
         SHARES.c.counted,
         SHARES.c.state,
         INTENTS.c.claimed_invoice_id,
     )
-    .join_from(SHARES, INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id, isouter=True)
+    .join_from(SHARES, CLIENTS, CLIENTS.c.id == SHARES.c.client_id)
+    .outerjoin(INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id)
     .where(
         SHARES.c.invoice_id.is_(None),
-        any_of(SHARES.c.client_id, "clients"),
-        any_of(SHARES.c.state, "states"),
-        or_(SHARES.c.counted > 0, SHARES.c.state == PaymentState.PROCESSING),
+        any_of(CLIENTS.c.stripe_customer_id, "customers"),
+        or_(
+            SHARES.c.counted > 0,
+            SHARES.c.state == PaymentState.PROCESSING,
+            and_(_HAS_NOT_ENDED, _IS_AWAITED),
+        ),
     )
     .order_by(SHARES.c.id),
     _UnappliedPayment,
@@ -136,11 +147,15 @@ async def _may_be_for(tx: Tx, payment: _UnappliedPayment, one: Candidate) -> boo
         return True
     if payment.currency_iso != one.currency:
         return False
-    amount = payment.counted or payment.amount
+    return await fits_what_is_due(tx, payment.counted or payment.amount, one)
+
+
+async def fits_what_is_due(tx: Tx, amount: Decimal, one: Candidate) -> bool:
+    """Whether an amount is what an invoice owes, alone or with others of the Stripe customer."""
     if amount <= one.amount:
         return amount == one.amount
     rows = await _OTHER_DUE.all(
-        tx, client_id=payment.client_id, currency=payment.currency_iso, but=one.invoice_id
+        tx, customer=one.customer_id, currency=one.currency, but=one.invoice_id
     )
     return is_sum_of_some(amount - one.amount, [row.amountdue for row in rows])
 
@@ -149,12 +164,13 @@ class _AmountDue(NamedTuple):
     amountdue: Decimal
 
 
-# The oldest invoices of a client that somebody may have paid at once.
+# The oldest invoices of a customer that somebody may have paid at once.
 _OTHERS_MAX = 24
 _OTHER_DUE = PreparedStatement(
     select(INVOICES.c.amountdue)
+    .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
     .where(
-        INVOICES.c.client_id == bindparam("client_id"),
+        CLIENTS.c.stripe_customer_id == bindparam("customer"),
         INVOICES.c.currency_iso == bindparam("currency"),
         INVOICES.c.id != bindparam("but"),
         INVOICES.c.is_recurring_invoice.is_(False),
@@ -163,4 +179,46 @@ _OTHER_DUE = PreparedStatement(
     .order_by(INVOICES.c.duedate, INVOICES.c.id)
     .limit(_OTHERS_MAX),
     _AmountDue,
+)
+
+
+# --- unfinished intents that claim an invoice ----------------------------------------------------
+
+
+async def list_unfinished(tx: Tx, invoice_id: int) -> list[str]:
+    """The intents known to be for an invoice that may still take money, whoever's they are."""
+    return [row.intent_id for row in await _UNFINISHED.all(tx, invoice_id=invoice_id)]
+
+
+class _UnfinishedIntent(NamedTuple):
+    intent_id: str
+
+
+_UNFINISHED = PreparedStatement(
+    select(INTENTS.c.intent_id)
+    .join_from(SHARES, INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id)
+    .where(
+        SHARES.c.invoice_id == bindparam("invoice_id"),
+        INTENTS.c.state.not_in([literal_column(str(int(state))) for state in FINAL]),
+    )
+    .order_by(INTENTS.c.intent_id),
+    _UnfinishedIntent,
+)
+
+
+async def list_own_invoices(tx: Tx, invoice_ids: Iterable[int], customer_id: str) -> set[int]:
+    """Those of the invoices that are a client's with this Stripe customer."""
+    rows = await _OWN.all(tx, ids=sorted(invoice_ids), customer=customer_id)
+    return {row.id for row in rows}
+
+
+class _OwnInvoice(NamedTuple):
+    id: int
+
+
+_OWN = PreparedStatement(
+    select(INVOICES.c.id)
+    .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
+    .where(any_of(INVOICES.c.id, "ids"), CLIENTS.c.stripe_customer_id == bindparam("customer")),
+    _OwnInvoice,
 )

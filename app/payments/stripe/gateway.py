@@ -6,7 +6,7 @@ retries are off; a repeated call is a decision of the caller, under the same key
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
 from app.payments.stripe.rate_limiter import RateLimiter
+from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
 
 API_VERSION = "2026-10-28.endive"
@@ -122,7 +123,10 @@ class Gateway:
         """An unconfirmed PaymentIntent: it never moves money by itself."""
         await self._pace.acquire(endpoints.CREATE)
         return await _answered(
-            self._v1.payment_intents.create_async, dict(params), {"idempotency_key": key}
+            "payment_intent",
+            self._v1.payment_intents.create_async,
+            dict(params),
+            {"idempotency_key": key},
         )
 
     async def acquire_confirm(self) -> None:
@@ -132,6 +136,7 @@ class Gateway:
     async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> StripeResponse:
         """Move the money, off-session. The caller has waited for `acquire_confirm`."""
         return await _answered(
+            "payment_intent",
             self._v1.payment_intents.confirm_async,
             intent_id,
             dict(params),
@@ -141,12 +146,15 @@ class Gateway:
     async def retrieve(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.RETRIEVE)
         return await _read(
-            self._v1.payment_intents.retrieve_async, intent_id, {"expand": ["latest_charge"]}
+            "payment_intent",
+            self._v1.payment_intents.retrieve_async,
+            intent_id,
+            {"expand": ["latest_charge"]},
         )
 
     async def cancel(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.CANCEL)
-        return await _answered(self._v1.payment_intents.cancel_async, intent_id)
+        return await _answered("payment_intent", self._v1.payment_intents.cancel_async, intent_id)
 
     async def intents(
         self, *, customer_id: str | None = None, since: datetime | None = None
@@ -164,7 +172,7 @@ class Gateway:
         """Give money back. The same key again answers the same refund."""
         await self._pace.acquire(endpoints.REFUND)
         return await _answered(
-            self._v1.refunds.create_async, dict(params), {"idempotency_key": key}
+            "refund", self._v1.refunds.create_async, dict(params), {"idempotency_key": key}
         )
 
     async def refunds_of(self, intent_id: str) -> AsyncIterator[Mapping[str, Any]]:
@@ -206,17 +214,21 @@ class Gateway:
         await self._pace.acquire(endpoints.CUSTOMER)
         expanded = {"expand": ["invoice_settings.default_payment_method"]}
         call = self._v1.customers.retrieve_async
-        found = (await _read(call, customer_id, expanded)).object
+        found = (await _read("customer", call, customer_id, expanded)).object
         default = (found.get("invoice_settings") or {}).get("default_payment_method")
         return {"id": default} if isinstance(default, str) else default
 
     async def payment_method(self, method_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.PAYMENT_METHOD)
-        return (await _read(self._v1.payment_methods.retrieve_async, method_id)).object
+        return (
+            await _read("payment_method", self._v1.payment_methods.retrieve_async, method_id)
+        ).object
 
     async def session(self, session_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.SESSION)
-        return (await _read(self._v1.checkout.sessions.retrieve_async, session_id)).object
+        return (
+            await _read("checkout.session", self._v1.checkout.sessions.retrieve_async, session_id)
+        ).object
 
     async def sessions(
         self, customer_id: str | None = None, since: datetime | None = None
@@ -232,7 +244,7 @@ class Gateway:
 
     async def expire(self, session_id: str) -> None:
         await self._pace.acquire(endpoints.EXPIRE)
-        await _answered(self._v1.checkout.sessions.expire_async, session_id)
+        await _answered("checkout.session", self._v1.checkout.sessions.expire_async, session_id)
 
     async def events(self, since: datetime, types: list[str]) -> AsyncIterator[Mapping[str, Any]]:
         """Events of these types (20 at most), newest first; Stripe keeps them for 30 days."""
@@ -242,7 +254,7 @@ class Gateway:
 
     async def account(self) -> Mapping[str, Any]:
         """Our own account: the cheapest proof that the key works."""
-        return (await _read(self._v1.accounts.retrieve_current_async)).object
+        return (await _read("account", self._v1.accounts.retrieve_current_async)).object
 
     async def account_name(self) -> str:
         """The account and the mode that the key opens; asked once, for a key never changes."""
@@ -258,25 +270,49 @@ class Gateway:
         while True:
             await self._pace.acquire(endpoint)
             start = {"starting_after": after} if after else {}
-            page = (await _read(call, {**params, **start, "limit": PAGE})).object
-            for one in page["data"]:
+            page = (await _read("list", call, {**params, **start, "limit": PAGE})).object
+            listed = _objects_of(page)
+            for one in listed:
                 yield one
-            if not page.get("has_more") or not page["data"]:
+            if not page.get("has_more") or not listed:
                 return
-            after = page["data"][-1]["id"]
+            after = _last_id(listed, after)
 
 
-async def _answered(call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
+def _objects_of(page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The objects of a page. One of them that is none is shown as an object without an id."""
+    data = page.get("data")
+    if not isinstance(data, list):
+        raise NoAnswer("Stripe answered a list without its data")
+    return [one if isinstance(one, dict) else {} for one in data]
+
+
+def _last_id(listed: Sequence[Mapping[str, Any]], before: str | None) -> str:
+    """The id after which the next page begins."""
+    ids = [found for one in listed if (found := reference(one)) is not None]
+    if not ids or ids[-1] == before:
+        raise NoAnswer("Stripe answered a page on which no object has an id")
+    return ids[-1]
+
+
+async def _answered(
+    kind: str, call: Callable[..., Awaitable[Any]], *arguments: Any
+) -> StripeResponse:
+    """The call's answer, which is an object of this kind; anything else is no answer."""
     with _sorted_errors():
         found = await call(*arguments)
-        body = found.last_response.body
-        return StripeResponse(orjson.loads(body), body)
+        last = getattr(found, "last_response", None)
+        answer = orjson.loads(last.body) if last is not None else None
+    if not isinstance(answer, dict) or answer.get("object") != kind:
+        raise NoAnswer(f"Stripe answered something that is no {kind.replace('_', ' ')}")
+    assert last is not None, "an answer was parsed from it"
+    return StripeResponse(answer, last.body)
 
 
-async def _read(call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
+async def _read(kind: str, call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
     """The answer to a question, which changes nothing at Stripe."""
     try:
-        return await _answered(call, *arguments)
+        return await _answered(kind, call, *arguments)
     except NoAnswer as error:
         raise ReadUnanswered(str(error)) from error
 
@@ -301,7 +337,14 @@ def _sorted_errors() -> Any:
         replayed = (error.headers or {}).get("Idempotent-Replayed") == "true"
         raise (ReplayedFailure if replayed else NoAnswer)(_said(error)) from error
     except Exception as error:  # also what the aiohttp transport lets through
-        raise NoAnswer(f"{type(error).__name__}: {error}") from error
+        raise NoAnswer(_unforeseen(error)) from error
+
+
+def _unforeseen(error: Exception) -> str:
+    """The words for an error that is none of the SDK's own."""
+    if isinstance(error, AttributeError | LookupError | TypeError | ValueError):
+        return f"Stripe's answer has a shape that the SDK cannot read ({error!r})"
+    return f"{type(error).__name__}: {str(error).partition('. ')[0].strip()}"
 
 
 def _decline(error: stripe.CardError) -> Exception:

@@ -10,6 +10,7 @@ from typing import Any
 from app.errors import BadEvent, InvalidField
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY, Evidence, evidence_of_metadata
+from app.rules.consolidation import shares_in
 from app.rules.payment import (
     WARNING_CLOSED,
     WARNING_OPEN,
@@ -57,6 +58,7 @@ def intent_report(
     state = max(intent_state(intent), at_least)
     received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
     currency, amount = amount_of(intent, "amount_received" if received else "amount")
+    evidence = evidence_in(intent, installation)
     return PaymentReport(
         intent_id=id_of(intent, "id"),
         at=at,
@@ -65,7 +67,8 @@ def intent_report(
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
-        evidence=evidence_in(intent, installation),
+        shares=_shares(intent, currency) if evidence == Evidence.METADATA else None,
+        evidence=evidence,
         attempt=_attempt(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
@@ -104,6 +107,18 @@ def _capturable(intent: StripeObject) -> Decimal | None:
     if intent.get("status") != "requires_capture":
         return None
     return amount_of(intent, "amount_capturable")[1]
+
+
+def _shares(intent: StripeObject, currency: str) -> dict[int, Decimal] | None:
+    """The shares of a consolidated charge of ours."""
+    found = named_shares(intent)
+    return {one: money.from_minor(minor, currency) for one, minor in found.items()} or None
+
+
+def named_shares(intent: StripeObject) -> dict[int, int]:
+    """The invoices that a consolidated charge's metadata names, each with its minor units."""
+    metadata = intent.get("metadata")
+    return shares_in(metadata) if isinstance(metadata, dict) else {}
 
 
 def _attempt(intent: StripeObject) -> int | None:

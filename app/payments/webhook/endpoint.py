@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ from app.errors import (
     NoSigningSecret,
     Unavailable,
 )
+from app.payments.webhook.foreign_events import ForeignEventCounter, foreign_reason, is_thin
 from app.payments.webhook.inbox import Inbox
 from app.settings import Settings
 
@@ -40,12 +41,13 @@ _ACCEPTED = b'{"received":true}'
 class WebhookEndpoint:
     """The endpoint as a bare ASGI application: nothing stands between the socket and the inbox."""
 
-    def __init__(self, settings: Settings, inbox: Inbox) -> None:
+    def __init__(self, settings: Settings, inbox: Inbox, foreign: ForeignEventCounter) -> None:
         self._secrets = [secret.encode() for secret in settings.webhook_secrets]
         self._body_max = settings.body_max
         self._livemode = settings.livemode
         self._account = settings.stripe_account or None
         self._inbox = inbox
+        self._foreign = foreign
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -65,15 +67,11 @@ class WebhookEndpoint:
         signed = next((value for name, value in headers if name == b"stripe-signature"), b"")
         verify(body, signed, self._secrets, time.time())
         event = parse_event(body)
-        self._check_mode(event)
-        await self._inbox.receive(event, body, "webhook")
-
-    def _check_mode(self, event: Mapping[str, Any]) -> None:
-        if bool(event.get("livemode")) is not self._livemode:
-            ours = "live" if self._livemode else "test"
-            raise BadEvent(f"this is the {ours} mode; the event {event['id']} is of the other")
-        if event.get("account") != self._account:
-            raise BadEvent(f"the event {event['id']} is of account {event.get('account')!r}")
+        reason = foreign_reason(event, livemode=self._livemode, account=self._account)
+        if reason:
+            self._foreign.count(reason, event["id"])
+        else:
+            await self._inbox.receive(event, body, "webhook")
 
 
 class WebhookRouter:
@@ -132,23 +130,29 @@ def _signature_parts(header: bytes) -> tuple[int, list[bytes]]:
 
 
 def parse_event(body: bytes) -> dict[str, Any]:
-    """The event in a body, or BadEvent: whatever passes has an id, a type, a time and an object."""
+    """The event in a body, or BadEvent."""
     try:
-        event = orjson.loads(body)
+        return readable_event(orjson.loads(body))
     except orjson.JSONDecodeError:
         raise BadEvent("the body is not JSON") from None
+
+
+def readable_event(event: Any) -> dict[str, Any]:
+    """The event, or BadEvent: it has an id and a type, a snapshot also a time and an object."""
     if not isinstance(event, dict):
         raise BadEvent("the body is not a Stripe event")
     for name in ("id", "type"):
         value = event.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= _ID_MAX or not value.isprintable():
             raise BadEvent(f"{name}: not that of a Stripe event")
+    if is_thin(event):
+        return event
     created = event.get("created")
     if not isinstance(created, int) or not 0 <= created <= _CREATED_MAX:
         raise BadEvent("created: not that of a Stripe event")
     data = event.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("object"), dict):
-        raise BadEvent("data.object: a snapshot event carries one; thin events do not")
+        raise BadEvent("data.object: a snapshot event carries one")
     return event
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Row
+from app.storage.column_types import Id, Ref, Row
 
 
 class EventState(StrEnum):
@@ -54,3 +54,14 @@ class StripeEvent(Row):
             postgresql_where=IS_PARKED_OR_DEAD,
         ),
     )
+
+
+class ForeignEventCount(Row):
+    """How many verified events were not for this installation, by the reason."""
+
+    __tablename__ = "foreign_event_count"
+
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    events: Mapped[Ref]
+    last_event_id: Mapped[str]
+    last_at: Mapped[datetime]

@@ -1,0 +1,87 @@
+"""Pages where the customer may pay an invoice without its number: the charge waits for their end.
+
+An unfinished PaymentIntent or Checkout Session of the customer that names no invoice of theirs is
+another program's. It is not ours to close, and it may be for any invoice whose amount it fits,
+alone or together with others.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from app.payments.autopay import eligibility, holds
+from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.eligibility import Candidate
+from app.payments.stripe.stripe_objects import (
+    StripeObject,
+    instant_of,
+    metadata_number,
+    reference,
+    whole_number,
+)
+from app.rules import money
+from app.storage.engines import Database, Tx
+
+# An unfinished intent may be a page that somebody has open, for so long.
+PAGE_LIFE = timedelta(hours=24)
+_ENDED = frozenset({"succeeded", "canceled"})
+
+
+async def find_page(
+    database: Database,
+    attempt: Attempt,
+    invoice_ids: Iterable[int],
+    sessions: Iterable[StripeObject],
+    intents: Iterable[StripeObject],
+) -> str | None:
+    """The id of a page that may be for one of the attempt's invoices, or None without one."""
+    open_sessions = [one for one in sessions if _is_open_session(one, attempt)]
+    open_intents = [one for one in intents if _is_open_intent(one)]
+    if not open_sessions and not open_intents:
+        return None
+    async with database.snapshot() as tx:
+        found = [await eligibility.find_candidate(tx, one) for one in invoice_ids]
+        due = [one for one in found if one is not None]
+        for session in open_sessions:
+            if await _may_be_for(tx, attempt, due, session, session.get("amount_total")):
+                return str(session["id"])
+        for intent in open_intents:
+            if await _may_be_for(tx, attempt, due, intent, intent.get("amount")):
+                return str(intent["id"])
+    return None
+
+
+def _is_open_session(session: StripeObject, attempt: Attempt) -> bool:
+    """Whether the customer can still pay, or has said that a bank transfer will come."""
+    if reference(session.get("customer")) != attempt.customer_id:
+        return False
+    awaits_money = (
+        session.get("status") == "complete"
+        and session.get("payment_status") == "unpaid"
+        and session.get("payment_intent") is None
+    )
+    return session.get("status") == "open" or awaits_money
+
+
+def _is_open_intent(intent: StripeObject) -> bool:
+    created = instant_of(intent, "created")
+    is_recent = created is not None and datetime.now(UTC) - created < PAGE_LIFE
+    return is_recent and intent.get("status") not in _ENDED
+
+
+async def _may_be_for(
+    tx: Tx, attempt: Attempt, due: Sequence[Candidate], page: StripeObject, amount: object
+) -> bool:
+    if not isinstance(amount, int) or page.get("currency") != attempt.currency:
+        return False
+    named = {
+        number
+        for number in (
+            metadata_number(page, "invoice_id"),
+            whole_number(page.get("client_reference_id")),
+        )
+        if number is not None
+    }
+    if named and await holds.list_own_invoices(tx, named, attempt.customer_id):
+        return False
+    asked = money.from_minor(amount, attempt.currency)
+    return any([await holds.fits_what_is_due(tx, asked, one) for one in due])

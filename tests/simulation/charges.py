@@ -1,0 +1,110 @@
+"""Our own charges, by Stripe's records: once, of what is due, and not again where that is useless.
+
+An intent is ours when it carries the number of an attempt and our installation's name.
+"""
+
+from collections import Counter
+from typing import Any
+
+from app.rules import money
+from app.rules.claim import INSTALLATION_KEY
+from tests.simulation.world import World
+
+_MILLIONTHS = 10**6
+_MOVES_MONEY = ("processing", "succeeded")
+# After these codes no later try of the same method can succeed, by Stripe's own documentation.
+_HOPELESS = frozenset({"stolen_card", "authentication_required", "account_closed"})
+
+
+def is_ours(w: World, thing: Any) -> bool:
+    """Whether we made this intent, or the intent of this charge."""
+    named: str | None = thing["metadata"].get(INSTALLATION_KEY)
+    return "attempt" in thing["metadata"] and named == w.node.installation
+
+
+def invoice_of(intent: Any) -> int:
+    """The invoice that an intent of ours is for."""
+    return int(intent["metadata"]["invoice_id"])
+
+
+def paid_by_client(w: World) -> set[int]:
+    """The invoices whose declined intents their clients have paid."""
+    intents = w.sandbox.state["payment_intents"]
+    return {invoice_of(intents.get(one)) for one in w.paid_by_client}
+
+
+def check(w: World) -> None:
+    """Checks the charges that were made since the last look."""
+    _check_taken_once(w)
+    _check_what_was_due(w)
+    _check_retries(w)
+
+
+def _check_taken_once(w: World) -> None:
+    """Paydue takes the money of an invoice once, whatever was given back since."""
+    taken = Counter(
+        one.metadata["invoice_id"]
+        for one in w.sandbox.ledger.charges()
+        if is_ours(w, {"metadata": one.metadata})
+    )
+    twice = {invoice: times for invoice, times in taken.items() if times > 1}
+    assert not twice, f"collected more than once: {twice}"
+
+
+def _check_what_was_due(w: World) -> None:
+    """A charge is of the amount that was due before the step that made it.
+
+    Less of an invoice that others pay too: the run asks Stripe for their payments first.
+    """
+    intents = w.sandbox.state["payment_intents"]
+    others = {invoice_of(intents.get(one)) for one in w.aside}
+    for intent in intents.rows():
+        is_new = intent["status"] in _MOVES_MONEY and intent["id"] not in w.moved
+        if not is_new or not is_ours(w, intent):
+            continue
+        w.moved.add(intent["id"])
+        if intent["id"] in w.paid_by_client:
+            continue
+        invoice = invoice_of(intent)
+        amount = int(money.from_minor(intent["amount"], intent["currency"]) * _MILLIONTHS)
+        due = w.due.get(invoice, 0)
+        is_right = amount <= due if invoice in others else amount == due
+        assert is_right, f"{intent['id']} takes {amount} of invoice {invoice}, {due} was due"
+
+
+def _check_retries(w: World) -> None:
+    """One decline a day, and none of a method that was declined for good."""
+    made = w.sandbox.state["charges"]
+    for charge in [made.at(place) for place in range(w.charges_seen, len(made))]:
+        if charge["status"] != "failed" or not is_ours(w, charge):
+            continue
+        if charge["payment_intent"] in w.paid_by_client:
+            continue
+        tried = _tried(charge)
+        assert w.declined_on.get(tried) != w.days, f"{tried} declined twice on day {w.days}"
+        w.declined_on[tried] = w.days
+    w.charges_seen = len(made)
+    _check_hopeless(w)
+
+
+def _check_hopeless(w: World) -> None:
+    declined: set[Try] = set()
+    for charge in w.sandbox.state["charges"].rows():
+        if is_ours(w, charge) and charge["payment_intent"] not in w.paid_by_client | w.forgotten:
+            tried = _tried(charge)
+            assert tried not in declined, f"{tried} was declined for good, and tried again"
+            if _code(charge) in _HOPELESS:
+                declined.add(tried)
+
+
+# An invoice, a payment method and an amount: another amount may be tried.
+Try = tuple[str, str, int]
+
+
+def _tried(charge: Any) -> Try:
+    return charge["metadata"]["invoice_id"], charge["payment_method"], charge["amount"]
+
+
+def _code(charge: Any) -> str | None:
+    reason: str | None = charge["outcome"].get("reason") or charge["failure_code"]
+    return reason

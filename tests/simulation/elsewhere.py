@@ -1,0 +1,183 @@
+"""Money that moves without Paydue, and what changes under it: other payers, methods, old copies."""
+
+import sqlite3
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from app.rules import money
+from app.rules.claim import INSTALLATION_KEY
+from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.stripe_api import customers_api, payment_intents_api, payment_methods_api
+from tests.simulation import charges
+from tests.simulation.world import CARDS, World
+
+_VISA = {"payment_method": "pm_card_visa", "return_url": "https://example.com"}
+
+
+async def pay_in_another_way(w: World) -> bool:
+    """The portal, the Dashboard or a second program takes a part, the whole, or too much."""
+    invoice = w.random.choice(w.invoices)
+    row = await w.row(invoice)
+    currency = w.random.choice((row.currency_iso,) * 4 + ("eur",))
+    part = w.random.choice((Decimal("0.3"), Decimal(1), Decimal(2)))
+    amount = money.rounded((row.amountdue or row.total) * part, row.currency_iso)
+    customer = w.customer_of[row.client_id] if w.random.random() < 0.7 else None
+    minor = max(money.to_minor(amount, row.currency_iso), 50)
+    intent = pay(w, minor, currency, {"invoice_id": str(invoice)}, customer)["id"]
+    w.aside.add(intent)
+    if currency != row.currency_iso:
+        w.never_fits.add(intent)
+    if customer is None:
+        w.unbelieved.add(intent)
+    return True
+
+
+async def pay_a_second_installation(w: World) -> bool:
+    """Another Paydue on the same account charges an invoice of its own that has the same number."""
+    metadata = {INSTALLATION_KEY: "other", "invoice_id": str(w.random.choice(w.invoices))}
+    intent = pay(w, 2500, "usd", {**metadata, "attempt": "1"})
+    w.foreign.add(intent["id"])
+    return True
+
+
+def pay(
+    w: World, amount: int, currency: str, metadata: dict[str, str], customer: str | None = None
+) -> Any:
+    """A payment that somebody else has made."""
+    params = {**_VISA, "amount": amount, "currency": currency, "confirm": True}
+    if customer is not None:
+        params["customer"] = customer
+    return payment_intents_api.create(w.sandbox.state, {**params, "metadata": metadata})
+
+
+async def client_pays_a_declined_intent(w: World) -> bool:
+    """The client follows a link to the intent that Paydue could not collect.
+
+    Not where a Checkout Session asks for the same: to pay both is the client's own doing.
+    """
+    open_ones = [
+        one
+        for one in w.sandbox.state["payment_intents"].rows()
+        if charges.is_ours(w, one) and one["last_payment_error"] and one["status"] in _PAYABLE
+    ]
+    asked = {*w.sessions.values()}
+    free = sorted(one["id"] for one in open_ones if charges.invoice_of(one) not in asked)
+    if not free:
+        return False
+    intent = w.random.choice(free)
+    w.paid_by_client.add(intent)
+    payment_intents_api.confirm(w.sandbox.state, dict(_VISA), intent)
+    return True
+
+
+_PAYABLE = ("requires_payment_method", "requires_confirmation")
+
+
+async def change_method(w: World) -> bool:
+    """A new card: the client's own, or the default that Stripe has for the customer."""
+    client = w.random.choice(sorted(w.customer_of))
+    customer = w.customer_of[client]
+    method = f"{customer}_method{len(w.sandbox.state['payment_methods'])}"
+    w.sandbox.add_payment_method(method, customer=customer, behaviour=w.random.choice(CARDS))
+    settings = {"invoice_settings": {"default_payment_method": method}}
+    customers_api.update(w.sandbox.state, settings, customer)
+    await w.write(
+        "UPDATE client SET stripe_payment_method_id = :method WHERE id = :client"
+        " AND stripe_payment_method_id IS NOT NULL",
+        method=method,
+        client=client,
+    )
+    return True
+
+
+async def detach_method(w: World) -> bool:
+    """The client removes a card, and Paydue hears of it later."""
+    customer = w.random.choice(sorted(w.customer_of.values()))
+    attached = [
+        one["id"]
+        for one in w.sandbox.state["payment_methods"].rows()
+        if one["customer"] == customer
+    ]
+    if not attached:
+        return False
+    try:
+        payment_methods_api.detach(w.sandbox.state, {}, w.random.choice(sorted(attached)))
+    except StripeRefusal:
+        return False
+    return True
+
+
+# --- an older copy of the database ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OlderCopy:
+    """The database and what we know beside it, as they were."""
+
+    database: sqlite3.Connection
+    aged: int
+    days: int
+    invoices: list[int]
+    by_hand: dict[int, Decimal]
+    assigned: dict[str, int]
+
+
+async def copy_database(w: World) -> bool:
+    if w.raw is None:
+        return False
+    copy = sqlite3.connect(":memory:")
+    w.raw.backup(copy)
+    assigned = {one: w.told_of[one] for one in w.assigned}
+    w.copy = OlderCopy(copy, w.aged, w.days, [*w.invoices], {**w.by_hand}, assigned)
+    return True
+
+
+async def restore_database(w: World) -> bool:
+    """The copy comes back, hours or days later, and is reconciled before anything is charged."""
+    old, w.copy = w.copy, None
+    if w.raw is None or old is None:
+        return False
+    w.story.append(f"      a copy {(w.aged - old.aged) // 3600} hours old")
+    await _put_back(w, old)
+    await w.age_database(w.aged - old.aged)
+    await w.age_dates(w.days - old.days)
+    w.sandbox.clear_faults()
+    await w.node.reconciliation().run()
+    await w.node.autopay().recover()
+    _forget(w, old)
+    return True
+
+
+async def _put_back(w: World, old: OlderCopy) -> None:
+    assert w.raw is not None, "only SQLite has copies"
+    tables = [
+        name
+        for (name,) in old.database.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_stat%'"
+            " AND name NOT LIKE '%fts%' AND name <> 'pace'"
+        )
+    ]
+    w.raw.execute("BEGIN IMMEDIATE")
+    w.raw.execute("PRAGMA defer_foreign_keys = ON")
+    for table in tables:
+        w.raw.execute(f'DELETE FROM "{table}"')
+        rows = old.database.execute(f'SELECT * FROM "{table}"').fetchall()
+        if rows:
+            marks = ", ".join("?" * len(rows[0]))
+            w.raw.executemany(f'INSERT INTO "{table}" VALUES ({marks})', rows)
+    w.raw.execute("COMMIT")
+    old.database.close()
+
+
+def _forget(w: World, old: OlderCopy) -> None:
+    """Only the books know what was entered by hand, so what the copy lacks has never been."""
+    w.later = sorted({*w.later, *w.invoices} - {*old.invoices})
+    w.invoices, w.by_hand = old.invoices, old.by_hand
+    for intent in w.assigned - old.assigned.keys():
+        del w.told_of[intent]
+    w.assigned = {*old.assigned}
+    w.declined_on.clear()
+    w.forgotten |= {
+        one["id"] for one in w.sandbox.state["payment_intents"].rows() if charges.is_ours(w, one)
+    }
