@@ -1,6 +1,7 @@
 """The web application: which URLs exist, and what stands in front of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
@@ -20,6 +21,7 @@ from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.halo.payment_claims import BookIntent
+from app.halo.refund_actions import MakeRefund
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -30,20 +32,36 @@ Clock = Callable[[], datetime]
 utc_now: Clock = partial(datetime.now, UTC)
 
 
+async def _left_to_stripe(intent_id: str) -> None:
+    """Nobody is asked; the intent's events and reconciliation will say."""
+
+
+async def _without_stripe(*_: object, **__: object) -> Any:
+    raise Unavailable("this process does not talk to Stripe")
+
+
+@dataclass(frozen=True, slots=True)
+class StripeActs:
+    """The acts of a person that ask Stripe. A node offers all of them."""
+
+    retry_charge: RetryCharge = _without_stripe
+    end_attempt: EndAttempt = _without_stripe
+    book_intent: BookIntent = _left_to_stripe
+    make_refund: MakeRefund = _without_stripe
+
+
 def create_app(
     settings: Settings,
     database: Database,
     *,
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
-    retry_charge: RetryCharge | None = None,
-    end_attempt: EndAttempt | None = None,
-    book_intent: BookIntent | None = None,
+    acts: StripeActs | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
 
-    `retry_charge`, `end_attempt` and `book_intent` ask Stripe; without them nothing is charged or
-    ended by hand, and an intent that a payment by hand names is believed once Stripe reports it.
+    Without the acts that ask Stripe nothing is charged, ended or refunded by hand, and an intent
+    that a payment by hand names is believed once Stripe reports it.
     """
     app = Starlette(
         routes=[*extra_routes, *ROUTES],
@@ -57,19 +75,13 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
-    app.state.retry_charge = retry_charge or _without_stripe
-    app.state.end_attempt = end_attempt or _without_stripe
-    app.state.book_intent = book_intent or _left_to_stripe
+    acts = acts or StripeActs()
+    app.state.retry_charge = acts.retry_charge
+    app.state.end_attempt = acts.end_attempt
+    app.state.book_intent = acts.book_intent
+    app.state.make_refund = acts.make_refund
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
-
-
-async def _left_to_stripe(intent_id: str) -> None:
-    """Nobody is asked; the intent's events and reconciliation will say."""
-
-
-async def _without_stripe(record_id: int, *, reason: str, who: str) -> Any:
-    raise Unavailable("this process does not talk to Stripe")
 
 
 async def healthz(_: Request) -> Response:

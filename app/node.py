@@ -13,12 +13,14 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
-from app.main import Clock, create_app, utc_now
+from app.ledger.refund_requests import WantedRefund
+from app.main import Clock, StripeActs, create_app, utc_now
 from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.reconcile import Reconciliation
+from app.payments.refunds import Refunds, refund_as_dict
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import endpoint
@@ -53,9 +55,7 @@ class Node:
             self.database,
             extra_routes=routes,
             clock=self.clock,
-            retry_charge=self.retry_charge,
-            end_attempt=self.end_attempt,
-            book_intent=self.book_intent,
+            acts=StripeActs(self.retry_charge, self.end_attempt, self.book_intent, self.refund),
         )
         return WebhookRouter(receiver, app)
 
@@ -88,6 +88,11 @@ class Node:
         async with self._own_gateway() as gateway:
             await intent_bookings.book(self.database, gateway, self.installation, intent_id)
 
+    async def refund(self, wanted: WantedRefund) -> dict[str, Any]:
+        """Give money back, because a person says so, and answer the request as JSON."""
+        async with self._own_gateway() as gateway:
+            return refund_as_dict(await replace(self.refunds(), gateway=gateway).refund(wanted))
+
     @contextlib.asynccontextmanager
     async def _own_gateway(self) -> AsyncIterator[Gateway]:
         """A gateway for one request: a process that only serves has none open."""
@@ -95,6 +100,9 @@ class Node:
             raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
         async with Gateway(self.settings, self.limiter) as gateway:
             yield gateway
+
+    def refunds(self) -> Refunds:
+        return Refunds(self.database, self.gateway, self.installation, self.stop)
 
     def reconciliation(self) -> Reconciliation:
         return Reconciliation(self.database, self.gateway, self.installation, self.stop)

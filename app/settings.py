@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         alias="PAYDUE_AUTOPAY_POSTED_ONLY",
         description="charge only invoices that are posted",
     )
+    autopay_consolidate: bool = Field(
+        False,
+        alias="PAYDUE_AUTOPAY_CONSOLIDATE",
+        description="charge all invoices of a client that are due together in one payment, unless the client's `consolidate` says otherwise",
+    )
     reconcile_every: float = Field(
         300.0,
         ge=1,

@@ -73,6 +73,7 @@ class Worker:
             ),
             "events": ScheduledJob(self._retry_parked_events, lambda now: now + SHORT_INTERVAL),
             "attempts": ScheduledJob(self._resume_attempts, lambda now: now + SHORT_INTERVAL),
+            "refunds": ScheduledJob(self._resume_refunds, lambda now: now + SHORT_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
         }
 
@@ -96,6 +97,9 @@ class Worker:
 
     async def _resume_attempts(self) -> str:
         return f"{await self.node.autopay().recover()} resumed"
+
+    async def _resume_refunds(self) -> str:
+        return f"{await self.node.refunds().recover()} resumed"
 
     async def _reconcile(self) -> str:
         found = await self.node.reconciliation().run()

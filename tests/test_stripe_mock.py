@@ -127,6 +127,11 @@ async def intents(gateway: Gateway) -> None:
     await through(gateway.intents(customer_id="cus_1"))
 
 
+async def refund(gateway: Gateway) -> None:
+    metadata = {"paydue_installation": "a", "refund_request": "1", "invoice_id": "7"}
+    await gateway.refund({"payment_intent": "pi_1", "amount": 1, "metadata": metadata}, "key")
+
+
 async def events(gateway: Gateway) -> None:
     for start in range(0, len(TYPES), TYPES_MAX):
         await through(gateway.events(YESTERDAY, TYPES[start : start + TYPES_MAX]))
@@ -147,6 +152,8 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "retrieve": lambda gateway: gateway.retrieve("pi_1"),
     "cancel": lambda gateway: gateway.cancel("pi_1"),
     "intents": intents,
+    "refund": refund,
+    "refunds_of": lambda gateway: through(gateway.refunds_of("pi_1")),
     "refunds_since": lambda gateway: through(gateway.refunds_since(YESTERDAY)),
     "disputes_since": lambda gateway: through(gateway.disputes_since(YESTERDAY)),
     "payouts_since": lambda gateway: through(gateway.payouts_since(YESTERDAY)),
@@ -172,6 +179,7 @@ async def test_stripes_published_api_accepts_the_request(name, gateway, relay):
 
 LISTS = [
     "intents",
+    "refunds_of",
     "refunds_since",
     "disputes_since",
     "payouts_since",

@@ -124,7 +124,7 @@ async def states(paydue: Paydue) -> list[str]:
 
 # --- one realistic event of every type -------------------------------------------------------
 
-MONEY_BACK = ("charge.", "refund.")
+MONEY_BACK = ("charge.", "refund.", "radar.")
 LEFT = {
     # What the invoice of 120.00 has got and its payment's status, after the event of that name.
     "payment_intent.created": (0, PaymentStatus.CREATED),
@@ -143,6 +143,8 @@ LEFT = {
     "charge.dispute.closed": (0, PaymentStatus.DISPUTE_LOST),
     "charge.dispute.funds_withdrawn": (120, PaymentStatus.DISPUTED),
     "charge.dispute.funds_reinstated": (120, PaymentStatus.SUCCEEDED),
+    "radar.early_fraud_warning.created": (120, PaymentStatus.SUCCEEDED),
+    "radar.early_fraud_warning.updated": (120, PaymentStatus.SUCCEEDED),
     "checkout.session.completed": (120, PaymentStatus.SUCCEEDED),
     "checkout.session.async_payment_succeeded": (120, PaymentStatus.SUCCEEDED),
     "checkout.session.async_payment_failed": (0, PaymentStatus.FAILED),

@@ -7,7 +7,6 @@ from app.cli.command_group import run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
 from app.node import open_database, open_stripe_node
 from app.payments import attempt_queries
-from app.payments.attempt_queries import ListedAttempt
 from app.storage import schema
 
 
@@ -24,27 +23,35 @@ def attempts_list(everything: bool, limit: int, as_json: bool) -> None:
     """The attempts that have not ended, the oldest first. With --all, the newest of all first."""
     settings = settings_and_logs()
 
-    async def work() -> list[ListedAttempt]:
+    async def work() -> list[dict[str, object]]:
         async with open_database(settings) as database:
             await schema.expect_current(database)
             async with database.snapshot() as tx:
                 found = await attempt_queries.list_attempts(
                     tx, unresolved=not everything, limit=limit
                 )
-                return list(found)
+                shares = await attempt_queries.load_shares(tx, [one.id for one in found])
+                return [one.as_dict(shares.get(one.id, ())) for one in found]
 
-    found = [one.as_dict() for one in run(work())]
+    found = run(work())
     if as_json:
         click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
         return
     columns = (">id", ">invoice", ">try", "state", ">amount", "intent", "since", "reason")
     rows = (
-        (one["id"], one["invoice_id"], one["number"], one["state"],
+        (one["id"], _invoices(one), one["number"], one["state"],
          amount(str(one["amount"]), str(one["currency"])), one["intent_id"],
          moment(one["created_at"]), one["reason"])
         for one in found
     )  # fmt: skip
     console().print(table(f"charge attempts ({len(found)})", columns, rows))
+
+
+def _invoices(one: dict[str, object]) -> str:
+    """The invoice, and how many more are charged with it."""
+    named = one["invoices"]
+    more = len(named) - 1 if isinstance(named, list) else 0
+    return f"{one['invoice_id']} + {more}" if more else str(one["invoice_id"])
 
 
 @attempts.command("end")

@@ -3,7 +3,9 @@
 from app.cli import (
     attempt_commands,
     demo,
+    journal_commands,
     payout_commands,
+    refund_commands,
     server_commands,
     setup_commands,
     stripe_commands,
@@ -21,6 +23,8 @@ COMMANDS = (
     support_commands.events,
     stripe_commands.reconcile,
     payout_commands.payouts,
+    journal_commands.journal,
+    journal_commands.check,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,
@@ -30,6 +34,12 @@ COMMANDS = (
 )
 
 
+# Commands on payments that stand in modules of their own.
+PAYMENT_COMMANDS = (refund_commands.payment_refund, refund_commands.payment_apply)
+
+
 def add_all() -> None:
+    for command in PAYMENT_COMMANDS:
+        support_commands.payment.add_command(command)
     for command in COMMANDS:
         paydue.add_command(command)

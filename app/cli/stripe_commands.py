@@ -136,6 +136,7 @@ def reconcile(as_json: bool) -> None:
         async with open_stripe_node(settings) as node:
             on_signals(node.stop)
             await node.autopay().recover()
+            await node.refunds().recover()
             return asdict(await node.reconciliation().run())
 
     found = run(work())

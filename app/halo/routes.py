@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from app.halo import actions, attempt_actions
+from app.halo import actions, attempt_actions, refund_actions
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.payment_operations import SUGGESTED
+from app.halo.openapi.refund_operations import REFUNDED
 from app.halo.payment_claims import ask_for_intents, list_suggestions
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
@@ -41,11 +42,14 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
     CaseInsensitiveRoute("/api/Invoice/{id}/retry", actions.retry_payment, "POST", say.RETRIED),
     *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
-    *resource_routes(
-        INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment, ask_for_intents
+    CaseInsensitiveRoute(
+        "/api/InvoicePayment/{id}/refund", refund_actions.refund_payment, "POST", REFUNDED
     ),
     CaseInsensitiveRoute(
         "/api/InvoicePayment/{id}/suggestions", list_suggestions, "GET", SUGGESTED
+    ),
+    *resource_routes(
+        INVOICE_PAYMENTS, manual_payments.save, void_and_delete.delete_payment, ask_for_intents
     ),
     CaseInsensitiveRoute("/api/ChargeAttempt/{id}/end", attempt_actions.end_attempt, "POST", ENDED),
     *resource_routes(CHARGE_ATTEMPTS),

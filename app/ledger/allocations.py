@@ -53,12 +53,19 @@ class Stored:
     def __init__(self, rows: Sequence[ShareRow]) -> None:
         self.ids: dict[str, dict[Key, int]] = {}
         self.shares: dict[str, dict[Key, Share]] = {}
+        self._credit_clients: dict[str, int | None] = {}
         for row in rows:
             self.ids.setdefault(row.intent_id, {})[row.invoice_id] = row.id
             self.shares.setdefault(row.intent_id, {})[row.invoice_id] = _share(row)
+            if row.invoice_id is None:
+                self._credit_clients[row.intent_id] = row.client_id
 
     def of(self, intent: str) -> dict[Key, Share]:
         return self.shares.get(intent, {})
+
+    def credit_client(self, intent: str) -> int | None:
+        """The client whose credit the unapplied share is, as its row says."""
+        return self._credit_clients.get(intent)
 
     @property
     def invoice_ids(self) -> set[int]:

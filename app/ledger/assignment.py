@@ -13,13 +13,22 @@ from typing import NamedTuple, cast
 from sqlalchemy import bindparam, insert, select, update
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused
-from app.ledger import allocations, audit, balances, credit_notes, payment_intents
+from app.ledger import (
+    allocations,
+    audit,
+    balances,
+    credit_notes,
+    journal,
+    payment_intents,
+    reversals,
+)
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import other_currency
 from app.rules import money
 from app.rules.allocation import UNAPPLIED, Key, Share, move
 from app.rules.claim import Evidence
+from app.rules.double_entry import HandPayment
 from app.rules.invoice import Dependents, charge_under_way
 from app.rules.money import plain
 from app.rules.payment import FOR_NONE, LONG_AGO, Payment, PaymentState
@@ -81,17 +90,14 @@ async def _enter(
         await credit_notes.assert_covers(tx, entry.credit_note_id, invoice, invoices, entry.amount)
     applied = min(entry.amount, balances.amount_due(invoice))
     row = _manual_columns(entry, invoice)
-    if applied == entry.amount:
-        payment_id = await _insert(tx, row, applied, invoice.id)
-    elif entry.credit_note_id is not None:
+    rest = entry.amount - applied
+    if rest and entry.credit_note_id is not None:
         due = money.text(balances.amount_due(invoice), invoice.currency_iso)
         raise Refused(f"amount: invoice {invoice.id} owes {due}; credit beyond that stays unused")
-    else:
-        payment_id = await _insert(
-            tx, row, applied or entry.amount, invoice.id if applied else None
-        )
-        if applied:
-            await _insert(tx, row, entry.amount - applied, None)
+    parts = [part for part in ((invoice.id, applied), (None, rest)) if part[1]]
+    entered = [await _insert(tx, row, invoice, *part) for part in parts]
+    await journal.record_hand_payments(tx, [], entered, now=now, who=who)
+    payment_id = entered[0].id
     change = audit.AuditChange(invoice.id, "payments", None, f"{payment_id}: {plain(entry.amount)}")
     await audit.write(tx, [change], who=who, now=now)
     await balances.recompute(tx, [invoice.id], now=now, who=who)
@@ -99,10 +105,18 @@ async def _enter(
 
 
 async def _insert(
-    tx: Tx, row: Mapping[str, object], amount: Decimal, invoice_id: int | None
-) -> int:
+    tx: Tx,
+    row: Mapping[str, object],
+    invoice: InvoiceRow,
+    invoice_id: int | None,
+    amount: Decimal,
+) -> HandPayment:
     values = {**row, "invoice_id": invoice_id, "amount": amount, "counted": amount}
-    return cast(int, await tx.scalar(insert(PAYMENTS).values(values).returning(PAYMENTS.c.id)))
+    payment_id = await tx.scalar(insert(PAYMENTS).values(values).returning(PAYMENTS.c.id))
+    note = cast(int | None, row["credit_note_id"])
+    return HandPayment(
+        cast(int, payment_id), invoice.client_id, invoice_id, invoice.currency_iso, amount, note
+    )
 
 
 async def _claim_intent(
@@ -112,7 +126,7 @@ async def _claim_intent(
     assert entry.invoice_id is not None, "checked by _payable"
     if entry.credit_note_id is not None:
         raise InvalidField("credit_note_id", f"the money is that of {intent_id}")
-    known = await payment_intents.lock(tx, [intent_id])
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent_id]))
     stored = await allocations.load(tx, [intent_id])
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | {entry.invoice_id})
     invoice = invoices[entry.invoice_id]
@@ -195,13 +209,19 @@ async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
     client_of = {one: row.client_id for one, row in change.invoices.items()}
     after = {intent: change.after}
     await allocations.write(tx, {intent: payment}, stored, after, client_of)
-    before = {intent: stored.of(intent)}
-    await balances.settle(tx, change.invoices, before, after, now=now, who=who)
+    await balances.settle(tx, change.invoices, {intent: payment}, stored, after, now, who)
     if payment.state_at == LONG_AGO:
         await payment_intents.schedule_check(tx, intent, now)
 
 
 # --- assignment --------------------------------------------------------------------------------
+
+
+class _Wish(NamedTuple):
+    """How much a person wants applied, where he says it, and whether another client is meant."""
+
+    amount: Decimal | None
+    is_other_client: bool
 
 
 class _Assigned(NamedTuple):
@@ -230,10 +250,12 @@ async def assign(
     now: datetime,
     who: str,
     is_other_client: bool = False,
+    amount: Decimal | None = None,
 ) -> None:
     """Assign a payment, or a share of one, to an invoice, or to none.
 
-    An invoice takes what it owes; the rest stays without an invoice, as the client's credit.
+    An invoice takes what it owes; the rest stays without an invoice, as the client's credit. With
+    an `amount` only so much of money that no invoice has is applied, and not more than is owed.
     A payment of another client is refused unless `is_other_client` says that it is meant so.
     """
     found = await _FIND.all(tx, id=payment_id)
@@ -246,13 +268,16 @@ async def assign(
     if invoice_id is not None:
         _assert_takes_money(must_exist(invoices, invoice_id))
         _assert_not_charged(await load_dependents(tx, [invoice_id]))
+    if amount is not None:
+        _assert_applicable(row, amount, invoices.get(invoice_id or FOR_NONE))
+    wish = _Wish(amount, is_other_client)
     if row.intent_id is None:
-        await _assign_manual(tx, row, invoice_id, invoices, is_other_client=is_other_client)
+        moved = await _assign_manual(tx, row, invoice_id, invoices, wish)
+        before = [_hand_payment(row, invoices)]
+        await journal.record_hand_payments(tx, before, moved, now=now, who=who)
         await balances.recompute(tx, list(both), now=now, who=who)
     else:
-        await _assign_share(
-            tx, row, invoice_id, invoices, now=now, who=who, is_other_client=is_other_client
-        )
+        await _assign_share(tx, row, invoice_id, invoices, wish, now=now, who=who)
     await _audit_assignment(tx, row.invoice_id, invoice_id, now=now, who=who)
 
 
@@ -261,24 +286,28 @@ async def _assign_share(
     row: _Assigned,
     invoice_id: int | None,
     invoices: Mapping[int, InvoiceRow],
+    wish: _Wish,
     *,
     now: datetime,
     who: str,
-    is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
-    known = await payment_intents.lock(tx, [intent])
+    known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent]))
     stored = await allocations.load(tx, [intent])
     if stored.ids[intent].get(row.invoice_id) != row.id:
         raise LostRace
     payment, shares = known[intent], stored.of(intent)
     amounts = {key: one.amount for key, one in shares.items() if key is not None}
-    moved = shares[row.invoice_id].amount
+    share = shares[row.invoice_id]
+    # The money that went back of a share stays where it is; a share that is gone moves as a whole.
+    moved = share.counted or share.amount if wish.amount is None else wish.amount
+    if wish.amount is not None and wish.amount > share.counted:
+        raise LostRace
     amounts.pop(cast(int, row.invoice_id), None)
     if invoice_id is not None:
         invoice = invoices[invoice_id]
         _assert_same_currency(payment, invoice)
-        if not is_other_client and payment.customer_id is not None:
+        if not wish.is_other_client and payment.customer_id is not None:
             _assert_same_client(payment.client_id, invoice)
         taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
@@ -305,22 +334,22 @@ async def _assign_manual(
     row: _Assigned,
     invoice_id: int | None,
     invoices: Mapping[int, InvoiceRow],
-    *,
-    is_other_client: bool,
-) -> None:
+    wish: _Wish,
+) -> list[HandPayment]:
+    """Assign a payment by hand; answers its parts as they are then."""
     (locked,) = await _LOCK.all(tx, id=row.id)
     if locked != row:
         raise LostRace
     by_id = PAYMENTS.c.id == row.id
     if invoice_id is None or invoice_id == row.invoice_id:
         await tx.execute(update(PAYMENTS).where(by_id).values(invoice_id=invoice_id))
-        return
+        return [_hand_payment(row._replace(invoice_id=invoice_id), invoices)]
     invoice = invoices[invoice_id]
     if invoice.currency_iso != row.currency_iso:
         raise Refused(other_currency(row.currency_iso, invoice))
-    if not is_other_client:
+    if not wish.is_other_client:
         _assert_same_client(row.client_id, invoice)
-    taken = min(row.amount, balances.amount_due(invoice))
+    taken = min(row.amount if wish.amount is None else wish.amount, balances.amount_due(invoice))
     if taken <= 0:
         raise Refused(f"invoice {invoice.id} owes nothing")
     values = {
@@ -331,8 +360,20 @@ async def _assign_manual(
         "evidence": Evidence.PERSON,
     }
     await tx.execute(update(PAYMENTS).where(by_id).values(values))
-    if taken < row.amount:
-        await _copy_rest(tx, row, row.amount - taken)
+    rest = row._replace(invoice_id=None, counted=row.amount - taken)
+    if rest.counted:
+        await _copy_rest(tx, row, rest.counted)
+    applied = row._replace(invoice_id=invoice_id, counted=taken)
+    return [_hand_payment(one, invoices) for one in (applied, rest)]
+
+
+def _hand_payment(row: _Assigned, invoices: Mapping[int, InvoiceRow]) -> HandPayment:
+    """The payment as the journal books it: an applied one is of its invoice's client."""
+    invoice = invoices.get(row.invoice_id or 0)
+    client_id = invoice.client_id if invoice else row.client_id
+    return HandPayment(
+        row.id, client_id, row.invoice_id, row.currency_iso, row.counted, row.credit_note_id
+    )
 
 
 async def _copy_rest(tx: Tx, row: _Assigned, rest: Decimal) -> None:
@@ -388,6 +429,19 @@ def _manual_columns(entry: ManualPayment, invoice: InvoiceRow) -> dict[str, obje
         "state": PaymentState.SUCCEEDED,
         "evidence": Evidence.PERSON,
     }
+
+
+def _assert_applicable(row: _Assigned, amount: Decimal, invoice: InvoiceRow | None) -> None:
+    """A part is applied of money that counts and that no invoice has, up to what is owed."""
+    if invoice is None or row.invoice_id is not None:
+        raise Refused("amount: only money of no invoice is applied in part, and to an invoice")
+    if amount <= 0:
+        raise InvalidField("amount", "is more than nothing")
+    money.to_minor(amount, row.currency_iso)
+    for what, left in ((f"payment {row.id} has", row.counted), ("", balances.amount_due(invoice))):
+        if amount > left:
+            said = what or f"invoice {invoice.id} owes"
+            raise Refused(f"amount: {said} {money.text(left, row.currency_iso)}")
 
 
 def _assert_not_charged(dependents_of: Mapping[int, Dependents]) -> None:

@@ -12,11 +12,11 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
-from app.ledger import audit
-from app.ledger.allocations import Allocations
+from app.ledger import audit, journal
+from app.ledger.allocations import Allocations, Stored
 from app.rules.allocation import Share
 from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
-from app.rules.payment import PaymentState
+from app.rules.payment import Payment, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import BulkUpdate, PreparedStatement, any_of
@@ -162,14 +162,17 @@ def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
 async def settle(
     tx: Tx,
     invoices: Mapping[int, InvoiceRow],
-    before: Allocations,
+    payments: Mapping[str, Payment],
+    stored: Stored,
     after: Allocations,
-    *,
     now: datetime,
     who: str,
 ) -> None:
-    """Write the balances that follow from payments' shares as they were and as they are."""
+    """Write the balances, and the journal, that follow from shares as stored and as they are."""
+    before = {intent: stored.of(intent) for intent in after}
     await _write_balances(tx, invoices, _deltas(before, after), now=now, who=who)
+    client_of = {one: row.client_id for one, row in invoices.items()}
+    await journal.record_shares(tx, payments, stored, after, client_of, now, who)
 
 
 async def _write_balances(

@@ -10,7 +10,7 @@ from app.rules.attempt import UNRESOLVED
 from app.rules.invoice import Dependents, charge_under_way
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.charge_attempts import ChargeAttempt, attempt_ids_of
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_payments import StripePayment
@@ -50,15 +50,16 @@ def refusal(one: Dependents, why: str, what: str) -> Refused:
     return kind(f"{what}: {why}")
 
 
+_IS_ATTEMPT_OF_IT = ATTEMPTS.c.id.in_(attempt_ids_of(INVOICES.c.id))
+
+
 def _count(table: FromClause, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
     return select(func.count()).select_from(table).where(*conditions).scalar_subquery()
 
 
 def _of_open_attempt(column: ColumnElement[ValueT]) -> ScalarSelect[ValueT]:
     return (
-        select(column)
-        .where(ATTEMPTS.c.invoice_id == INVOICES.c.id, ATTEMPTS.c.state.in_(UNRESOLVED))
-        .scalar_subquery()
+        select(column).where(_IS_ATTEMPT_OF_IT, ATTEMPTS.c.state.in_(UNRESOLVED)).scalar_subquery()
     )
 
 
@@ -87,7 +88,7 @@ _DEPENDENTS = select(
     INVOICES.c.amountpaid,
     INVOICES.c.payments_pending,
     (_PAYMENTS + _CLAIMS).label("payments"),
-    _count(ATTEMPTS, ATTEMPTS.c.invoice_id == INVOICES.c.id).label("attempts"),
+    _count(ATTEMPTS, _IS_ATTEMPT_OF_IT).label("attempts"),
     _of_open_attempt(ATTEMPTS.c.number).label("open_attempt"),
     _of_open_attempt(ATTEMPTS.c.state).label("open_attempt_state"),
     _of_open_attempt(ATTEMPTS.c.step).label("open_attempt_step"),

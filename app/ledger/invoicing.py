@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import String, bindparam, cast, delete, or_, select, update
 
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, balances, line_taxes, prorata, settlement
+from app.ledger import audit, balances, journal, line_taxes, prorata, settlement
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.invoice_draft import (
     INVOICES,
@@ -231,6 +231,9 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     await _write_lines(tx, [*new, *changed])
     changes = [change for one in (*new, *changed) for change in _changes(one)]
     await audit.write(tx, changes, who=who, now=now)
+    await journal.record_invoices(
+        tx, [(one.before, one.after) for one in (*new, *changed)], now=now, who=who
+    )
     moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
         await balances.recompute(tx, moved, now=now, who=who)

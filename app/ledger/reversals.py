@@ -1,12 +1,16 @@
-"""Reversals: refunds, disputes and charges' totals of refunds, and their sums by payment."""
+"""Reversals: refunds, disputes, their warnings, charges' totals, and their sums by payment."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
+from app.ledger.refund_requests import follow_refunds
 from app.rules.payment import (
+    Payment,
     PaymentReport,
     Reversal,
     ReversalKind,
@@ -30,6 +34,12 @@ class ReversalRow(NamedTuple):
     intent_id: str
     amount: Decimal
     status: str
+    invoice_id: int | None
+    request_id: int | None
+    reason: str | None
+    evidence_due_at: datetime | None
+    funds_withdrawn: bool
+    funds_reinstated: bool
 
 
 LOCK_REVERSALS = PreparedStatement(
@@ -55,19 +65,65 @@ async def record_reversals(
             row = _merged(after.get(report.reversal.id), report.intent_id, report.reversal)
             after[row.id] = row
     await _write(tx, known, after)
+    changed = [row for row in after.values() if known.get(row.id) != row]
+    await follow_refunds(tx, [(row.intent_id, _reversal(row)) for row in changed])
+    return _totals(after.values())
+
+
+async def with_refunded_invoices(tx: Tx, payments: Mapping[str, Payment]) -> dict[str, Payment]:
+    """The payments, each with the invoices that its refunds are for; their rows know only sums."""
+    refunded = sorted(intent for intent, one in payments.items() if one.back.refunded)
+    if not refunded:
+        return dict(payments)
+    totals = _totals(await LOCK_REVERSALS.all(tx, intents=refunded))
+    return {
+        intent: replace(one, back=replace(one.back, refunded_of=totals[intent].refunded_of))
+        if intent in totals
+        else one
+        for intent, one in payments.items()
+    }
+
+
+def _totals(rows: Iterable[ReversalRow]) -> dict[str, ReversedTotal]:
     by_intent: dict[str, list[Reversal]] = {}
-    for row in after.values():
+    for row in rows:
         by_intent.setdefault(row.intent_id, []).append(_reversal(row))
     return {intent_id: reversed_total(all_of) for intent_id, all_of in by_intent.items()}
 
 
 def _merged(known: ReversalRow | None, intent_id: str, reported: Reversal) -> ReversalRow:
     one = merge_reversal(_reversal(known), reported) if known else reported
-    return ReversalRow(one.id, one.kind, intent_id, one.amount, one.status)
+    return ReversalRow(
+        one.id,
+        one.kind,
+        intent_id,
+        one.amount,
+        one.status,
+        one.invoice_id,
+        one.request_id,
+        one.reason,
+        one.evidence_due_at,
+        one.funds_withdrawn,
+        one.funds_reinstated,
+    )
 
 
 def _reversal(row: ReversalRow) -> Reversal:
-    return Reversal(row.id, ReversalKind(row.kind), row.amount, row.status)
+    return Reversal(
+        row.id,
+        ReversalKind(row.kind),
+        row.amount,
+        row.status,
+        row.invoice_id,
+        row.request_id,
+        row.reason,
+        row.evidence_due_at,
+        row.funds_withdrawn,
+        row.funds_reinstated,
+    )
+
+
+_FACTS = [name for name in ReversalRow._fields if name not in {"id", "kind", "intent_id"}]
 
 
 async def _write(
@@ -83,6 +139,6 @@ async def _write(
         await tx.execute(
             update(REVERSALS)
             .where(REVERSALS.c.id == bindparam("b_id"))
-            .values(amount=bindparam("b_amount"), status=bindparam("b_status")),
-            [{"b_id": row.id, "b_amount": row.amount, "b_status": row.status} for row in changed],
+            .values({name: bindparam(f"b_{name}") for name in _FACTS}),
+            [{f"b_{name}": value for name, value in row._asdict().items()} for row in changed],
         )

@@ -13,7 +13,7 @@ from decimal import Decimal
 from app.ledger import allocations, balances, payment_intents
 from app.ledger.allocations import Stored
 from app.ledger.balances import InvoiceRow
-from app.ledger.reversals import LOCK_REVERSALS, record_reversals
+from app.ledger.reversals import LOCK_REVERSALS, record_reversals, with_refunded_invoices
 from app.rules.allocation import NO_CLAIMS, Claims, Key, Share, allocate
 from app.rules.claim import Evidence, evidence_for_invoice
 from app.rules.payment import (
@@ -52,7 +52,8 @@ async def record(
             raise LostRace
     after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports))
     after |= await payment_intents.with_clients(tx, _first_words(known, after))
-    batch = _Batch(known, after, stored, invoices)
+    planned = {one.intent_id: one.shares for one in reports if one.shares}
+    batch = _Batch(known, after, stored, invoices, planned)
     refused = {
         one.intent_id: "no payment is known for this intent yet"
         for one in reports
@@ -74,6 +75,7 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     known = await payment_intents.lock_unapplied_claims(tx, invoice_ids)
     if not known:
         return
+    known = await with_refunded_invoices(tx, known)
     stored = await allocations.load(tx, list(known))
     invoices = await balances.lock_invoices(tx, stored.invoice_ids | set(invoice_ids))
     batch = _Batch(known, dict(known), stored, invoices)
@@ -97,6 +99,8 @@ class _Batch:
     after: dict[str, Payment]
     stored: Stored
     invoices: Mapping[int, InvoiceRow]
+    # By intent, the parts of consolidated charges.
+    planned: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
     shares: dict[str, dict[Key, Share]] = field(default_factory=dict)
     due: dict[int, Decimal] = field(default_factory=dict)
 
@@ -126,7 +130,7 @@ class _Batch:
             state=payment.state,
             back=payment.back,
             shares=kept,
-            claims=_claims(payment, kept) if why is None else NO_CLAIMS,
+            claims=self._claims(payment, kept) if why is None else NO_CLAIMS,
             amount_due=self.due,
         )
         for shares, sign in ((before, 1), (found, -1)):
@@ -184,6 +188,22 @@ class _Batch:
             clients.add(claimed.client_id)
         return replace(payment, client_id=clients.pop()) if len(clients) == 1 else payment
 
+    def _claims(self, payment: Payment, shares: Mapping[Key, Share]) -> Claims:
+        """All parts of a consolidated charge, unless a person has given its money to another."""
+        planned = self.planned.get(payment.intent_id, {})
+        if payment.claimed_invoice_id not in planned:
+            return _claims(payment, shares)
+        payable = {one: amount for one, amount in planned.items() if self._is_payable(one, payment)}
+        return Claims(payable, payment.evidence)
+
+    def _is_payable(self, invoice_id: int, payment: Payment) -> bool:
+        invoice = self.invoices.get(invoice_id)
+        return (
+            invoice is not None
+            and not invoice.is_recurring_invoice
+            and invoice.currency_iso == payment.currency
+        )
+
     @property
     def reopened(self) -> list[int]:
         """Invoices that owe more than before this batch."""
@@ -201,8 +221,7 @@ class _Batch:
             if self.known.get(intent) != self.after[intent] or self.stored.of(intent) != shares
         }
         await allocations.write(tx, self.after, self.stored, changed, client_of)
-        before = {intent: self.stored.of(intent) for intent in changed}
-        await balances.settle(tx, self.invoices, before, changed, now=now, who=who)
+        await balances.settle(tx, self.invoices, self.after, self.stored, changed, now, who)
 
 
 def _claims(payment: Payment, shares: Mapping[Key, Share]) -> Claims:
@@ -237,8 +256,10 @@ async def _reversed_totals(
 def _invoice_ids(
     known: Iterable[Payment], stored: Stored, reports: Iterable[PaymentReport]
 ) -> set[int]:
+    reports = list(reports)
     claimed = {one.claimed_invoice_id for one in known} | {one.invoice_id for one in reports}
-    return stored.invoice_ids | {one for one in claimed if one is not None}
+    planned = {invoice_id for one in reports for invoice_id in one.shares or ()}
+    return stored.invoice_ids | planned | {one for one in claimed if one is not None}
 
 
 def _first_words(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[str, Payment]:

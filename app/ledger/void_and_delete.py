@@ -7,8 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
-from app.ledger import audit, balances
+from app.ledger import audit, balances, journal
 from app.ledger.dependents import load_dependents, refusal
+from app.rules.double_entry import HandPayment
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
 from app.rules.money import plain
 from app.rules.payment import (
@@ -45,6 +46,7 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
         .where(INVOICES.c.id == invoice_id)
         .values(voided=True, change_seq=seq, last_modified=now)
     )
+    await journal.record_invoices(tx, [(row, row._replace(voided=True))], now=now, who=who)
     change = audit.AuditChange(invoice_id, "voided", old=False, new=True)
     await audit.write(tx, [change], who=who, now=now)
     await balances.recompute(tx, [invoice_id], now=now, who=who)
@@ -65,6 +67,7 @@ async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str
     await rows.assert_unreferenced(tx, INVOICES, what, invoice_id)
     await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
     await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))
+    await journal.record_invoices(tx, [(row, None)], now=now, who=who)
     change = audit.AuditChange(invoice_id, "deleted", row.invoicenumber, None)
     await audit.write(tx, [change], who=who, now=now)
 
@@ -73,8 +76,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     """Delete a payment that moved no money at Stripe; its invoice owes its amount again."""
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
-    if invoice_id is not None:
-        await balances.lock_invoices(tx, [invoice_id])
+    invoices = await balances.lock_invoices(tx, [] if invoice_id is None else [invoice_id])
     statement = select(*projection(PAYMENTS, DeletedPayment)).where(by_id)
     found = (await tx.execute(statement.with_for_update())).one_or_none()
     if found is None:
@@ -86,7 +88,18 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
     why = why_not_delete_payment(PaymentState(row.state), is_stripes=is_stripes)
     _assert_none(why, f"payment {record_id} cannot be deleted")
     await tx.execute(delete(PAYMENTS).where(by_id))
-    if row.intent_id is not None:
+    if row.intent_id is None:
+        client_id = invoices[invoice_id].client_id if invoice_id is not None else row.client_id
+        gone = HandPayment(
+            record_id,
+            client_id,
+            invoice_id,
+            row.currency_iso,
+            row.counted,
+            row.credit_note_id,
+        )
+        await journal.record_hand_payments(tx, [gone], [], now=now, who=who)
+    else:
         await tx.execute(delete(INTENTS).where(INTENTS.c.intent_id == row.intent_id, _IS_LEFT))
     if invoice_id is not None:
         change = audit.AuditChange(
@@ -115,6 +128,10 @@ class DeletedPayment(NamedTuple):
     intent_id: str | None
     state: int
     amount: Decimal
+    client_id: int | None
+    currency_iso: str
+    counted: Decimal
+    credit_note_id: int | None
 
 
 async def _lock(tx: Tx, what: str, invoice_id: int) -> tuple[FullInvoiceRow, Dependents]:

@@ -1,12 +1,13 @@
 """Support's reads of charge attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import select
 
-from app.payments.autopay.attempts import ATTEMPTS, IS_UNRESOLVED
+from app.payments.autopay.attempts import ATTEMPTS, IS_UNRESOLVED, SHARES
 from app.rules import money
 from app.rules.notation import moment
 from app.storage.engines import Tx
@@ -30,11 +31,13 @@ class ListedAttempt(NamedTuple):
     checks: int
     reason: str | None
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self, shares: "Sequence[ListedShare]" = ()) -> dict[str, object]:
+        """As JSON. `invoices` are all that it charges: one alone, or those of its shares."""
         exact = money.from_minor(self.amount_minor, self.currency)
         shown = {name: one for name, one in self._asdict().items() if name != "amount_minor"}
         return {
             **shown,
+            "invoices": [one.invoice_id for one in shares] or [self.invoice_id],
             "amount": money.text(exact, self.currency),
             "created_at": moment(self.created_at),
             "check_at": moment(self.check_at) if self.check_at else None,
@@ -49,3 +52,25 @@ async def list_attempts(tx: Tx, *, unresolved: bool, limit: int) -> Sequence[Lis
     else:
         wanted = wanted.order_by(ATTEMPTS.c.id.desc())
     return [ListedAttempt._make(row) for row in await tx.execute(wanted)]
+
+
+class ListedShare(NamedTuple):
+    """The part of an attempt that is for one of its invoices."""
+
+    invoice_id: int
+    amount: Decimal
+
+
+async def load_shares(tx: Tx, attempt_ids: Collection[int]) -> dict[int, list[ListedShare]]:
+    """The shares of those attempts that charge several invoices, by attempt."""
+    rows = await tx.execute(
+        select(SHARES.c.attempt_id, SHARES.c.invoice_id, SHARES.c.amount_minor, ATTEMPTS.c.currency)
+        .join_from(SHARES, ATTEMPTS, ATTEMPTS.c.id == SHARES.c.attempt_id)
+        .where(SHARES.c.attempt_id.in_(attempt_ids))
+        .order_by(SHARES.c.attempt_id, SHARES.c.invoice_id)
+    )
+    found: dict[int, list[ListedShare]] = {}
+    for attempt_id, invoice_id, amount_minor, currency in rows:
+        share = ListedShare(invoice_id, money.from_minor(amount_minor, currency))
+        found.setdefault(attempt_id, []).append(share)
+    return found

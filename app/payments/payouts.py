@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import bindparam, select, update
 
 from app.errors import BadEvent
-from app.ledger import payout_lines
+from app.ledger import journal, payout_lines
 from app.payments.stripe.gateway import Gateway, NotAuthorized, RequestRefused
 from app.payments.stripe.stripe_objects import balance_movement, payout_report, reference
 from app.rules.payout import ENDED, BalanceMovement, PayoutReport, wait_before_check
@@ -155,7 +155,7 @@ class _PayoutReading:
         self, page: Sequence[BalanceMovement], payout_id: str | None = None
     ) -> None:
         self.found.transactions_new += await self.database.with_retry(
-            lambda tx: _write_transactions(tx, page, payout_id)
+            lambda tx: _write_transactions(tx, page, payout_id, self.now)
         )
 
     # --- cursor ------------------------------------------------------------------------------
@@ -245,13 +245,15 @@ _INSERT = BulkInsertOnce(TRANSACTIONS, "transaction_id", _TransactionColumns.__a
 
 
 async def _write_transactions(
-    tx: Tx, page: Sequence[BalanceMovement], payout_id: str | None
+    tx: Tx, page: Sequence[BalanceMovement], payout_id: str | None, now: datetime
 ) -> int:
     """Insert the transactions that are new, and name the payout of all; answers how many were.
 
     Money that a failed payout gives back is not of that payout: a later one pays it out.
     """
     new = await _INSERT.insert_new(tx, [_transaction_columns(one) for one in page])
+    movements = {one.transaction_id: one for one in page}
+    await journal.record_movements(tx, [movements[one] for one in sorted(new)], now=now)
     if payout_id is not None:
         ids = [one.transaction_id for one in page if not _came_back(one, payout_id)]
         await tx.execute(

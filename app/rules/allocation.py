@@ -4,7 +4,7 @@ Each share of a PaymentIntent is a row of InvoicePayment. The share without an i
 money: the client's credit. The shares of a payment always add up to its amount.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -85,9 +85,10 @@ def allocate(
     while it counts these shares as they were.
 
     Until money was taken, the claims have their amounts and count nothing. When it is taken, no
-    invoice gets more than it owes, and the rest is unapplied. Money that goes back is taken from
-    the unapplied share first, then from the invoices, the newest first. An invoice that owes
-    something again takes it from the unapplied share of a payment that claims it.
+    invoice gets more than it owes, and the rest is unapplied. A refund that names an invoice is
+    taken from that invoice's share. Other money that goes back is taken from the unapplied share
+    first, then from the invoices, the newest first. An invoice that owes something again takes it
+    from the unapplied share of a payment that claims it, but for the money refunded of it by name.
     """
     # Money that no invoice has yet is shared out as if it came now, so that a refund which is known
     # before the claim falls on the same invoice as one that is known after it.
@@ -136,8 +137,8 @@ def _counted(share: Share | None) -> Decimal:
     return share.counted if share else ZERO
 
 
-def _newest_first(amounts: Mapping[int, Decimal]) -> list[int]:
-    return sorted(amounts, reverse=True)
+def _newest_first(invoices: Iterable[int]) -> list[int]:
+    return sorted(invoices, reverse=True)
 
 
 def _clip(amounts: dict[int, Decimal], total: Decimal) -> None:
@@ -159,38 +160,77 @@ def _fill(
     room: Mapping[int, Decimal],
 ) -> None:
     """Unapplied money that did not go back pays the claimed invoices that still owe something."""
-    gone = back.refunded + back.lost
-    unapplied = total - sum(amounts.values(), ZERO)
-    free = max(unapplied - gone, ZERO)
+    shares = _with_unapplied(amounts, total)
+    gone = _gone(shares, back)
+    free = max(shares.get(UNAPPLIED, ZERO) - gone[UNAPPLIED].total, ZERO)
     for one in sorted(claims):
-        given = min(max(room[one] - amounts[one], ZERO), free)
+        counts = amounts[one] - gone.get(one, _NOTHING_GONE).total
+        wanted = room[one] - counts - back.refunded_of.get(one, ZERO)
+        given = min(max(wanted, ZERO), free)
         amounts[one] += given
         free -= given
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """The part of a share that went back."""
+
+    refunded: Decimal = ZERO
+    lost: Decimal = ZERO
+
+    @property
+    def total(self) -> Decimal:
+        return self.refunded + self.lost
+
+
+_NOTHING_GONE = _Gone()
+
+
+def _gone(amounts: Mapping[Key, Decimal], back: ReversedTotal) -> dict[Key, _Gone]:
+    """The part of each share that went back, by the order that `allocate` says."""
+    named = {
+        key: min(amount, back.refunded_of.get(key, ZERO)) if key is not None else ZERO
+        for key, amount in amounts.items()
+    }
+    refunded = max(back.refunded - sum(named.values(), ZERO), ZERO)
+    lost = back.lost
+    found: dict[Key, _Gone] = {UNAPPLIED: _NOTHING_GONE}
+    for key in (UNAPPLIED, *_newest_first([one for one in amounts if one is not None])):
+        if key not in amounts:
+            continue
+        of_refunds = named[key] + min(refunded, amounts[key] - named[key])
+        of_losses = min(lost, amounts[key] - of_refunds)
+        found[key] = _Gone(of_refunds, of_losses)
+        refunded -= of_refunds - named[key]
+        lost -= of_losses
+    return found
+
+
+def _with_unapplied(amounts: Mapping[int, Decimal], total: Decimal) -> dict[Key, Decimal]:
+    """The shares that are not empty, with the rest that no invoice has; never none at all."""
+    found: dict[Key, Decimal] = {one: amount for one, amount in amounts.items() if amount > 0}
+    rest = total - sum(amounts.values(), ZERO)
+    if rest > 0 or not found:
+        found[UNAPPLIED] = max(rest, ZERO)
+    return found
 
 
 def _spread(
     amounts: Mapping[int, Decimal], total: Decimal, state: PaymentState, back: ReversedTotal
 ) -> dict[Key, Share]:
-    """Shares with what went back of each: of the unapplied one first, then newest first."""
-    held: dict[Key, Share] = {
-        one: Share(amount, state, disputed=back.disputed)
-        for one, amount in amounts.items()
-        if amount > 0
+    """Shares with the part of each that went back."""
+    shares = _with_unapplied(amounts, total)
+    gone = _gone(shares, back)
+    return {
+        key: Share(
+            amount,
+            state,
+            refunded=gone[key].refunded,
+            lost=gone[key].lost,
+            disputed=back.disputed,
+        )
+        for key, amount in shares.items()
     }
-    rest = total - sum(amounts.values(), ZERO)
-    if rest > 0 or not held:
-        held[UNAPPLIED] = Share(max(rest, ZERO), state, disputed=back.disputed)
-    order: list[Key] = [UNAPPLIED] * (UNAPPLIED in held)
-    order += sorted((one for one in held if one is not None), reverse=True)
-    refunded, lost = back.refunded, back.lost
-    for key in order:
-        share = held[key]
-        of_refunds = min(refunded, share.amount)
-        of_losses = min(lost, share.amount - of_refunds)
-        held[key] = replace(share, refunded=of_refunds, lost=of_losses)
-        refunded -= of_refunds
-        lost -= of_losses
-    return held
 
 
 def is_sum_of_some(amount: Decimal, amounts: Sequence[Decimal]) -> bool:

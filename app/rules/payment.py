@@ -1,7 +1,7 @@
 """One PaymentIntent's payment: which report wins, and how much of the amount counts."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -42,25 +42,45 @@ class ReversalKind(StrEnum):
     REFUND = "refund"
     DISPUTE = "dispute"
     CHARGE = "charge"  # a charge's own running total of refunds
+    FRAUD_WARNING = "fraud_warning"  # the card network expects a dispute; no money moves by it
 
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """Money going back: one refund, one dispute, or a charge's running total of refunds."""
+    """Money going back: a refund, a dispute or its warning, or a charge's total of refunds.
+
+    `invoice_id` is the invoice that one of our own refunds is for, and `request_id` the request
+    that made it. A dispute's evidence is due at `evidence_due_at`; its money was withdrawn from
+    our balance, and may have been reinstated.
+    """
 
     id: str
     kind: ReversalKind
     amount: Decimal
     status: str
+    invoice_id: int | None = None
+    request_id: int | None = None
+    reason: str | None = None
+    evidence_due_at: datetime | None = None
+    funds_withdrawn: bool = False
+    funds_reinstated: bool = False
+
+
+NO_INVOICES: Mapping[int, Decimal] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class ReversedTotal:
-    """The sum of a payment's reversals, and whether a dispute is open."""
+    """The sum of a payment's reversals, and whether a dispute is open.
+
+    `refunded_of` is the part of the refunds that was made for these invoices by name. It is kept
+    with the reversals, not with the payment, and so is no part of the comparison.
+    """
 
     refunded: Decimal = Decimal(0)
     lost: Decimal = Decimal(0)
     disputed: bool = False
+    refunded_of: Mapping[int, Decimal] = field(default_factory=lambda: NO_INVOICES, compare=False)
 
 
 NOTHING_BACK = ReversedTotal()
@@ -72,8 +92,9 @@ class PaymentReport:
 
     `attempt` is the number of our own charge attempt that made the intent. `state` is None when
     the report only links things: an intent to its invoice, money to its way back. `at` is Stripe's
-    own time of the report. `invoice_id` is a claim, believed by its `evidence`. `is_intents` says
-    that the amount is the intent's own word, which beats a Checkout Session's.
+    own time of the report. `invoice_id` is a claim, believed by its `evidence`. `shares` are the
+    parts of a consolidated charge, of which `invoice_id` is the first. `is_intents` says that the
+    amount is the intent's own word, which beats a Checkout Session's.
     """
 
     intent_id: str
@@ -83,6 +104,7 @@ class PaymentReport:
     state: PaymentState | None = None
     intent_at: datetime | None = None
     invoice_id: int | None = None
+    shares: Mapping[int, Decimal] | None = None
     evidence: Evidence | None = None
     attempt: int | None = None
     charge_id: str | None = None
@@ -168,7 +190,18 @@ _DISPUTE_RANK = {
     "prevented": 9,
 }
 _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
-_DISPUTE_OPEN = frozenset({"needs_response", "under_review"})
+DISPUTE_OPEN = ("needs_response", "under_review")
+# An inquiry asks a question before any money moves.
+INQUIRY_OPEN = ("warning_needs_response", "warning_under_review")
+# An early fraud warning, while the charge can still be refunded, and after.
+WARNING_OPEN = "actionable"
+WARNING_CLOSED = "closed"
+# Stripe waits for our evidence.
+AWAITS_EVIDENCE = ("warning_needs_response", "needs_response")
+
+
+def is_inquiry(status: str) -> bool:
+    return status.startswith("warning_")
 
 
 # Steps of the customer that take days: Stripe keeps the intent open, and no page has to be.
@@ -319,14 +352,39 @@ def _amount(known: Payment, state: PaymentState, news: PaymentReport) -> Decimal
 
 
 def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:
-    """Merge two reports on one refund, dispute or charge total: the more final one stands."""
-    match seen.kind:
+    """Merge two reports on one refund, dispute or charge total: the more final one stands.
+
+    Each completes the other. A deadline only moves later, as an inquiry becomes a dispute.
+    """
+    stands = max(known, seen, key=_finality)
+    other = known if stands is seen else seen
+    due = [one.evidence_due_at for one in (known, seen) if one.evidence_due_at is not None]
+    return replace(
+        stands,
+        invoice_id=stands.invoice_id or other.invoice_id,
+        request_id=stands.request_id or other.request_id,
+        reason=stands.reason or other.reason,
+        evidence_due_at=max(due, default=None),
+        funds_withdrawn=known.funds_withdrawn or seen.funds_withdrawn,
+        funds_reinstated=known.funds_reinstated or seen.funds_reinstated,
+    )
+
+
+def _finality(one: Reversal) -> tuple[int, Decimal]:
+    match one.kind:
         case ReversalKind.CHARGE:
-            return max(known, seen, key=lambda one: one.amount)
+            return 0, one.amount
         case ReversalKind.REFUND:
-            return max(known, seen, key=lambda one: (_REFUND_RANK.get(one.status, 0), one.amount))
+            return _REFUND_RANK.get(one.status, 0), one.amount
         case ReversalKind.DISPUTE:
-            return max(known, seen, key=lambda one: (_DISPUTE_RANK.get(one.status, 0), one.amount))
+            return _DISPUTE_RANK.get(one.status, 0), one.amount
+        case ReversalKind.FRAUD_WARNING:
+            return int(one.status == WARNING_CLOSED), one.amount
+
+
+def is_gone(one: Reversal) -> bool:
+    """A refund's money is gone while it is pending; it comes back if the refund fails."""
+    return one.kind == ReversalKind.REFUND and _REFUND_RANK.get(one.status, 0) != _CAME_BACK
 
 
 def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
@@ -337,15 +395,19 @@ def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
     """
     stood = failed = total = lost = Decimal(0)
     disputed = False
+    refunded_of: dict[int, Decimal] = {}
     for one in reversals:
         match one.kind:
             case ReversalKind.CHARGE:
                 total = max(total, one.amount)
-            case ReversalKind.REFUND if _REFUND_RANK.get(one.status, 0) == _CAME_BACK:
-                failed += one.amount
-            case ReversalKind.REFUND:
+            case ReversalKind.REFUND if is_gone(one):
                 stood += one.amount
+                if one.invoice_id is not None:
+                    earlier = refunded_of.get(one.invoice_id, Decimal(0))
+                    refunded_of[one.invoice_id] = earlier + one.amount
+            case ReversalKind.REFUND:
+                failed += one.amount
             case ReversalKind.DISPUTE:
                 lost += one.amount if one.status in _LOST else 0
-                disputed |= one.status in _DISPUTE_OPEN
-    return ReversedTotal(max(stood, total - failed), lost, disputed)
+                disputed |= one.status in DISPUTE_OPEN
+    return ReversedTotal(max(stood, total - failed), lost, disputed, refunded_of)

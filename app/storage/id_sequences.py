@@ -1,8 +1,13 @@
-"""The ids that a table gives next: read, and moved beyond those that are taken elsewhere."""
+"""The ids that a table gives next: read, reserved, and moved beyond those taken elsewhere."""
 
-from sqlalchemy import Table, text
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, Table, Text, bindparam, cast, func, literal_column, select, text
+from sqlalchemy.dialects.postgresql import REGCLASS
 
 from app.storage.engines import Tx
+from app.storage.prepared import PreparedStatement, Statement
 
 
 async def last_id(tx: Tx, table: Table) -> int:
@@ -29,3 +34,34 @@ async def skip_ids(tx: Tx, table: Table, until: int) -> None:
     if not moved.rowcount:
         insert = "INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :until)"
         await tx.execute(text(insert), values)
+
+
+class IdReservation:
+    """Ids for rows that are about to be inserted, so that their children can be written with them.
+
+    On PostgreSQL they come from the table's sequence; on SQLite there is one writer, which counts
+    on from the largest. No row of the table may ever be deleted.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._next = PreparedStatement(self._statement, _ReservedId)
+
+    async def reserve(self, tx: Tx, count: int) -> Sequence[int]:
+        found = await self._next.all(tx, name=self._table.name, count=count)
+        if tx.dialect.name == "sqlite":
+            return range(found[0].id, found[0].id + count)
+        return [row.id for row in found]
+
+    def _statement(self, dialect: str) -> Statement:
+        if dialect == "sqlite":
+            return select((func.coalesce(func.max(self._table.c.id), 0) + 1).label("id"))
+        name = bindparam("name", type_=Text())
+        sequence = func.pg_get_serial_sequence(name, literal_column("'id'"))
+        count = bindparam("count", type_=BigInteger())
+        next_id = func.nextval(cast(sequence, REGCLASS), type_=BigInteger()).label("id")
+        return select(next_id).select_from(func.generate_series(1, count))
+
+
+class _ReservedId(NamedTuple):
+    id: int

@@ -22,11 +22,13 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     invoice_payments,
     invoice_proratas,
     invoices,
+    journal_entries,
     lookups,
     presence,
     stripe_events,
     stripe_payments,
     stripe_payouts,
+    stripe_refund_requests,
     stripe_reversals,
     taxes,
 )

@@ -45,6 +45,7 @@ from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
+from app.storage.tables.stripe_payments import StripePayment
 from tests import postgres
 from tests.bench import load
 from tests.bench.webhooks import wait_for
@@ -344,9 +345,15 @@ async def _fill(tx: Tx, first: int, last: int, *, clients: int) -> None:
             unit_price=literal_column(str(to_millionths(Decimal(50)))),
         )  # fmt: skip
     n = numbers(tx, first, last)
+    intent_id = literal("pi_") + func.substr(cast(n.c.n + 10**12, Text), 2)
+    await _insert(
+        tx, StripePayment, n, intent_id=intent_id, state=literal_column("5"),
+        state_at=_instant(tx, n), amount=literal_column(str(total)), currency_iso=literal("usd"),
+    )  # fmt: skip
+    n = numbers(tx, first, last)
     await _insert(
         tx, InvoicePayment, n, invoice_id=n.c.n, client_id=n.c.n % clients + 1,
-        date=_instant(tx, n), state_at=_instant(tx, n), amount=literal_column(str(total)),
+        date=_instant(tx, n), amount=literal_column(str(total)),
         intent_id=literal("pi_") + func.substr(cast(n.c.n + 10**12, Text), 2),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
     python -m tests.bench.autopay                 pace, memory and CPU on SQLite, exit 1 when broken
     python -m tests.bench.autopay --part pace     one part alone
+    python -m tests.bench.autopay --consolidate   10,000 invoices in 1,000 charges
 
 Stripe is the sandbox in a process of its own, 200 ms away, with Stripe's own limit of 25 requests
 a second to each endpoint.
@@ -42,11 +43,18 @@ PACE_KEPT = 0.95
 # The growth of memory from 1,000 to 50,000 due invoices that still counts as flat.
 FLAT_MIB = 24
 CUSTOMERS = 200
+# A run that charges all that a client owes at once: its clients, their invoices, and the seconds
+# that the run and the dry run before it may take.
+CLIENTS_AT_ONCE = 1_000
+INVOICES_AT_ONCE = 10_000
+RUN_S = 45.0
+DRY_RUN_S = 10.0
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--part", choices=["pace", "memory", "cpu"], help="one part alone")
+    options.add_argument("--consolidate", action="store_true", help="only charges of many invoices")
     options.add_argument("--child", help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
@@ -55,6 +63,8 @@ def main() -> None:
         print(json.dumps(asyncio.run(part(asked))))
         return
     parts = {"pace": pace, "memory": memory, "cpu": cpu}
+    if given.consolidate:
+        sys.exit(0 if consolidated() else 1)
     wanted = [given.part] if given.part else list(parts)
     sys.exit(0 if all([parts[name]() for name in wanted]) else 1)
 
@@ -94,6 +104,34 @@ def cpu() -> bool:
     return bool(found["charged"] == 1_000)
 
 
+def consolidated() -> bool:
+    """10 invoices of each client in one charge; memory is compared with a tenth of them."""
+    few = at_once(INVOICES_AT_ONCE // 10, CLIENTS_AT_ONCE // 10)
+    many = at_once(INVOICES_AT_ONCE, CLIENTS_AT_ONCE)
+    growth = many["peak_mib"] - few["peak_mib"]
+    kept = (
+        many["seconds"] <= RUN_S
+        and many["dry_seconds"] <= DRY_RUN_S
+        and many["limited"] == 0
+        and many["charged"] == INVOICES_AT_ONCE
+        and many["charges"] == CLIENTS_AT_ONCE
+        and growth <= FLAT_MIB
+    )
+    print(f"consolidated: {many['charged']:,} invoices in {many['charges']:,} charges took "
+          f"{many['seconds']:.1f} s (at most {RUN_S:.0f}), the dry run {many['dry_seconds']:.1f} s "
+          f"(at most {DRY_RUN_S:.0f}), {many['limited']} refused by the limiter, "
+          f"{growth:.0f} MiB more than for a tenth (at most {FLAT_MIB}) {word(kept)}")  # fmt: skip
+    return kept
+
+
+def at_once(invoices: int, customers: int) -> dict[str, float]:
+    with sandbox(latency=0.2, pace=PACE) as url:
+        found = child(url, invoices=invoices, customers=customers, pace=PACE, concurrency=32,
+                      consolidate=True)  # fmt: skip
+        told = status(url)
+    return {**found, "limited": told["rate_limited"], "charges": told["counts"]["charges"]}
+
+
 def word(kept: bool) -> str:
     return "kept" if kept else "BROKEN"
 
@@ -117,6 +155,7 @@ async def run(asked: dict) -> dict[str, float]:
         PAYDUE_STRIPE_API_BASE=asked["stripe"],
         PAYDUE_STRIPE_PACE=asked["pace"],
         PAYDUE_STRIPE_CONCURRENCY=asked["concurrency"],
+        PAYDUE_AUTOPAY_CONSOLIDATE=asked.get("consolidate", False),
         STRIPE_API_KEY="sk_test_bench",
         PAYDUE_LOG_LEVEL="warning",
     )
@@ -124,6 +163,10 @@ async def run(asked: dict) -> dict[str, float]:
     times: list[float] = []
     async with open_stripe_node(settings) as node:
         way = node.autopay()
+        dry_began = time.monotonic()
+        if asked.get("consolidate"):
+            (await way.dry_run()).close()
+        dry_took = time.monotonic() - dry_began
         began, used = time.monotonic(), time.process_time()
         if asked.get("dry"):
             report = await way.dry_run()
@@ -134,6 +177,8 @@ async def run(asked: dict) -> dict[str, float]:
     report.close()
     return {
         "charged": charged,
+        "seconds": took,
+        "dry_seconds": dry_took,
         "per_second": charged / took,
         "steady_per_second": steady(times),
         "cpu_ms_per_charge": used * 1000 / charged,
@@ -151,10 +196,11 @@ def steady(times: list[float]) -> float:
 
 async def prepared(asked: dict) -> None:
     """Clients, their customers at Stripe, and invoices that are due today."""
+    customers = asked.get("customers", CUSTOMERS)
     clients = [
         {"id": n, "name": f"Client {n}", "stripe_customer_id": f"cus_b{n}",
          "stripe_payment_method_id": f"pm_b{n}"}
-        for n in range(1, CUSTOMERS + 1)
+        for n in range(1, customers + 1)
     ]  # fmt: skip
     for one in clients:
         body = {"id": one["stripe_customer_id"], "payment_method": one["stripe_payment_method_id"],
@@ -162,7 +208,7 @@ async def prepared(asked: dict) -> None:
         posted(f"{asked['stripe']}/_sandbox/customers", body)
     today = datetime.now(UTC).date()
     rows = [
-        {"client_id": n % CUSTOMERS + 1, "invoicenumber": f"B-{n}", "duedate": today,
+        {"client_id": n % customers + 1, "invoicenumber": f"B-{n}", "duedate": today,
          "total": Decimal(10), "amountdue": Decimal(10), "take_auto_payment": True}
         for n in range(asked["invoices"])
     ]  # fmt: skip

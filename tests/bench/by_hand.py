@@ -31,9 +31,11 @@ from app.storage.engines import normalize_url
 from app.storage.tables.clients import Client, Currency
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceChange, InvoiceLine
+from app.storage.tables.stripe_payments import StripePayment
 
 URL = normalize_url(os.environ["PAYDUE_DATABASE_URL"])
 TOKENS = {hashlib.sha256(os.environ["BENCH_TOKEN"].encode()).hexdigest()}
+INTENTS = table_of(StripePayment)
 INVOICES, LINES, PAYMENTS = table_of(Invoice), table_of(InvoiceLine), table_of(InvoicePayment)
 CLIENTS, CURRENCIES, CHANGES = table_of(Client), table_of(Currency), table_of(InvoiceChange)
 # What Paydue shows where an invoice has nothing; the same for all invoices.
@@ -111,12 +113,15 @@ ITS_LINES = (
 )
 PAYMENTS_SHOWN = select(
     *visible(INVOICE_PAYMENTS),
+    INTENTS.c.intent_date,
+    INTENTS.c.intent_response,
+    INTENTS.c.webhook_received_date,
     CLIENTS.c.name.label("client_name"),
     INVOICES.c.invoicenumber.label("invoice_invoicenumber"),
 ).select_from(
-    PAYMENTS.outerjoin(CLIENTS, CLIENTS.c.id == PAYMENTS.c.client_id).outerjoin(
-        INVOICES, INVOICES.c.id == PAYMENTS.c.invoice_id
-    )
+    PAYMENTS.outerjoin(CLIENTS, CLIENTS.c.id == PAYMENTS.c.client_id)
+    .outerjoin(INVOICES, INVOICES.c.id == PAYMENTS.c.invoice_id)
+    .outerjoin(INTENTS, INTENTS.c.intent_id == PAYMENTS.c.intent_id)
 )
 ITS_PAYMENTS = PAYMENTS_SHOWN.where(
     PAYMENTS.c.invoice_id == bindparam("id", type_=Integer())

@@ -30,6 +30,7 @@ from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_payments import StripePayment
 from tests import postgres
 from tests.harness import settings_for
 
@@ -86,13 +87,19 @@ async def filled(url: str, size: int) -> None:
     async with database.transaction() as tx:
         await tx.execute(insert(table_of(Invoice)), [{"id": n} for n in range(1, 1001)])
     for start in range(0, size, CHUNK):
-        rows = [
-            {"invoice_id": n % 1000 + 1, "date": now, "amount": Decimal(n % 5000), "state_at": now,
-             "intent_id": intent(n), "charge_id": f"ch_{n:024d}"}
+        shares = [
+            {"invoice_id": n % 1000 + 1, "date": now, "amount": Decimal(n % 5000),
+             "intent_id": intent(n)}
             for n in range(start, start + CHUNK)
         ]  # fmt: skip
+        intents = [
+            {"intent_id": one["intent_id"], "state": 5, "state_at": now, "amount": one["amount"],
+             "currency_iso": "usd", "charge_id": f"ch_{n:024d}"}
+            for n, one in enumerate(shares, start)
+        ]  # fmt: skip
         async with database.transaction() as tx:
-            await tx.execute(insert(table_of(InvoicePayment)), rows)
+            await tx.execute(insert(table_of(StripePayment)), intents)
+            await tx.execute(insert(table_of(InvoicePayment)), shares)
     async with database.transaction() as tx:
         await tx.execute(text("ANALYZE"))
     await database.close()

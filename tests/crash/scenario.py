@@ -1,4 +1,4 @@
-"""Much at once: eight invoices, two days, and what must have become of them in the end."""
+"""Much at once: thirteen invoices, two days, and what must have become of them in the end."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import insert, select
 
-from app.ledger import settlement
-from app.ledger.settlement import ManualPayment
+from app.ledger import assignment
+from app.ledger.assignment import ManualPayment
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.engines import Database
@@ -27,15 +27,21 @@ BEHAVIOUR: dict[int, list[str]] = {
     5: ["authentication_required"],
     6: ["bank_debit_succeeds"],
     7: SOFT,
+    8: ["succeed"],
+    9: SOFT,
 }
+# All that these owe on a day is one charge.
+CONSOLIDATES = (8, 9)
 # Invoices by id: their client.
 PAYS, PAYS_TOO, RETRIED, PART_PAID, STOLEN, NEEDS_3DS, DEBIT, PAID_BY_HAND = range(1, 9)
+TOGETHER = (9, 10, 11)
+TOGETHER_RETRIED = (12, 13)
 CLIENT_OF = {
     PAYS: 1, PAYS_TOO: 1, RETRIED: 2, PART_PAID: 3, STOLEN: 4, NEEDS_3DS: 5, DEBIT: 6,
-    PAID_BY_HAND: 7,
+    PAID_BY_HAND: 7, **dict.fromkeys(TOGETHER, 8), **dict.fromkeys(TOGETHER_RETRIED, 9),
 }  # fmt: skip
 # Declined on the first day; the others are due on the second.
-EARLIER = (RETRIED, PART_PAID, PAID_BY_HAND)
+EARLIER = (RETRIED, PART_PAID, PAID_BY_HAND, *TOGETHER_RETRIED)
 BY_HAND = {PART_PAID: Decimal(20), PAID_BY_HAND: Decimal(120)}
 TOTAL = Decimal(120)
 
@@ -49,14 +55,23 @@ ATTEMPTS = {
     NEEDS_3DS: ["declined"],
     DEBIT: ["processing"],
     PAID_BY_HAND: ["declined"],
+    TOGETHER[0]: ["succeeded"],
+    TOGETHER_RETRIED[0]: ["declined", "succeeded"],
 }
 ATTEMPTS_AFTER = {**ATTEMPTS, DEBIT: ["succeeded"]}
-TAKEN = {PAYS: 12000, PAYS_TOO: 12000, RETRIED: 12000, PART_PAID: 10000}
+# By the invoice that an intent names; one of several names the first.
+TAKEN = {
+    PAYS: 12000, PAYS_TOO: 12000, RETRIED: 12000, PART_PAID: 10000,
+    TOGETHER[0]: 36000, TOGETHER_RETRIED[0]: 24000,
+}  # fmt: skip
 TAKEN_AFTER = {**TAKEN, DEBIT: 12000}
-PAID = {PAYS: 120, PAYS_TOO: 120, RETRIED: 120, PART_PAID: 120, PAID_BY_HAND: 120}
+PAID = dict.fromkeys(
+    (PAYS, PAYS_TOO, RETRIED, PART_PAID, PAID_BY_HAND, *TOGETHER, *TOGETHER_RETRIED), 120
+)
 PAID_AFTER = {**PAID, DEBIT: 120}
-# One for each invoice, and one more for the smaller amount of the part-paid one.
-INTENTS = 9
+# One for each invoice that is charged alone, one more for the smaller amount of the part-paid one,
+# one for the charge of three, and two for the charge of two: a retry has an intent of its own.
+INTENTS = 12
 SESSIONS_OPEN = 0
 
 
@@ -89,6 +104,7 @@ def client(number: int) -> dict[str, Any]:
         "inactive": False,
         "stripe_customer_id": f"cus_{number}",
         "stripe_payment_method_id": None if number == 4 else f"pm_{number}",
+        "consolidate": number in CONSOLIDATES,
     }
 
 
@@ -109,7 +125,7 @@ async def pay_by_hand(database: Database) -> None:
     now = datetime.now(UTC)
     entries = [ManualPayment(invoice, amount, now) for invoice, amount in BY_HAND.items()]
     async with database.transaction() as tx:
-        await settlement.enter_manual(tx, entries, now=now, who="somebody")
+        await assignment.enter_manual(tx, entries, now=now, who="somebody")
 
 
 async def books(database: Database) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Misspelling:
 MISSPELLINGS = [
     Misspelling("app/payments/autopay/charge.py", "attempt.{} ==", "step", "stepp"),
     Misspelling(
-        "app/payments/autopay/charge.py", "attempt.{}", "replaces_intent_id", "replaces_intent"
+        "app/payments/autopay/charge.py", "one.{}", "replaces_intent_id", "replaces_intent"
     ),
     Misspelling(
         "app/payments/autopay/charge.py", "            {}=AttemptStep.PREPARED", "step", "stepped"

@@ -1,6 +1,7 @@
 """A payment's money is shared out among invoices, and never more of it than there is."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -105,6 +106,47 @@ def test_money_that_goes_back_reduces_credit_first_and_then_the_newest_invoice(
 
     assert counted(after) == expected
     assert amounts(after) == amounts(before)
+
+
+@pytest.mark.parametrize(
+    ("refunded", "of", "expected"),
+    [
+        (20, {7: 20}, {7: 40, 8: 40, None: 30}),  # an older invoice, though there is credit
+        (60, {7: 60}, {7: 0, 8: 40, None: 30}),
+        (70, {7: 70}, {7: 0, 8: 40, None: 20}),  # more than its share: the rest as ever
+        (50, {7: 20, 8: 30}, {7: 40, 8: 10, None: 30}),
+        (50, {7: 20}, {7: 40, 8: 40, None: 0}),  # the other thirty name nobody
+        (20, {9: 20}, {7: 60, 8: 40, None: 10}),  # an invoice that has no share of it
+        (130, {8: 10}, {7: 0, 8: 0, None: 0}),
+        (10, {7: 20}, {7: 40, 8: 40, None: 30}),  # a name never adds money to the other shares
+    ],
+)
+def test_a_refund_for_an_invoice_reduces_that_invoice(
+    refunded: int, of: dict[int, int], expected: dict[Key, int]
+) -> None:
+    before = shared(130, claims={7: 60, 8: 40}, due={7: 60, 8: 40})
+
+    after = shared(130, back=named(refunded, of), before=before, due={7: 0, 8: 0})
+
+    assert counted(after) == expected
+    assert amounts(after) == amounts(before)
+
+
+def named(refunded: int, of: Mapping[int, int]) -> ReversedTotal:
+    parts = {one: Decimal(amount) for one, amount in of.items()}
+    return ReversedTotal(Decimal(refunded), refunded_of=parts)
+
+
+def test_credit_does_not_pay_again_the_money_that_was_refunded_for_an_invoice() -> None:
+    before = shared(130, claims={7: 130}, due={7: 100})
+    assert amounts(before) == {7: 100, None: 30}
+
+    once = shared(130, back=named(100, {7: 100}), before=before, claims={7: 130}, due={7: 0})
+    again = shared(130, back=named(100, {7: 100}), before=once, claims={7: 130}, due={7: 100})
+    more = shared(130, back=named(100, {7: 100}), before=once, claims={7: 130}, due={7: 110})
+
+    assert counted(once) == counted(again) == {7: 0, None: 30}
+    assert counted(more) == {7: 10, None: 20}
 
 
 def test_an_invoice_that_owes_again_takes_credit_that_claims_it() -> None:
@@ -212,23 +254,26 @@ def test_what_counts_and_what_is_shown(
         min_size=1,
         max_size=4,
     ),
+    of=st.dictionaries(st.integers(1, 4), st.integers(1, 60), max_size=2),
 )
 def test_shares_add_up_to_their_payment_and_no_invoice_gets_more_than_it_owed(
     total: int,
     claims: dict[int, int],
     due: dict[int, int],
     steps: list[tuple[PaymentState, int, int]],
+    of: dict[int, int],
 ) -> None:
     shares: dict[Key, Share] = {}
     for state, refunded, lost in sorted(steps, key=lambda step: step[0] == SUCCEEDED):
-        back = ReversedTotal(Decimal(refunded), Decimal(lost))
+        back_all = max(refunded, sum(of.values()))
+        back = replace(named(back_all, of), lost=Decimal(lost))
         left = {one: amount - int(_counted_of(shares, one)) for one, amount in due.items()}
         shares = shared(total, state, back, before=shares, claims=claims, due=left)
 
         assert sum(share.amount for share in shares.values()) == total
         assert all(share.counted >= 0 for share in shares.values())
         went_back = sum(share.refunded + share.lost for share in shares.values())
-        assert went_back == min(refunded + lost, total)
+        assert went_back == min(back_all + lost, total)
         for key in shares:
             if key is not None:
                 assert _counted_of(shares, key) <= due.get(key, 0)

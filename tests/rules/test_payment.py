@@ -14,6 +14,9 @@ from hypothesis import given, strategies as st
 from app.rules.claim import Evidence
 from app.rules.payment import (
     FOR_NONE,
+    LONG_AGO,
+    WARNING_CLOSED,
+    WARNING_OPEN,
     Payment,
     PaymentReport,
     PaymentState,
@@ -373,6 +376,51 @@ def test_of_a_disputes_equal_statuses_the_larger_amount_stands(one: str, other: 
         (dispute(other, 1), dispute(one, 2)),
     ):
         assert merge_reversal(small, large) == merge_reversal(large, small) == large
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        (dispute("warning_needs_response"), dispute("needs_response")),
+        (dispute("needs_response"), dispute("lost")),
+        (refund("pending"), refund("succeeded")),
+    ],
+)
+def test_each_report_completes_the_other(early: Reversal, late: Reversal) -> None:
+    soon, later = LONG_AGO + timedelta(days=7), LONG_AGO + timedelta(days=20)
+    first = replace(early, invoice_id=7, reason="fraudulent", evidence_due_at=soon)
+    first = replace(first, request_id=3, funds_withdrawn=True)
+    second = replace(late, evidence_due_at=later, funds_reinstated=True)
+
+    both = merge_reversal(first, second)
+
+    assert both == merge_reversal(second, first)
+    assert (both.status, both.invoice_id, both.request_id) == (late.status, 7, 3)
+    assert (both.reason, both.evidence_due_at) == ("fraudulent", later)
+    assert (both.funds_withdrawn, both.funds_reinstated) == (True, True)
+
+
+def test_only_money_that_is_gone_is_refunded_of_an_invoice() -> None:
+    def of(status: str, amount: int, name: str, invoice: int | None) -> Reversal:
+        return replace(refund(status, amount, name), invoice_id=invoice)
+
+    back = went_back(
+        of("succeeded", 20, "re_1", 7),
+        of("pending", 5, "re_2", 7),
+        of("failed", 50, "re_3", 7),
+        of("succeeded", 3, "re_4", 8),
+        of("succeeded", 1, "re_5", None),
+    )
+
+    assert (back.refunded, back.refunded_of) == (29, {7: 25, 8: 3})
+
+
+def test_a_fraud_warning_takes_no_money_and_disputes_nothing() -> None:
+    open_one = Reversal("issfr_1", ReversalKind.FRAUD_WARNING, Decimal(0), WARNING_OPEN)
+    closed = replace(open_one, status=WARNING_CLOSED)
+
+    assert reversed_total([open_one]) == ReversedTotal()
+    assert merge_reversal(open_one, closed) == merge_reversal(closed, open_one) == closed
 
 
 @given(

@@ -1,15 +1,18 @@
-"""GET /ChargeAttempt: our own attempts to charge invoices, one try of one invoice each."""
+"""GET /ChargeAttempt: our own attempts to charge invoices, one or several of a client at once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from sqlalchemy import select
 
 from app.halo.engine import json_schema
 from app.halo.engine.codec import number
-from app.halo.engine.filters import Equals
+from app.halo.engine.filters import Equals, References
 from app.halo.engine.parsing import reference, short_text
 from app.halo.engine.resource import (
     LIST,
     READ,
+    Attached,
     Computed,
     Field,
     Listing,
@@ -19,12 +22,39 @@ from app.halo.engine.resource import (
 )
 from app.halo.resources.shared_fields import ID
 from app.rules import money
-from app.storage.engines import Record
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.column_types import table_of
+from app.storage.engines import Record, Tx
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare, attempt_ids_of
+
+ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 
 
 def _amount(row: Record) -> Mapping[str, Any]:
     return {"amount": number(money.from_minor(row.amount_minor, row.currency))}
+
+
+async def _load_shares(tx: Tx, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    rows = await tx.execute(
+        select(SHARES.c.attempt_id, SHARES.c.invoice_id, SHARES.c.amount_minor, ATTEMPTS.c.currency)
+        .join_from(SHARES, ATTEMPTS, ATTEMPTS.c.id == SHARES.c.attempt_id)
+        .where(SHARES.c.attempt_id.in_(ids))
+        .order_by(SHARES.c.attempt_id, SHARES.c.invoice_id)
+    )
+    found: dict[int, list[dict[str, Any]]] = {}
+    for attempt_id, invoice_id, amount_minor, currency in rows:
+        amount = number(money.from_minor(amount_minor, currency))
+        found.setdefault(attempt_id, []).append({"invoice_id": invoice_id, "amount": amount})
+    return {attempt_id: {"shares": shares} for attempt_id, shares in found.items()}
+
+
+_SHARES: json_schema.Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"invoice_id": json_schema.WHOLE, "amount": json_schema.NUMBER},
+    },
+}
 
 
 CHARGE_ATTEMPTS = Resource(
@@ -33,7 +63,10 @@ CHARGE_ATTEMPTS = Resource(
     verbs=(LIST, READ),
     fields={
         "id": ID,
-        "invoice_id": Field("`id` of the invoice that it charges.", reference),
+        "invoice_id": Field(
+            "`id` of the invoice that it charges; of several, the first of its `shares`.", reference
+        ),
+        "is_consolidated": Field("Whether it charges several invoices at once."),
         "number": Field("Which try of the invoice it is, from 1."),
         "state": Field(
             "`open`, `unknown` or `processing` while it has not ended; else `succeeded`, "
@@ -61,7 +94,10 @@ CHARGE_ATTEMPTS = Resource(
     },
     listing=Listing(
         filters={
-            "invoice_id": Equals(ChargeAttempt.invoice_id),
+            "invoice_id": References(
+                lambda invoice_id: ChargeAttempt.id.in_(attempt_ids_of(invoice_id)),
+                "Only those that charge this invoice, alone or with others.",
+            ),
             "state": Equals(ChargeAttempt.state, short_text),
             "intent_id": Equals(ChargeAttempt.intent_id, short_text),
         }
@@ -70,6 +106,11 @@ CHARGE_ATTEMPTS = Resource(
         computed=Computed(
             {"amount": Property(json_schema.NUMBER, "The amount in the currency's major unit.")},
             _amount,
-        )
+        ),
+        attached=Attached(
+            {"shares": Property(_SHARES, "The invoices that it charges at once, with amounts.")},
+            ChargeAttempt.id,
+            _load_shares,
+        ),
     ),
 )

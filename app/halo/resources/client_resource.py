@@ -41,6 +41,10 @@ CLIENTS = Resource(
             short_text,
         ),
         "stripe_payment_method_name": Field("That payment method as people know it."),
+        "consolidate": Field(
+            "Whether all the client's invoices that are due on a day are charged in one payment; "
+            "null is `PAYDUE_AUTOPAY_CONSOLIDATE`."
+        ),
         "date_created": DATE_CREATED,
         "last_modified": LAST_MODIFIED,
     },

@@ -8,24 +8,36 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import Any, NamedTuple, TypedDict, Unpack
 
-from sqlalchemy import BindParameter, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from app.rules import money
 from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep
 from app.rules.claim import Evidence
+from app.rules.consolidation import shares_in
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline, DeclineSource
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import PreparedStatement, Statement, any_of, projection
+from app.storage.prepared import BulkInsert, PreparedStatement, Statement, any_of, projection
 from app.storage.rows import insert_of
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.cluster import CustomerLease
 
 ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 # Written out, not bound: the partial indexes on unresolved attempts are chosen only for literals.
 IS_UNRESOLVED = ATTEMPTS.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
 CUSTOMER_LEASES = table_of(CustomerLease)
@@ -68,6 +80,7 @@ class Attempt(NamedTuple):
     payment_method_id: str | None
     payment_method_version: str | None
     is_default_method: bool | None
+    is_consolidated: bool | None
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -85,6 +98,19 @@ class Attempt(NamedTuple):
         """Whether a confirm may have gone out whose answer is not known."""
         return self.state == AttemptState.UNKNOWN or self.step == AttemptStep.CONFIRMING
 
+    @property
+    def planned_shares(self) -> dict[int, int]:
+        """The shares that the create names, in minor units; none for one invoice alone."""
+        return shares_in((self.create_params or {}).get("metadata", {}))
+
+
+class AttemptShare(NamedTuple):
+    """The part of an attempt that is for one invoice."""
+
+    invoice_id: int
+    amount_minor: int
+    replaces_intent_id: str | None
+
 
 class NewAttempt(TypedDict):
     """The columns that a claim decides."""
@@ -101,6 +127,7 @@ class NewAttempt(TypedDict):
     payment_method_id: str
     payment_method_version: str | None
     is_default_method: bool
+    is_consolidated: bool
     intent_id: str | None
     replaces_intent_id: str | None
     charge_before: str | None
@@ -186,7 +213,15 @@ def _is_for_its_money(attempt: Attempt, report: PaymentReport) -> bool:
     _, wanted = money.from_stripe(attempt.amount_minor, attempt.currency)
     is_ours = report.evidence in (Evidence.METADATA, Evidence.KEY)
     found = (report.amount, report.currency, report.customer_id)
-    return is_ours and found == (wanted, attempt.currency, attempt.customer_id)
+    is_same = found == (wanted, attempt.currency, attempt.customer_id)
+    return is_same and is_ours and _parts(attempt) == (report.shares or {})
+
+
+def _parts(attempt: Attempt) -> dict[int, Decimal]:
+    return {
+        one: money.from_minor(minor, attempt.currency)
+        for one, minor in attempt.planned_shares.items()
+    }
 
 
 async def _follow(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> None:
@@ -213,9 +248,17 @@ async def adopt_intent(tx: Tx, attempt_id: int, intent_id: str, *, now: datetime
 
 
 async def open_attempt(
-    tx: Tx, holder: LeaseHolder, *, now: datetime, new: NewAttempt
+    tx: Tx,
+    holder: LeaseHolder,
+    *,
+    now: datetime,
+    new: NewAttempt,
+    shares: Sequence[AttemptShare] = (),
 ) -> Attempt | None:
-    """A new attempt under our lease, or None when the invoice has an unresolved one."""
+    """A new attempt under our lease, or None when the invoice has an unresolved one.
+
+    A consolidated one has a share for each of its invoices, and LostRace says that one is taken.
+    """
     row = {
         "state": AttemptState.OPEN,
         "creates": 1,
@@ -227,7 +270,16 @@ async def open_attempt(
         **new,
     }
     inserted = await _insert_once(*row).all(tx, **_bound(row))
-    return inserted[0] if inserted else None
+    if not inserted:
+        return None
+    await _INSERT_SHARES.run(
+        tx,
+        [{"attempt_id": inserted[0].id, "is_unresolved": True, **one._asdict()} for one in shares],
+    )
+    return inserted[0]
+
+
+_INSERT_SHARES = BulkInsert(SHARES, ["attempt_id", "is_unresolved", *AttemptShare._fields])
 
 
 @cache
@@ -265,18 +317,35 @@ class LostAttempt(TypedDict):
     next_try_on: date | None
 
 
-async def insert_lost(tx: Tx, lost: LostAttempt) -> None:
-    """Write an attempt again, unless its number or an unresolved one is there."""
+async def insert_lost(tx: Tx, lost: LostAttempt, shares: Mapping[int, int]) -> None:
+    """Write an attempt again, unless its number or an unresolved one is there.
+
+    A consolidated one has shares: the minor units of each of its invoices.
+    """
     is_over = lost["state"] not in UNRESOLVED
     row = {
         **lost,
         "step": AttemptStep.ENDED if is_over else AttemptStep.CONFIRMING,
+        "is_consolidated": bool(shares),
         "creates": 1,
         "checks": 0,
         "finished_at": lost["created_at"] if is_over else None,
         "check_at": None if is_over else lost["created_at"] + CHECK_DEBIT_AFTER,
     }
-    await tx.execute(insert_of(tx.dialect.name)(ATTEMPTS).values(row).on_conflict_do_nothing())
+    insert = insert_of(tx.dialect.name)
+    written = insert(ATTEMPTS).values(row).on_conflict_do_nothing().returning(ATTEMPTS.c.id)
+    attempt_id = await tx.scalar(written)
+    if attempt_id is not None and shares:
+        rows = [
+            {
+                "attempt_id": attempt_id,
+                "invoice_id": invoice_id,
+                "amount_minor": amount_minor,
+                "is_unresolved": not is_over,
+            }
+            for invoice_id, amount_minor in shares.items()
+        ]
+        await tx.execute(insert(SHARES).values(rows).on_conflict_do_nothing())
 
 
 async def take_over(
@@ -380,17 +449,23 @@ async def end_attempt(
     charge_id: str | None = None,
 ) -> None:
     """End an attempt that has not ended already."""
-    await _change(
-        tx,
-        attempt_id,
-        state=state,
-        step=AttemptStep.ENDED,
-        finished_at=now,
-        check_at=None,
-        lease_until=None,
-        reason=reason,
-        charge_id=charge_id,
-    )
+    await _finish(tx, attempt_id, now=now, state=state, reason=reason, charge_id=charge_id)
+
+
+async def _finish(tx: Tx, attempt_id: int, *, now: datetime, **end: Unpack[AttemptChange]) -> None:
+    """Write an end; the shares of a consolidated attempt follow."""
+    ending: AttemptChange = {
+        **end,
+        "step": AttemptStep.ENDED,
+        "finished_at": now,
+        "check_at": None,
+        "lease_until": None,
+    }
+    ended = await _change(tx, attempt_id, **ending)
+    if ended and ended[0].is_consolidated:
+        await tx.execute(
+            update(SHARES).where(SHARES.c.attempt_id == attempt_id).values(is_unresolved=False)
+        )
 
 
 async def end_declined(
@@ -403,14 +478,11 @@ async def end_declined(
     next_try_on: date | None,
     charge_id: str | None,
 ) -> None:
-    await _change(
+    await _finish(
         tx,
         attempt.id,
+        now=now,
         state=AttemptState.DECLINED,
-        step=AttemptStep.ENDED,
-        finished_at=now,
-        check_at=None,
-        lease_until=None,
         payment_method_version=decline.method_version or attempt.payment_method_version,
         decline_source=decline.source,
         network_forbids=decline.is_forbidden_by_network,
@@ -425,14 +497,11 @@ async def end_declined(
 
 async def end_refused(tx: Tx, attempt_id: int, *, now: datetime, code: str, reason: str) -> None:
     """End an attempt whose request Stripe refuses as it stands."""
-    await _change(
+    await _finish(
         tx,
         attempt_id,
+        now=now,
         state=AttemptState.REFUSED,
-        step=AttemptStep.ENDED,
-        finished_at=now,
-        check_at=None,
-        lease_until=None,
         decline_source=DeclineSource.REQUEST,
         code=code,
         reason=reason,
@@ -574,19 +643,68 @@ _DECLINES = PreparedStatement(
 )
 
 
-async def count_tries(tx: Tx, attempt: Attempt, method_version: str | None) -> int:
-    """Tries of an invoice's amount on a payment method as it is now, this one included."""
-    statement = select(func.count()).where(
-        ATTEMPTS.c.invoice_id == attempt.invoice_id,
-        ATTEMPTS.c.payment_method_id == attempt.payment_method_id,
-        ATTEMPTS.c.amount_minor == attempt.amount_minor,
-        ATTEMPTS.c.currency == attempt.currency,
-        ATTEMPTS.c.state.not_in([AttemptState.CANCELED, AttemptState.REFUSED]),
+async def count_tries(
+    tx: Tx, attempt: Attempt, shares: Sequence[AttemptShare], method_version: str | None
+) -> int:
+    """Tries of an invoice's amount on a payment method as it is now, this one included.
+
+    Of the shares of a consolidated attempt, the one that was tried most often.
+    """
+    rows = await _TRIES.all(
+        tx,
+        ids=[one.invoice_id for one in shares],
+        shared_ids=[one.invoice_id for one in shares],
+        method=attempt.payment_method_id,
+        currency=attempt.currency,
     )
-    if method_version is not None:
-        version = ATTEMPTS.c.payment_method_version
-        statement = statement.where(or_(version.is_(None), version == method_version))
-    return int(await tx.scalar(statement) or 0)
+    amounts = {one.invoice_id: one.amount_minor for one in shares}
+    tries = Counter(
+        row.invoice_id
+        for row in rows
+        if row.amount_minor == amounts[row.invoice_id]
+        and (method_version is None or row.payment_method_version in (None, method_version))
+    )
+    return max(tries.values(), default=0)
+
+
+class _TryRow(NamedTuple):
+    invoice_id: int
+    amount_minor: int
+    payment_method_version: str | None
+
+
+_IS_TRY = and_(
+    ATTEMPTS.c.payment_method_id == bindparam("method"),
+    ATTEMPTS.c.currency == bindparam("currency"),
+    ATTEMPTS.c.state.not_in(
+        [literal_column(f"'{one}'") for one in (AttemptState.CANCELED, AttemptState.REFUSED)]
+    ),
+)
+_ALL_TRIES = union_all(
+    select(*projection(ATTEMPTS, _TryRow)).where(
+        any_of(ATTEMPTS.c.invoice_id, "ids"), ATTEMPTS.c.is_consolidated.is_not(True), _IS_TRY
+    ),
+    select(SHARES.c.invoice_id, SHARES.c.amount_minor, ATTEMPTS.c.payment_method_version)
+    .join_from(SHARES, ATTEMPTS, ATTEMPTS.c.id == SHARES.c.attempt_id)
+    .where(any_of(SHARES.c.invoice_id, "shared_ids"), _IS_TRY),
+).subquery()
+_TRIES = PreparedStatement(select(*projection(_ALL_TRIES, _TryRow)), _TryRow)
+
+
+async def load_shares(tx: Tx, attempt: Attempt) -> list[AttemptShare]:
+    """The invoices of an attempt by id, each with its part; one alone has all of it."""
+    if not attempt.is_consolidated:
+        alone = AttemptShare(attempt.invoice_id, attempt.amount_minor, attempt.replaces_intent_id)
+        return [alone]
+    return await _OF_ATTEMPT.all(tx, attempt_id=attempt.id)
+
+
+_OF_ATTEMPT = PreparedStatement(
+    select(*projection(SHARES, AttemptShare))
+    .where(SHARES.c.attempt_id == bindparam("attempt_id"))
+    .order_by(SHARES.c.invoice_id),
+    AttemptShare,
+)
 
 
 async def find_attempt(tx: Tx, attempt_id: int) -> Attempt | None:

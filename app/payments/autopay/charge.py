@@ -1,6 +1,6 @@
-"""One charge of one invoice, as steps that any process may go on with after a crash.
+"""One charge of an invoice, or of several of a client: steps that any process may go on with.
 
-    claim       transaction: the invoice under its lock; one unresolved attempt an invoice
+    claim       transaction: the invoices under their locks; one unresolved attempt an invoice
     prepare     no transaction: an unconfirmed PaymentIntent, its exact parameters already stored
     look_again  transaction: the last look; the intent is known and the confirm is about to go out
     confirm     no transaction: the money moves
@@ -9,12 +9,16 @@
 Each step answers the next one, or the outcome. An exception chooses the ending, by one table:
 ENDINGS. Unknown is not failed: without an answer the intent itself is retrieved, by its id, until
 it answers. A PaymentIntent succeeds at most once, so the same one may be confirmed at any time.
+
+A charge of several invoices that some of them may not have any more is withdrawn, and the others
+are claimed anew under the next key: an intent's amount and its metadata never change.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -22,11 +26,24 @@ import structlog
 from app.errors import RecordLocked
 from app.ledger import audit, settlement
 from app.payments.autopay import attempts, eligibility, holds
-from app.payments.autopay.attempts import Attempt, LeaseHolder, LeaseLost, NewAttempt
+from app.payments.autopay.asked_methods import MethodSource
+from app.payments.autopay.attempts import (
+    Attempt,
+    AttemptShare,
+    LeaseHolder,
+    LeaseLost,
+    NewAttempt,
+)
 from app.payments.autopay.customer_turns import CustomerTurns
 from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
 from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
-from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome, skipped_outcome
+from app.payments.autopay.report import (
+    Outcome,
+    OutcomeKind,
+    attempt_outcome,
+    share_outcomes,
+    skipped_outcome,
+)
 from app.payments.stripe.gateway import (
     Declined,
     Gateway,
@@ -50,9 +67,10 @@ from app.payments.stripe.stripe_objects import (
     intent_state,
     metadata_number,
     method_version,
+    named_shares,
     reference,
 )
-from app.rules import attempt as keys, calendar, money, retry
+from app.rules import attempt as keys, calendar, consolidation, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
 from app.rules.claim import INSTALLATION_KEY, Evidence
 from app.rules.payment import PaymentReport, PaymentState
@@ -71,6 +89,8 @@ MADE_BEFORE = timedelta(days=30)
 # attempt has waited meanwhile: customers are read at the same rate as charges are confirmed.
 CHOICE_LASTS = timedelta(seconds=20)
 _LEASE_POLL_S = 0.05
+# Every withdrawal takes at least one invoice out; what still changes then is left to the next run.
+WITHDRAWALS_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +138,45 @@ Next = Advance | Outcome
 
 
 async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
-    """Open a new attempt and take it as far as it goes."""
-    claimed = await _claim(at, candidate, manual)
-    if isinstance(claimed, Skip):
-        return skipped_outcome(candidate, claimed)
-    return await _run(at, Advance(_first_step(claimed), claimed))
+    """Open a new attempt of one invoice and take it as far as it goes."""
+    claim = await _claim(at, [candidate], manual)
+    if claim.attempt is None:
+        return skipped_outcome(candidate, claim.skips[candidate.invoice_id])
+    return await _run(at, _first_advance(claim.attempt))
 
 
-async def resume(at: Charging, attempt_id: int) -> Outcome | None:
-    """Go on with an attempt whose lease is free; None while it is not, or when it has ended."""
+async def charge_together(at: Charging, candidates: Sequence[Candidate]) -> list[Outcome]:
+    """Charge invoices of one client and currency at once; the outcome of each."""
+    outcomes: list[Outcome] = []
+    rest = list(candidates)
+    for _ in range(WITHDRAWALS_MAX):
+        claim = await _claim(at, rest)
+        outcomes += [
+            skipped_outcome(one, claim.skips[one.invoice_id])
+            for one in rest
+            if one.invoice_id in claim.skips
+        ]
+        if claim.attempt is None:
+            return outcomes
+        ended = await _run_whole(at, _first_advance(claim.attempt))
+        outcomes += ended.outcomes
+        rest = [one for one in rest if one.invoice_id in ended.left]
+        if not rest:
+            return outcomes
+    late = Skip("invoices charged with it keep changing; the next run charges it")
+    return outcomes + [skipped_outcome(one, late) for one in rest]
+
+
+async def resume(at: Charging, attempt_id: int) -> list[Outcome]:
+    """Go on with an attempt whose lease is free; no outcome while it is not, or when it has ended.
+
+    The invoices that a change of others leaves over are charged at once.
+    """
     now = at.database.now()
     async with at.database.transaction() as tx:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
-            return None
+            return []
         if not await attempts.acquire_customer_lease(tx, attempt.customer_id, at.holder, now=now):
             await attempts.release_unresolved(
                 tx,
@@ -140,9 +185,36 @@ async def resume(at: Charging, attempt_id: int) -> Outcome | None:
                 reason=attempt.reason or "",
                 unknown=attempt.may_have_moved_money,
             )
-            return None
+            return []
     is_claimed = attempt.step == AttemptStep.CLAIMED
-    return await _run(at, Advance(_prepare if is_claimed else _ask_first, attempt))
+    ended = await _run_whole(at, Advance(_prepare if is_claimed else _ask_first, attempt))
+    if not ended.left:
+        return ended.outcomes
+    async with at.database.snapshot() as tx:
+        left = await eligibility.find_candidates(tx, ended.left)
+    return ended.outcomes + await charge_together(at, list(left.values()))
+
+
+class _Ended(NamedTuple):
+    """The outcomes of an attempt, and the invoices that it was withdrawn from without a fault."""
+
+    outcomes: list[Outcome]
+    left: frozenset[int]
+
+
+async def _run_whole(at: Charging, first: "Advance") -> _Ended:
+    """Take an attempt as far as it goes; each of its invoices has an outcome or is left over."""
+    outcome = await _run(at, first)
+    async with at.database.snapshot() as tx:
+        shares = await attempts.load_shares(tx, first.attempt)
+    ids = frozenset(one.invoice_id for one in shares)
+    left = ids - outcome.withdrawn.keys() if outcome.withdrawn else frozenset()
+    known = [one for one in shares if one.invoice_id not in left]
+    return _Ended(share_outcomes(outcome, known), left)
+
+
+def _first_advance(attempt: Attempt) -> "Advance":
+    return Advance(_first_step(attempt), attempt)
 
 
 def _first_step(attempt: Attempt) -> Step:
@@ -168,47 +240,127 @@ async def _run(at: Charging, following: Next) -> Outcome:
 # --- claim -----------------------------------------------------------------------------------
 
 
-async def _claim(at: Charging, candidate: Candidate, manual: ManualRetry | None) -> Attempt | Skip:
-    method = await choose_payment_method(at.gateway, candidate)
+class _Claim(NamedTuple):
+    """A new attempt, and the reasons to skip invoices; without an attempt all are skipped."""
+
+    attempt: Attempt | None
+    skips: Mapping[int, Skip]
+
+
+async def _claim(
+    at: Charging, candidates: Sequence[Candidate], manual: ManualRetry | None = None
+) -> _Claim:
+    # After a no, the method is asked for its version, which all its invoices are compared with.
+    asked = next((one for one in candidates if eligibility.has_verdict(one)), candidates[0])
+    method = await choose_payment_method(at.gateway, asked)
     if isinstance(method, Skip):
-        return method
+        return _skipped(candidates, method)
     deadline = _now() + attempts.LEASE
     while True:
-        claimed = await _try_claim(at, candidate.invoice_id, method, manual)
+        claimed = await _try_claim(at, candidates, method, manual)
         if claimed is not None:
             return claimed
         if _now() > deadline:
-            return Skip("another charge of this customer takes long")
+            return _skipped(candidates, Skip("another charge of this customer takes long"))
         await asyncio.sleep(_LEASE_POLL_S)
 
 
+def _skipped(candidates: Sequence[Candidate], skip: Skip) -> _Claim:
+    return _Claim(None, {one.invoice_id: skip for one in candidates})
+
+
 async def _try_claim(
-    at: Charging, invoice_id: int, chosen: ChosenMethod, manual: ManualRetry | None
-) -> Attempt | Skip | None:
-    """The attempt, or a reason to skip; None while the customer's lease is another's."""
+    at: Charging,
+    candidates: Sequence[Candidate],
+    chosen: ChosenMethod,
+    manual: ManualRetry | None,
+) -> _Claim | None:
+    """The claim; None while the customer's lease is another's."""
     now = at.database.now()
     async with at.database.transaction() as tx:
-        candidate = await eligibility.lock_candidate(tx, invoice_id)
-        if candidate is None:
-            return Skip("the invoice is gone")
-        own = candidate.payment_method_id
-        method = chosen if own in (None, chosen.id) else ChosenMethod(own)
-        skip = (
-            _skip_reason(at, candidate, method, manual, now)
-            or (await holds.find_holds(tx, [candidate])).get(invoice_id)
-            or (await eligibility.network_limits(tx, [method.id], now)).get(method.id)
-        )
-        if skip:
-            return skip
-        assert candidate.customer_id is not None, "clients without a customer are skipped"
-        customer = candidate.customer_id
+        locked = await eligibility.lock_candidates(tx, [one.invoice_id for one in candidates])
+        skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
+        gone = Skip("the invoice is gone")
+        skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
+        wanted = [one for one in locked.values() if one.invoice_id not in skips]
+        if not wanted:
+            return _Claim(None, skips)
+        customer = wanted[0].customer_id
+        assert customer is not None, "clients without a customer are skipped"
         if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
             return None
-        new = new_attempt(at, candidate, customer, method)
-        attempt = await attempts.open_attempt(tx, at.holder, now=now, new=new)
-        if attempt and manual:
-            await _audit_retry(tx, candidate, manual, now)
-        return attempt or Skip("another run has just taken it")
+        attempt = await _open(at, tx, wanted, customer, _method_of(wanted[0], chosen), now)
+        if attempt is None:
+            return _skipped(candidates, Skip("another run has just taken it"))
+        if manual:
+            await _audit_retry(tx, wanted[0], manual, now)
+        return _Claim(attempt, skips)
+
+
+async def _claim_refusals(
+    at: Charging,
+    tx: Tx,
+    locked: Mapping[int, Candidate],
+    chosen: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> dict[int, Skip]:
+    """The invoices, all locked, that are not charged now, each with the reason."""
+    candidates = list(locked.values())
+    methods = {one.invoice_id: _method_of(one, chosen) for one in candidates}
+    held = await holds.find_holds(tx, candidates)
+    forbidden = await eligibility.network_limits(tx, {one.id for one in methods.values()}, now)
+    skips: dict[int, Skip] = {}
+    first: Candidate | None = None
+    for one in candidates:
+        method = methods[one.invoice_id]
+        skip = (
+            _skip_reason(at, one, method, manual, now)
+            or held.get(one.invoice_id)
+            or forbidden.get(method.id)
+            or _unlike(one, first or one)
+        )
+        if skip:
+            skips[one.invoice_id] = skip
+        else:
+            first = first or one
+    return skips
+
+
+def _method_of(one: Candidate, chosen: ChosenMethod) -> ChosenMethod:
+    own = one.payment_method_id
+    return chosen if own in (None, chosen.id) else ChosenMethod(own)
+
+
+def _unlike(one: Candidate, other: Candidate) -> Skip | None:
+    """Invoices that are charged together have one client, customer, method and currency."""
+    ours = (one.client_id, one.customer_id, one.payment_method_id, one.currency)
+    if ours == (other.client_id, other.customer_id, other.payment_method_id, other.currency):
+        return None
+    return Skip("its client or its currency has just changed")
+
+
+async def _open(
+    at: Charging,
+    tx: Tx,
+    wanted: Sequence[Candidate],
+    customer: str,
+    method: ChosenMethod,
+    now: datetime,
+) -> Attempt | None:
+    if len(wanted) == 1:
+        new = new_attempt(at, wanted[0], customer, method)
+        return await attempts.open_attempt(tx, at.holder, now=now, new=new)
+    shares = [
+        AttemptShare(
+            one.invoice_id,
+            money.to_minor(one.amount, one.currency),
+            eligibility.replaced_intent(one),
+        )
+        for one in sorted(wanted, key=lambda one: one.invoice_id)
+    ]
+    new = new_consolidated_attempt(at, wanted, shares, customer, method)
+    return await attempts.open_attempt(tx, at.holder, now=now, new=new, shares=shares)
 
 
 def _skip_reason(
@@ -249,10 +401,52 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMetho
         "payment_method_id": method.id,
         "payment_method_version": method.version,
         "is_default_method": one.payment_method_id is None,
+        "is_consolidated": False,
         "intent_id": reused,
         "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(at, one, amount_minor, number),
+        "confirm_params": {"off_session": True, "payment_method": method.id},
+    }
+
+
+def new_consolidated_attempt(
+    at: Charging,
+    wanted: Sequence[Candidate],
+    shares: Sequence[AttemptShare],
+    customer: str,
+    method: ChosenMethod,
+) -> NewAttempt:
+    """One attempt for several invoices. Its number is a new one for each of them."""
+    first = min(wanted, key=lambda one: one.invoice_id)
+    number = max(one.last.number if one.last else 0 for one in wanted) + 1
+    amount_minor = sum(one.amount_minor for one in shares)
+    params = _create_params(at, first, amount_minor, number)
+    names = {one.invoice_id: one.invoicenumber or str(one.invoice_id) for one in wanted}
+    named = consolidation.metadata_of({one.invoice_id: one.amount_minor for one in shares})
+    description = consolidation.description_of([names[one.invoice_id] for one in shares])
+    return {
+        "invoice_id": first.invoice_id,
+        "number": number,
+        "step": AttemptStep.CLAIMED,
+        "business_day": at.today(first.timezone),
+        "stripe_account": at.account,
+        "client_id": first.client_id,
+        "amount_minor": amount_minor,
+        "currency": first.currency,
+        "customer_id": customer,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
+        "is_default_method": first.payment_method_id is None,
+        "is_consolidated": True,
+        "intent_id": None,
+        "replaces_intent_id": None,
+        "charge_before": None,
+        "create_params": {
+            **params,
+            "description": description,
+            "metadata": {**params["metadata"], **named},
+        },
         "confirm_params": {"off_session": True, "payment_method": method.id},
     }
 
@@ -274,7 +468,7 @@ def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int)
     }
 
 
-async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMethod | Skip:
+async def choose_payment_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | Skip:
     """The payment method to charge: the client's own, else the Stripe customer's default."""
     try:
         method = await _find_method(gateway, one)
@@ -285,7 +479,7 @@ async def choose_payment_method(gateway: Gateway, one: Candidate) -> ChosenMetho
     return method or Skip("the client has no payment method, at Stripe neither")
 
 
-async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
+async def _find_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | None:
     """The client's own, which a person set; else the default at Stripe; else the newest saved."""
     if one.payment_method_id is not None:
         return await _own_method(gateway, one, one.payment_method_id)
@@ -299,7 +493,7 @@ async def _find_method(gateway: Gateway, one: Candidate) -> ChosenMethod | None:
     return None
 
 
-async def _own_method(gateway: Gateway, one: Candidate, method_id: str) -> ChosenMethod:
+async def _own_method(gateway: MethodSource, one: Candidate, method_id: str) -> ChosenMethod:
     """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
     if not eligibility.has_verdict(one):
         return ChosenMethod(method_id)
@@ -324,16 +518,24 @@ async def _ask_first(at: Charging, attempt: Attempt) -> Next:
 
 
 async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
-    """Nothing else may take money for the invoice once the rate limiter allows the confirm."""
+    """Nothing else may take money for the invoices once the rate limiter allows the confirm."""
+    shares = await _shares(at, attempt)
     await at.gateway.acquire_confirm()
-    await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt).close()
+    await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt, shares).close()
     return Advance(_look_again, attempt)
+
+
+async def _shares(at: Charging, attempt: Attempt) -> Sequence[AttemptShare]:
+    """The invoices of an attempt. They never change, so that no lock is needed."""
+    async with at.database.snapshot() as tx:
+        return await attempts.load_shares(tx, attempt)
 
 
 async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
-    if attempt.replaces_intent_id:
-        await _cancel_replaced(at, attempt.replaces_intent_id)
+    shares = await _shares(at, attempt)
+    for intent_id in sorted({one.replaces_intent_id for one in shares if one.replaces_intent_id}):
+        await _cancel_replaced(at, intent_id, shares)
     if at.database.now() - attempt.created_at > KEY_LASTS:
         return Advance(_adopt_or_create, attempt)
     try:
@@ -357,7 +559,7 @@ async def _adopt_or_create(at: Charging, attempt: Attempt) -> Next:
             continue
         if _fits(attempt, intent):
             return Advance(_close_other_ways, await _record_intent(at, attempt, intent_id))
-        await _cancel_replaced(at, intent_id)
+        await _cancel_replaced(at, intent_id, ())
     async with at.database.transaction() as tx:
         attempt = await attempts.update_leased(
             tx, attempt.id, at.holder, now=at.database.now(), creates=attempt.creates + 1
@@ -388,7 +590,7 @@ async def _record_intent(at: Charging, attempt: Attempt, intent_id: str) -> Atte
         )
 
 
-async def _cancel_replaced(at: Charging, intent_id: str) -> None:
+async def _cancel_replaced(at: Charging, intent_id: str, shares: Sequence[AttemptShare]) -> None:
     """The declined intent of an earlier amount or customer must not be payable any more."""
     try:
         await with_backoff(lambda: at.gateway.cancel(intent_id))
@@ -400,7 +602,8 @@ async def _cancel_replaced(at: Charging, intent_id: str) -> None:
         await at.database.with_retry(
             lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
         )
-        raise NoLongerDue(f"{intent_id} has been paid") from error
+        paid = [one.invoice_id for one in shares if one.replaces_intent_id == intent_id]
+        raise NoLongerDue(f"{intent_id} has been paid", paid) from error
 
 
 async def _look_again(at: Charging, attempt: Attempt) -> Next:
@@ -411,13 +614,17 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     default_method = await _default_method(at, attempt) if attempt.is_default_method else None
     now = at.database.now()
     async with at.database.transaction() as tx:
-        candidate = await eligibility.lock_candidate(tx, attempt.invoice_id)
-        why = _unwanted_reason(at, candidate, attempt, default_method, now)
-        held = await holds.find_holds(tx, [candidate] if candidate else [])
-        if held:
-            why = held[attempt.invoice_id].reason
-        if why:
-            raise NoLongerDue(why)
+        shares = await attempts.load_shares(tx, attempt)
+        candidates = await eligibility.lock_candidates(tx, [one.invoice_id for one in shares])
+        held = await holds.find_holds(tx, list(candidates.values()))
+        unwanted = {invoice_id: skip.reason for invoice_id, skip in held.items()}
+        for share in shares:
+            one = candidates.get(share.invoice_id)
+            why = _unwanted_reason(at, one, attempt, share, default_method, now)
+            if why:
+                unwanted.setdefault(share.invoice_id, why)
+        if unwanted:
+            raise NoLongerDue(next(iter(unwanted.values())), unwanted)
         confirming = await attempts.update_leased(
             tx,
             attempt.id,
@@ -447,6 +654,7 @@ def _unwanted_reason(
     at: Charging,
     one: Candidate | None,
     attempt: Attempt,
+    share: AttemptShare,
     default_method: str | None,
     now: datetime,
 ) -> str | None:
@@ -459,7 +667,7 @@ def _unwanted_reason(
         return skip.reason
     if one.currency != attempt.currency:
         return "the currency has changed"
-    if money.to_minor(one.amount, one.currency) != attempt.amount_minor:
+    if money.to_minor(one.amount, one.currency) != share.amount_minor:
         return "the amount due has changed"
     if attempt.client_id not in (None, one.client_id):
         return "the client of the invoice has changed"
@@ -513,7 +721,8 @@ def _fits(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     An earlier life of a restored database may have given the same name to another amount.
     """
     found = (intent.get("amount"), intent.get("currency"), reference(intent.get("customer")))
-    return found == (attempt.amount_minor, attempt.currency, attempt.customer_id)
+    is_same = found == (attempt.amount_minor, attempt.currency, attempt.customer_id)
+    return is_same and named_shares(intent) == attempt.planned_shares
 
 
 # --- book ------------------------------------------------------------------------------------
@@ -538,6 +747,7 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
     report = replace(
         _report(at, response),
         invoice_id=attempt.invoice_id,
+        shares=await _parts(at, attempt) if attempt.is_consolidated else None,
         attempt=attempt.number,
         evidence=Evidence.ATTEMPT,
     )
@@ -552,6 +762,13 @@ async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Out
 
     kind = await _conclude(at, attempt, write)
     return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
+
+
+async def _parts(at: Charging, attempt: Attempt) -> dict[int, Decimal]:
+    return {
+        one.invoice_id: money.from_minor(one.amount_minor, attempt.currency)
+        for one in await _shares(at, attempt)
+    }
 
 
 def _report(at: Charging, response: StripeResponse) -> PaymentReport:
@@ -617,7 +834,8 @@ async def _write_decline(
 ) -> retry.Verdict:
     """End the attempt as declined, with the day of the next try if there is one."""
     version = decline.method_version or attempt.payment_method_version
-    tries = await attempts.count_tries(tx, attempt, version)
+    shares = await attempts.load_shares(tx, attempt)
+    tries = await attempts.count_tries(tx, attempt, shares, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(
@@ -684,7 +902,9 @@ async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome
         )
 
     await _conclude(at, attempt, write)
-    return attempt_outcome(OutcomeKind.SKIPPED, attempt, intent_id=intent_id, reason=str(error))
+    outcome = attempt_outcome(OutcomeKind.SKIPPED, attempt, intent_id=intent_id, reason=str(error))
+    named = error.invoices if isinstance(error, NoLongerDue) else {}
+    return replace(outcome, withdrawn=named)
 
 
 async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outcome:

@@ -25,14 +25,15 @@ from app.rules.retry import VerdictSubject
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import PreparedStatement
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.prepared import PreparedStatement, any_of
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare, attempt_ids_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 
 # Ids and a few columns of 200 invoices: memory stays flat however many are due.
 PAGE = 200
@@ -51,6 +52,8 @@ class LastAttempt:
     about: VerdictSubject
     charge_id: str | None
     network_forbids: bool
+    # It charged other invoices too: its intent is for more than this one's amount.
+    is_consolidated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,45 @@ async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candid
     return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE)
 
 
+async def list_due_alone(
+    tx: Tx, day: date, after: Position | None, *, consolidates: bool
+) -> Sequence[Candidate]:
+    """Those of them that are charged one by one. `consolidates` is the setting."""
+    has_no_wish = (
+        INVOICES.c.client_id.is_(None) if consolidates else CLIENTS.c.consolidate.is_(None)
+    )
+    is_alone = or_(CLIENTS.c.consolidate.is_(False), has_no_wish)
+    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE, is_alone)
+
+
+async def list_due_of_client(
+    tx: Tx, day: date, after: Position | None, *, client_id: int
+) -> Sequence[Candidate]:
+    """Those of one client."""
+    is_its = INVOICES.c.client_id == client_id
+    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE, is_its)
+
+
+async def list_due_clients(tx: Tx, day: date, after: int, *, consolidates: bool) -> Sequence[int]:
+    """Clients with such invoices whose invoices are charged together, by id."""
+    wish = CLIENTS.c.consolidate
+    found = await tx.scalars(
+        select(CLIENTS.c.id)
+        .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
+        .where(
+            *_IS_FLAGGED,
+            INVOICES.c.duedate <= day,
+            HAS_AMOUNT_DUE,
+            or_(wish.is_(True), wish.is_(None)) if consolidates else wish.is_(True),
+            CLIENTS.c.id > after,
+        )
+        .distinct()
+        .order_by(CLIENTS.c.id)
+        .limit(PAGE)
+    )
+    return list(found)
+
+
 async def list_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due on that very day with nothing left to pay: reported this once."""
     return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
@@ -124,10 +166,16 @@ async def find_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
     return _candidate(found[0]) if found else None
 
 
-async def lock_candidate(tx: Tx, invoice_id: int) -> Candidate | None:
-    """One invoice, read again under its lock."""
-    found = await _LOCKED.all(tx, invoice_id=invoice_id)
-    return _candidate(found[0]) if found else None
+async def find_candidates(tx: Tx, invoice_ids: Iterable[int]) -> dict[int, Candidate]:
+    """Some invoices as they are, unlocked."""
+    found = await _FOUND_SOME.all(tx, ids=sorted(invoice_ids))
+    return {row.id: _candidate(row) for row in found}
+
+
+async def lock_candidates(tx: Tx, invoice_ids: Iterable[int]) -> dict[int, Candidate]:
+    """Invoices, read again under their locks, which are taken in the order of their ids."""
+    found = await _LOCKED.all(tx, ids=sorted(invoice_ids))
+    return {row.id: _candidate(row) for row in found}
 
 
 def skip_reason(
@@ -182,6 +230,8 @@ def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
     if not has_verdict(one):
         return None
     assert one.last is not None, "a verdict is the last attempt's"
+    if one.last.is_consolidated:
+        return None
     about = one.last.about
     same = (about.amount_minor, about.currency, about.customer_id) == (
         amount_minor,
@@ -194,6 +244,16 @@ def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
 def replaced_intent(one: Candidate) -> str | None:
     """The intent of a declined or refused try, which must not be payable beside another one."""
     return one.last.intent_id if one.last and has_verdict(one) else None
+
+
+def is_charged_alone(one: Candidate) -> bool:
+    """Whether an amount that Stripe refused was the sum of this invoice and others."""
+    last = one.last
+    return bool(last and last.is_consolidated and _is_amount_refused(last))
+
+
+def _is_amount_refused(last: LastAttempt) -> bool:
+    return last.state == AttemptState.REFUSED and retry.is_about_amount(last.code)
 
 
 def has_verdict(one: Candidate) -> bool:
@@ -271,7 +331,7 @@ def _after_refusal(one: Candidate, last: LastAttempt) -> Skip | None:
     """A refused amount is held while it is the same; whatever else was wrong is asked again."""
     asked = (last.about.amount_minor, last.about.currency)
     is_same = asked == (money.to_minor(one.amount, one.currency), one.currency)
-    if is_same and retry.is_about_amount(last.code):
+    if is_same and _is_amount_refused(last) and not last.is_consolidated:
         return Skip(f"attempt {last.number} was refused: {last.reason}", fault=last.code)
     return None
 
@@ -321,19 +381,19 @@ class _CandidateRow(NamedTuple):
     last_customer_id: str | None
     last_charge_id: str | None
     last_network_forbids: bool | None
+    last_is_consolidated: bool | None
+    last_share_minor: int | None
 
 
 _LAST = ATTEMPTS.alias("last")
+_LAST_SHARE = SHARES.alias("last_share")
 _LAST_FIELDS = [name for name in _CandidateRow._fields if name.startswith("last_")]
 
 
 def _candidates() -> Select[*tuple[Any, ...]]:
-    newest = (
-        select(func.max(ATTEMPTS.c.number))
-        .where(ATTEMPTS.c.invoice_id == INVOICES.c.id)
-        .correlate(INVOICES)
-        .scalar_subquery()
-    )
+    # Attempts of one invoice are begun under its lock, so the newest has the largest id.
+    of_it = attempt_ids_of(INVOICES.c.id).subquery()
+    newest = select(func.max(of_it.c.id)).scalar_subquery()
     return select(
         INVOICES.c.id,
         INVOICES.c.invoicenumber,
@@ -352,28 +412,38 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         CLIENTS.c.stripe_customer_id,
         CLIENTS.c.stripe_payment_method_id,
         CLIENTS.c.stripe_saved_method_id,
-        *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS),
+        *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS[:-1]),
+        _LAST_SHARE.c.amount_minor.label(_LAST_FIELDS[-1]),
     ).select_from(
-        INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id).outerjoin(
-            _LAST, and_(_LAST.c.invoice_id == INVOICES.c.id, _LAST.c.number == newest)
+        INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
+        .outerjoin(_LAST, _LAST.c.id == newest)
+        .outerjoin(
+            _LAST_SHARE,
+            and_(
+                _LAST_SHARE.c.attempt_id == _LAST.c.id,
+                _LAST_SHARE.c.invoice_id == INVOICES.c.id,
+            ),
         )
     )
 
 
 _CANDIDATES = _candidates()
-_ONE = _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id"))
-_FOUND = PreparedStatement(_ONE, _CandidateRow)
-_LOCKED = PreparedStatement(_ONE.with_for_update(of=INVOICES), _CandidateRow)
+_FOUND = PreparedStatement(
+    _CANDIDATES.where(INVOICES.c.id == bindparam("invoice_id")), _CandidateRow
+)
+_IN_ORDER = _CANDIDATES.where(any_of(INVOICES.c.id, "ids")).order_by(INVOICES.c.id)
+_FOUND_SOME = PreparedStatement(_IN_ORDER, _CandidateRow)
+_LOCKED = PreparedStatement(_IN_ORDER.with_for_update(of=INVOICES), _CandidateRow)
+_IS_FLAGGED = (
+    or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
+    INVOICES.c.is_recurring_invoice.is_(False),
+)
 
 
 async def _page(
     tx: Tx, after: Position | None, *conditions: ColumnElement[bool]
 ) -> Sequence[Candidate]:
-    statement = _CANDIDATES.where(
-        or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
-        INVOICES.c.is_recurring_invoice.is_(False),
-        *conditions,
-    )
+    statement = _CANDIDATES.where(*_IS_FLAGGED, *conditions)
     if after is not None:
         statement = statement.where(tuple_(INVOICES.c.duedate, INVOICES.c.id) > after)
     found = await tx.execute(statement.order_by(INVOICES.c.duedate, INVOICES.c.id).limit(PAGE))
@@ -415,7 +485,7 @@ def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
         code=row.last_code,
         intent_id=row.last_intent_id,
         about=VerdictSubject(
-            amount_minor=row.last_amount_minor,
+            amount_minor=row.last_share_minor or row.last_amount_minor,
             currency=row.last_currency,
             customer_id=row.last_customer_id,
             payment_method_id=row.last_payment_method_id,
@@ -423,4 +493,5 @@ def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
         ),
         charge_id=row.last_charge_id,
         network_forbids=bool(row.last_network_forbids),
+        is_consolidated=bool(row.last_is_consolidated),
     )

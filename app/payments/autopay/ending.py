@@ -185,10 +185,12 @@ async def _write(
     words = f"{reason} (ended by {who}: {proof.words})"
     await attempts.end_attempt(tx, attempt.id, AttemptState.CANCELED, now=now, reason=words)
     field = f"attempts[{attempt.number}].state"
-    change = audit.AuditChange(
-        attempt.invoice_id, field, attempt.state, f"{AttemptState.CANCELED}: {words}"
-    )
-    await audit.write(tx, [change], who=who, now=now)
+    ended = f"{AttemptState.CANCELED}: {words}"
+    changes = [
+        audit.AuditChange(one.invoice_id, field, attempt.state, ended)
+        for one in await attempts.load_shares(tx, attempt)
+    ]
+    await audit.write(tx, changes, who=who, now=now)
 
 
 async def _assert_still_ours(tx: Tx, attempt: Attempt) -> None:

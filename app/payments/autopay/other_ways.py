@@ -7,15 +7,16 @@ booked, and the charge waits.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
 from sqlalchemy import select
 
 from app.ledger import settlement
-from app.payments.autopay import holds, unnamed_pages
-from app.payments.autopay.attempts import Attempt
+from app.payments.autopay import attempts, holds, unnamed_pages
+from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
     StripeObject,
@@ -23,6 +24,7 @@ from app.payments.stripe.stripe_objects import (
     instant_of,
     intent_report,
     metadata_number,
+    named_shares,
     next_action,
     reference,
     text_of,
@@ -31,10 +33,13 @@ from app.payments.stripe.stripe_objects import (
 from app.rules.claim import Evidence
 from app.rules.payment import TAKES_DAYS, PaymentReport, PaymentState
 from app.storage.column_types import table_of
-from app.storage.engines import Database
+from app.storage.engines import Database, Tx
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
+log = structlog.get_logger("paydue.autopay")
+# By intent, the invoices that its completed session is for.
+Named = Mapping[str, set[int]]
 
 # A bank debit from a Checkout Session takes two weeks; Stripe keeps events so long.
 LOOK_BACK = timedelta(days=30)
@@ -49,7 +54,16 @@ OVERLAP = timedelta(seconds=60)
 
 
 class NoLongerDue(Exception):
-    """The last look found that this charge is not wanted any more, or has to wait."""
+    """The last look found that this charge is not wanted any more, or has to wait.
+
+    `invoices` are those it is about, each with the reason; without any, all of the attempt's.
+    """
+
+    def __init__(self, reason: str, invoices: Mapping[int, str] | Iterable[int] = ()) -> None:
+        super().__init__(reason)
+        self.invoices = (
+            invoices if isinstance(invoices, Mapping) else dict.fromkeys(invoices, reason)
+        )
 
 
 @dataclass(slots=True)
@@ -83,13 +97,19 @@ class GuestSessions:
 
 @dataclass(frozen=True, slots=True)
 class OtherWays:
-    """The other ways to pay one attempt's invoice."""
+    """The other ways to pay the invoices of one attempt."""
 
     database: Database
     gateway: Gateway
     installation: str
     guests: GuestSessions
     attempt: Attempt
+    shares: Sequence[AttemptShare]
+
+    @property
+    def _amounts(self) -> dict[int, int]:
+        """By invoice, in minor units."""
+        return {one.invoice_id: one.amount_minor for one in self.shares}
 
     async def close(self) -> None:
         """Close what is unfinished and book what is not; NoLongerDue when the charge must wait."""
@@ -100,24 +120,41 @@ class OtherWays:
         named = await self._close_sessions(sessions)
         intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
         listed = {one["id"] for one in intents}
-        named |= await self._known_unfinished()
-        for intent_id in sorted(named - listed):
-            intents.append((await retrieve_intent(self.gateway, intent_id)).object)
+        for intent_id, invoices in (await self._known_unfinished()).items():
+            named.setdefault(intent_id, set()).update(invoices)
+        for intent_id in sorted(named.keys() - listed):
+            shown = await self._retrieve(intent_id)
+            if shown is not None:
+                intents.append(shown)
         others = [one for one in intents if self._is_another(one)]
         await self._book_news(others, named)
         for intent in others:
-            await self._close_intent(intent, is_named=self._names(intent, named))
-        page = await unnamed_pages.find_page(self.database, self.attempt, sessions, others)
+            await self._close_intent(intent, self._names(intent, named))
+        page = await unnamed_pages.find_page(
+            self.database, self.attempt, self._amounts, sessions, others
+        )
         if page is not None:
             raise NoLongerDue(
                 f"{page} names no invoice of the client, is unfinished and may be for it"
             )
 
-    async def _known_unfinished(self) -> set[str]:
-        """Intents for the invoice that the customer's list has not: guests', old or moved ones."""
+    async def _retrieve(self, intent_id: str) -> StripeObject | None:
+        """The intent; None for one that Stripe does not know, and so cannot take money by."""
+        try:
+            return (await with_backoff(lambda: self.gateway.retrieve(intent_id))).object
+        except RequestRefused as error:
+            log.warning("intent not shown", intent=intent_id, why=error.message)
+            return None
+
+    async def _known_unfinished(self) -> dict[str, set[int]]:
+        """Intents for the invoices that the customer's list has not: guests', old or moved ones."""
+        found: dict[str, set[int]] = {}
         async with self.database.snapshot() as tx:
-            known = set(await holds.list_unfinished(tx, self.attempt.invoice_id))
-        return known - {self.attempt.intent_id, self.attempt.replaces_intent_id}
+            for invoice_id in self._amounts:
+                for intent_id in await holds.list_unfinished(tx, invoice_id):
+                    found.setdefault(intent_id, set()).add(invoice_id)
+        ours = (self.attempt.intent_id, self.attempt.replaces_intent_id)
+        return {intent_id: named for intent_id, named in found.items() if intent_id not in ours}
 
     # --- sessions ------------------------------------------------------------------------------
 
@@ -126,60 +163,68 @@ class OtherWays:
 
         One of ours may be another customer's: the client had him before.
         """
-        found = await self.guests.naming(self.attempt.invoice_id)
-        return [one for one in found if self._is_trusted(one)]
+        return [
+            one
+            for invoice_id, amount_minor in self._amounts.items()
+            for one in await self.guests.naming(invoice_id)
+            if self._is_trusted(one, amount_minor)
+        ]
 
-    def _is_trusted(self, session: StripeObject) -> bool:
+    def _is_trusted(self, session: StripeObject, amount_minor: int) -> bool:
         customer = reference(session.get("customer"))
         if customer == self.attempt.customer_id:
             return False  # it is in the customer's own list
         if evidence_in(session, self.installation) == Evidence.METADATA:
             return True
-        return customer is None and session.get("amount_total") == self.attempt.amount_minor
+        return customer is None and session.get("amount_total") == amount_minor
 
-    async def _close_sessions(self, sessions: Iterable[StripeObject]) -> set[str]:
-        """Expire open sessions for the invoice; the ids of the intents of the completed ones."""
-        intents = set()
+    async def _close_sessions(self, sessions: Iterable[StripeObject]) -> dict[str, set[int]]:
+        """Expire open sessions for the invoices; the intents of the completed ones, with theirs."""
+        intents: dict[str, set[int]] = {}
         for session in sessions:
             is_foreign = evidence_in(session, self.installation) == Evidence.FOREIGN
-            if is_foreign or self.attempt.invoice_id not in _named_by_session(session):
+            named = _named_by_session(session) & self._amounts.keys()
+            if is_foreign or not named:
                 continue
             if session["status"] == "open":
-                await self._expire(session)
+                await self._expire(session, named)
             elif session["status"] == "complete":
-                intents.add(self._intent_of(session))
-        return {one for one in intents if one is not None}
+                intent_id = self._intent_of(session, named)
+                if intent_id is not None:
+                    intents.setdefault(intent_id, set()).update(named)
+        return intents
 
-    async def _expire(self, session: StripeObject) -> None:
+    async def _expire(self, session: StripeObject, named: set[int]) -> None:
         try:
             await with_backoff(lambda: self.gateway.expire(session["id"]))
         except RequestRefused as error:
             now = await self.gateway.session(session["id"])
             if now.get("status") == "expired":
                 return
-            raise NoLongerDue("a Checkout Session for it is being paid") from error
+            raise NoLongerDue("a Checkout Session for it is being paid", named) from error
 
-    def _intent_of(self, session: StripeObject) -> str | None:
+    def _intent_of(self, session: StripeObject, named: set[int]) -> str | None:
         intent_id = reference(session.get("payment_intent"))
         if intent_id is None and session.get("payment_status") == "unpaid":
             raise NoLongerDue(
-                f"the Checkout Session {session['id']} is complete and awaits its money"
+                f"the Checkout Session {session['id']} is complete and awaits its money", named
             )
         return intent_id
 
     # --- intents -------------------------------------------------------------------------------
 
     def _is_another(self, intent: StripeObject) -> bool:
-        is_ours = intent["id"] in (self.attempt.intent_id, self.attempt.replaces_intent_id)
+        replaced = {one.replaces_intent_id for one in self.shares}
+        is_ours = intent["id"] in {self.attempt.intent_id, *replaced}
         return not is_ours and evidence_in(intent, self.installation) != Evidence.FOREIGN
 
-    def _names(self, intent: StripeObject, named: set[str]) -> bool:
-        return (
-            intent["id"] in named
-            or metadata_number(intent, "invoice_id") == self.attempt.invoice_id
-        )
+    def _names(self, intent: StripeObject, named: Named) -> set[int]:
+        """The invoices of the attempt that an intent, or its session, says that it is for."""
+        alone = metadata_number(intent, "invoice_id")
+        said = {*named.get(intent["id"], ()), *named_shares(intent), alone}
+        return {one for one in self._amounts if one in said}
 
-    async def _book_news(self, intents: Sequence[StripeObject], named: set[str]) -> None:
+    async def _book_news(self, intents: Sequence[StripeObject], named: Named) -> None:
         """Book what Stripe has taken, holds or awaits and we have not heard of; it may be for this.
 
         Their events may still be on the way.
@@ -200,53 +245,61 @@ class OtherWays:
             )
             return {intent_id: state for intent_id, state in rows}
 
-    def _report(self, intent: StripeObject, named: set[str]) -> PaymentReport:
+    def _report(self, intent: StripeObject, named: Named) -> PaymentReport:
         at = datetime.now(UTC).replace(microsecond=0)
         report = intent_report(intent, at=at, installation=self.installation)
         if intent["id"] in named and report.invoice_id is None:
-            return replace(report, invoice_id=self.attempt.invoice_id)
+            return replace(report, invoice_id=min(named[intent["id"]]))
         return report
 
     async def _record(self, reports: Sequence[PaymentReport]) -> None:
         now = datetime.now(UTC)
-        await self.database.with_retry(
-            lambda tx: settlement.record(tx, reports, now=now, who="autopay")
-        )
 
-    async def _close_intent(self, intent: StripeObject, *, is_named: bool) -> None:
-        may_be_for_it = is_named or self._is_of_same_amount(intent)
+        async def work(tx: Tx) -> None:
+            await settlement.record(tx, reports, now=now, who="autopay")
+            await attempts.apply_reports(tx, reports, now=now)
+
+        await self.database.with_retry(work)
+
+    async def _close_intent(self, intent: StripeObject, named: set[int]) -> None:
+        for_these = named or self._of_same_amount(intent)
         status = intent.get("status")
-        if not may_be_for_it or status in {"succeeded", "canceled"}:
+        if not for_these or status in {"succeeded", "canceled"}:
             return  # what was taken is booked, and the last look reads the books
         if status == "processing":
-            raise NoLongerDue(f"{intent['id']} is processing and may be for it")
+            raise NoLongerDue(f"{intent['id']} is processing and may be for it", for_these)
         if _is_held(intent):
-            raise NoLongerDue(_held_reason(intent))
-        if is_named:
-            await self._cancel(intent["id"])
+            raise NoLongerDue(_held_reason(intent), for_these)
+        if named:
+            await self._cancel(intent["id"], named)
         elif _is_recent(intent):
             raise NoLongerDue(
                 f"{intent['id']} of the same amount is unfinished and may be for it, until a day "
-                "after it was made"
+                "after it was made",
+                for_these,
             )
 
-    def _is_of_same_amount(self, intent: StripeObject) -> bool:
-        same = (self.attempt.amount_minor, self.attempt.currency)
-        return metadata_number(intent, "invoice_id") is None and same == (
-            intent.get("amount"),
-            intent.get("currency"),
-        )
+    def _of_same_amount(self, intent: StripeObject) -> set[int]:
+        """The invoices that an intent without a name may be for: one of them, or all at once."""
+        is_named = metadata_number(intent, "invoice_id") is not None
+        if is_named or intent.get("currency") != self.attempt.currency:
+            return set()
+        amount = intent.get("amount")
+        if amount == self.attempt.amount_minor:
+            return set(self._amounts)
+        return {one for one, share in self._amounts.items() if share == amount}
 
-    async def _cancel(self, intent_id: str) -> None:
-        """Cancel an unfinished intent for the invoice; one that was paid meanwhile is booked."""
+    async def _cancel(self, intent_id: str, named: set[int]) -> None:
+        """Cancel an unfinished intent for an invoice; one that was paid meanwhile is booked."""
         try:
             response = await with_backoff(lambda: self.gateway.cancel(intent_id))
         except RequestRefused:
             response = await retrieve_intent(self.gateway, intent_id)
-        report = replace(self._report(response.object, {intent_id}), response=response.body)
+        found = self._report(response.object, {intent_id: named})
+        report = replace(found, response=response.body)
         await self._record([report])
         if report.state != PaymentState.CANCELED:
-            raise NoLongerDue(f"{intent_id} for it cannot be cancelled and may be paid")
+            raise NoLongerDue(f"{intent_id} for it cannot be cancelled and may be paid", named)
 
 
 def _named_by_session(session: StripeObject) -> set[int]:

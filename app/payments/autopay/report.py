@@ -3,14 +3,14 @@
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import IO, Any
 
-from app.payments.autopay.attempts import Attempt, UnresolvedAttempt
+from app.payments.autopay.attempts import Attempt, AttemptShare, UnresolvedAttempt
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
@@ -39,6 +39,22 @@ class Outcome:
     next_try: date | None = None
     # Stripe's code, where our configuration or the invoice is wrong: somebody has to mend it.
     fault: str | None = None
+    # The invoices that a charge of several was withdrawn for, each with the reason.
+    withdrawn: Mapping[int, str] = field(default_factory=dict)
+
+
+def share_outcomes(whole: Outcome, shares: Iterable[AttemptShare]) -> list[Outcome]:
+    """The outcome of an attempt, told for each of its invoices."""
+    return [
+        replace(
+            whole,
+            invoice_id=one.invoice_id,
+            amount=money.from_minor(one.amount_minor, whole.currency),
+            reason=whole.withdrawn.get(one.invoice_id, whole.reason),
+            withdrawn={},
+        )
+        for one in shares
+    ]
 
 
 def attempt_outcome(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,11 +22,13 @@ from app.errors import (
     Unavailable,
 )
 from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay.asked_methods import AskedMethods
 from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
 from app.payments.autopay.charge import (
     Charging,
     ManualRetry,
     charge,
+    charge_together,
     choose_payment_method,
     resume,
 )
@@ -46,7 +49,7 @@ from app.payments.stripe.gateway import (
     RequestRefused,
     StripeRateLimited,
 )
-from app.rules import calendar
+from app.rules import calendar, consolidation, money
 from app.rules.attempt import UNRESOLVED
 from app.settings import Settings
 from app.storage.engines import Database
@@ -61,7 +64,9 @@ REASON_MAX = 500
 CATCH_UP_WAITS_S = (0.5, 2.0)
 
 
-Queue = asyncio.Queue[Sequence[Candidate] | None]
+# The invoices of one PaymentIntent.
+Charge = Sequence[Candidate]
+Queue = asyncio.Queue[Sequence[Charge] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,10 @@ class Autopay:
     async def dry_run(self, day: date | None = None) -> RunReport:
         """The outcomes that a run would have now. It only reads, at Stripe too."""
         report = RunReport(day or self._today(), dry_run=True)
-        with _closed_on_failure(report):
+        asked = AskedMethods(self.gateway)
+        with _closed_on_failure(report), _first_error():
             async for page in self._pages(eligibility.list_due, self._latest(day)):
-                for foreseen in await self._foreseen(page, day):
+                for foreseen in await self._foreseen(page, day, asked):
                     report.add(foreseen)
             async for one in self._settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
@@ -222,8 +228,7 @@ class Autopay:
 
         async def resume_one(one: UnresolvedAttempt) -> None:
             async with at.turns.hold(one.customer_id), limit:
-                outcome = None if self.stop.is_set() else await _resumed(at, one)
-                if outcome:
+                for outcome in [] if self.stop.is_set() else await _resumed(at, one):
                     note(outcome)
 
         async with asyncio.TaskGroup() as group:
@@ -233,25 +238,58 @@ class Autopay:
     # --- due ---------------------------------------------------------------------------------
 
     async def _charge_all(self, at: Charging, note: Callable[[Outcome], None]) -> None:
-        """A bounded number of workers takes one customer's invoices at a time, one by one."""
+        """A bounded number of workers takes one customer's charges at a time, one by one."""
         crowd = self.settings.stripe_concurrency
         queue: Queue = asyncio.Queue(crowd)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(crowd):
                 group.create_task(self._work_off(queue, at, note))
-            async for page in self._pages(eligibility.list_due, self._latest(at.day)):
-                for invoices in self._by_customer(page, at.day, note):
-                    await queue.put(invoices)
+            async for charges in self._charges(at.day, note):
+                await queue.put(charges)
             for _ in range(crowd):
                 await queue.put(None)
 
     async def _work_off(self, queue: Queue, at: Charging, note: Callable[[Outcome], None]) -> None:
-        while (invoices := await queue.get()) is not None:
-            for one in invoices:
-                async with at.turns.hold(one.customer_id):
+        while (charges := await queue.get()) is not None:
+            for invoices in charges:
+                async with at.turns.hold(invoices[0].customer_id):
                     if not self.stop.is_set():
-                        note(await _charged(at, one))
+                        for outcome in await self._charge(at, invoices):
+                            note(outcome)
+
+    async def _charge(self, at: Charging, invoices: Sequence[Candidate]) -> list[Outcome]:
+        if len(invoices) == 1:
+            return [await _charged(at, invoices[0])]
+        return await _charged_together(at, invoices)
+
+    async def _charges(
+        self, day: date | None, note: Callable[[Outcome], None]
+    ) -> AsyncIterator[Sequence[Charge]]:
+        """The charges of one customer at a time: of single invoices, then of clients' at once."""
+        consolidates = self.settings.autopay_consolidate
+        alone = partial(eligibility.list_due_alone, consolidates=consolidates)
+        async for page in self._pages(alone, self._latest(day)):
+            for invoices in self._by_customer(page, day, note):
+                yield [[one] for one in invoices]
+        async for client_id in self._consolidating_clients(day):
+            of_client = partial(eligibility.list_due_of_client, client_id=client_id)
+            async for page in self._pages(of_client, self._latest(day)):
+                for invoices in self._by_customer(page, day, note):
+                    yield _together(invoices)
+
+    async def _consolidating_clients(self, day: date | None) -> AsyncIterator[int]:
+        after, consolidates = 0, self.settings.autopay_consolidate
+        while not self.stop.is_set():
+            async with self.database.snapshot() as tx:
+                found = await eligibility.list_due_clients(
+                    tx, self._latest(day), after, consolidates=consolidates
+                )
+            for client_id in found:
+                yield client_id
+            if len(found) < eligibility.PAGE:
+                return
+            after = found[-1]
 
     def _by_customer(
         self, page: Sequence[Candidate], day: date | None, note: Callable[[Outcome], None]
@@ -266,16 +304,17 @@ class Autopay:
                 wanted[one.customer_id].append(one)
         return list(wanted.values())
 
-    async def _foreseen(self, page: Sequence[Candidate], day: date | None) -> list[Outcome]:
+    async def _foreseen(
+        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
+    ) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
         skips: dict[int, Skip] = {}
         methods: dict[int, ChosenMethod] = {}
-        for one in page:
-            found = await self._foreseen_method(one, day)
+        for invoice_id, found in (await self._foreseen_methods(page, day, asked)).items():
             if isinstance(found, Skip):
-                skips[one.invoice_id] = found
+                skips[invoice_id] = found
             else:
-                methods[one.invoice_id] = found
+                methods[invoice_id] = found
         async with self.database.snapshot() as tx:
             candidates = [one for one in page if one.invoice_id in methods]
             elsewhere = await holds.find_holds(tx, candidates)
@@ -287,9 +326,31 @@ class Autopay:
                 skips[invoice_id] = skip
         return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
 
-    async def _foreseen_method(self, one: Candidate, day: date | None) -> ChosenMethod | Skip:
+    async def _foreseen_methods(
+        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
+    ) -> dict[int, ChosenMethod | Skip]:
+        """The method of each invoice; many customers are asked about at once, each of them once."""
+        of_customer: dict[str | None, list[Candidate]] = defaultdict(list)
+        for one in page:
+            of_customer[one.customer_id].append(one)
+        found: dict[int, ChosenMethod | Skip] = {}
+        limit = asyncio.Semaphore(self.settings.stripe_concurrency)
+
+        async def find(invoices: Sequence[Candidate]) -> None:
+            async with limit:
+                for one in invoices:
+                    found[one.invoice_id] = await self._foreseen_method(one, day, asked)
+
+        async with asyncio.TaskGroup() as group:
+            for invoices in of_customer.values():
+                group.create_task(find(invoices))
+        return found
+
+    async def _foreseen_method(
+        self, one: Candidate, day: date | None, asked: AskedMethods
+    ) -> ChosenMethod | Skip:
         skip = self._skip_reason(one, day)
-        found = skip or await choose_payment_method(self.gateway, one)
+        found = skip or await choose_payment_method(asked, one)
         if isinstance(found, Skip):
             return found
         return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
@@ -375,6 +436,21 @@ class FaultAlarm:
         )
 
 
+def _together(invoices: Sequence[Candidate]) -> list[Charge]:
+    """A client's invoices as few charges, each of one currency and within Stripe's limits."""
+    of_currency: dict[str, list[Candidate]] = defaultdict(list)
+    charges: list[Charge] = []
+    for one in invoices:
+        if eligibility.is_charged_alone(one):
+            charges.append([one])
+        else:
+            of_currency[one.currency].append(one)
+    for same in of_currency.values():
+        amounts = [money.to_minor(one.amount, one.currency) for one in same]
+        charges += [same[span] for span in consolidation.charges_of(amounts)]
+    return charges
+
+
 def _retry_refusal(one: Candidate, why: str | None) -> Refused:
     is_under_way = one.last is not None and one.last.state in UNRESOLVED
     refusal = ChargeUnderWay if is_under_way else Refused
@@ -388,11 +464,19 @@ async def _charged(at: Charging, one: Candidate) -> Outcome:
         return skipped_outcome(one, _passing_over(one.invoice_id, error))
 
 
-async def _resumed(at: Charging, one: UnresolvedAttempt) -> Outcome | None:
+async def _charged_together(at: Charging, invoices: Sequence[Candidate]) -> list[Outcome]:
+    try:
+        return await charge_together(at, invoices)
+    except Exception as error:
+        skip = _passing_over(invoices[0].invoice_id, error)
+        return [skipped_outcome(one, skip) for one in invoices]
+
+
+async def _resumed(at: Charging, one: UnresolvedAttempt) -> list[Outcome]:
     try:
         return await resume(at, one.id)
     except Exception as error:
-        return unresolved_outcome(one, _passing_over(one.invoice_id, error))
+        return [unresolved_outcome(one, _passing_over(one.invoice_id, error))]
 
 
 def _passing_over(invoice_id: int, error: Exception) -> Skip:

@@ -5,11 +5,12 @@ another program's. It is not ours to close, and it may be for any invoice whose 
 alone or together with others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from app.payments.autopay import eligibility, holds
 from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.eligibility import Candidate
 from app.payments.stripe.stripe_objects import (
     StripeObject,
     instant_of,
@@ -28,20 +29,23 @@ _ENDED = frozenset({"succeeded", "canceled"})
 async def find_page(
     database: Database,
     attempt: Attempt,
+    invoice_ids: Iterable[int],
     sessions: Iterable[StripeObject],
     intents: Iterable[StripeObject],
 ) -> str | None:
-    """The id of a page that may be for the attempt's invoice, or None when there is none."""
+    """The id of a page that may be for one of the attempt's invoices, or None without one."""
     open_sessions = [one for one in sessions if _is_open_session(one, attempt)]
     open_intents = [one for one in intents if _is_open_intent(one)]
     if not open_sessions and not open_intents:
         return None
     async with database.snapshot() as tx:
+        found = [await eligibility.find_candidate(tx, one) for one in invoice_ids]
+        due = [one for one in found if one is not None]
         for session in open_sessions:
-            if await _may_be_for(tx, attempt, session, session.get("amount_total")):
+            if await _may_be_for(tx, attempt, due, session, session.get("amount_total")):
                 return str(session["id"])
         for intent in open_intents:
-            if await _may_be_for(tx, attempt, intent, intent.get("amount")):
+            if await _may_be_for(tx, attempt, due, intent, intent.get("amount")):
                 return str(intent["id"])
     return None
 
@@ -64,7 +68,9 @@ def _is_open_intent(intent: StripeObject) -> bool:
     return is_recent and intent.get("status") not in _ENDED
 
 
-async def _may_be_for(tx: Tx, attempt: Attempt, page: StripeObject, amount: object) -> bool:
+async def _may_be_for(
+    tx: Tx, attempt: Attempt, due: Sequence[Candidate], page: StripeObject, amount: object
+) -> bool:
     if not isinstance(amount, int) or page.get("currency") != attempt.currency:
         return False
     named = {
@@ -77,6 +83,5 @@ async def _may_be_for(tx: Tx, attempt: Attempt, page: StripeObject, amount: obje
     }
     if named and await holds.list_own_invoices(tx, named, attempt.customer_id):
         return False
-    one = await eligibility.find_candidate(tx, attempt.invoice_id)
     asked = money.from_minor(amount, attempt.currency)
-    return one is not None and await holds.fits_what_is_due(tx, asked, one)
+    return any([await holds.fits_what_is_due(tx, asked, one) for one in due])

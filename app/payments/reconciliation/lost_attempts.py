@@ -24,6 +24,7 @@ from app.payments.stripe.stripe_objects import (
     instant_of,
     intent_state,
     metadata_number,
+    named_shares,
     reference,
 )
 from app.rules import retry
@@ -111,19 +112,21 @@ async def restore_attempts(at: ReconcilePass, intents: Sequence[StripeObject]) -
         return
     lost = at.readable(
         [named[number] for number in sorted(unknown)],
-        lambda intent: _lost_attempt(intent, at.installation),
+        lambda intent: (_lost_attempt(intent, at.installation), named_shares(intent)),
     )
     await at.database.with_retry(lambda tx: _write(tx, lost))
     at.found.attempts_restored += len(lost)
     log.warning("attempts written again after a restore", attempts=len(lost))
 
 
-async def _write(tx: Tx, lost: Sequence[LostAttempt]) -> None:
-    ids = {one["invoice_id"] for one in lost}
+async def _write(tx: Tx, lost: Sequence[tuple[LostAttempt, Mapping[int, int]]]) -> None:
+    """Write them in the order they were made: an invoice's newest attempt has the largest id."""
+    ids = {id_ for one, shares in lost for id_ in (one["invoice_id"], *shares)}
     there = set(await tx.scalars(select(INVOICES.c.id).where(INVOICES.c.id.in_(ids))))
-    for one in lost:
+    for one, shares in sorted(lost, key=lambda pair: (pair[0]["created_at"], pair[0]["number"])):
         if one["invoice_id"] in there:
-            await attempts.insert_lost(tx, one)
+            known = {id_: amount for id_, amount in shares.items() if id_ in there}
+            await attempts.insert_lost(tx, one, known)
     await skip_ids(tx, INVOICES, max(ids, default=0))
 
 

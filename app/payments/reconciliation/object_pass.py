@@ -47,7 +47,10 @@ async def read_reversals(at: ReconcilePass) -> None:
     """Book the refunds and disputes since the pass's beginning."""
     now = _now().replace(microsecond=0)
     for listed, read in (
-        (at.gateway.refunds_since(at.since), partial(refund_report, at=now)),
+        (
+            at.gateway.refunds_since(at.since),
+            partial(refund_report, at=now, installation=at.installation),
+        ),
         (at.gateway.disputes_since(at.since), partial(dispute_report, at=now)),
     ):
         async for page in at.pages(listed):

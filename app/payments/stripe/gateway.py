@@ -168,6 +168,19 @@ class Gateway:
         async for one in self._listed(self._v1.payment_intents.list_async, params, endpoints.LIST):
             yield one
 
+    async def refund(self, params: Mapping[str, Any], key: str) -> StripeResponse:
+        """Give money back. The same key again answers the same refund."""
+        await self._pace.acquire(endpoints.REFUND)
+        return await _answered(
+            "refund", self._v1.refunds.create_async, dict(params), {"idempotency_key": key}
+        )
+
+    async def refunds_of(self, intent_id: str) -> AsyncIterator[Mapping[str, Any]]:
+        """All refunds of an intent. The list is read-after-write."""
+        params = {"payment_intent": intent_id}
+        async for one in self._listed(self._v1.refunds.list_async, params, endpoints.REFUNDS):
+            yield one
+
     async def refunds_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
         params = {"created": {"gte": int(since.timestamp())}}
         async for one in self._listed(self._v1.refunds.list_async, params, endpoints.REFUNDS):

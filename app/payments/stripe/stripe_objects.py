@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,17 @@ from typing import Any
 from app.errors import BadEvent, InvalidField
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY, Evidence, evidence_of_metadata
-from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
+from app.rules.consolidation import shares_in
+from app.rules.payment import (
+    WARNING_CLOSED,
+    WARNING_OPEN,
+    PaymentReport,
+    PaymentState,
+    Reversal,
+    ReversalKind,
+)
 from app.rules.payout import BalanceMovement, PayoutReport
+from app.rules.refund import REQUEST_KEY
 from app.rules.retry import Decline
 
 StripeObject = Mapping[str, Any]
@@ -48,6 +58,7 @@ def intent_report(
     state = max(intent_state(intent), at_least)
     received = state == PaymentState.SUCCEEDED and intent.get("amount_received") is not None
     currency, amount = amount_of(intent, "amount_received" if received else "amount")
+    evidence = evidence_in(intent, installation)
     return PaymentReport(
         intent_id=id_of(intent, "id"),
         at=at,
@@ -56,7 +67,8 @@ def intent_report(
         state=state,
         intent_at=instant_of(intent, "created"),
         invoice_id=metadata_number(intent, "invoice_id"),
-        evidence=evidence_in(intent, installation),
+        shares=_shares(intent, currency) if evidence == Evidence.METADATA else None,
+        evidence=evidence,
         attempt=_attempt(intent),
         charge_id=charge_id(intent),
         customer_id=reference(intent.get("customer")),
@@ -97,6 +109,18 @@ def _capturable(intent: StripeObject) -> Decimal | None:
     return amount_of(intent, "amount_capturable")[1]
 
 
+def _shares(intent: StripeObject, currency: str) -> dict[int, Decimal] | None:
+    """The shares of a consolidated charge of ours."""
+    found = named_shares(intent)
+    return {one: money.from_minor(minor, currency) for one, minor in found.items()} or None
+
+
+def named_shares(intent: StripeObject) -> dict[int, int]:
+    """The invoices that a consolidated charge's metadata names, each with its minor units."""
+    metadata = intent.get("metadata")
+    return shares_in(metadata) if isinstance(metadata, dict) else {}
+
+
 def _attempt(intent: StripeObject) -> int | None:
     found = metadata_number(intent, "attempt")
     return found if found and found <= _ATTEMPT_MAX else None
@@ -128,23 +152,82 @@ def session_report(
     )
 
 
-def refund_report(refund: StripeObject, *, at: datetime) -> PaymentReport:
-    return _reversal_report(refund, ReversalKind.REFUND, "amount", at, charge=refund.get("charge"))
+def refund_report(refund: StripeObject, *, at: datetime, installation: str) -> PaymentReport:
+    """The report that a refund is. The invoice and the request it names are believed of our own."""
+    report = _reversal_report(
+        refund, ReversalKind.REFUND, "amount", at, charge=refund.get("charge")
+    )
+    assert report.reversal is not None, "the line above makes it"
+    is_ours = evidence_in(refund, installation) == Evidence.METADATA
+    reversal = replace(
+        report.reversal,
+        invoice_id=metadata_number(refund, "invoice_id") if is_ours else None,
+        request_id=metadata_number(refund, REQUEST_KEY) if is_ours else None,
+        reason=text_of(refund.get("failure_reason")) or text_of(refund.get("reason")),
+    )
+    return replace(report, reversal=reversal)
 
 
-def dispute_report(dispute: StripeObject, *, at: datetime) -> PaymentReport:
-    return _reversal_report(
+def dispute_report(
+    dispute: StripeObject,
+    *,
+    at: datetime,
+    withdrawn: bool = False,
+    reinstated: bool = False,
+) -> PaymentReport:
+    """The report that a dispute is: its own status decides, and not the type of an event.
+
+    Its money has moved as its balance transactions say, or as the event of a movement says.
+    """
+    report = _reversal_report(
         dispute, ReversalKind.DISPUTE, "amount", at, charge=dispute.get("charge")
+    )
+    assert report.reversal is not None, "the line above makes it"
+    details = dispute.get("evidence_details")
+    moved = [one.get("amount") for one in _listed(dispute.get("balance_transactions"))]
+    amounts = [one for one in moved if isinstance(one, int)]
+    reversal = replace(
+        report.reversal,
+        reason=text_of(dispute.get("reason")),
+        evidence_due_at=instant_of(details, "due_by") if isinstance(details, dict) else None,
+        funds_withdrawn=withdrawn or any(one < 0 for one in amounts),
+        funds_reinstated=reinstated or any(one > 0 for one in amounts),
+    )
+    return replace(report, reversal=reversal)
+
+
+def _listed(value: Any) -> list[StripeObject]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def fraud_warning_report(warning: StripeObject, *, at: datetime) -> PaymentReport | None:
+    """The report that an early fraud warning is; None for a charge without a PaymentIntent."""
+    intent_id = reference(warning.get("payment_intent"))
+    if intent_id is None:
+        return None
+    reversal = Reversal(
+        id=id_of(warning, "id"),
+        kind=ReversalKind.FRAUD_WARNING,
+        amount=Decimal(0),
+        status=WARNING_OPEN if warning.get("actionable") is True else WARNING_CLOSED,
+        reason=text_of(warning.get("fraud_type")),
+    )
+    # A warning names no currency, and none is needed: it makes no payment.
+    return PaymentReport(
+        intent_id, at, "", reversal=reversal, charge_id=reference(warning.get("charge"))
     )
 
 
-def charge_refunded_reports(charge: StripeObject, *, at: datetime) -> list[PaymentReport]:
+def charge_refunded_reports(
+    charge: StripeObject, *, at: datetime, installation: str
+) -> list[PaymentReport]:
     """A charge's running total of refunds, and the refunds themselves where the shape has them."""
     total = _reversal_report(
         charge, ReversalKind.CHARGE, "amount_refunded", at, charge=charge.get("id")
     )
     listed = (charge.get("refunds") or {}).get("data") or []
-    return [total, *(refund_report({**_of_charge(charge), **one}, at=at) for one in listed)]
+    refunds = ({**_of_charge(charge), **one} for one in listed)
+    return [total, *(refund_report(one, at=at, installation=installation) for one in refunds)]
 
 
 def _of_charge(charge: StripeObject) -> dict[str, Any]:

@@ -43,15 +43,29 @@ def _intent(at_least: PaymentState) -> Handler:
 
 
 def _refund(refund: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
-    return [stripe_objects.refund_report(refund, at=origin.at)]
+    return [stripe_objects.refund_report(refund, at=origin.at, installation=origin.installation)]
 
 
 def _charge_refunded(charge: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
-    return stripe_objects.charge_refunded_reports(charge, at=origin.at)
+    return stripe_objects.charge_refunded_reports(
+        charge, at=origin.at, installation=origin.installation
+    )
 
 
-def _dispute(dispute: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
-    return [stripe_objects.dispute_report(dispute, at=origin.at)]
+def _dispute(*, withdrawn: bool = False, reinstated: bool = False) -> Handler:
+    def handler(dispute: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+        return [
+            stripe_objects.dispute_report(
+                dispute, at=origin.at, withdrawn=withdrawn, reinstated=reinstated
+            )
+        ]
+
+    return handler
+
+
+def _fraud_warning(warning: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    report = stripe_objects.fraud_warning_report(warning, at=origin.at)
+    return [] if report is None else [report]
 
 
 def _session(otherwise: PaymentState | None) -> Handler:
@@ -125,11 +139,14 @@ HANDLERS: dict[str, Handler] = {
     "refund.failed": _refund,
     "charge.refund.updated": _refund,  # the same, before 2024-10-28
     # A dispute's own status decides, never the event's type: funds come back on lost ones too.
-    "charge.dispute.created": _dispute,
-    "charge.dispute.updated": _dispute,
-    "charge.dispute.closed": _dispute,
-    "charge.dispute.funds_withdrawn": _dispute,
-    "charge.dispute.funds_reinstated": _dispute,
+    "charge.dispute.created": _dispute(),
+    "charge.dispute.updated": _dispute(),
+    "charge.dispute.closed": _dispute(),
+    "charge.dispute.funds_withdrawn": _dispute(withdrawn=True),
+    "charge.dispute.funds_reinstated": _dispute(reinstated=True),
+    # The card network expects a dispute of this charge: to refund it now may spare the dispute.
+    "radar.early_fraud_warning.created": _fraud_warning,
+    "radar.early_fraud_warning.updated": _fraud_warning,  # nothing is left to be done about it
     # A Checkout Session or payment link names the invoice that its intent does not name.
     "checkout.session.completed": _session(None),
     "checkout.session.async_payment_succeeded": _session(PaymentState.SUCCEEDED),

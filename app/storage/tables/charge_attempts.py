@@ -1,16 +1,28 @@
-"""Our own attempts to charge invoices, each one try of one invoice."""
+"""Our own attempts to charge invoices, each one try of one invoice or of several of a client."""
 
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    ForeignKey,
+    Index,
+    UniqueConstraint,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row, table_of
 
 
 class ChargeAttempt(Row):
-    """One try to charge one invoice. The database allows one unresolved attempt per invoice."""
+    """One try to charge one invoice, or several: then `invoice_id` is the first of its shares.
+
+    The database allows one unresolved attempt per invoice.
+    """
 
     __tablename__ = "charge_attempt"
 
@@ -32,6 +44,8 @@ class ChargeAttempt(Row):
     payment_method_version: Mapped[str | None]
     # Stripe's default for the customer, since the client named no method of its own.
     is_default_method: Mapped[bool | None]
+    # It charges several invoices: their amounts are its shares. None in attempts of before 0008.
+    is_consolidated: Mapped[bool | None]
     intent_id: Mapped[str | None]
     # An intent of an earlier attempt that no longer fits; it is cancelled before a new one is made.
     replaces_intent_id: Mapped[str | None]
@@ -80,3 +94,44 @@ class ChargeAttempt(Row):
         Index("ix_charge_attempt_intent_id", "intent_id"),
         Index("ix_charge_attempt_payment_method_id", "payment_method_id", "finished_at"),
     )
+
+
+class ChargeAttemptShare(Row):
+    """The part of a consolidated attempt that is for one invoice; its first invoice has one too."""
+
+    __tablename__ = "charge_attempt_share"
+
+    id: Mapped[Id]
+    attempt_id: Mapped[Ref] = mapped_column(ForeignKey("charge_attempt.id"))
+    invoice_id: Mapped[Ref] = mapped_column(ForeignKey("invoice.id"))
+    amount_minor: Mapped[Ref]
+    # An intent of an earlier attempt of this invoice, which is cancelled before a new one is made.
+    replaces_intent_id: Mapped[str | None]
+    # Follows the attempt's state, so that an index can allow one unresolved attempt per invoice.
+    is_unresolved: Mapped[bool]
+
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "invoice_id"),
+        Index("ix_charge_attempt_share_invoice_id", "invoice_id", "attempt_id"),
+        Index(
+            "uq_charge_attempt_share_unresolved",
+            "invoice_id",
+            unique=True,
+            sqlite_where=text("is_unresolved"),
+            postgresql_where=text("is_unresolved"),
+        ),
+    )
+
+
+_ATTEMPTS = table_of(ChargeAttempt)
+_SHARES = table_of(ChargeAttemptShare)
+
+
+def attempt_ids_of(invoice_id: ColumnElement[int]) -> CompoundSelect[int]:
+    """The ids of all attempts of an invoice, alone and together with others.
+
+    `invoice_id` may be a column of a statement around it, or a parameter.
+    """
+    alone = select(_ATTEMPTS.c.id).where(_ATTEMPTS.c.invoice_id == invoice_id)
+    together = select(_SHARES.c.attempt_id).where(_SHARES.c.invoice_id == invoice_id)
+    return union_all(alone.correlate_except(_ATTEMPTS), together.correlate_except(_SHARES))

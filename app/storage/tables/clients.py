@@ -27,6 +27,8 @@ class Client(Row):
     stripe_payment_method_name: Mapped[str | None]
     # The newest method saved for off-session use: charged where Stripe knows no default.
     stripe_saved_method_id: Mapped[str | None]
+    # One charge for all invoices that are due on a day; None is PAYDUE_AUTOPAY_CONSOLIDATE.
+    consolidate: Mapped[bool | None]
     date_created: Mapped[datetime | None]
     last_modified: Mapped[datetime | None]
     extra: Mapped[Any | None] = mapped_column(Json)
