@@ -28,19 +28,9 @@ ENDED = {"reason": "nobody answers"}
 # --- two installations ----------------------------------------------------------------------------
 
 
-PARKED = pytest.mark.xfail(
-    strict=True, reason="reversals of another installation's payments are parked until they die"
-)
-
-
 @pytest.mark.parametrize(
     "back",
-    [
-        "nothing",
-        pytest.param("refund", marks=PARKED),
-        pytest.param("dispute", marks=PARKED),
-        pytest.param("both", marks=PARKED),
-    ],
+    ["nothing", "refund", "dispute", "both"],
 )
 async def test_two_installations_with_the_same_customers_and_numbers_book_only_their_own(
     paydue: Paydue, sandbox: Sandbox, stripe_url: str, tmp_path: Any,
