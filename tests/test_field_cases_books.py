@@ -299,3 +299,17 @@ async def sent(paydue: Paydue, records: list[dict[str, Any]]) -> tuple[int, str]
     headers = await paydue.access()
     async with paydue.http.post("/api/InvoicePayment", json=records, headers=headers) as answer:
         return answer.status, await answer.text()
+
+
+@pytest.mark.parametrize("created", [-62_135_596_800, -1, 0, 253_402_300_799, 10**18])
+async def test_a_payment_of_any_age_can_be_listed(paydue: Paydue, created: int) -> None:
+    invoice = await paydue.an_invoice()
+    thing = await paydue.own_intent(invoice, created=created)
+
+    assert await paydue.deliver(event("payment_intent.succeeded", thing)) == [200]
+
+    headers = await paydue.access()
+    async with paydue.http.get("/api/InvoicePayment", headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        (shown,) = await answer.json()
+    assert shown["amount"] == 120
