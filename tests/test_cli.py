@@ -47,7 +47,7 @@ REPORT = {
 }  # fmt: skip
 STORY = {
     "invoice_id", "invoicenumber", "client_id", "intent_id", "status", "amount", "currency",
-    "attempts", "events",
+    "unapplied", "shares", "refunds", "disputes", "fraud_warnings", "attempts", "events",
 }  # fmt: skip
 ATTEMPT = {
     "number", "state", "at", "code", "decline_code", "advice_code", "reason", "next_try",
@@ -58,12 +58,14 @@ LISTED_EVENT = {
 }  # fmt: skip
 LISTED_ATTEMPT = {
     "id", "invoice_id", "number", "state", "step", "amount", "currency", "customer_id",
-    "intent_id", "created_at", "check_at", "checks", "reason",
+    "intent_id", "created_at", "check_at", "checks", "reason", "invoices",
 }  # fmt: skip
 STATUS = {
     "attempts_open", "attempts_unknown", "attempts_processing", "events_parked", "events_dead",
     "events_foreign", "oldest_parked_event_s", "last_reconciliation_s",
     "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
+    "refunds_unresolved", "disputes_open", "inquiries_open", "fraud_warnings_open", "evidence_due",
+    "unapplied", "unapplied_by_currency",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",

@@ -335,7 +335,7 @@ async def test_a_payment_by_hand_that_waited_for_a_claim_is_refused(
     invoice = await one.an_invoice()
 
     async with other.database.transaction() as tx:
-        await eligibility.lock_candidate(tx, invoice)
+        await eligibility.lock_candidates(tx, [invoice])
         entering = asyncio.create_task(enter(one, access, invoice_id=invoice, amount=120))
         await somebody_waits(one)
         await attempts.open_attempt(

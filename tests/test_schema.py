@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Connection, MetaData, Table, func, insert, inspect, select, text
 
 from app.errors import ConfigurationError
-from app.ledger import payout_lines
+from app.ledger import journal_check, payout_lines
 from app.migrations import versions
 from app.node import open_stripe_node
 from app.payments import lookup
@@ -30,23 +30,31 @@ from app.storage.tables.clients import Client
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
+from app.storage.tables.journal_entries import JournalEntry, JournalLine
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
+from app.storage.tables.stripe_refund_requests import RefundRequest
+from app.storage.tables.stripe_reversals import StripeReversal
 from tests.harness import settings_for, watched
+from tests.ledger_acts import RandomActs
 
 pytestmark = pytest.mark.anyio
 
 ATTEMPTS = table_of(ChargeAttempt)
 CLIENTS = table_of(Client)
+ENTRIES = table_of(JournalEntry)
 EVENTS = table_of(StripeEvent)
 FACTS = table_of(InstallationValue)
 INVOICES = table_of(Invoice)
+JOURNAL_LINES = table_of(JournalLine)
 LINES = table_of(InvoiceLine)
 PAYMENTS = table_of(InvoicePayment)
 PAYOUTS = table_of(StripePayout)
 TRANSACTIONS = table_of(BalanceTransaction)
 INTENTS = table_of(StripePayment)
+REVERSALS = table_of(StripeReversal)
+REQUESTS = table_of(RefundRequest)
 NOW = datetime.now(UTC)
 TODAY = date(2026, 3, 2)
 MANY = 4000
@@ -170,6 +178,51 @@ async def test_verdicts_are_told_apart_by_who_said_them_and_go_back(database: Da
     states = [one.state for one in await _rows(database, ATTEMPTS)]
     assert states == [state for state, *_ in ends.values()]
     assert await _own_methods(database) == ["pm_saved", "pm_own", "pm_own"]
+
+
+async def test_the_journal_opens_with_the_books_of_before(database: Database) -> None:
+    acts = RandomActs(database, seed=11)
+    await acts.begin()
+    for _ in range(60):
+        await acts.act()
+    async with database.transaction() as tx:
+        await tx.execute(insert(TRANSACTIONS), [_transaction(number) for number in range(3)])
+        await tx.execute(insert(INVOICES).values(_invoice(1, id=-2, is_recurring_invoice=True)))
+        await tx.execute(
+            insert(TRANSACTIONS),
+            [
+                {**_transaction(number), "type": kind, "source_id": source}
+                for number, (kind, source) in enumerate(
+                    (("payout", "po_1"), ("stripe_fee", None), ("adjustment", "du_1")), start=10
+                )
+            ],
+        )
+    balances = await _journal_balances(database)
+    await schema.downgrade(database, "0008")
+
+    await schema.upgrade(database)
+
+    async with database.snapshot() as tx:
+        assert await journal_check.differences(tx) == []
+    opened = await _journal_balances(database)
+    stripes = ("bank", "disputes", "fees", "stripe_balance", "stripe_clearing")
+    known = {key: amount for key, amount in balances.items() if key[0] not in stripes}
+    assert {key: amount for key, amount in opened.items() if key[0] not in stripes} == known
+    assert {key[0] for key in opened} >= {"receivable", "income", "cash", "bank", "fees"}
+
+
+async def _journal_balances(database: Database) -> dict[tuple[str, str, int | None], Decimal]:
+    """The balances that are not zero, by account, currency and client."""
+    statement = select(
+        JOURNAL_LINES.c.account, ENTRIES.c.currency_iso, JOURNAL_LINES.c.client_id,
+        JOURNAL_LINES.c.amount,
+    ).where(JOURNAL_LINES.c.entry_id == ENTRIES.c.id)  # fmt: skip
+    found: dict[tuple[str, str, int | None], Decimal] = {}
+    async with database.snapshot() as tx:
+        for account, currency, client, amount in await tx.execute(statement):
+            key = account, currency, client
+            found[key] = found.get(key, Decimal(0)) + amount
+    return {key: amount for key, amount in found.items() if amount}
 
 
 async def _own_methods(database: Database) -> list[str | None]:
@@ -316,6 +369,10 @@ async def _payout(tx: Tx) -> Any:
         (_status, "count(*)", "ix_invoice_autopay_due"),
         (_status, "datepaid >=", "ix_invoice_datepaid"),
         (_status, "'refused'", "ix_charge_attempt_refused"),
+        (_status, "FROM stripe_reversal", "ix_stripe_reversal_dispute"),
+        (_status, "FROM refund_request", "ix_refund_request_check"),
+        (_story, "FROM stripe_reversal", "ix_stripe_reversal_intent_id"),
+        (_story, "FROM refund_request", "ix_refund_request_intent_id"),
         (_owners, "FROM stripe_payment", "ix_stripe_payment_charge_id"),
         (_owners, "invoice_payment", "uq_invoice_payment_intent_invoice"),
         (_fees, "balance_transaction", "uq_stripe_payment_intent_id"),
@@ -431,6 +488,8 @@ async def full(database: Database) -> Database:
         await tx.execute(insert(ATTEMPTS), [_attempt(number) for number in range(MANY)])
         await tx.execute(insert(PAYOUTS), [_a_payout(number) for number in range(MANY)])
         await tx.execute(insert(TRANSACTIONS), [_transaction(number) for number in range(MANY)])
+        await tx.execute(insert(REVERSALS), [_a_reversal(number) for number in range(MANY)])
+        await tx.execute(insert(REQUESTS), [_a_request(number) for number in range(MANY)])
         if not database.is_sqlite:
             await tx.execute(text("ANALYZE"))
     return database
@@ -453,6 +512,32 @@ def _invoice(number: int, **more: Any) -> dict[str, Any]:
         "datepaid": None if owed else NOW - timedelta(hours=number),
         "paymentstatus": 0 if owed else 2,
         **more,
+    }
+
+
+def _a_reversal(number: int) -> dict[str, Any]:
+    is_dispute = _is_rare(number)
+    return {
+        "id": f"re_{number}",
+        "kind": "dispute" if is_dispute else "refund",
+        "intent_id": f"pi_{number}",
+        "amount": Decimal(1),
+        "status": "needs_response" if is_dispute else "succeeded",
+        "evidence_due_at": NOW if is_dispute else None,
+    }
+
+
+def _a_request(number: int) -> dict[str, Any]:
+    return {
+        "intent_id": f"pi_{number}",
+        "amount_minor": 100,
+        "currency": "usd",
+        "reason": "too much",
+        "who": "tests",
+        "state": "unknown" if _is_rare(number) else "succeeded",
+        "params": {},
+        "created_at": NOW,
+        "check_at": NOW if _is_rare(number) else None,
     }
 
 

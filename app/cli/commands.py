@@ -35,7 +35,7 @@ COMMANDS = (
 
 
 # Commands on payments that stand in modules of their own.
-PAYMENT_COMMANDS = (refund_commands.payment_refund,)
+PAYMENT_COMMANDS = (refund_commands.payment_refund, refund_commands.payment_apply)
 
 
 def add_all() -> None:

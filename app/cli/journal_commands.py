@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 
 import click
@@ -15,7 +14,7 @@ from app.ledger import journal_check, journal_lines
 from app.ledger.journal_check import BookDifference
 from app.ledger.journal_lines import JournalRow
 from app.node import open_current_database
-from app.rules import calendar
+from app.rules import calendar, money
 
 _COLUMNS = (
     "entry", "at", "kind", "source", "who", "account", "client_id", "client", "invoice_id",
@@ -108,13 +107,19 @@ def check(as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps([asdict(one) for one in found], default=str))
+        click.echo(orjson.dumps([_as_dict(one) for one in found]))
     elif found:
         console().print(table(f"differences ({len(found)})", _DIFFERENCE_COLUMNS, map(_row, found)))
     else:
         click.echo("The books agree.")
     if found:
         sys.exit(FAILED)
+
+
+def _as_dict(one: BookDifference) -> dict[str, str | None]:
+    sums = {"expected": one.expected, "found": one.found}
+    texts = {name: money.text(each, one.currency) for name, each in sums.items()}
+    return {"check": one.check, "of": one.of, "currency": one.currency, **texts}
 
 
 _DIFFERENCE_COLUMNS = ("check", "of", ">expected", ">found")

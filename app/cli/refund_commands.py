@@ -1,6 +1,7 @@
-"""The command that gives money back: payment refund."""
+"""The commands on money that is too much: payment refund, payment apply."""
 
 import sys
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -10,8 +11,10 @@ import orjson
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount as shown_amount
 from app.errors import InvalidField
+from app.ledger import assignment
 from app.ledger.refund_requests import WantedRefund
-from app.node import open_stripe_node
+from app.node import open_current_database, open_stripe_node
+from app.storage.engines import Tx
 
 
 class MoneyType(click.ParamType[Decimal]):
@@ -75,6 +78,32 @@ def payment_refund(
         click.echo(f"refund request {found['id']} of {much} is {found['state']}{why}")
     if found["state"] not in ("succeeded", "pending"):
         sys.exit(FAILED)
+
+
+@click.command("apply")
+@click.argument("payment_id", type=int)
+@click.argument("invoice_id", type=int)
+@click.option("--amount", type=MONEY, help="How much, such as 20.00; what is owed if not given.")
+def payment_apply(payment_id: int, invoice_id: int, amount: Decimal | None) -> None:
+    """Apply the credit PAYMENT_ID to the invoice INVOICE_ID of the same client.
+
+    PAYMENT_ID is an InvoicePayment without an invoice, as `payment find` shows it. The invoice
+    takes what it owes; the rest stays the client's credit.
+    """
+    settings = settings_and_logs()
+
+    async def apply(tx: Tx) -> None:
+        now = datetime.now(UTC)
+        await assignment.assign(
+            tx, payment_id, invoice_id, now=now, who="command line", amount=amount
+        )
+
+    async def work() -> None:
+        async with open_current_database(settings) as database:
+            await database.with_retry(apply)
+
+    run(work())
+    click.echo(f"payment {payment_id} is applied to invoice {invoice_id}")
 
 
 def _payment_id(text: str) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import orjson
+from rich.console import Console
 
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, table
@@ -64,6 +65,10 @@ def show_story(story: PaymentStory) -> None:
             for one in told["shares"]
         )
         screen.print(table("shares", (">invoice", ">amount", "status"), parts))
+    if story.unapplied:
+        credit = amount(story.unapplied, story.currency)
+        screen.print(f"  [yellow]{credit} of it is applied to no invoice[/yellow]")
+    _show_money_back(screen, told, story.currency)
     if told["attempts"]:
         rows = (
             (one["number"], moment(one["at"]), one["state"], one["reason"], one["next_try"])
@@ -77,6 +82,30 @@ def show_story(story: PaymentStory) -> None:
             for one in told["events"]
         )
         screen.print(table("events", ("received", "type", "state", "id", "error"), heard))
+
+
+def _show_money_back(screen: Console, told: dict[str, Any], currency: str) -> None:
+    """The shares of a payment that has several, its refunds, disputes and warnings."""
+    titles = {
+        "shares": ("payment_id", "invoice_id", "amount", "counted", "status"),
+        "refunds": ("id", "request_id", "invoice_id", "amount", "status", "reason", "failure"),
+        "disputes": ("id", "amount", "status", "reason", "evidence_due", "funds_withdrawn",
+                     "funds_reinstated"),
+        "fraud_warnings": ("id", "status", "reason"),
+    }  # fmt: skip
+    for title, names in titles.items():
+        if len(told[title]) > (title == "shares"):
+            rows = ([_shown(name, one[name], currency) for name in names] for one in told[title])
+            columns = [name.replace("_", " ") for name in names]
+            screen.print(table(title.replace("_", " "), columns, rows))
+
+
+def _shown(name: str, value: Any, currency: str) -> object:
+    if name in ("amount", "counted"):
+        return amount(value, currency)
+    if name == "evidence_due":
+        return moment(value)
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
 
 @payment.command("assign")
@@ -238,5 +267,12 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(orjson.dumps(found))
     else:
-        rows = ((name.replace("_", " "), "-" if n is None else n) for name, n in found.items())
+        rows = ((name.replace("_", " "), _cell(value)) for name, value in found.items())
         console().print(table("status", ("what", ">count"), rows))
+
+
+def _cell(value: object) -> object:
+    """A number as it is; sums by currency side by side."""
+    if isinstance(value, dict):
+        return ", ".join(amount(total, currency) for currency, total in value.items()) or "-"
+    return "-" if value is None else value

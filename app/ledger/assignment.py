@@ -217,6 +217,13 @@ async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
 # --- assignment --------------------------------------------------------------------------------
 
 
+class _Wish(NamedTuple):
+    """How much a person wants applied, where he says it, and whether another client is meant."""
+
+    amount: Decimal | None
+    is_other_client: bool
+
+
 class _Assigned(NamedTuple):
     """A row of InvoicePayment, as far as its assignment is concerned."""
 
@@ -243,10 +250,12 @@ async def assign(
     now: datetime,
     who: str,
     is_other_client: bool = False,
+    amount: Decimal | None = None,
 ) -> None:
     """Assign a payment, or a share of one, to an invoice, or to none.
 
-    An invoice takes what it owes; the rest stays without an invoice, as the client's credit.
+    An invoice takes what it owes; the rest stays without an invoice, as the client's credit. With
+    an `amount` only so much of money that no invoice has is applied, and not more than is owed.
     A payment of another client is refused unless `is_other_client` says that it is meant so.
     """
     found = await _FIND.all(tx, id=payment_id)
@@ -259,15 +268,16 @@ async def assign(
     if invoice_id is not None:
         _assert_takes_money(must_exist(invoices, invoice_id))
         _assert_not_charged(await load_dependents(tx, [invoice_id]))
+    if amount is not None:
+        _assert_applicable(row, amount, invoices.get(invoice_id or FOR_NONE))
+    wish = _Wish(amount, is_other_client)
     if row.intent_id is None:
-        moved = await _assign_manual(tx, row, invoice_id, invoices, is_other_client=is_other_client)
+        moved = await _assign_manual(tx, row, invoice_id, invoices, wish)
         before = [_hand_payment(row, invoices)]
         await journal.record_hand_payments(tx, before, moved, now=now, who=who)
         await balances.recompute(tx, list(both), now=now, who=who)
     else:
-        await _assign_share(
-            tx, row, invoice_id, invoices, now=now, who=who, is_other_client=is_other_client
-        )
+        await _assign_share(tx, row, invoice_id, invoices, wish, now=now, who=who)
     await _audit_assignment(tx, row.invoice_id, invoice_id, now=now, who=who)
 
 
@@ -276,10 +286,10 @@ async def _assign_share(
     row: _Assigned,
     invoice_id: int | None,
     invoices: Mapping[int, InvoiceRow],
+    wish: _Wish,
     *,
     now: datetime,
     who: str,
-    is_other_client: bool,
 ) -> None:
     intent = cast(str, row.intent_id)
     known = await reversals.with_refunded_invoices(tx, await payment_intents.lock(tx, [intent]))
@@ -288,12 +298,16 @@ async def _assign_share(
         raise LostRace
     payment, shares = known[intent], stored.of(intent)
     amounts = {key: one.amount for key, one in shares.items() if key is not None}
-    moved = shares[row.invoice_id].amount
+    share = shares[row.invoice_id]
+    # The money that went back of a share stays where it is; a share that is gone moves as a whole.
+    moved = share.counted or share.amount if wish.amount is None else wish.amount
+    if wish.amount is not None and wish.amount > share.counted:
+        raise LostRace
     amounts.pop(cast(int, row.invoice_id), None)
     if invoice_id is not None:
         invoice = invoices[invoice_id]
         _assert_same_currency(payment, invoice)
-        if not is_other_client and payment.customer_id is not None:
+        if not wish.is_other_client and payment.customer_id is not None:
             _assert_same_client(payment.client_id, invoice)
         taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
@@ -320,8 +334,7 @@ async def _assign_manual(
     row: _Assigned,
     invoice_id: int | None,
     invoices: Mapping[int, InvoiceRow],
-    *,
-    is_other_client: bool,
+    wish: _Wish,
 ) -> list[HandPayment]:
     """Assign a payment by hand; answers its parts as they are then."""
     (locked,) = await _LOCK.all(tx, id=row.id)
@@ -334,9 +347,9 @@ async def _assign_manual(
     invoice = invoices[invoice_id]
     if invoice.currency_iso != row.currency_iso:
         raise Refused(other_currency(row.currency_iso, invoice))
-    if not is_other_client:
+    if not wish.is_other_client:
         _assert_same_client(row.client_id, invoice)
-    taken = min(row.amount, balances.amount_due(invoice))
+    taken = min(row.amount if wish.amount is None else wish.amount, balances.amount_due(invoice))
     if taken <= 0:
         raise Refused(f"invoice {invoice.id} owes nothing")
     values = {
@@ -416,6 +429,19 @@ def _manual_columns(entry: ManualPayment, invoice: InvoiceRow) -> dict[str, obje
         "state": PaymentState.SUCCEEDED,
         "evidence": Evidence.PERSON,
     }
+
+
+def _assert_applicable(row: _Assigned, amount: Decimal, invoice: InvoiceRow | None) -> None:
+    """A part is applied of money that counts and that no invoice has, up to what is owed."""
+    if invoice is None or row.invoice_id is not None:
+        raise Refused("amount: only money of no invoice is applied in part, and to an invoice")
+    if amount <= 0:
+        raise InvalidField("amount", "is more than nothing")
+    money.to_minor(amount, row.currency_iso)
+    for what, left in ((f"payment {row.id} has", row.counted), ("", balances.amount_due(invoice))):
+        if amount > left:
+            said = what or f"invoice {invoice.id} owes"
+            raise Refused(f"amount: {said} {money.text(left, row.currency_iso)}")
 
 
 def _assert_not_charged(dependents_of: Mapping[int, Dependents]) -> None:

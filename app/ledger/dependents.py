@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import TypeVar
 
-from sqlalchemy import ColumnElement, FromClause, ScalarSelect, func, or_, select
+from sqlalchemy import ColumnElement, FromClause, ScalarSelect, exists, func, or_, select
 
 from app.errors import ChargeUnderWay, Refused
 from app.rules.attempt import UNRESOLVED
@@ -70,10 +70,9 @@ _CLAIMS = _count(
     INTENTS,
     INTENTS.c.claimed_invoice_id == INVOICES.c.id,
     INTENTS.c.evidence.is_not(None),
-    INTENTS.c.intent_id.not_in(
-        select(PAYMENTS.c.intent_id).where(
-            PAYMENTS.c.invoice_id == INVOICES.c.id, PAYMENTS.c.intent_id.is_not(None)
-        )
+    ~exists().where(
+        PAYMENTS.c.intent_id == INTENTS.c.intent_id,
+        PAYMENTS.c.invoice_id == INTENTS.c.claimed_invoice_id,
     ),
 )
 _CREDITS_USED = _count(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -41,7 +41,7 @@ TRANSACTIONS = table_of(BalanceTransaction)
 DIFFERENCES_MAX = 1000
 _ZERO = Decimal(0)
 
-Rows = Select[*tuple[Any, ...]]
+Rows = Select[*tuple[object, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,17 @@ class _Sums(NamedTuple):
 # --- statements ------------------------------------------------------------------------------
 
 
-def _sum(amount: ColumnElement[Any]) -> ColumnElement[Decimal]:
+def _sum(amount: ColumnElement[object]) -> ColumnElement[Decimal]:
     # PostgreSQL's sum of BIGINT is NUMERIC.
     return cast(func.coalesce(func.sum(amount), 0), Exact)
 
 
-def _side(of: Any, currency: Any, expected: Any = None, found: Any = None) -> Rows:
+def _side(
+    of: ColumnElement[object],
+    currency: ColumnElement[str],
+    expected: ColumnElement[object] | None = None,
+    found: ColumnElement[object] | None = None,
+) -> Rows:
     """One of the two sides of a comparison; the other counts nothing."""
     zero = literal(_ZERO, Exact)
     return select(
@@ -123,7 +128,7 @@ def _unequal(*sides: Rows) -> Rows:
     )
 
 
-def _of_account(account: Account, of: Any, *, is_credit: bool = False) -> Rows:
+def _of_account(account: Account, of: ColumnElement[object], *, is_credit: bool = False) -> Rows:
     """The lines of an account; a credit account has its balance below zero."""
     amount = -LINES.c.amount if is_credit else LINES.c.amount
     return (
@@ -133,7 +138,7 @@ def _of_account(account: Account, of: Any, *, is_credit: bool = False) -> Rows:
     )
 
 
-_ALL = literal(None, String)
+_ALL: ColumnElement[object] = cast(literal(None), String)
 _IS_TEMPLATE = or_(INVOICES.c.is_recurring_invoice, INVOICES.c.id < 0)
 # rules/double_entry.py: owed_total and credit_total, in SQL.
 _IS_OWED = and_(INVOICES.c.invoicetype == InvoiceKind.INVOICE, ~INVOICES.c.voided)
@@ -162,7 +167,7 @@ def _used_notes() -> Rows:
     )
 
 
-def _as_money(amount: Any) -> ColumnElement[Decimal]:
+def _as_money(amount: ColumnElement[object]) -> ColumnElement[Decimal]:
     return cast(amount, Exact)
 
 

@@ -18,6 +18,7 @@ from app.rules.allocation import NO_CLAIMS, Claims, Key, Share, allocate
 from app.rules.claim import Evidence, evidence_for_invoice
 from app.rules.payment import (
     FOR_NONE,
+    LONG_AGO,
     Payment,
     PaymentReport,
     ReversedTotal,
@@ -50,6 +51,7 @@ async def record(
         if not _invoice_ids(known.values(), stored, reports) <= named:
             raise LostRace
     after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports))
+    after |= await payment_intents.with_clients(tx, _first_words(known, after))
     planned = {one.intent_id: one.shares for one in reports if one.shares}
     batch = _Batch(known, after, stored, invoices, planned)
     refused = {
@@ -117,14 +119,18 @@ class _Batch:
         return intent not in self.known, self.after[intent].state_at, intent
 
     def _share_out(self, intent: str) -> str | None:
-        payment, why = self._with_evidence(self.after[intent])
         before = self.stored.of(intent)
+        kept = self._right_shares(intent)
+        payment = self.after[intent]
+        if len(kept) < len(before):
+            payment = replace(payment, claimed_invoice_id=None, evidence=None)
+        payment, why = self._with_evidence(payment)
         found = allocate(
             total=payment.amount,
             state=payment.state,
             back=payment.back,
-            shares=before,
-            claims=self._claims(payment, before) if why is None else NO_CLAIMS,
+            shares=kept,
+            claims=self._claims(payment, kept) if why is None else NO_CLAIMS,
             amount_due=self.due,
         )
         for shares, sign in ((before, 1), (found, -1)):
@@ -134,6 +140,23 @@ class _Batch:
         self.after[intent] = self._with_client(payment, found)
         self.shares[intent] = found
         return why
+
+    def _right_shares(self, intent: str) -> Mapping[Key, Share]:
+        """The shares, without those that Stripe's first word shows to be a person's mistake.
+
+        A person named an invoice in another currency, or of another client than the one who paid.
+        """
+        shares, payment = self.stored.of(intent), self.after[intent]
+        if not _is_first_word(self.known.get(intent), payment):
+            return shares
+        rows = {key: self.invoices[key] for key in shares if key is not None}
+        wrong = {
+            key
+            for key, row in rows.items()
+            if row.currency_iso != payment.currency
+            or payment.client_id not in (None, row.client_id)
+        }
+        return {key: share for key, share in shares.items() if key not in wrong}
 
     def _with_evidence(self, payment: Payment) -> tuple[Payment, str | None]:
         """The payment with the evidence for its claim, or the reason why it cannot be met."""
@@ -237,6 +260,21 @@ def _invoice_ids(
     claimed = {one.claimed_invoice_id for one in known} | {one.invoice_id for one in reports}
     planned = {invoice_id for one in reports for invoice_id in one.shares or ()}
     return stored.invoice_ids | planned | {one for one in claimed if one is not None}
+
+
+def _first_words(known: Mapping[str, Payment], after: Mapping[str, Payment]) -> dict[str, Payment]:
+    return {
+        intent: payment
+        for intent, payment in after.items()
+        if _is_first_word(known.get(intent), payment)
+    }
+
+
+def _is_first_word(known: Payment | None, after: Payment) -> bool:
+    """Whether Stripe speaks for the first time of an intent that only a person has named."""
+    if known is None or known.evidence != Evidence.PERSON:
+        return False
+    return known.state_at == LONG_AGO != after.state_at
 
 
 def _merge_reports(

@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import or_, select
 
 from app.errors import NotFound
+from app.ledger.money_back import MoneyBack, load_money_back
 from app.rules import money
 from app.rules.payment import PaymentStatus
 from app.storage.column_types import table_of
@@ -35,6 +36,17 @@ FOUND_MAX = 100
 _BIGINT_MAX = 2**63 - 1
 
 
+class PaymentShare(NamedTuple):
+    """The part of a payment that one invoice has, or none has."""
+
+    payment_id: int
+    invoice_id: int | None
+    invoicenumber: str | None
+    amount: Decimal
+    counted: Decimal
+    status: str
+
+
 @dataclass(slots=True)
 class PaymentStory:
     """One PaymentIntent, or one invoice that has none yet, with all that happened to it."""
@@ -46,9 +58,15 @@ class PaymentStory:
     status: str
     amount: Decimal
     currency: str
-    shares: list[Record] = field(default_factory=list)
+    shares: list[PaymentShare] = field(default_factory=list)
+    money_back: MoneyBack = field(default_factory=MoneyBack)
     attempts: list[Record] = field(default_factory=list)
     events: list[Record] = field(default_factory=list)
+
+    @property
+    def unapplied(self) -> Decimal:
+        """Money that no invoice has: the client's credit, or nobody's yet."""
+        return sum((one.counted for one in self.shares if one.invoice_id is None), Decimal(0))
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -59,15 +77,17 @@ class PaymentStory:
             "status": self.status,
             "amount": money.text(self.amount, self.currency),
             "currency": self.currency,
-            "shares": [_share(row) for row in self.shares],
+            "unapplied": money.text(self.unapplied, self.currency),
+            "shares": [_share(one, self.currency) for one in self.shares],
+            **self.money_back.as_dict(self.currency, instant),
             "attempts": [_attempt(row) for row in self.attempts],
             "events": [_event(row) for row in self.events],
         }
 
 
 async def find_intents(tx: Tx, text: str) -> list[PaymentStory]:
-    """Everything a text may mean: an intent, charge, event, refund or dispute id, an invoice's
-    number, id or total, a client's name or Stripe customer."""
+    """Everything a text may mean: the id of an intent, charge, event, refund, dispute or warning,
+    an invoice's number, id or total, a client's name or Stripe customer."""
     text = text.strip()
     intents = await _intents_named(tx, text)
     invoices = set() if intents else await _invoices_named(tx, text)
@@ -83,13 +103,18 @@ async def load_stories(
     )
     attempts = await _attempts_about(tx, intents, invoices)
     known = {row.intent_id for row in (*payments, *attempts) if row.intent_id} | set(intents)
-    payments = await _with_other_shares(tx, payments, known - set(intents))
     events = await _events_of(tx, known)
     named = {row.invoice_id for row in (*payments, *attempts) if row.invoice_id} | set(invoices)
+    shares = await _rows(tx, PAYMENTS, PAYMENTS.c.intent_id.in_(known))
+    named |= {row.invoice_id for row in shares if row.invoice_id}
     headers = {row.id: row for row in await _rows(tx, INVOICES, INVOICES.c.id.in_(named))}
     # An intent of several shares is told as the payment of the invoice that was asked about.
-    asked_first = sorted(payments, key=lambda row: row.invoice_id not in invoices)
-    return _assemble(asked_first, attempts, events, headers, set(invoices))
+    asked_first = sorted(
+        payments, key=lambda row: (row.invoice_id not in invoices, row.invoice_id is None)
+    )
+    stories = _assemble(asked_first, attempts, events, headers, set(invoices))
+    await _add_money(tx, stories, shares, headers)
+    return stories
 
 
 async def _attempts_about(
@@ -107,15 +132,15 @@ async def _attempts_about(
     )
 
 
-async def _with_other_shares(
-    tx: Tx, payments: Sequence[Record], intents: Collection[str]
-) -> Sequence[Record]:
-    """The payments, and what else the intents among them pay."""
-    if not intents:
-        return payments
-    known = {row.id for row in payments}
-    every = await _rows(tx, PAYMENTS, PAYMENTS.c.intent_id.in_(intents))
-    return [*payments, *(row for row in every if row.id not in known)]
+async def _add_money(
+    tx: Tx, stories: Iterable[PaymentStory], shares: Iterable[Record], headers: dict[int, Record]
+) -> None:
+    """Each payment's shares, and the money that went back of it."""
+    by_intent = {one.intent_id: one for one in stories if one.intent_id}
+    for row in shares:
+        by_intent[row.intent_id].shares.append(_of_share(row, headers.get(row.invoice_id)))
+    for intent_id, found in (await load_money_back(tx, list(by_intent))).items():
+        by_intent[intent_id].money_back = found
 
 
 async def load_payment_id(tx: Tx, intent_id: str) -> int:
@@ -145,7 +170,7 @@ async def _intents_named(tx: Tx, text: str) -> set[str]:
             return await _set(tx, INTENTS.c.intent_id, INTENTS.c.charge_id == text)
         case "evt":
             return await _set(tx, EVENTS.c.intent_id, EVENTS.c.event_id == text)
-        case "re" | "pyr" | "dp" | "du":
+        case "re" | "pyr" | "dp" | "du" | "issfr":
             return await _set(tx, REVERSALS.c.intent_id, REVERSALS.c.id == text)
         case "cs":
             return await _set(tx, EVENTS.c.intent_id, EVENTS.c.object_id == text)
@@ -225,8 +250,7 @@ def _assemble(
     by_hand = [_of_payment(row, headers) for row in payments if row.intent_id is None]
     for row in payments:
         if row.intent_id:
-            story = found.setdefault(row.intent_id, _of_payment(row, headers))
-            story.shares.append(row)
+            found.setdefault(row.intent_id, _of_payment(row, headers))
     without_intent: dict[int, list[Record]] = {}
     for row in attempts:
         if row.intent_id is None:
@@ -261,6 +285,17 @@ def _of_payment(row: Record, headers: dict[int, Record]) -> PaymentStory:
     )
 
 
+def _of_share(row: Record, header: Record | None) -> PaymentShare:
+    return PaymentShare(
+        row.id,
+        row.invoice_id,
+        header.invoicenumber if header else None,
+        row.amount,
+        row.counted,
+        PaymentStatus(row.status).name.lower(),
+    )
+
+
 def _of_attempt(row: Record, headers: dict[int, Record]) -> PaymentStory:
     header = headers.get(row.invoice_id)
     return PaymentStory(
@@ -285,12 +320,9 @@ def _of_invoice(row: Record) -> PaymentStory:
     )
 
 
-def _share(row: Record) -> dict[str, Any]:
-    return {
-        "invoice_id": row.invoice_id,
-        "amount": money.text(row.amount, row.currency_iso),
-        "status": PaymentStatus(row.status).name.lower(),
-    }
+def _share(one: PaymentShare, currency: str) -> dict[str, Any]:
+    amounts = {name: money.text(getattr(one, name), currency) for name in ("amount", "counted")}
+    return {**one._asdict(), **amounts}
 
 
 def _attempt(row: Record) -> dict[str, Any]:

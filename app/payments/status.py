@@ -1,6 +1,7 @@
-"""The status of the installation in numbers: unresolved, parked, due and paid today."""
+"""The status of the installation in numbers: unresolved, parked, disputed, due, paid today."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -8,10 +9,19 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal_column, or_, select
 
+from app.ledger.refund_requests import IS_UNRESOLVED as IS_UNRESOLVED_REFUND
 from app.payments.autopay.attempts import IS_UNRESOLVED
+from app.payments.lookup import instant
 from app.payments.reconciliation.cursor import load_completed_at
-from app.rules import calendar
+from app.rules import calendar, money
 from app.rules.attempt import AttemptState
+from app.rules.payment import (
+    AWAITS_EVIDENCE,
+    DISPUTE_OPEN,
+    INQUIRY_OPEN,
+    WARNING_OPEN,
+    ReversalKind,
+)
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
@@ -23,6 +33,7 @@ from app.storage.tables.stripe_events import (
     ForeignEventCount,
     StripeEvent,
 )
+from app.storage.tables.stripe_reversals import StripeReversal
 
 INVOICES = table_of(Invoice)
 PAYMENTS = table_of(InvoicePayment)
@@ -30,6 +41,7 @@ ATTEMPTS = table_of(ChargeAttempt)
 SHARES = table_of(ChargeAttemptShare)
 EVENTS = table_of(StripeEvent)
 FOREIGN_COUNTS = table_of(ForeignEventCount)
+REVERSALS = table_of(StripeReversal)
 
 
 async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
@@ -41,6 +53,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             IS_UNRESOLVED, ATTEMPTS.c.state != AttemptState.PROCESSING
         )
     )
+    unapplied = await _unapplied(tx)
     return {
         "attempts_open": await _attempts(tx, AttemptState.OPEN),
         "attempts_unknown": await _attempts(tx, AttemptState.UNKNOWN),
@@ -52,6 +65,16 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "events_foreign": await _count(tx, select(func.sum(FOREIGN_COUNTS.c.events))),
         "oldest_open_attempt_s": _seconds_since(oldest, now),
         "last_reconciliation_s": _seconds_since(await load_completed_at(tx), now),
+        "refunds_unresolved": await _count(tx, select(func.count()).where(IS_UNRESOLVED_REFUND)),
+        "disputes_open": await _disputes(tx, "dispute", DISPUTE_OPEN),
+        "inquiries_open": await _disputes(tx, "dispute", INQUIRY_OPEN),
+        "fraud_warnings_open": await _disputes(tx, "fraud_warning", (WARNING_OPEN,)),
+        "evidence_due": await _next_deadline(tx, now),
+        "unapplied": sum(count for count, _ in unapplied.values()),
+        "unapplied_by_currency": {
+            currency: money.text(total, currency)
+            for currency, (_, total) in sorted(unapplied.items())
+        },
         "due_today": await _count(
             tx,
             select(func.count()).where(
@@ -71,6 +94,9 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
     }
 
 
+_IS_DISPUTE = REVERSALS.c.kind.in_(
+    [literal_column(f"'{kind}'") for kind in (ReversalKind.DISPUTE, ReversalKind.FRAUD_WARNING)]
+)
 _NEWER = ATTEMPTS.alias("newer")
 _NEWER_SHARE = SHARES.alias("newer_share")
 _IS_REFUSED = ATTEMPTS.c.state == literal_column(f"'{AttemptState.REFUSED}'")
@@ -130,6 +156,36 @@ async def _oldest_parked_event(tx: Tx) -> datetime | None:
     wanted = IS_PARKED_OR_DEAD, EVENTS.c.state == EventState.PARKED
     oldest: datetime | None = await tx.scalar(select(func.min(EVENTS.c.received_at)).where(*wanted))
     return oldest
+
+
+async def _disputes(tx: Tx, kind: str, states: Iterable[str]) -> int:
+    # Both kinds stand in one small partial index, which is chosen for literals.
+    statement = select(func.count()).where(
+        _IS_DISPUTE, REVERSALS.c.kind == kind, REVERSALS.c.status.in_(states)
+    )
+    return await _count(tx, statement)
+
+
+async def _next_deadline(tx: Tx, now: datetime) -> str | None:
+    """When Stripe next ends a dispute or an inquiry that nobody has sent evidence for."""
+    found = await tx.scalar(
+        select(func.min(REVERSALS.c.evidence_due_at)).where(
+            _IS_DISPUTE,
+            REVERSALS.c.status.in_(AWAITS_EVIDENCE),
+            REVERSALS.c.evidence_due_at >= now,
+        )
+    )
+    return instant(found)
+
+
+async def _unapplied(tx: Tx) -> dict[str, tuple[int, Decimal]]:
+    """Money that no invoice has, by currency: how many payments, and their sum."""
+    rows = await tx.execute(
+        select(PAYMENTS.c.currency_iso, func.count(), func.sum(PAYMENTS.c.counted))
+        .where(PAYMENTS.c.invoice_id.is_(None), PAYMENTS.c.counted > 0)
+        .group_by(PAYMENTS.c.currency_iso)
+    )
+    return {currency: (count, total) for currency, count, total in rows}
 
 
 async def _attempts(tx: Tx, state: AttemptState) -> int:

@@ -190,14 +190,13 @@ _DISPUTE_RANK = {
     "prevented": 9,
 }
 _LOST = frozenset({"lost", "appeal_needs_response", "appeal_under_review"})
-_DISPUTE_OPEN = frozenset({"needs_response", "under_review"})
+DISPUTE_OPEN = ("needs_response", "under_review")
 # An inquiry asks a question before any money moves.
 INQUIRY_OPEN = ("warning_needs_response", "warning_under_review")
 # An early fraud warning, while the charge can still be refunded, and after.
 WARNING_OPEN = "actionable"
 WARNING_CLOSED = "closed"
-# A dispute that waits for somebody: for our evidence, or for the bank's word on it.
-DISPUTE_UNDECIDED = (*INQUIRY_OPEN, *sorted(_DISPUTE_OPEN))
+# Stripe waits for our evidence.
 AWAITS_EVIDENCE = ("warning_needs_response", "needs_response")
 
 
@@ -252,6 +251,8 @@ def merge_report(known: Payment, news: PaymentReport) -> Payment:
     claimed, evidence = _claim(known, news)
     linked = replace(
         known,
+        # Until Stripe has spoken the currency is that of an invoice which somebody named.
+        currency=news.currency if known.state_at == LONG_AGO else known.currency,
         claimed_invoice_id=claimed,
         evidence=evidence,
         attempt=known.attempt or news.attempt,
@@ -408,5 +409,5 @@ def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
                 failed += one.amount
             case ReversalKind.DISPUTE:
                 lost += one.amount if one.status in _LOST else 0
-                disputed |= one.status in _DISPUTE_OPEN
+                disputed |= one.status in DISPUTE_OPEN
     return ReversedTotal(max(stood, total - failed), lost, disputed, refunded_of)

@@ -193,7 +193,7 @@ class BulkWrite:
         text, columns = self._for_engine(tx)
         try:
             if tx.dialect.name == "sqlite":
-                _run_for_each(tx, text, [_values(row, columns) for row in rows])
+                _run_for_all(tx, text, [_column(rows, *one) for one in columns])
             else:
                 await _fetch(tx, text, [_column(rows, *one) for one in columns])
         except DuplicateKey as error:
@@ -308,6 +308,14 @@ def _column(rows: Sequence[Values], name: str, convert: Convert | None) -> list[
 
 
 # --- the driver of the open transaction --------------------------------------------------------
+
+
+def _run_for_all(tx: Tx, text: str, columns: Sequence[Sequence[Any]]) -> None:
+    """Runs a statement on SQLite for all rows in one call, when no row's count is asked for."""
+    connection = _connection(tx)
+    rows = list(zip(*columns, strict=True))
+    with _Execution(connection, text, rows, is_many=True):
+        _sqlite(connection).executemany(text, rows)
 
 
 def _run_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[int]:

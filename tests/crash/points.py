@@ -78,8 +78,8 @@ def is_point(wanted: str, passed: str) -> bool:
     """`after commit of evt_3` is passed by the commit of a batch that evt_3 is in."""
     head, _, ids = passed.partition(" commit of ")
     if ids:
-        side, _, wanted_id = wanted.partition(" commit of ")
-        return head == side and wanted_id in ids.split()
+        side, _, wanted_ids = wanted.partition(" commit of ")
+        return head == side and not set(wanted_ids.split()).isdisjoint(ids.split())
     return wanted == passed
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Text, column, select, table
+from sqlalchemy import ColumnElement, Text, column, exists, or_, select, table
 
 from app.halo.engine import json_schema
 from app.halo.engine.filters import Equals, OneOf, References, Search, contains
@@ -22,6 +22,7 @@ from app.halo.engine.resource import (
 )
 from app.halo.resources import passthrough
 from app.halo.resources.shared_fields import CLIENT_NAME, ID
+from app.ledger.money_back import MoneyBack, load_money_back
 from app.rules.notation import moment
 from app.storage.column_types import BigId, table_of
 from app.storage.engines import Record, Tx
@@ -30,6 +31,8 @@ from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
+from app.storage.tables.stripe_refund_requests import RefundRequest
+from app.storage.tables.stripe_reversals import StripeReversal
 
 # `invoices` imports this module to show payments inside invoices; two columns suffice here.
 _INVOICES = table("invoice", column("id", BigId), column("invoicenumber", Text))
@@ -56,17 +59,32 @@ def _search(text: ColumnElement[str]) -> list[ColumnElement[bool]]:
 
 async def _intents(tx: Tx, ids: Collection[str]) -> dict[str, Mapping[str, Any]]:
     """These PaymentIntents as Stripe reports them, with the raw body of the event that counted."""
-    found = await tx.execute(_INTENTS, {"ids": list(ids)})
-    return {row.intent_id: _shown(row) for row in found}
+    found = (await tx.execute(_INTENTS, {"ids": list(ids)})).all()
+    back = await load_money_back(tx, [row.intent_id for row in found if row.went_back])
+    return {row.intent_id: _shown(row) | _went_back(row, back) for row in found}
+
+
+def _went_back(row: Record, back: Mapping[str, MoneyBack]) -> dict[str, Any]:
+    """The lists that are not empty; a payment without them shows none."""
+    if row.intent_id not in back:
+        return {}
+    shown = back[row.intent_id].as_dict(row.currency_iso, moment)
+    return {name: listed for name, listed in shown.items() if listed}
 
 
 _INTENTS = (
     select(
         StripePayment.intent_id,
+        StripePayment.currency_iso,
         StripePayment.intent_date,
         StripePayment.intent_response,
         StripePayment.webhook_received_date,
         StripeEvent.payload,
+        # Most have none of it, and then nothing more is asked.
+        or_(
+            exists().where(StripeReversal.intent_id == StripePayment.intent_id),
+            exists().where(RefundRequest.intent_id == StripePayment.intent_id),
+        ).label("went_back"),
     )
     .outerjoin(StripeEvent, StripeEvent.event_id == StripePayment.webhook_event_id)
     .where(any_of(table_of(StripePayment).c.intent_id, "ids"))
@@ -76,7 +94,7 @@ _INTENTS = (
 def _shown(row: Record) -> dict[str, Any]:
     """Without an answer of our own call, the object of the event is the intent's."""
     payload = row.payload.decode() if row.payload else None
-    return {
+    shown = {
         "intent_date": moment(row.intent_date) if row.intent_date else None,
         "intent_response": row.intent_response or (_object_of(row.payload) if payload else None),
         "webhook_received_date": (
@@ -84,11 +102,51 @@ def _shown(row: Record) -> dict[str, Any]:
         ),
         "webhook_payload": payload,
     }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def _object_of(payload: bytes) -> str:
     return orjson.dumps(orjson.loads(payload)["data"]["object"]).decode()
 
+
+def _list_of(about: str, **properties: str) -> Property:
+    described = {
+        name: {**json_schema.ANYTHING, "description": one} for name, one in properties.items()
+    }
+    item = {"type": "object", "properties": described}
+    return Property({"type": "array", "items": item}, about)
+
+
+_MONEY_BACK = {
+    "refunds": _list_of(
+        "The refunds of the whole PaymentIntent, and requests that have made none.",
+        id="The refund at Stripe, `re_...`; null for a request that has made none.",
+        request_id="The refund request, where Paydue made it.",
+        invoice_id="The invoice that it is for, where it names one.",
+        amount="The amount, such as `20.00`.",
+        status="`pending`, `requires_action`, `succeeded`, `failed` or `canceled`, as Stripe says; "
+        "of a request without a refund `open`, `unknown`, `failed` or `refused`.",
+        reason="Why it was made.",
+        failure="Why it failed.",
+    ),
+    "disputes": _list_of(
+        "The disputes of the whole PaymentIntent.",
+        id="The dispute at Stripe, `du_...`.",
+        amount="The disputed amount, such as `120.00`.",
+        status="Stripe's own word, such as `needs_response`.",
+        reason="Stripe's own word, such as `fraudulent`.",
+        is_inquiry="Whether the bank only asks, and has taken no money.",
+        evidence_due="Until when Stripe takes evidence.",
+        funds_withdrawn="Whether the money left our balance.",
+        funds_reinstated="Whether it came back.",
+    ),
+    "fraud_warnings": _list_of(
+        "Early fraud warnings: a dispute of this payment is expected.",
+        id="The warning at Stripe, `issfr_...`.",
+        status="`actionable` until the payment is refunded or disputed, then `closed`.",
+        reason="The kind of fraud, in Stripe's word.",
+    ),
+}
 
 INVOICE_PAYMENTS = Resource(
     path="InvoicePayment",
@@ -154,6 +212,7 @@ INVOICE_PAYMENTS = Resource(
                     "The newest event that counted, word for word. Only for the scopes `all` and "
                     "`admin`.",
                 ),
+                **_MONEY_BACK,
             },
             InvoicePayment.intent_id,
             _intents,

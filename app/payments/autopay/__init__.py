@@ -6,6 +6,7 @@
     charge             one charge in steps: claim, prepare, look again, confirm, book
     attempts           charge attempts and leases in the database
     other_ways         every other payable way, closed before money moves
+    unnamed_pages      pages of the customer that name no invoice, waited for
     ending             an attempt that nobody can go on with, ended by hand
     report             outcomes, and the report of a run
 

@@ -43,12 +43,12 @@ Named = Mapping[str, set[int]]
 
 # A bank debit from a Checkout Session takes two weeks; Stripe keeps events so long.
 LOOK_BACK = timedelta(days=30)
-# A Checkout Session can be paid for a day at most.
-SESSION_LIFE = timedelta(hours=24)
+# A Checkout Session can be paid for a day at most; an hour more allows for clocks that differ.
+SESSION_LIFE = timedelta(hours=25)
 # An unfinished intent that names no invoice may be a page that somebody has open, for so long.
 PAGE_LIFE = timedelta(hours=24)
-# Sessions of guests are listed again when the last list is older than this.
-GUESTS_STALE_S = 5.0
+# Sessions of guests are listed again when the last list is older than this: a request a second.
+GUESTS_STALE_S = 1.0
 # Stripe's lists may lag a little behind, and its times are whole seconds.
 OVERLAP = timedelta(seconds=60)
 
@@ -72,25 +72,27 @@ class GuestSessions:
 
     gateway: Gateway
     _by_invoice: dict[int, dict[str, StripeObject]] = field(default_factory=dict)
-    _listed_until: datetime | None = None
-    _listed_at: float = 0.0
+    # Stripe's own time of the newest one listed: our clock may be ahead of it.
+    _newest: datetime | None = None
+    _listed_at: float | None = None
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def naming(self, invoice_id: int) -> list[StripeObject]:
         async with self._turn:
             loop = asyncio.get_running_loop()
-            if self._listed_until is None or loop.time() > self._listed_at + GUESTS_STALE_S:
+            if self._listed_at is None or loop.time() > self._listed_at + GUESTS_STALE_S:
                 await self._list()
                 self._listed_at = loop.time()
         return list(self._by_invoice.get(invoice_id, {}).values())
 
     async def _list(self) -> None:
-        started = datetime.now(UTC)
-        since = (self._listed_until or started - SESSION_LIFE) - OVERLAP
+        since = (self._newest or datetime.now(UTC) - SESSION_LIFE) - OVERLAP
         for session in await with_backoff(lambda: self.gateway.sessions(since=since)):
             for invoice_id in _named_by_session(session):
                 self._by_invoice.setdefault(invoice_id, {})[session["id"]] = session
-        self._listed_until = started
+            created = instant_of(session, "created")
+            if created is not None:
+                self._newest = max(self._newest or created, created)
 
 
 @dataclass(frozen=True, slots=True)

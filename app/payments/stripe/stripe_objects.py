@@ -412,8 +412,9 @@ def signed_amount_of(thing: StripeObject, field: str) -> tuple[str, Decimal]:
 
 
 def instant_of(thing: StripeObject, field: str) -> datetime | None:
+    """A moment of Stripe's; one before 1970 is none, and not every database keeps the year 1."""
     value = thing.get(field)
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         return None
     try:
         return datetime.fromtimestamp(value, UTC)

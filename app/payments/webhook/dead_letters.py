@@ -21,6 +21,7 @@ from app.payments.stripe.gateway import (
 from app.payments.stripe.stripe_objects import intent_report
 from app.payments.webhook import event_types
 from app.payments.webhook.inbox import BATCH_MAX, RETRY_DELAYS, Arrival, apply_reports, interpret
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
@@ -92,6 +93,8 @@ class _Retrying:
     now: datetime
     gateway: Gateway | None
     done: RetryResult = field(default_factory=RetryResult)
+    # Intents that Stripe shows to be another installation's: money that goes back of them is too.
+    foreign: set[str] = field(default_factory=set)
 
     async def retry(self, row_id: int) -> None:
         asked = await self._ask_for_intents(row_id)
@@ -123,7 +126,9 @@ class _Retrying:
         if arrival.error:
             return arrival.error
         reports = [(row.event_id, arrival.reports)]
-        return (await apply_reports(tx, reports, self.now)).get(row.event_id)
+        refused = (await apply_reports(tx, reports, self.now)).get(row.event_id)
+        intents = {one.intent_id for one in arrival.reports if isinstance(one, PaymentReport)}
+        return None if intents <= self.foreign else refused
 
     def _interpret(self, row: "_StoredEvent") -> Arrival:
         return interpret(
@@ -158,6 +163,9 @@ class _Retrying:
             )
         except (RequestRefused, NoAnswer, NotAuthorized, StripeRateLimited, BadEvent) as error:
             return f"Stripe was asked for {intent_id}: {error}"
+        if report.evidence == Evidence.FOREIGN:
+            self.foreign.add(intent_id)
+            return f"{intent_id} is another installation's"
 
         async def book(tx: Tx) -> None:
             await settlement.record(tx, [report], now=self.now, who="stripe")
