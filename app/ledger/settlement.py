@@ -103,6 +103,7 @@ class _Batch:
     planned: Mapping[str, Mapping[int, Decimal]] = field(default_factory=dict)
     shares: dict[str, dict[Key, Share]] = field(default_factory=dict)
     due: dict[int, Decimal] = field(default_factory=dict)
+    lowered: set[int] = field(default_factory=set)
 
     def share_out(self) -> dict[str, str]:
         """Share each payment out; answer those whose claim cannot be met, with the reason."""
@@ -116,7 +117,9 @@ class _Batch:
         return refused
 
     def _order(self, intent: str) -> tuple[bool, datetime, str]:
-        return intent not in self.known, self.after[intent].state_at, intent
+        known, after = self.known.get(intent), self.after[intent]
+        goes_back = known is not None and known.back != after.back
+        return not goes_back, after.state_at, intent
 
     def _share_out(self, intent: str) -> str | None:
         before = self.stored.of(intent)
@@ -133,10 +136,12 @@ class _Batch:
             claims=self._claims(payment, kept) if why is None else NO_CLAIMS,
             amount_due=self.due,
         )
-        for shares, sign in ((before, 1), (found, -1)):
-            for key, share in shares.items():
-                if key is not None:
-                    self.due[key] += sign * share.counted
+        for key in before.keys() | found.keys():
+            if key is not None:
+                lost = _counted(before.get(key)) - _counted(found.get(key))
+                self.due[key] += lost
+                if lost > 0:
+                    self.lowered.add(key)
         self.after[intent] = self._with_client(payment, found)
         self.shares[intent] = found
         return why
@@ -176,7 +181,7 @@ class _Batch:
             amount=payment.amount,
             amount_due=self.due[invoice.id],
         )
-        return replace(payment, evidence=evidence), None
+        return replace(payment, evidence=evidence) if evidence else payment, None
 
     def _with_client(self, payment: Payment, shares: Mapping[Key, Share]) -> Payment:
         """Unapplied money is the credit of the client whose invoice the payment is for."""
@@ -206,10 +211,8 @@ class _Batch:
 
     @property
     def reopened(self) -> list[int]:
-        """Invoices that owe more than before this batch."""
-        return [
-            one for one, row in self.invoices.items() if self.due[one] > balances.amount_due(row)
-        ]
+        """Invoices that money went back of, and that owe something now."""
+        return sorted(one for one in self.lowered if self.due[one] > 0)
 
     async def write(self, tx: Tx, *, now: datetime, who: str) -> None:
         self.after = await payment_intents.with_clients(tx, self.after)
@@ -222,6 +225,10 @@ class _Batch:
         }
         await allocations.write(tx, self.after, self.stored, changed, client_of)
         await balances.settle(tx, self.invoices, self.after, self.stored, changed, now, who)
+
+
+def _counted(share: Share | None) -> Decimal:
+    return share.counted if share else ZERO
 
 
 def _claims(payment: Payment, shares: Mapping[Key, Share]) -> Claims:

@@ -5,7 +5,7 @@ money: the client's credit. The shares of a payment always add up to its amount.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from app.rules.claim import Evidence
@@ -104,10 +104,7 @@ def allocate(
     _clip(amounts, total)
     if state == PaymentState.SUCCEEDED:
         _fill(amounts, claims.amounts, total, back, room)
-    found = _spread(amounts, total, state, back)
-    return {
-        key: replace(share, evidence=_evidence(key, shares, claims)) for key, share in found.items()
-    }
+    return _spread(_with_unapplied(amounts, total), state, back, shares, claims)
 
 
 def move(
@@ -119,12 +116,8 @@ def move(
 ) -> dict[Key, Share]:
     """The shares of a payment after a person gave these invoices these amounts, and no other."""
     state = next(iter(shares.values())).state
-    found = _spread(amounts, total, state, back)
     by_person = Claims(amounts, Evidence.PERSON)
-    return {
-        key: replace(share, evidence=_evidence(key, shares, by_person))
-        for key, share in found.items()
-    }
+    return _spread(_with_unapplied(amounts, total), state, back, shares, by_person)
 
 
 def _evidence(key: Key, shares: Mapping[Key, Share], claims: Claims) -> Evidence | None:
@@ -161,6 +154,8 @@ def _fill(
 ) -> None:
     """Unapplied money that did not go back pays the claimed invoices that still owe something."""
     shares = _with_unapplied(amounts, total)
+    if UNAPPLIED not in shares:
+        return
     gone = _gone(shares, back)
     free = max(shares.get(UNAPPLIED, ZERO) - gone[UNAPPLIED].total, ZERO)
     for one in sorted(claims):
@@ -188,6 +183,8 @@ _NOTHING_GONE = _Gone()
 
 def _gone(amounts: Mapping[Key, Decimal], back: ReversedTotal) -> dict[Key, _Gone]:
     """The part of each share that went back, by the order that `allocate` says."""
+    if not back.refunded and not back.lost:
+        return dict.fromkeys((UNAPPLIED, *amounts), _NOTHING_GONE)
     named = {
         key: min(amount, back.refunded_of.get(key, ZERO)) if key is not None else ZERO
         for key, amount in amounts.items()
@@ -216,20 +213,24 @@ def _with_unapplied(amounts: Mapping[int, Decimal], total: Decimal) -> dict[Key,
 
 
 def _spread(
-    amounts: Mapping[int, Decimal], total: Decimal, state: PaymentState, back: ReversedTotal
+    amounts: Mapping[Key, Decimal],
+    state: PaymentState,
+    back: ReversedTotal,
+    before: Mapping[Key, Share],
+    claims: Claims,
 ) -> dict[Key, Share]:
-    """Shares with the part of each that went back."""
-    shares = _with_unapplied(amounts, total)
-    gone = _gone(shares, back)
+    """Shares with the part of each that went back, and the evidence by which each was made."""
+    gone = _gone(amounts, back)
     return {
         key: Share(
             amount,
             state,
-            refunded=gone[key].refunded,
-            lost=gone[key].lost,
-            disputed=back.disputed,
+            _evidence(key, before, claims),
+            gone[key].refunded,
+            gone[key].lost,
+            back.disputed,
         )
-        for key, amount in shares.items()
+        for key, amount in amounts.items()
     }
 
 
