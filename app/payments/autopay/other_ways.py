@@ -130,8 +130,9 @@ class OtherWays:
         await self._book_news(others, named)
         for intent in others:
             await self._close_intent(intent, self._names(intent, named))
+        unnamed = [one for one in others if not self._names(one, named)]
         page = await unnamed_pages.find_page(
-            self.database, self.attempt, self._amounts, sessions, others
+            self.database, self.attempt, self._amounts, sessions, unnamed
         )
         if page is not None:
             raise NoLongerDue(
