@@ -221,9 +221,15 @@ def signed_nonsense(chance: random.Random, body: bytes) -> Request:
             b"[]", b"null", b"1", b'"evt_1"', b"{}", b"[" * 5000, b'{"id":' * 2000, b"NaN",
             chance.randbytes(200), orjson.dumps({**whole, gone: wrong}),
             orjson.dumps({name: value for name, value in whole.items() if name != gone}),
-            orjson.dumps({**whole, "livemode": True}), orjson.dumps({**whole, "account": "acct_1"}),
         )
     )  # fmt: skip
+    return Request(PATHS[0], spoilt, fresh(spoilt))
+
+
+def signed_for_others(chance: random.Random, body: bytes) -> Request:
+    """Verified and not for us: answered with 200, or Stripe would disable the endpoint."""
+    theirs = chance.choice(({"livemode": True}, {"account": "acct_1"}, {"context": "acct_2"}))
+    spoilt = orjson.dumps({**orjson.loads(body), **theirs})
     return Request(PATHS[0], spoilt, fresh(spoilt))
 
 
@@ -232,7 +238,7 @@ SPOILS: tuple[Spoil, ...] = (
     signature_bytes, signature_missing, signature_huge, signature_renamed, other_secret, other_time,
     too_old_or_new, no_usable_time, another_algorithm, stamp_not_signed, oversized,
     declared_too_long, declared_too_short, declared_nonsense, two_lengths, not_utf8, signed_but_cut,
-    signed_nonsense,
+    signed_nonsense, signed_for_others,
 )  # fmt: skip
 # The server itself refuses these before our code sees them, some by closing the connection.
 BY_THE_SERVER = {declared_nonsense, two_lengths}
@@ -343,6 +349,7 @@ def test_ten_thousand_spoilt_requests_are_refused_and_leave_nothing(
         for (spoil, _), request, status in zip(drawn, requests, statuses, strict=True):
             house.statuses[spoil.__name__, status] += 1
             allowed = {400, 413} | ({None} if spoil in BY_THE_SERVER else set())
+            allowed = {200} if spoil is signed_for_others else allowed
             assert status in allowed, f"{spoil.__name__}: {status} for {request.raw[:400]!r}"
 
     refused()

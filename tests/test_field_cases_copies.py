@@ -29,13 +29,12 @@ KEYS_LAST = 25 * 3600
 # --- two copies that both live --------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # a file is copied
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("hours", [0, 25])
 async def test_a_copy_that_runs_beside_its_original_charges_nothing_again(
     paydue: Paydue, tmp_path: Path, stripe_url: str, database_url: str, together: bool, hours: int
 ) -> None:
-    if not paydue.database.is_sqlite:
-        pytest.skip("a file is copied")
     client = await paydue.a_client(["insufficient_funds", "succeed"])
     invoices = [await paydue.an_invoice() for _ in range(3)]
     invoices.append(await paydue.an_invoice(client=client))

@@ -33,9 +33,8 @@ LOCKED = "another transaction holds a record that this one needs"
 PAGE = 200
 
 
-def _only_with_row_locks(paydue: Paydue) -> None:
-    if paydue.database.is_sqlite:
-        pytest.skip("SQLite locks no single rows")
+# SQLite locks no single rows.
+with_row_locks = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 
 
 @contextlib.asynccontextmanager
@@ -53,10 +52,10 @@ async def _locked(url: str, table: Any, condition: Any) -> AsyncIterator[None]:
 # --- locked rows -----------------------------------------------------------------------------
 
 
+@with_row_locks
 async def test_a_locked_invoice_is_passed_over_and_named_and_the_others_are_charged(
     paydue: Paydue, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     first, locked, last = [await paydue.an_invoice() for _ in range(3)]
 
     async with _locked(database_url, INVOICES, INVOICES.c.id == locked):
@@ -69,10 +68,10 @@ async def test_a_locked_invoice_is_passed_over_and_named_and_the_others_are_char
     assert [one["invoice_id"] for one in later["charged"]] == [locked]
 
 
+@with_row_locks
 async def test_an_invoice_that_is_locked_at_the_last_look_waits_for_the_next_run(
     paydue: Paydue, gate: Gate, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     invoice = await paydue.an_invoice()
     creates = gate.hold("POST", "/v1/payment_intents")
 
@@ -91,10 +90,10 @@ async def test_an_invoice_that_is_locked_at_the_last_look_waits_for_the_next_run
     assert len(paydue.sandbox.ledger.charges()) == 1
 
 
+@with_row_locks
 async def test_a_charge_that_cannot_be_booked_for_a_lock_is_unknown_until_the_next_run(
     paydue: Paydue, gate: Gate, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     invoice = await paydue.an_invoice()
     confirms = gate.hold("POST", "/confirm")
 
@@ -112,10 +111,10 @@ async def test_a_charge_that_cannot_be_booked_for_a_lock_is_unknown_until_the_ne
     assert len(paydue.sandbox.ledger.charges()) == 1
 
 
+@with_row_locks
 async def test_an_attempt_that_is_locked_stops_no_other_attempt(
     paydue: Paydue, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     invoices = [await paydue.an_invoice() for _ in range(3)]
     paydue.sandbox.fault(CONFIRM, kind="drop", when="before", times=50)
     paydue.sandbox.fault(RETRIEVE, kind="status", status=503, times=50)
@@ -129,10 +128,10 @@ async def test_an_attempt_that_is_locked_stops_no_other_attempt(
     assert {one["invoice_id"] for one in report["unknown"]} == {invoices[1]}
 
 
+@with_row_locks
 async def test_a_locked_row_of_the_rate_limiter_stops_no_node(
     paydue: Paydue, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     await paydue.autopay()
     node = StripeRateLimiter(paydue.database, 20)
     await node.acquire(rate_limiter.CONFIRM)
@@ -144,10 +143,10 @@ async def test_a_locked_row_of_the_rate_limiter_stops_no_node(
     assert min(steps) > 0.5 / 20
 
 
+@with_row_locks
 async def test_a_run_goes_on_while_the_rate_limiter_is_locked(
     paydue: Paydue, database_url: str, stripe_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     await paydue.an_invoice()
     await paydue.autopay()
     invoice = await paydue.an_invoice()
@@ -162,10 +161,10 @@ async def test_a_run_goes_on_while_the_rate_limiter_is_locked(
     assert [one["invoice_id"] for one in report["charged"]] == [invoice]
 
 
+@with_row_locks
 async def test_a_parked_event_of_a_locked_invoice_stops_no_other(
     paydue: Paydue, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     invoices = [await paydue.an_invoice() for _ in range(2)]
     paid = [intent(each) for each in invoices]
     for one in paid:
@@ -183,10 +182,10 @@ async def test_a_parked_event_of_a_locked_invoice_stops_no_other(
     assert (later.applied, later.parked) == (1, 0)
 
 
+@with_row_locks
 async def test_a_locked_invoice_is_503_to_whoever_would_change_it(
     paydue: Paydue, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     invoice = await paydue.an_invoice()
     path, headers = f"/api/Invoice/{invoice}/void", await paydue.access()
 
@@ -199,8 +198,8 @@ async def test_a_locked_invoice_is_503_to_whoever_would_change_it(
     assert (status, said) == (503, LOCKED)
 
 
+@with_row_locks
 async def test_no_connection_waits_for_a_lock_or_sits_on_one_without_end(paydue: Paydue) -> None:
-    _only_with_row_locks(paydue)
     shown = text(
         "SELECT current_setting('lock_timeout'),"
         " current_setting('idle_in_transaction_session_timeout')"
@@ -274,10 +273,10 @@ def _an_hour_ahead() -> datetime:
     return datetime.now(UTC) + timedelta(hours=1)
 
 
+@with_row_locks
 async def test_a_host_an_hour_ahead_holds_its_invoices_no_longer_than_any_other(
     paydue: Paydue, gate: Gate, database_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     await paydue.an_invoice()
     confirms = gate.hold("POST", "/confirm")
 
@@ -297,10 +296,10 @@ async def test_a_host_an_hour_ahead_holds_its_invoices_no_longer_than_any_other(
     assert customer.until < soon
 
 
+@with_row_locks
 async def test_a_worker_an_hour_ahead_takes_jobs_and_leaves_them_by_the_databases_clock(
     paydue: Paydue, database_url: str, stripe_url: str
 ) -> None:
-    _only_with_row_locks(paydue)
     settings = settings_for(database_url, stripe_url)
     async with open_stripe_node(settings, clock=_an_hour_ahead) as node:
         working = asyncio.create_task(Worker(node).run())

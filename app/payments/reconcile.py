@@ -71,7 +71,7 @@ class Reconciliation:
         await read_reversals(at)
         await ask_unfinished(at)
         await cancel_orphans(at)
-        if not self.stop.is_set():
+        if at.is_complete and not self.stop.is_set():
             until = max(known or since, at.newest or since)
             async with self.database.transaction() as tx:
                 await cursor.move_cursor(tx, until=until, completed_at=started)

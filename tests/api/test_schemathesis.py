@@ -9,11 +9,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.errors import Refused
 from app.halo.access.api_credentials import create_credential
-from app.main import create_app
+from app.main import StripeActs, create_app
 from app.serving import serve_in_loop
 from app.settings import Settings
 from app.storage.engines import Database
@@ -55,13 +57,20 @@ async def schemathesis(base: str, token: str, folder: Path) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
+async def _refuse(*_: object, **__: object) -> Any:
+    raise Refused("there is no Stripe beside this test")
+
+
+REFUSING = StripeActs(_refuse, _refuse, _refuse, _refuse)
+
+
 async def test_no_answer_breaks_the_document(
     database: Database, clock: Clock, tmp_path: Path
 ) -> None:
     settings = Settings(_env_file=None, PAYDUE_RATE_LIMIT=0)
     async with database.transaction() as tx:
         client_id, secret = await create_credential(tx, "schemathesis", ["all"], NOW)
-    async with serve_in_loop(create_app(settings, database, clock=clock)) as base:
+    async with serve_in_loop(create_app(settings, database, clock=clock, acts=REFUSING)) as base:
         token = await bought(base, database, client_id, secret)
 
         code, said = await schemathesis(base, token, tmp_path)

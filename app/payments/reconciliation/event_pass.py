@@ -4,16 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+import structlog
 from sqlalchemy import select
 
+from app.errors import RecordLocked
 from app.payments.reconciliation.lost_attempts import count_unknown
 from app.payments.reconciliation.reconcile_pass import ReconcilePass
 from app.payments.webhook import event_types, inbox
 from app.payments.webhook.endpoint import readable_event
+from app.payments.webhook.inbox import Arrival
 from app.storage.column_types import table_of
 from app.storage.tables.stripe_events import StripeEvent
 
 EVENTS = table_of(StripeEvent)
+log = structlog.get_logger("paydue.reconcile")
 
 # `GET /v1/events` filters by at most so many types.
 TYPES_MAX = 20
@@ -38,12 +42,26 @@ async def _take(at: ReconcilePass, page: Sequence[Mapping[str, Any]]) -> int:
                 select(EVENTS.c.event_id).where(EVENTS.c.event_id.in_([one["id"] for one in page]))
             )
         )
-    fresh = [one for one in page if one["id"] not in known]
-    await inbox.store_and_apply(
-        at.database,
-        [
-            inbox.interpret(one, orjson.dumps(one), "reconcile", installation=at.installation)
-            for one in fresh
-        ],
-    )
+    fresh = [
+        inbox.interpret(one, orjson.dumps(one), "reconcile", installation=at.installation)
+        for one in page
+        if one["id"] not in known
+    ]
+    try:
+        await inbox.store_and_apply(at.database, fresh)
+    except RecordLocked:
+        return await _take_unlocked(at, fresh)
     return len(fresh)
+
+
+async def _take_unlocked(at: ReconcilePass, arrivals: Sequence[Arrival]) -> int:
+    """Pass over the events whose invoice or attempt somebody has locked: nobody charges it now."""
+    taken = 0
+    for one in arrivals:
+        try:
+            await inbox.store_and_apply(at.database, [one])
+            taken += 1
+        except RecordLocked:
+            at.is_complete = False
+            log.warning("event waits for a lock", event_id=one.event["id"])
+    return taken

@@ -56,6 +56,8 @@ class ReconcilePass:
     unanswered: int = 0
     # Attempts of ours that events name and this database does not know.
     attempts_unknown: int = 0
+    # False once something was passed over that the next pass has to read.
+    is_complete: bool = True
 
     async def pages(
         self, listed: AsyncIterator[Mapping[str, Any]]
