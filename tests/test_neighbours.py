@@ -104,10 +104,10 @@ async def test_a_charge_that_cannot_be_booked_for_a_lock_is_unknown_until_the_ne
         async with _locked(database_url, INVOICES, INVOICES.c.id == invoice):
             confirms.let_go()
             await asyncio.wait({run})
-    later = await paydue.autopay()
+    await paydue.autopay()
 
     assert {one["invoice_id"] for one in run.result()["unknown"]} == {invoice}
-    assert [one["invoice_id"] for one in later["charged"]] == [invoice]
+    assert (await paydue.invoice(invoice)).amountdue == 0
     assert len(paydue.sandbox.ledger.charges()) == 1
 
 
@@ -231,7 +231,7 @@ async def test_a_broken_invoice_is_named_and_the_others_are_charged(paydue: Payd
     report = await paydue.autopay(None)
 
     for each in (foreseen, report):
-        assert [one["invoice_id"] for one in each["charged"]] == [first, last]
+        assert {one["invoice_id"] for one in each["charged"]} == {first, last}
         (failed,) = each["failed"]
         assert failed["invoice_id"] == broken
         assert "'Mars/Base' is not an IANA time zone" in failed["reason"]
