@@ -67,3 +67,28 @@ async def test_listeners_of_sqlalchemy_see_prepared_statements(database: Databas
 
     assert [text for text in seen if "FROM invoice" in text and "SELECT" in text] != []
     assert [text for text in seen if text.startswith("INSERT INTO customer_turn")] != []
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize("is_prepared", [True, False])
+async def test_what_is_committed_on_a_connection_that_was_left_in_a_transaction_is_durable(
+    database: Database, is_prepared: bool
+) -> None:
+    """The state of a task that was cancelled between BEGIN and SQLAlchemy's note of it."""
+    async with database.transaction() as tx:
+        left = (await tx.get_raw_connection()).driver_connection
+        assert left is not None
+    transaction = left.transaction()
+    await transaction.start()
+
+    async with database.transaction() as tx:
+        if is_prepared:
+            await INSERT.run(tx, [LEASE])
+        else:
+            await tx.execute(insert(LEASES), [LEASE])
+
+    other = Database(database.url.render_as_string(hide_password=False))
+    async with other.snapshot() as tx:
+        kept = list(await tx.scalars(select(LEASES.c.customer_id)))
+    await other.close()
+    assert kept == ["cus_1"]

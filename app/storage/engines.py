@@ -276,11 +276,16 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: An
             "PostgreSQL needs one more package: pip install '.[postgres]'"
         ) from None
     event.listen(engine.sync_engine, "handle_error", translate_for_sqlalchemy)
-    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "checkout", _refuse_unusable)
     return engine
 
 
-def _refuse_closed(connection: Any, *_: Any) -> None:
-    """A connection that the server has closed meanwhile is not lent; a new one takes its place."""
-    if connection.driver_connection.is_closed():
+def _refuse_unusable(connection: Any, *_: Any) -> None:
+    """A connection that the server has closed meanwhile is not lent; a new one takes its place.
+
+    Nor is one that is inside a transaction: whoever was cancelled between BEGIN and SQLAlchemy's
+    note of it left it so, and what is written in there is answered as durable and never committed.
+    """
+    driver = connection.driver_connection
+    if driver.is_closed() or driver.is_in_transaction():
         raise DisconnectionError

@@ -345,7 +345,8 @@ async def _fetch_from_postgres(
         await tx.invalidate()
         raise ConnectionError("the connection to the database is closed")
     try:
-        await _ensure_begun(connection, driver)
+        if not driver.is_in_transaction():
+            await _begin(connection)
         rows: Sequence[Any] = await (await _prepare(driver, text)).fetch(*parameters)
     except BaseException as error:
         if _has_broken(driver, error):
@@ -404,17 +405,10 @@ async def _prepare(driver: Any, text: str) -> Any:
 _prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
-async def _ensure_begun(connection: Connection, driver: Any) -> None:
-    """SQLAlchemy sends BEGIN with the first statement of its own; here there may be none.
-
-    A connection that is in a transaction which SQLAlchemy did not begin would never be committed:
-    somebody was cancelled while it began. Such a one is not used.
-    """
+async def _begin(connection: Connection) -> None:
+    """SQLAlchemy sends BEGIN with the first statement of its own; here there may be none."""
     adapted: Any = connection.connection.dbapi_connection
-    if not driver.is_in_transaction():
-        await adapted._start_transaction()
-    elif adapted._transaction is None:
-        raise ConnectionError("the connection was left in the middle of another's transaction")
+    await adapted._start_transaction()
 
 
 def _connection(tx: Tx) -> Connection:
