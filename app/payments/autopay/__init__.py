@@ -3,7 +3,9 @@
     run                the run: unresolved attempts first, then due invoices
     eligibility        which invoices are charged, and the reason to skip any other
     holds              payments known to us that an invoice waits for
-    charge             one charge in steps: claim, prepare, look again, confirm, book
+    attempt_claim      the invoices under their locks, looked at again, and a new attempt
+    method_choice      the client's own payment method, or the default at Stripe
+    charge             one charge in steps: prepare, close other ways, look again, confirm, book
     attempts           charge attempts and leases in the database
     other_ways         every other payable way, closed before money moves
     unnamed_pages      pages of the customer that name no invoice, waited for

@@ -14,29 +14,27 @@ A charge of several invoices that some of them may not have any more is withdraw
 are claimed anew under the next key: an intent's amount and its metadata never change.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
 from app.errors import RecordLocked
-from app.ledger import audit, settlement
+from app.ledger import settlement
 from app.payments.autopay import attempts, eligibility, holds
-from app.payments.autopay.asked_methods import MethodSource
+from app.payments.autopay.attempt_claim import claim_attempt
 from app.payments.autopay.attempts import (
     Attempt,
     AttemptShare,
-    LeaseHolder,
     LeaseLost,
-    NewAttempt,
 )
-from app.payments.autopay.customer_turns import CustomerTurns
-from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
-from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
+from app.payments.autopay.charge_context import Charging, ManualRetry
+from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.method_choice import find_method
+from app.payments.autopay.other_ways import NoLongerDue, OtherWays
 from app.payments.autopay.report import (
     Outcome,
     OutcomeKind,
@@ -46,7 +44,6 @@ from app.payments.autopay.report import (
 )
 from app.payments.stripe.gateway import (
     Declined,
-    Gateway,
     NoAnswer,
     NotAuthorized,
     ReadUnanswered,
@@ -66,17 +63,15 @@ from app.payments.stripe.stripe_objects import (
     intent_report,
     intent_state,
     metadata_number,
-    method_version,
     named_shares,
     reference,
 )
-from app.rules import attempt as keys, calendar, consolidation, money, retry
+from app.rules import attempt as keys, money, retry
 from app.rules.attempt import AttemptState, AttemptStep
-from app.rules.claim import INSTALLATION_KEY, Evidence
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport, PaymentState
 from app.rules.retry import Decline
-from app.settings import Settings
-from app.storage.engines import Database, Tx
+from app.storage.engines import Tx
 
 log = structlog.get_logger("paydue.autopay")
 T = TypeVar("T")
@@ -88,37 +83,8 @@ MADE_BEFORE = timedelta(days=30)
 # A default payment method that was read so shortly before is not asked for again, unless the
 # attempt has waited meanwhile: customers are read at the same rate as charges are confirmed.
 CHOICE_LASTS = timedelta(seconds=20)
-_LEASE_POLL_S = 0.05
 # Every withdrawal takes at least one invoice out; what still changes then is left to the next run.
 WITHDRAWALS_MAX = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Charging:
-    """The surroundings of a run's or a worker's charges. `day` None: each client's own today."""
-
-    database: Database
-    gateway: Gateway
-    settings: Settings
-    installation: str
-    holder: LeaseHolder
-    guests: GuestSessions
-    day: date | None = None
-    # The key's account and mode, where Stripe told them.
-    account: str | None = None
-    turns: CustomerTurns = field(default_factory=CustomerTurns)
-    epoch: int = 0
-
-    def today(self, timezone: str | None) -> date:
-        return self.day or calendar.business_day(_now(), timezone or self.settings.timezone)
-
-
-@dataclass(frozen=True, slots=True)
-class ManualRetry:
-    """A person's wish to charge an invoice now, whatever its last verdict says of the day."""
-
-    reason: str
-    who: str
 
 
 Step = Callable[[Charging, Attempt], Awaitable["Next"]]
@@ -139,7 +105,7 @@ Next = Advance | Outcome
 
 async def charge(at: Charging, candidate: Candidate, manual: ManualRetry | None = None) -> Outcome:
     """Open a new attempt of one invoice and take it as far as it goes."""
-    claim = await _claim(at, [candidate], manual)
+    claim = await claim_attempt(at, [candidate], manual)
     if claim.attempt is None:
         return skipped_outcome(candidate, claim.skips[candidate.invoice_id])
     return await _run(at, _first_advance(claim.attempt))
@@ -150,7 +116,7 @@ async def charge_together(at: Charging, candidates: Sequence[Candidate]) -> list
     outcomes: list[Outcome] = []
     rest = list(candidates)
     for _ in range(WITHDRAWALS_MAX):
-        claim = await _claim(at, rest)
+        claim = await claim_attempt(at, rest)
         outcomes += [
             skipped_outcome(one, claim.skips[one.invoice_id])
             for one in rest
@@ -235,274 +201,6 @@ async def _run(at: Charging, following: Next) -> Outcome:
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
-
-
-# --- claim -----------------------------------------------------------------------------------
-
-
-class _Claim(NamedTuple):
-    """A new attempt, and the reasons to skip invoices; without an attempt all are skipped."""
-
-    attempt: Attempt | None
-    skips: Mapping[int, Skip]
-
-
-async def _claim(
-    at: Charging, candidates: Sequence[Candidate], manual: ManualRetry | None = None
-) -> _Claim:
-    # After a no, the method is asked for its version, which all its invoices are compared with.
-    asked = next((one for one in candidates if eligibility.has_verdict(one)), candidates[0])
-    method = await choose_payment_method(at.gateway, asked)
-    if isinstance(method, Skip):
-        return _skipped(candidates, method)
-    deadline = _now() + attempts.LEASE
-    while True:
-        claimed = await _try_claim(at, candidates, method, manual)
-        if claimed is not None:
-            return claimed
-        if _now() > deadline:
-            return _skipped(candidates, Skip("another charge of this customer takes long"))
-        await asyncio.sleep(_LEASE_POLL_S)
-
-
-def _skipped(candidates: Sequence[Candidate], skip: Skip) -> _Claim:
-    return _Claim(None, {one.invoice_id: skip for one in candidates})
-
-
-async def _try_claim(
-    at: Charging,
-    candidates: Sequence[Candidate],
-    chosen: ChosenMethod,
-    manual: ManualRetry | None,
-) -> _Claim | None:
-    """The claim; None while the customer's lease is another's."""
-    now = at.database.now()
-    async with at.database.transaction() as tx:
-        locked = await eligibility.lock_candidates(tx, [one.invoice_id for one in candidates])
-        skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
-        gone = Skip("the invoice is gone")
-        skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
-        wanted = [one for one in locked.values() if one.invoice_id not in skips]
-        if not wanted:
-            return _Claim(None, skips)
-        customer = wanted[0].customer_id
-        assert customer is not None, "clients without a customer are skipped"
-        if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
-            return None
-        attempt = await _open(at, tx, wanted, customer, _method_of(wanted[0], chosen), now)
-        if attempt is None:
-            return _skipped(candidates, Skip("another run has just taken it"))
-        if manual:
-            await _audit_retry(tx, wanted[0], manual, now)
-        return _Claim(attempt, skips)
-
-
-async def _claim_refusals(
-    at: Charging,
-    tx: Tx,
-    locked: Mapping[int, Candidate],
-    chosen: ChosenMethod,
-    manual: ManualRetry | None,
-    now: datetime,
-) -> dict[int, Skip]:
-    """The invoices, all locked, that are not charged now, each with the reason."""
-    candidates = list(locked.values())
-    methods = {one.invoice_id: _method_of(one, chosen) for one in candidates}
-    held = await holds.find_holds(tx, candidates)
-    forbidden = await eligibility.network_limits(tx, {one.id for one in methods.values()}, now)
-    skips: dict[int, Skip] = {}
-    first: Candidate | None = None
-    for one in candidates:
-        method = methods[one.invoice_id]
-        skip = (
-            _skip_reason(at, one, method, manual, now)
-            or held.get(one.invoice_id)
-            or forbidden.get(method.id)
-            or _unlike(one, first or one)
-        )
-        if skip:
-            skips[one.invoice_id] = skip
-        else:
-            first = first or one
-    return skips
-
-
-def _method_of(one: Candidate, chosen: ChosenMethod) -> ChosenMethod:
-    own = one.payment_method_id
-    return chosen if own in (None, chosen.id) else ChosenMethod(own)
-
-
-def _unlike(one: Candidate, other: Candidate) -> Skip | None:
-    """Invoices that are charged together have one client, customer, method and currency."""
-    ours = (one.client_id, one.customer_id, one.payment_method_id, one.currency)
-    if ours == (other.client_id, other.customer_id, other.payment_method_id, other.currency):
-        return None
-    return Skip("its client or its currency has just changed")
-
-
-async def _open(
-    at: Charging,
-    tx: Tx,
-    wanted: Sequence[Candidate],
-    customer: str,
-    method: ChosenMethod,
-    now: datetime,
-) -> Attempt | None:
-    if len(wanted) == 1:
-        new = new_attempt(at, wanted[0], customer, method)
-        return await attempts.open_attempt(tx, at.holder, now=now, new=new)
-    shares = [
-        AttemptShare(
-            one.invoice_id,
-            money.to_minor(one.amount, one.currency),
-            eligibility.replaced_intent(one),
-        )
-        for one in sorted(wanted, key=lambda one: one.invoice_id)
-    ]
-    new = new_consolidated_attempt(at, wanted, shares, customer, method)
-    return await attempts.open_attempt(tx, at.holder, now=now, new=new, shares=shares)
-
-
-def _skip_reason(
-    at: Charging,
-    one: Candidate,
-    method: ChosenMethod,
-    manual: ManualRetry | None,
-    now: datetime,
-) -> Skip | None:
-    """A person may overrule a verdict on the day of the next try, and nothing else."""
-    if manual is None:
-        return eligibility.skip_reason(one, at.day, now, at.settings, method)
-    skip = eligibility.skip_reason(one, at.day, now, at.settings)
-    return skip or eligibility.network_refusal(one, method)
-
-
-async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
-    before = one.last.reason if one.last else None
-    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
-    await audit.write(tx, [change], who=manual.who, now=now)
-
-
-def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
-    amount_minor = money.to_minor(one.amount, one.currency)
-    last = one.last
-    number = last.number + 1 if last else 1
-    reused = eligibility.reusable_intent(one, amount_minor)
-    return {
-        "invoice_id": one.invoice_id,
-        "number": number,
-        "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
-        "business_day": at.today(one.timezone),
-        "stripe_account": at.account,
-        "client_id": one.client_id,
-        "amount_minor": amount_minor,
-        "currency": one.currency,
-        "customer_id": customer,
-        "payment_method_id": method.id,
-        "payment_method_version": method.version,
-        "is_default_method": one.payment_method_id is None,
-        "is_consolidated": False,
-        "intent_id": reused,
-        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
-        "charge_before": last.charge_id if last and reused else None,
-        "create_params": None if reused else _create_params(at, one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method.id},
-    }
-
-
-def new_consolidated_attempt(
-    at: Charging,
-    wanted: Sequence[Candidate],
-    shares: Sequence[AttemptShare],
-    customer: str,
-    method: ChosenMethod,
-) -> NewAttempt:
-    """One attempt for several invoices. Its number is a new one for each of them."""
-    first = min(wanted, key=lambda one: one.invoice_id)
-    number = max(one.last.number if one.last else 0 for one in wanted) + 1
-    amount_minor = sum(one.amount_minor for one in shares)
-    params = _create_params(at, first, amount_minor, number)
-    names = {one.invoice_id: one.invoicenumber or str(one.invoice_id) for one in wanted}
-    named = consolidation.metadata_of({one.invoice_id: one.amount_minor for one in shares})
-    description = consolidation.description_of([names[one.invoice_id] for one in shares])
-    return {
-        "invoice_id": first.invoice_id,
-        "number": number,
-        "step": AttemptStep.CLAIMED,
-        "business_day": at.today(first.timezone),
-        "stripe_account": at.account,
-        "client_id": first.client_id,
-        "amount_minor": amount_minor,
-        "currency": first.currency,
-        "customer_id": customer,
-        "payment_method_id": method.id,
-        "payment_method_version": method.version,
-        "is_default_method": first.payment_method_id is None,
-        "is_consolidated": True,
-        "intent_id": None,
-        "replaces_intent_id": None,
-        "charge_before": None,
-        "create_params": {
-            **params,
-            "description": description,
-            "metadata": {**params["metadata"], **named},
-        },
-        "confirm_params": {"off_session": True, "payment_method": method.id},
-    }
-
-
-def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
-    """The parameters of the create, byte for byte, now and at every replay."""
-    shown = one.invoicenumber or str(one.invoice_id)
-    return {
-        "amount": amount_minor,
-        "currency": one.currency,
-        "customer": one.customer_id,
-        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-        "description": f"Invoice {shown}",
-        "metadata": {
-            INSTALLATION_KEY: at.installation,
-            "invoice_id": str(one.invoice_id),
-            "attempt": str(number),
-        },
-    }
-
-
-async def choose_payment_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | Skip:
-    """The payment method to charge: the client's own, else the Stripe customer's default."""
-    try:
-        method = await _find_method(gateway, one)
-    except RequestRefused as error:
-        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
-    except (NoAnswer, StripeRateLimited) as error:
-        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
-    return method or Skip("the client has no payment method, at Stripe neither")
-
-
-async def _find_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | None:
-    """The client's own, which a person set; else the default at Stripe; else the newest saved."""
-    if one.payment_method_id is not None:
-        return await _own_method(gateway, one, one.payment_method_id)
-    if one.customer_id is None:
-        return None
-    default = await gateway.default_method(one.customer_id)
-    if default is not None:
-        return ChosenMethod(str(default["id"]), method_version(default))
-    if one.saved_method_id is not None:
-        return await _own_method(gateway, one, one.saved_method_id)
-    return None
-
-
-async def _own_method(gateway: MethodSource, one: Candidate, method_id: str) -> ChosenMethod:
-    """The method of that id; after a no, as Stripe shows it now, or RequestRefused."""
-    if not eligibility.has_verdict(one):
-        return ChosenMethod(method_id)
-    shown = await gateway.payment_method(method_id)
-    if reference(shown.get("customer")) != one.customer_id:
-        raise RequestRefused(
-            "payment_method_detached", f"{method_id} is not attached to {one.customer_id}"
-        )
-    return ChosenMethod(method_id, method_version(shown))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -644,7 +342,7 @@ async def _default_method(at: Charging, attempt: Attempt) -> str | None:
     async with at.database.snapshot() as tx:
         candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
     try:
-        chosen = await _find_method(at.gateway, candidate) if candidate else None
+        chosen = await find_method(at.gateway, candidate) if candidate else None
         return chosen.id if chosen else None
     except RequestRefused as error:
         raise NoLongerDue(f"the Stripe customer cannot be charged: {error.message}") from error

@@ -25,14 +25,13 @@ from app.payments.autopay import attempts, eligibility, holds
 from app.payments.autopay.asked_methods import AskedMethods
 from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
 from app.payments.autopay.charge import (
-    Charging,
-    ManualRetry,
     charge,
     charge_together,
-    choose_payment_method,
     resume,
 )
+from app.payments.autopay.charge_context import Charging, ManualRetry
 from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
+from app.payments.autopay.method_choice import choose_payment_method
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import (
     Outcome,

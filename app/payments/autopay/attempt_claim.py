@@ -1,0 +1,250 @@
+"""The claim of a charge: its invoices under their locks, looked at again, and a new attempt.
+
+The database allows one unresolved attempt an invoice, and one lease a Stripe customer.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from app.ledger import audit
+from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay.attempts import Attempt, AttemptShare, NewAttempt
+from app.payments.autopay.charge_context import Charging, ManualRetry
+from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.method_choice import choose_payment_method
+from app.rules import consolidation, money
+from app.rules.attempt import AttemptStep
+from app.rules.claim import INSTALLATION_KEY
+from app.storage.engines import Tx
+
+_LEASE_POLL_S = 0.05
+
+
+class ClaimedAttempt(NamedTuple):
+    """A new attempt, and the reasons to skip invoices; without an attempt all are skipped."""
+
+    attempt: Attempt | None
+    skips: Mapping[int, Skip]
+
+
+async def claim_attempt(
+    at: Charging, candidates: Sequence[Candidate], manual: ManualRetry | None = None
+) -> ClaimedAttempt:
+    # After a no, the method is asked for its version, which all its invoices are compared with.
+    asked = next((one for one in candidates if eligibility.has_verdict(one)), candidates[0])
+    method = await choose_payment_method(at.gateway, asked)
+    if isinstance(method, Skip):
+        return _skipped(candidates, method)
+    deadline = at.database.now() + attempts.LEASE
+    while True:
+        claimed = await _try_claim(at, candidates, method, manual)
+        if claimed is not None:
+            return claimed
+        if at.database.now() > deadline:
+            return _skipped(candidates, Skip("another charge of this customer takes long"))
+        await asyncio.sleep(_LEASE_POLL_S)
+
+
+def _skipped(candidates: Sequence[Candidate], skip: Skip) -> ClaimedAttempt:
+    return ClaimedAttempt(None, {one.invoice_id: skip for one in candidates})
+
+
+async def _try_claim(
+    at: Charging,
+    candidates: Sequence[Candidate],
+    chosen: ChosenMethod,
+    manual: ManualRetry | None,
+) -> ClaimedAttempt | None:
+    """The claim; None while the customer's lease is another's."""
+    now = at.database.now()
+    async with at.database.transaction() as tx:
+        locked = await eligibility.lock_candidates(tx, [one.invoice_id for one in candidates])
+        skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
+        gone = Skip("the invoice is gone")
+        skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
+        wanted = [one for one in locked.values() if one.invoice_id not in skips]
+        if not wanted:
+            return ClaimedAttempt(None, skips)
+        customer = wanted[0].customer_id
+        assert customer is not None, "clients without a customer are skipped"
+        if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
+            return None
+        attempt = await _open(at, tx, wanted, customer, _method_of(wanted[0], chosen), now)
+        if attempt is None:
+            return _skipped(candidates, Skip("another run has just taken it"))
+        if manual:
+            await _audit_retry(tx, wanted[0], manual, now)
+        return ClaimedAttempt(attempt, skips)
+
+
+async def _claim_refusals(
+    at: Charging,
+    tx: Tx,
+    locked: Mapping[int, Candidate],
+    chosen: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> dict[int, Skip]:
+    """The invoices, all locked, that are not charged now, each with the reason."""
+    candidates = list(locked.values())
+    methods = {one.invoice_id: _method_of(one, chosen) for one in candidates}
+    held = await holds.find_holds(tx, candidates)
+    forbidden = await eligibility.network_limits(tx, {one.id for one in methods.values()}, now)
+    skips: dict[int, Skip] = {}
+    first: Candidate | None = None
+    for one in candidates:
+        method = methods[one.invoice_id]
+        skip = (
+            _skip_reason(at, one, method, manual, now)
+            or held.get(one.invoice_id)
+            or forbidden.get(method.id)
+            or _unlike(one, first or one)
+        )
+        if skip:
+            skips[one.invoice_id] = skip
+        else:
+            first = first or one
+    return skips
+
+
+def _method_of(one: Candidate, chosen: ChosenMethod) -> ChosenMethod:
+    own = one.payment_method_id
+    return chosen if own in (None, chosen.id) else ChosenMethod(own)
+
+
+def _unlike(one: Candidate, other: Candidate) -> Skip | None:
+    """Invoices that are charged together have one client, customer, method and currency."""
+    ours = (one.client_id, one.customer_id, one.payment_method_id, one.currency)
+    if ours == (other.client_id, other.customer_id, other.payment_method_id, other.currency):
+        return None
+    return Skip("its client or its currency has just changed")
+
+
+async def _open(
+    at: Charging,
+    tx: Tx,
+    wanted: Sequence[Candidate],
+    customer: str,
+    method: ChosenMethod,
+    now: datetime,
+) -> Attempt | None:
+    if len(wanted) == 1:
+        new = new_attempt(at, wanted[0], customer, method)
+        return await attempts.open_attempt(tx, at.holder, now=now, new=new)
+    shares = [
+        AttemptShare(
+            one.invoice_id,
+            money.to_minor(one.amount, one.currency),
+            eligibility.replaced_intent(one),
+        )
+        for one in sorted(wanted, key=lambda one: one.invoice_id)
+    ]
+    new = new_consolidated_attempt(at, wanted, shares, customer, method)
+    return await attempts.open_attempt(tx, at.holder, now=now, new=new, shares=shares)
+
+
+def _skip_reason(
+    at: Charging,
+    one: Candidate,
+    method: ChosenMethod,
+    manual: ManualRetry | None,
+    now: datetime,
+) -> Skip | None:
+    """A person may overrule a verdict on the day of the next try, and nothing else."""
+    if manual is None:
+        return eligibility.skip_reason(one, at.day, now, at.settings, method)
+    skip = eligibility.skip_reason(one, at.day, now, at.settings)
+    return skip or eligibility.network_refusal(one, method)
+
+
+async def _audit_retry(tx: Tx, one: Candidate, manual: ManualRetry, now: datetime) -> None:
+    before = one.last.reason if one.last else None
+    change = audit.AuditChange(one.invoice_id, "payment_retry", before, manual.reason)
+    await audit.write(tx, [change], who=manual.who, now=now)
+
+
+def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMethod) -> NewAttempt:
+    amount_minor = money.to_minor(one.amount, one.currency)
+    last = one.last
+    number = last.number + 1 if last else 1
+    reused = eligibility.reusable_intent(one, amount_minor)
+    return {
+        "invoice_id": one.invoice_id,
+        "number": number,
+        "step": AttemptStep.PREPARED if reused else AttemptStep.CLAIMED,
+        "business_day": at.today(one.timezone),
+        "stripe_account": at.account,
+        "client_id": one.client_id,
+        "amount_minor": amount_minor,
+        "currency": one.currency,
+        "customer_id": customer,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
+        "is_default_method": one.payment_method_id is None,
+        "is_consolidated": False,
+        "intent_id": reused,
+        "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
+        "charge_before": last.charge_id if last and reused else None,
+        "create_params": None if reused else _create_params(at, one, amount_minor, number),
+        "confirm_params": {"off_session": True, "payment_method": method.id},
+    }
+
+
+def new_consolidated_attempt(
+    at: Charging,
+    wanted: Sequence[Candidate],
+    shares: Sequence[AttemptShare],
+    customer: str,
+    method: ChosenMethod,
+) -> NewAttempt:
+    """One attempt for several invoices. Its number is a new one for each of them."""
+    first = min(wanted, key=lambda one: one.invoice_id)
+    number = max(one.last.number if one.last else 0 for one in wanted) + 1
+    amount_minor = sum(one.amount_minor for one in shares)
+    params = _create_params(at, first, amount_minor, number)
+    names = {one.invoice_id: one.invoicenumber or str(one.invoice_id) for one in wanted}
+    named = consolidation.metadata_of({one.invoice_id: one.amount_minor for one in shares})
+    description = consolidation.description_of([names[one.invoice_id] for one in shares])
+    return {
+        "invoice_id": first.invoice_id,
+        "number": number,
+        "step": AttemptStep.CLAIMED,
+        "business_day": at.today(first.timezone),
+        "stripe_account": at.account,
+        "client_id": first.client_id,
+        "amount_minor": amount_minor,
+        "currency": first.currency,
+        "customer_id": customer,
+        "payment_method_id": method.id,
+        "payment_method_version": method.version,
+        "is_default_method": first.payment_method_id is None,
+        "is_consolidated": True,
+        "intent_id": None,
+        "replaces_intent_id": None,
+        "charge_before": None,
+        "create_params": {
+            **params,
+            "description": description,
+            "metadata": {**params["metadata"], **named},
+        },
+        "confirm_params": {"off_session": True, "payment_method": method.id},
+    }
+
+
+def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:
+    """The parameters of the create, byte for byte, now and at every replay."""
+    shown = one.invoicenumber or str(one.invoice_id)
+    return {
+        "amount": amount_minor,
+        "currency": one.currency,
+        "customer": one.customer_id,
+        "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+        "description": f"Invoice {shown}",
+        "metadata": {
+            INSTALLATION_KEY: at.installation,
+            "invoice_id": str(one.invoice_id),
+            "attempt": str(number),
+        },
+    }
