@@ -56,8 +56,14 @@ _BY_INTENT = select(*_COLUMNS).where(any_of(INTENTS.c.intent_id, "intents"))
 _IN_ORDER = _BY_INTENT.order_by(INTENTS.c.intent_id).with_for_update()
 _FIND = PreparedStatement(_BY_INTENT, StripePaymentRow)
 _LOCK = PreparedStatement(_IN_ORDER, StripePaymentRow)
+
+
+class _IntentId(NamedTuple):
+    intent_id: str
+
+
 _UNAPPLIED_CLAIMS = PreparedStatement(
-    select(*_COLUMNS)
+    select(INTENTS.c.intent_id)
     .where(
         any_of(INTENTS.c.claimed_invoice_id, "ids"),
         INTENTS.c.intent_id.in_(
@@ -66,9 +72,8 @@ _UNAPPLIED_CLAIMS = PreparedStatement(
             )
         ),
     )
-    .order_by(INTENTS.c.intent_id)
-    .with_for_update(),
-    StripePaymentRow,
+    .order_by(INTENTS.c.intent_id),
+    _IntentId,
 )
 
 
@@ -81,9 +86,9 @@ async def lock(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
     return _by_intent(await _LOCK.all(tx, intents=intents))
 
 
-async def lock_unapplied_claims(tx: Tx, invoice_ids: Iterable[int]) -> dict[str, Payment]:
-    """Payments that claim one of these invoices and have money that no invoice has."""
-    return _by_intent(await _UNAPPLIED_CLAIMS.all(tx, ids=sorted(invoice_ids)))
+async def find_unapplied_claims(tx: Tx, invoice_ids: Iterable[int]) -> list[str]:
+    """The intents that claim one of these invoices and have money that no invoice has."""
+    return [row.intent_id for row in await _UNAPPLIED_CLAIMS.all(tx, ids=sorted(invoice_ids))]
 
 
 def _by_intent(rows: Iterable[StripePaymentRow]) -> dict[str, Payment]:

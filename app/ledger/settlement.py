@@ -61,31 +61,30 @@ async def record(
     }
     refused |= batch.share_out()
     await batch.write(tx, now=now, who=who)
-    await _pay_reopened(tx, batch.reopened, now=now, who=who)
+    await attach_unassigned(tx, batch.reopened, now=now, who=who)
     return refused
 
 
 async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
     """Apply the unapplied money of payments that claim these invoices to what the invoices owe.
 
-    Payments may name an invoice before it exists, or before it owes so much.
+    Payments may name an invoice before it exists, before it owes so much, or before money of
+    another payment of it goes back.
     """
     if not invoice_ids:
         return
-    known = await payment_intents.lock_unapplied_claims(tx, invoice_ids)
-    if not known:
+    found = await payment_intents.find_unapplied_claims(tx, invoice_ids)
+    if not found:
         return
-    known = await with_refunded_invoices(tx, known)
+    named = (await allocations.load(tx, found)).invoice_ids | set(invoice_ids)
+    invoices = await balances.lock_invoices(tx, named)
+    known = await with_refunded_invoices(tx, await payment_intents.lock(tx, found))
     stored = await allocations.load(tx, list(known))
-    invoices = await balances.lock_invoices(tx, stored.invoice_ids | set(invoice_ids))
+    if not stored.invoice_ids <= named:
+        raise LostRace
     batch = _Batch(known, dict(known), stored, invoices)
     batch.share_out()
     await batch.write(tx, now=now, who=who)
-
-
-async def _pay_reopened(tx: Tx, reopened: Sequence[int], *, now: datetime, who: str) -> None:
-    """An invoice that money went back of is paid by another payment that claims it."""
-    await attach_unassigned(tx, reopened, now=now, who=who)
 
 
 # --- one batch -------------------------------------------------------------------------------

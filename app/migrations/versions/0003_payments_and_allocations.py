@@ -97,7 +97,7 @@ def copy_intents() -> None:
     """An invoice that a payment was booked to stays its own: evidence that was believed then."""
     moved = ", ".join((*COPIED_NAMES, *MOVED_NAMES))
     op.execute(
-        f"INSERT INTO stripe_payment ({moved}, amount_capturable, evidence) "  # noqa: S608
+        f"INSERT INTO stripe_payment ({moved}, amount_capturable, evidence) "  # noqa: S608  names of this file
         f"SELECT {moved}, 0, "
         "CASE WHEN invoice_id IS NOT NULL OR claimed_invoice_id = 0 THEN "
         " CASE WHEN attempt IS NOT NULL THEN 'attempt' ELSE 'person' END END "
@@ -170,7 +170,7 @@ def downgrade() -> None:
     )
     restored = ", ".join(f"{name} = stripe_payment.{name}" for name in (*MOVED_NAMES, *AMOUNTS))
     op.execute(
-        f"UPDATE invoice_payment SET {restored}, "  # noqa: S608
+        f"UPDATE invoice_payment SET {restored}, "  # noqa: S608  names of this file
         "counted = CASE WHEN stripe_payment.state = 5 THEN stripe_payment.amount"
         " - stripe_payment.amount_refunded - stripe_payment.amount_lost ELSE 0 END "
         "FROM stripe_payment WHERE stripe_payment.intent_id = invoice_payment.intent_id"

@@ -45,8 +45,6 @@ Named = Mapping[str, set[int]]
 LOOK_BACK = timedelta(days=30)
 # A Checkout Session can be paid for a day at most; an hour more allows for clocks that differ.
 SESSION_LIFE = timedelta(hours=25)
-# An unfinished intent that names no invoice may be a page that somebody has open, for so long.
-PAGE_LIFE = timedelta(hours=24)
 # Sessions of guests are listed again when the last list is older than this: a request a second.
 GUESTS_STALE_S = 1.0
 # Stripe's lists may lag a little behind, and its times are whole seconds.
@@ -136,7 +134,8 @@ class OtherWays:
         )
         if page is not None:
             raise NoLongerDue(
-                f"{page} names no invoice of the client, is unfinished and may be for it"
+                f"{page.id} names no invoice of the client, is unfinished and may be for it",
+                page.invoice_ids,
             )
 
     async def _retrieve(self, intent_id: str) -> StripeObject | None:
@@ -273,12 +272,6 @@ class OtherWays:
             raise NoLongerDue(_held_reason(intent), for_these)
         if named:
             await self._cancel(intent["id"], named)
-        elif _is_recent(intent):
-            raise NoLongerDue(
-                f"{intent['id']} of the same amount is unfinished and may be for it, until a day "
-                "after it was made",
-                for_these,
-            )
 
     def _of_same_amount(self, intent: StripeObject) -> set[int]:
         """The invoices that an intent without a name may be for: one of them, or all at once."""
@@ -327,8 +320,3 @@ def _held_reason(intent: StripeObject) -> str:
     if intent.get("status") == "requires_capture":
         return f"{intent['id']} holds money on a card for it and may be captured"
     return f"{intent['id']} for it waits for the customer: {text_of(next_action(intent))}"
-
-
-def _is_recent(intent: StripeObject) -> bool:
-    created = instant_of(intent, "created")
-    return created is not None and datetime.now(UTC) - created < PAGE_LIFE

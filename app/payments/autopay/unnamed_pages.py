@@ -7,6 +7,7 @@ alone or together with others.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from app.payments.autopay import eligibility, holds
 from app.payments.autopay.attempts import Attempt
@@ -32,8 +33,8 @@ async def find_page(
     invoice_ids: Iterable[int],
     sessions: Iterable[StripeObject],
     intents: Iterable[StripeObject],
-) -> str | None:
-    """The id of a page that may be for one of the attempt's invoices, or None without one."""
+) -> "UnnamedPage | None":
+    """The first page that may be for some of the attempt's invoices."""
     open_sessions = [one for one in sessions if _is_open_session(one, attempt)]
     open_intents = [one for one in intents if _is_open_intent(one)]
     if not open_sessions and not open_intents:
@@ -41,13 +42,20 @@ async def find_page(
     async with database.snapshot() as tx:
         found = [await eligibility.find_candidate(tx, one) for one in invoice_ids]
         due = [one for one in found if one is not None]
-        for session in open_sessions:
-            if await _may_be_for(tx, attempt, due, session, session.get("amount_total")):
-                return str(session["id"])
-        for intent in open_intents:
-            if await _may_be_for(tx, attempt, due, intent, intent.get("amount")):
-                return str(intent["id"])
+        pages = [(one, one.get("amount_total")) for one in open_sessions]
+        pages += [(one, one.get("amount")) for one in open_intents]
+        for page, amount in pages:
+            for_these = await _may_be_for(tx, attempt, due, page, amount)
+            if for_these:
+                return UnnamedPage(page["id"], for_these)
     return None
+
+
+class UnnamedPage(NamedTuple):
+    """The id of a session or an intent, and the invoices that it may be for."""
+
+    id: str
+    invoice_ids: set[int]
 
 
 def _is_open_session(session: StripeObject, attempt: Attempt) -> bool:
@@ -70,9 +78,9 @@ def _is_open_intent(intent: StripeObject) -> bool:
 
 async def _may_be_for(
     tx: Tx, attempt: Attempt, due: Sequence[Candidate], page: StripeObject, amount: object
-) -> bool:
+) -> set[int]:
     if not isinstance(amount, int) or page.get("currency") != attempt.currency:
-        return False
+        return set()
     named = {
         number
         for number in (
@@ -82,6 +90,6 @@ async def _may_be_for(
         if number is not None
     }
     if named and await holds.list_own_invoices(tx, named, attempt.customer_id):
-        return False
+        return set()
     asked = money.from_minor(amount, attempt.currency)
-    return any([await holds.fits_what_is_due(tx, asked, one) for one in due])
+    return {one.invoice_id for one in due if await holds.fits_what_is_due(tx, asked, one)}
