@@ -153,7 +153,12 @@ async def prepared(url: str) -> None:
          "client_id": number % 50 + 1}
         for number in range(1, load.INVOICES + 1)
     ]  # fmt: skip
-    clients = [{"id": number, "name": f"Client {number}"} for number in range(1, 51)]
+    # A payment counts only where its Stripe customer is the client's own.
+    customer = json.loads(TEMPLATE.read_bytes())["data"]["object"]["customer"]
+    clients = [
+        {"id": number, "name": f"Client {number}", "stripe_customer_id": customer}
+        for number in range(1, 51)
+    ]
     async with database.transaction() as tx:
         await tx.execute(insert(table_of(Client)), clients)
         await tx.execute(insert(table_of(Invoice)), rows)
