@@ -26,7 +26,7 @@ from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unl
 from app.payments.webhook import endpoint
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.foreign_events import ForeignEventCounter
-from app.payments.webhook.inbox import Inbox
+from app.payments.webhook.inbox import ANSWER_S, Inbox
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -110,7 +110,11 @@ class Node:
 
 @contextlib.asynccontextmanager
 async def open_node(
-    settings: Settings, *, clock: Clock = utc_now, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    clock: Clock = utc_now,
+    stop: asyncio.Event | None = None,
+    answer_limit_s: float = ANSWER_S,
 ) -> AsyncIterator[Node]:
     """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
     assert_key_set(settings)
@@ -122,7 +126,7 @@ async def open_node(
         limiter = StripeRateLimiter(database, settings.stripe_pace)
         gateway = Gateway(settings, limiter)
         name = await schema.installation(database)
-        inbox, foreign = Inbox(database, name), ForeignEventCounter(database)
+        inbox, foreign = Inbox(database, name, answer_limit_s), ForeignEventCounter(database)
         stop = stop or asyncio.Event()
         try:
             yield Node(settings, database, name, limiter, gateway, inbox, foreign, clock, stop)

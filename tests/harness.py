@@ -21,7 +21,7 @@ from app.halo.access.api_credentials import create_credential
 from app.node import Node, open_node, open_stripe_node
 from app.payments.autopay.report import RunReport
 from app.payments.reconciliation.reconcile_pass import ReconcileResult
-from app.payments.webhook import dead_letters
+from app.payments.webhook import dead_letters, inbox
 from app.payments.webhook.dead_letters import RetryResult
 from app.sandbox.server import Sandbox
 from app.serving import serve_in_loop
@@ -34,10 +34,13 @@ from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
+from tests.patience import wait_limit
 
 SECRET = "whsec_tests"
 KEY = "sk_test_tests"
 NO_STRIPE = "http://127.0.0.1:9"  # nobody listens there
+# As production's, but a busy machine that is given patience has it here as well.
+ANSWER_LIMIT_S = wait_limit(inbox.ANSWER_S)
 FAST = 10_000  # requests/s: the tests do not wait for Stripe's pace
 
 INVOICES = table_of(Invoice)
@@ -124,7 +127,7 @@ class Paydue:
     @contextlib.asynccontextmanager
     async def running(cls, settings: Settings, sandbox: Sandbox) -> AsyncIterator["Paydue"]:
         async with (
-            open_node(settings) as served,
+            open_node(settings, answer_limit_s=ANSWER_LIMIT_S) as served,
             serve_in_loop(served.web_application()) as url,
             open_stripe_node(settings) as node,
             aiohttp.ClientSession(url) as http,

@@ -16,7 +16,7 @@ from app.storage.engines import Database
 from app.storage.tables.credentials import ApiCredential
 from tests.api.client import Api
 from tests.clock import Clock
-from tests.harness import NO_STRIPE, settings_for, signed
+from tests.harness import ANSWER_LIMIT_S, NO_STRIPE, settings_for, signed
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Service:
 async def running(database_url: str) -> AsyncIterator[Service]:
     clock = Clock()
     async with (
-        open_node(settings_for(database_url, NO_STRIPE), clock=clock) as node,
+        open_node(
+            settings_for(database_url, NO_STRIPE), clock=clock, answer_limit_s=ANSWER_LIMIT_S
+        ) as node,
         serve_in_loop(node.web_application()) as url,
         aiohttp.ClientSession(url) as session,
     ):

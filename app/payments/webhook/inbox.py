@@ -73,9 +73,12 @@ class Arrival:
 class Inbox:
     """Joins concurrent arrivals into batches. One per process."""
 
-    def __init__(self, database: Database, installation: str) -> None:
+    def __init__(
+        self, database: Database, installation: str, answer_limit_s: float = ANSWER_S
+    ) -> None:
         self._database = database
         self._installation = installation
+        self._answer_limit_s = answer_limit_s
         self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
         self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._committers: set[asyncio.Task[None]] = set()
@@ -88,7 +91,7 @@ class Inbox:
         loop = asyncio.get_running_loop()
         durable = loop.create_future()
         self._waiting.append((arrival, durable))
-        self._unanswered.append((loop.time() + ANSWER_S, durable))
+        self._unanswered.append((loop.time() + self._answer_limit_s, durable))
         if len(self._unanswered) == 1:
             loop.call_later(OVERDUE_LOOK_S, self._answer_overdue, loop)
         if len(self._committers) < self._database.writers:
