@@ -81,7 +81,7 @@ async def _write_lines(
 
     async def prepare(caller: Caller, body: bytes) -> Work:
         given = request_body.parse_json(body) if line is None else line
-        records = codec_of(INVOICE_LINES).parse(given)
+        records = codec_of(INVOICE_LINES).parse_request(given)
 
         async def work(tx: Tx) -> Response:
             ids = await write(tx, records, templates=templates, **_context(request, caller))
@@ -184,9 +184,9 @@ async def view_invoices(request: Request) -> Response:
         actions = _viewed_invoices(request_body.parse_json(body))
 
         async def work(tx: Tx) -> Response:
-            found = await _INVOICES.by_ids(tx, actions.keys(), detailed=False)
+            change_seqs = await presence.load_change_seqs(tx, actions.keys())
             for one in actions:
-                if one not in found:
+                if one not in change_seqs:
                     raise NotFound("Invoice", one)
             viewers = await presence.record_presence(
                 tx, actions, access_id=caller.access_id, name=caller.name, now=_now(request)
@@ -195,7 +195,7 @@ async def view_invoices(request: Request) -> Response:
                 [
                     {
                         "id": one,
-                        "changeseq": found[one]["change_seq"],
+                        "changeseq": change_seqs[one],
                         "current_action_type": action or "",
                         "viewers": [
                             {"id": row.access_id, "name": row.name}

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from sqlalchemy import Table
 
 from app.errors import InvalidField, NotFound, Refused
-from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.rules import money
 from app.rules.invoice import InvoiceKind, totals
 from app.storage import rows
@@ -156,6 +156,7 @@ def draft_lines(one: Draft, given: InvoiceInput, existing: Sequence[FullLineRow]
     """`lines` is the whole list; else lines are changed by their ids, and added at the end."""
     if one.before is not None and not needs_existing_lines(one, given):
         return
+    _refuse_lines_beyond_limit(one, given, existing)
     if given.lines is None:
         lines = _merge_changes(given.changed_lines, existing)
     else:
@@ -165,6 +166,17 @@ def draft_lines(one: Draft, given: InvoiceInput, existing: Sequence[FullLineRow]
     last = max((line.after.sequenceid for line in lines), default=-1)
     lines += [_new_line(each, last + place) for place, each in enumerate(given.added_lines, 1)]
     one.lines = lines
+
+
+def _refuse_lines_beyond_limit(
+    one: Draft, given: InvoiceInput, existing: Sequence[FullLineRow]
+) -> None:
+    """An older invoice with more lines may be changed, and shortened, but never grows."""
+    listed = len(existing) if given.lines is None else len(given.lines)
+    count = listed + len(given.added_lines)
+    if count > max(LINES_MAX, len(existing)):
+        what = f"invoice {one.id}" if one.id else "the invoice"
+        raise InvalidField("lines", f"{what} would have {count} lines; {LINES_MAX} are allowed")
 
 
 def draft_totals(one: Draft) -> None:

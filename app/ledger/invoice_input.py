@@ -8,6 +8,10 @@ from app.storage.column_types import table_of
 from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceLine
 
+# Lines of one invoice: no document that people read has so many, and each is drafted, summed and
+# printed again with every change of its invoice.
+LINES_MAX = 1_000
+
 # Columns that do not simply take the value that is given.
 _INVOICE_ASIDE = frozenset({"id", "currency_code", "currency_iso", "extra"})
 _LINE_ASIDE = frozenset({"id", "ihid", "extra", "prorata_data"})

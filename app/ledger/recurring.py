@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from app.errors import NotFound, Refused
 from app.ledger import audit, invoicing, prorata
-from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.ledger.prorata import ProrataEntry
 from app.rules import schedule
 from app.storage import rows
@@ -32,6 +32,8 @@ LINE_COPIED = (
     "tax_code", "qty_order", "unit_price", "unit_cost", "discount_perc", "tax_rate", "asset_id",
     "onetimecharge", "onetimechargeinvoiceid", "startdate", "enddate", "prorata_data",
 )  # fmt: skip
+# Lines that one call copies, in one transaction, as many as a POST of invoices may bring.
+COPIED_LINES_MAX = 5_000
 # Of the properties that are only kept for the client, those of the template's schedule.
 _SCHEDULE = frozenset({"schedule", "period_type", "schedule_id", "nextcreationperiod"})
 
@@ -46,6 +48,7 @@ async def create_due_invoices(
     templates = await _lock_templates(tx, ids)
     existing = {} if force else await _find_existing(tx, templates.values(), now)
     wanted = [one for one in ids if one not in existing]
+    await _refuse_too_many_lines(tx, wanted)
     lines = await _load_charged_lines(tx, wanted, now)
     entries = await _load_entries(tx, lines)
     inputs = [_invoice(templates[one], lines.get(one, ()), entries, now) for one in wanted]
@@ -105,6 +108,22 @@ async def _find_existing(
         if last and (_day(one, now) > now or last.made_for == _day(one, now).date()):
             existing[one.id] = last.id
     return existing
+
+
+async def _refuse_too_many_lines(tx: Tx, ids: Sequence[int]) -> None:
+    """Templates are counted before their lines are read: a request of a few bytes names many."""
+    if not ids:
+        return
+    counted = await tx.execute(
+        select(LINES.c.ihid, func.count()).where(LINES.c.ihid.in_(ids)).group_by(LINES.c.ihid)
+    )
+    count_of = {template_id: count for template_id, count in counted}
+    for template_id, count in count_of.items():
+        if count > LINES_MAX:
+            raise Refused(f"lines: {template_id} has {count}; an invoice may have {LINES_MAX}")
+    total = sum(count_of.values())
+    if total > COPIED_LINES_MAX:
+        raise Refused(f"body: {total} lines would be copied; {COPIED_LINES_MAX} may be at once")
 
 
 async def _load_charged_lines(

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from sqlalchemy import Column, Table, Text, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.errors import InvalidField, NotFound, Refused
 from app.storage.engines import Record, Tx
+
+# Bytes, as JSON, of the properties that one record keeps for its clients: HaloPSA's own objects
+# take two to five thousand. Every list reads them again.
+EXTRA_MAX = 64 * 1024
 
 InputRecord = Mapping[str, Any]
 """What a caller said about one record: column values by name, with `id` when it exists."""
@@ -117,7 +122,25 @@ async def assert_references_exist(tx: Tx, table: Table, records: Iterable[InputR
 def merge_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The kept properties after a change; null removes a property."""
     merged = {**(known or {}), **given}
-    return {name: value for name, value in merged.items() if value is not None} or None
+    extra = {name: value for name, value in merged.items() if value is not None} or None
+    if extra is not None and given:
+        assert_extra_fits(extra, given, known or {})
+    return extra
+
+
+def assert_extra_fits(
+    extra: Mapping[str, Any], given: Iterable[str], known: Mapping[str, Any]
+) -> None:
+    """Kept properties take EXTRA_MAX bytes, or as many as an older record's; or InvalidField."""
+    size = len(orjson.dumps(extra))
+    if size <= EXTRA_MAX or size <= len(orjson.dumps(known)):
+        return
+    sizes = {name: len(orjson.dumps(extra[name])) for name in given if name in extra}
+    largest = max(sizes, key=sizes.__getitem__, default="body")
+    raise InvalidField(
+        largest,
+        f"the properties that are kept for this record would take more than {EXTRA_MAX} bytes",
+    )
 
 
 async def insert_once(

@@ -63,14 +63,16 @@ async def test_a_full_last_page_counts_all(api: Api) -> None:
     assert (page["record_count"], len(page["invoices"])) == (10, 5)
 
 
-async def test_a_page_is_fifty_unless_asked_and_never_over_a_hundred(api: Api) -> None:
+async def test_a_page_is_fifty_unless_asked_and_as_long_as_it_is_asked_for(api: Api) -> None:
     await many(api, 120)
 
     usual = await api.get("/api/Invoice", pageinate="true", page_size="undefined")
+    asked = await api.get("/api/Invoice", pageinate="true", page_size="1000")
     large = await api.get("/api/Invoice", pageinate="true", page_size="5000")
 
     assert (usual["page_size"], len(usual["invoices"])) == (50, 50)
-    assert (large["page_size"], len(large["invoices"])) == (100, 100)
+    assert (asked["page_size"], len(asked["invoices"])) == (1000, 120)
+    assert (large["page_size"], len(large["invoices"])) == (1000, 120)
 
 
 @pytest.mark.parametrize("params", [{"page_no": "0"}, {"page_no": "-1"}, {"page_size": "0"},

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,6 +22,9 @@ from app.storage.engines import Record
 # HaloPSA's clients send one to a few objects; their importers send hundreds. Each object may
 # become a row with lines and audit rows, all under one lock.
 OBJECTS_MAX = 500
+# Rows that one request writes: its objects, their lines and their entries. Each is drafted, audited
+# and answered inside one transaction, which webhooks on SQLite wait for.
+ROWS_MAX = 5_000
 # HaloPSA's longest property name has 47 characters.
 NAME_MAX = 100
 
@@ -85,11 +89,18 @@ class RecordCodec:
             return {**row.extra, **shown}
         return shown
 
+    def parse_request(self, body: Any) -> list[dict[str, Any]]:
+        """The records of a request's body, which may not write more than ROWS_MAX rows."""
+        rows = sum(self._row_count(one) for one in _objects(body))
+        if rows > ROWS_MAX:
+            raise InvalidField(
+                "body", f"holds {rows} records, lines and entries; a request may hold {ROWS_MAX}"
+            )
+        return self.parse(body)
+
     def parse(self, body: Any) -> list[dict[str, Any]]:
         """The records of a body: an array, a lone object, or an array in an array."""
-        objects = body if isinstance(body, list) else [body]
-        if len(objects) == 1 and isinstance(objects[0], list):
-            objects = objects[0]
+        objects = _objects(body)
         if not objects:
             raise InvalidField("body", "holds no object")
         if len(objects) > OBJECTS_MAX:
@@ -117,17 +128,36 @@ class RecordCodec:
                 extra[name] = nested(at + name, value)
         return {**record, "extra": extra} if extra else record
 
-    def parse_list(self, at: str, given: Any) -> list[dict[str, Any]]:
+    def parse_list(self, at: str, given: Any, most: int | None = None) -> list[dict[str, Any]]:
         """The records of a list inside another record."""
         if not isinstance(given, list):
             raise InvalidField(at, "is not an array")
+        if most is not None and len(given) > most:
+            raise InvalidField(at, f"holds {len(given)} objects; at most {most} are allowed")
         return [self.parse_one(one, f"{at}[{number}].") for number, one in enumerate(given)]
+
+    def _row_count(self, given: Any) -> int:
+        """The rows that an object writes: its own, and those of the lists that it brings."""
+        if not isinstance(given, Mapping):
+            return 1
+        lists = self.resource.input.lists
+        rows = 1
+        for name, value in given.items():
+            if name in lists and isinstance(value, list):
+                inner = codec_of(lists[name].resource)
+                rows += sum(inner._row_count(one) for one in value)
+            elif name in self._accepted and isinstance(value, list):
+                rows += len(value)
+        return rows
 
     def _accepted_properties(self) -> Mapping[str, _Accepted]:
         lists, instructions = self.resource.input.lists, self.resource.input.instructions
         fields = self.resource.fields
         return {
-            **{name: _Accepted(codec_of(one.resource).parse_list) for name, one in lists.items()},
+            **{
+                name: _Accepted(partial(codec_of(one.resource).parse_list, most=one.most))
+                for name, one in lists.items()
+            },
             **{name: _Accepted(one.parse or nested) for name, one in instructions.items()},
             **{
                 one.name: _Accepted(
@@ -151,6 +181,13 @@ class RecordCodec:
         """HaloPSA's names are plain ASCII; our own columns are not written this way."""
         is_name = name.isascii() and name.isprintable() and len(name) <= NAME_MAX
         return is_name and name not in self._own_names
+
+
+def _objects(body: Any) -> list[Any]:
+    objects = body if isinstance(body, list) else [body]
+    if len(objects) == 1 and isinstance(objects[0], list):
+        return objects[0]
+    return objects
 
 
 _CODECS: dict[Resource, RecordCodec] = {}

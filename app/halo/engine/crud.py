@@ -110,6 +110,8 @@ def _new_row(table: Table, record: InputRecord, now: datetime) -> dict[str, Any]
     for column in required:
         if record.get(column.name) in (None, ""):
             raise InvalidField(column.name, "is required")
+    if "extra" in record:
+        rows.assert_extra_fits(record["extra"], record["extra"], {})
     # One statement for all rows needs the same columns in each.
     values = {column.name: _default(column) for column in table.c if not column.primary_key}
     return {**values, **record, **_stamps(table, now, "date_created"), **_stamps(table, now)}

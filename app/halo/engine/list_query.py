@@ -11,10 +11,11 @@ from app.halo.engine.filters import ListCondition, Params, is_set, parameter_val
 from app.halo.engine.parsing import small
 
 PAGE_SIZE = 50
-# HaloPSA's clients ask for at most 100.
-PAGE_SIZE_MAX = 100
 # Without paging HaloPSA answers everything; this many invoices are a megabyte or two.
 LIST_MAX = 1000
+# HaloAPI for PowerShell asks for pages of 1,000 and reckons their number from that: a page that is
+# silently shorter hides the other records from it.
+PAGE_SIZE_MAX = LIST_MAX
 # One parameter is one filter; a thousand of them is an attack.
 PARAMETERS_MAX = 200
 

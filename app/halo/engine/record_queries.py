@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from app.errors import NotFound
+from app.errors import InvalidField, NotFound
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.filters import Params, is_set
 from app.halo.engine.list_query import ListQuery, parse_list_query
@@ -20,6 +20,8 @@ from app.storage.engines import Record, Tx
 from app.storage.prepared import any_of
 
 ShownRecord = dict[str, Any]
+# Rows that one answer holds, those inside its records included: 1,000 invoices of twenty lines.
+ANSWER_ROWS_MAX = 20_000
 # The column of a child's SELECT that names its parent.
 _PARENT = "parent_id"
 
@@ -32,6 +34,14 @@ class RecordPage:
     records: Sequence[ShownRecord]
     total: int
     wrapper: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TooManyRows(InvalidField):
+    """An answer that would take too long to make; fewer records a page have fewer rows."""
+
+    def __init__(self, field: str) -> None:
+        why = f"the answer would hold more than {ANSWER_ROWS_MAX} rows; ask for fewer records"
+        super().__init__(field, why)
 
 
 class RecordQueries:
@@ -131,6 +141,7 @@ def _select_children(child: Child) -> Select[Any]:
         select(*codec.selected, child.parent.label(_PARENT))
         .where(any_of(codec.table.c[child.parent.key], "ids"))
         .order_by(*child.order)
+        .limit(ANSWER_ROWS_MAX + 1)
     )
 
 
@@ -141,6 +152,8 @@ async def _add_children(
     codec = codec_of(resource)
     if of_parent:
         rows = (await tx.execute(statement, {"ids": list(of_parent)})).all()
+        if len(rows) + len(records) > ANSWER_ROWS_MAX:
+            raise TooManyRows(name)
         shown = [codec.serialize(row) for row in rows]
         if resource.output.attached:
             await _attach(tx, resource.output.attached, rows, shown)

@@ -82,6 +82,8 @@ class InputList:
 
     about: str
     resource: "Resource"
+    # Records that it may hold at most; None where only the rows of the whole request are bounded.
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

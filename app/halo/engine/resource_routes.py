@@ -117,7 +117,7 @@ def _save(
         settings: Settings = request.app.state.settings
 
         async def prepare(caller: Caller, body: bytes) -> Work:
-            records = codec.parse(request_body.parse_json(body))
+            records = codec.parse_request(request_body.parse_json(body))
             if before_save is not None:
                 await before_save(request, records)
 

@@ -9,13 +9,19 @@ from starlette.routing import BaseRoute
 
 from app.halo.access.api_credentials import SCOPES
 from app.halo.engine import json_schema
+from app.halo.engine.codec import OBJECTS_MAX, ROWS_MAX
 from app.halo.engine.filters import Parameter
 from app.halo.engine.idempotency import HEADER, KEY_MAX, REPLAYED
 from app.halo.engine.json_schema import Schema
+from app.halo.engine.list_query import LIST_MAX
+from app.halo.engine.record_queries import ANSWER_ROWS_MAX
 from app.halo.engine.resource import READ, REMOVE, Resource
 from app.halo.engine.resource_routes import CaseInsensitiveRoute
 from app.halo.openapi import schemas
 from app.halo.openapi.operations import Operation
+from app.ledger.invoice_input import LINES_MAX
+from app.ledger.recurring import COPIED_LINES_MAX
+from app.storage.rows import EXTRA_MAX
 
 _ABOUT = """\
 Invoices, payments and what belongs to them, as HaloPSA's clients speak of them.
@@ -25,7 +31,15 @@ is empty is left out of an answer. Dates are UTC without a zone. Money is exact:
 and answered with all its digits.
 
 A POST that carries an `Idempotency-Key` is done once, however often it is sent within 24 hours.
+
 """
+_LIMITS = (
+    f"A POST takes {OBJECTS_MAX} objects, and {ROWS_MAX} rows with their lines and entries.",
+    f"An invoice has {LINES_MAX} lines at most; `process` copies {COPIED_LINES_MAX} at once.",
+    f"A record keeps {EXTRA_MAX} bytes of properties that nothing is computed from.",
+    f"A list or a page has {LIST_MAX} records at most, an answer {ANSWER_ROWS_MAX} rows.",
+)
+_ABOUT += "\n".join(("Limits:", "", *(f"- {one}" for one in _LIMITS))) + "\n"
 
 # Every refusal: when it is given, and what it looks like.
 _REFUSALS: Mapping[int, tuple[str, str, str]] = {

@@ -62,7 +62,7 @@ _PAGING: Mapping[str, Parameter] = {
     ),
     "page_no": Parameter({**json_schema.SMALL, "minimum": 1, "default": 1}, "Which page, from 1."),
     "page_size": Parameter(
-        {**json_schema.SMALL, "minimum": 1, "default": 50}, "Records a page, at most 100."
+        {**json_schema.SMALL, "minimum": 1, "default": 50}, "Records a page, at most 1000."
     ),
     "count": Parameter(
         {**json_schema.SMALL, "minimum": 1, "maximum": 1000}, "Records at most, when not paging."

@@ -6,7 +6,7 @@ from typing import Any
 from app.halo.engine import json_schema
 from app.halo.engine.codec import codec_of
 from app.halo.engine.json_schema import Schema
-from app.halo.engine.resource import Property, Resource
+from app.halo.engine.resource import InputList, Property, Resource
 from app.halo.openapi.operations import the
 
 
@@ -51,13 +51,18 @@ def _lists(resource: Resource) -> Iterator[tuple[str, Property]]:
     for name, child in children.items():
         schema: Schema = {"type": "array", "items": the(child.resource.path)}
         if name in lists:
+            schema = _bounded(schema, lists[name])
             yield name, Property(schema, f"{child.about} {lists[name].about}")
         else:
             yield name, Property(_read_only(schema), child.about)
     for name, given in lists.items():
         if name not in children:
             schema = {"type": "array", "items": the(given.resource.path), "writeOnly": True}
-            yield name, Property(schema, given.about)
+            yield name, Property(_bounded(schema, given), given.about)
+
+
+def _bounded(schema: Schema, given: InputList) -> Schema:
+    return schema if given.most is None else {**schema, "maxItems": given.most}
 
 
 def _instructions(resource: Resource) -> Iterator[tuple[str, Property]]:

@@ -28,6 +28,7 @@ from app.halo.resources.invoice_fields import DERIVED, FIELDS, NO_SALESORDER
 from app.halo.resources.invoice_filters import FILTERS
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
+from app.ledger.invoice_input import LINES_MAX
 from app.rules.invoice import InvoiceKind
 from app.storage.engines import Record, Tx
 from app.storage.tables.clients import Client
@@ -168,8 +169,11 @@ INVOICES = Resource(
             "lines": InputList(
                 "Given, they replace those that are there; a line with `id` is kept.",
                 INVOICE_LINES,
+                most=LINES_MAX,
             ),
-            "add_lines": InputList("Lines that are added to those there are.", INVOICE_LINES),
+            "add_lines": InputList(
+                "Lines that are added to those there are.", INVOICE_LINES, most=LINES_MAX
+            ),
         },
         instructions={
             "last_change_seq": Field(

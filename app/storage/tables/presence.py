@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.storage.column_types import Ref, Row, table_of
 from app.storage.engines import Record, Tx
 from app.storage.rows import upsert
+from app.storage.tables.invoices import Invoice
 
 
 class InvoiceViewer(Row):
@@ -22,8 +23,18 @@ class InvoiceViewer(Row):
 
 
 VIEWERS = table_of(InvoiceViewer)
+INVOICES = table_of(Invoice)
 # An open screen posts its view again and again; a closed one lets it expire.
 LASTS = timedelta(minutes=1)
+
+
+async def load_change_seqs(tx: Tx, ids: Collection[int]) -> dict[int, int]:
+    """The `change_seq` of each of these invoices that exists."""
+    wanted = [one for one in ids if one > 0]  # templates have negative ids
+    found = await tx.execute(
+        select(INVOICES.c.id, INVOICES.c.change_seq).where(INVOICES.c.id.in_(wanted))
+    )
+    return {invoice_id: change_seq for invoice_id, change_seq in found}
 
 
 async def record_presence(
