@@ -1,12 +1,24 @@
 """Every setting: its name in the environment, its default and its unit. Read once, then frozen."""
 
+import os
+from collections.abc import Iterable
 from datetime import time
-from typing import Annotated
+from ipaddress import ip_address
+from pathlib import Path
+from stat import S_IWGRP, S_IWOTH
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 LIVE_API = "https://api.stripe.com"
+# Keys of these kinds move no money, so they may be sent to another Stripe-shaped server.
+_TEST_KEYS = ("sk_test_", "rk_test_")
+# Stripe's signing secrets have 32 random characters and more after `whsec_`.
+_SIGNING_SECRET_MIN = 20
+_DIFFERENT_CHARACTERS_MIN = 8
+_INTERNAL_TOKEN_MIN = 16
 
 
 def _timezone(name: str) -> str:
@@ -25,12 +37,92 @@ def _currency(code: str) -> str:
     return code.lower()
 
 
+def _public_url(url: str) -> str:
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or a password")
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"{url!r} is not the address of a host, such as https://pay.example.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must begin with https://, for clients send their secrets there")
+    return url.rstrip("/")
+
+
+def _signing_secrets(given: SecretStr) -> SecretStr:
+    """A placeholder or a guessable secret would let anybody sign events."""
+    for secret in _split(given.get_secret_value()):
+        if _is_placeholder(secret):
+            raise ValueError("holds a placeholder; copy the endpoint's signing secret from Stripe")
+        if len(secret) < _SIGNING_SECRET_MIN or len(set(secret)) < _DIFFERENT_CHARACTERS_MIN:
+            raise ValueError(
+                "holds a secret that could be guessed; copy the endpoint's own, whsec_..."
+            )
+    return given
+
+
+def _api_key(given: SecretStr) -> SecretStr:
+    if _is_placeholder(given.get_secret_value()):
+        raise ValueError("is a placeholder; copy the secret key from Stripe's dashboard")
+    return given
+
+
+def _internal_token(given: SecretStr) -> SecretStr:
+    token = given.get_secret_value()
+    if token and (len(token) < _INTERNAL_TOKEN_MIN or _is_placeholder(token)):
+        raise ValueError(f"has fewer than {_INTERNAL_TOKEN_MIN} characters, or is a placeholder")
+    return given
+
+
+def _is_placeholder(secret: str) -> bool:
+    return ".." in secret or "\u2026" in secret
+
+
+def _split(secrets: str) -> list[str]:
+    return [one.strip() for one in secrets.split(",") if one.strip()]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name is that of this machine for itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class UnsafeEnvFile(Exception):
+    """Somebody else could have written the file that the settings are read from."""
+
+
+def _assert_private(files: Iterable[Path]) -> None:
+    """Whoever writes `.env` names the host that the Stripe key is sent to."""
+    for file in files:
+        if not file.is_file():
+            continue
+        found = file.stat()
+        if found.st_uid not in (0, os.geteuid()):
+            raise UnsafeEnvFile(f"{file} belongs to another user; mend it with: chown")
+        if found.st_mode & (S_IWGRP | S_IWOTH):
+            raise UnsafeEnvFile(f"{file} may be written by others; mend it with: chmod 600 {file}")
+
+
+def _files(given: Any) -> list[Path]:
+    if given is None:
+        return []
+    several = given if isinstance(given, list | tuple) else [given]
+    return [Path(one).expanduser() for one in several]
+
+
 class Settings(BaseSettings):
     """The environment wins over the file `.env` in the working folder."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
-    )
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True,
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     database_url: str = Field(
         "sqlite:///paydue.db",
@@ -42,12 +134,12 @@ class Settings(BaseSettings):
         alias="PAYDUE_UPGRADE_ON_START",
         description="bring the database's schema up to date when `serve` or `worker` starts",
     )
-    stripe_api_key: SecretStr = Field(
+    stripe_api_key: Annotated[SecretStr, AfterValidator(_api_key)] = Field(
         SecretStr(""),
         alias="STRIPE_API_KEY",
         description="Stripe's secret or restricted key, `sk_...` or `rk_...`; its prefix decides test or live mode",
     )
-    stripe_webhook_secret: SecretStr = Field(
+    stripe_webhook_secret: Annotated[SecretStr, AfterValidator(_signing_secrets)] = Field(
         SecretStr(""),
         alias="STRIPE_WEBHOOK_SECRET",
         description="signing secrets `whsec_...`, comma-separated while one is rotated; without one the webhook answers 503",
@@ -60,7 +152,7 @@ class Settings(BaseSettings):
     stripe_api_base: str = Field(
         LIVE_API,
         alias="PAYDUE_STRIPE_API_BASE",
-        description="the Stripe-shaped server to talk to",
+        description="the Stripe-shaped server to talk to; a live key is sent only to Stripe or to this machine",
     )
     stripe_pace: float = Field(
         25.0,
@@ -122,14 +214,25 @@ class Settings(BaseSettings):
     token_lasts: int = Field(
         3600,
         ge=60,
+        le=86_400,
         alias="PAYDUE_TOKEN_LASTS",
-        description="seconds an API access token is good for",
+        description="seconds an API access token is good for; at most 86400, a day",
     )
     rate_limit: int = Field(
         1000,
         ge=0,
         alias="PAYDUE_RATE_LIMIT",
         description="API requests a minute that one credential may make of each `serve` process, in bursts of as many; 0 is no limit",
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        "",
+        alias="PAYDUE_PUBLIC_URL",
+        description="the address by which clients reach Paydue, `https://HOST`; `/api/authinfo` names it",
+    )
+    internal_token: Annotated[SecretStr, AfterValidator(_internal_token)] = Field(
+        SecretStr(""),
+        alias="PAYDUE_INTERNAL_TOKEN",
+        description="a token that `/metrics`, `/api/docs` and `/api/openapi.json` ask for, as a bearer or as the password of HTTP Basic; without one they are open",
     )
     log_format: str = Field(
         "text",
@@ -144,10 +247,32 @@ class Settings(BaseSettings):
         description="the least grave log line that is written: `debug`, `info`, `warning` or `error`",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The usual sources; a file that others may write is none of them."""
+        _assert_private(_files(getattr(dotenv_settings, "env_file", None)))
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
+
+    @model_validator(mode="after")
+    def _live_key_stays_with_stripe(self) -> "Settings":
+        if not self.api_key or self.api_key.startswith(_TEST_KEYS) or self.talks_to_stripe_itself:
+            return self
+        if not is_loopback(urlsplit(self.stripe_api_base).hostname or ""):
+            raise ValueError(
+                f"PAYDUE_STRIPE_API_BASE: only a key of test mode may be sent anywhere but to {LIVE_API}"
+            )
+        return self
+
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        given = self.stripe_webhook_secret.get_secret_value().split(",")
-        return tuple(secret.strip() for secret in given if secret.strip())
+        return tuple(_split(self.stripe_webhook_secret.get_secret_value()))
 
     @property
     def api_key(self) -> str:

@@ -36,7 +36,7 @@ from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
 from tests.patience import wait_limit
 
-SECRET = "whsec_tests"
+SECRET = "whsec_tests_of_paydue_0123456789"
 KEY = "sk_test_tests"
 NO_STRIPE = "http://127.0.0.1:9"  # nobody listens there
 # As production's, but a busy machine that is given patience has it here as well.

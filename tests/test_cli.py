@@ -30,7 +30,7 @@ from app.payments.webhook.foreign_events import ForeignReason
 from app.sandbox.server import Sandbox
 from app.storage import schema
 from tests.gate import Gate
-from tests.harness import NO_STRIPE, intent, settings_for, today
+from tests.harness import NO_STRIPE, SECRET, intent, settings_for, today
 from tests.patience import wait_limit
 
 pytestmark = pytest.mark.anyio
@@ -164,7 +164,7 @@ def command(folder: Path, stripe_url: str) -> Command:
             "PAYDUE_STRIPE_TIMEOUT": "5",
             "PAYDUE_LOG_LEVEL": "error",
             "STRIPE_API_KEY": "sk_test_tests",
-            "STRIPE_WEBHOOK_SECRET": "whsec_tests",
+            "STRIPE_WEBHOOK_SECRET": SECRET,
         },
     )
 
@@ -732,7 +732,9 @@ async def test_commands_work_on_either_database(paydue: Command, database_url: s
 
 
 async def test_doctor_says_what_is_wrong_and_how_to_mend_it(paydue: Command) -> None:
-    ill = paydue.having(STRIPE_WEBHOOK_SECRET="secret", PAYDUE_STRIPE_API_BASE="http://127.0.0.1:9")
+    ill = paydue.having(
+        STRIPE_WEBHOOK_SECRET=SECRET[6:], PAYDUE_STRIPE_API_BASE="http://127.0.0.1:9"
+    )
     keyless = paydue.lacking("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET")
     await paydue("db", "upgrade")
 

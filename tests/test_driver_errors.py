@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, text
 
 from app.storage.column_types import table_of
 from app.storage.driver_errors import DuplicateKey, LostRace, StatementRefused
@@ -92,3 +92,17 @@ async def test_what_is_committed_on_a_connection_that_was_left_in_a_transaction_
         kept = list(await tx.scalars(select(LEASES.c.customer_id)))
     await other.close()
     assert kept == ["cus_1"]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_a_value_that_is_refused_is_named_in_no_message(database: Database) -> None:
+    for value, statement in (
+        (2**80, "SELECT CAST(:value AS BIGINT)"),
+        ("12 Private Road", "SELECT CAST(CAST(:value AS TEXT) AS BIGINT)"),
+    ):
+        with pytest.raises(StatementRefused) as refused:
+            async with database.snapshot() as tx:
+                await tx.execute(text(statement), {"value": value})
+
+        assert str(value) not in str(refused.value)
+        assert str(refused.value)

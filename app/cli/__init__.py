@@ -6,8 +6,11 @@ commands in the order of `paydue --help`; `command_group.py` holds what all of t
 
 
 def main() -> None:
-    """The console script starts here."""
+    """The console script starts here. Files that it makes are this user's alone."""
+    import os
+
     from app.cli import command_group, commands
 
+    os.umask(0o077)
     commands.add_all()
     command_group.paydue(prog_name="paydue")

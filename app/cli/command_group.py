@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from app.errors import AppError, ConfigurationError, Unavailable
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
-from app.settings import Settings
+from app.settings import Settings, UnsafeEnvFile
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def paydue() -> None:
 def _errors_as_words() -> Iterator[None]:
     try:
         yield
-    except ConfigurationError as error:
+    except (ConfigurationError, UnsafeEnvFile) as error:
         _end(str(error), MISUSED)
     except ValidationError as error:
         _end("\n".join(_setting(one) for one in error.errors()), MISUSED)
@@ -65,7 +65,8 @@ def _errors_as_words() -> Iterator[None]:
 
 def _setting(error: Any) -> str:
     name = ".".join(str(part) for part in error["loc"])
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    said: str = error["msg"].removeprefix("Value error, ")
+    return f"{name}: {said}" if name else said
 
 
 def _end(message: str, code: int) -> None:

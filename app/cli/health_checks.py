@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
+from stat import S_IRWXG, S_IRWXO
 
 import aiohttp
 from pydantic import ValidationError
@@ -14,8 +16,9 @@ from app.node import open_database, unlimited_gateway
 from app.payments.event_queries import list_foreign_counts
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook.foreign_events import ForeignReason
-from app.settings import Settings
+from app.settings import Settings, UnsafeEnvFile, is_loopback
 from app.storage import schema
+from app.storage.engines import normalize_url, shown_url
 
 # Stripe's signatures are good for 300 s; a clock this far off will soon refuse real ones.
 SKEW_MAX_S = 60
@@ -45,6 +48,8 @@ def failed_check(name: str, said: str, mend: str) -> Check:
 async def all_checks() -> list[Check]:
     try:
         settings = Settings()
+    except UnsafeEnvFile as error:
+        return [failed_check("settings", str(error), "keep .env to yourself")]
     except ValidationError as error:
         return [
             failed_check(
@@ -52,6 +57,11 @@ async def all_checks() -> list[Check]:
             )
             for one in error.errors()
         ]
+    return await checks_of(settings)
+
+
+async def checks_of(settings: Settings) -> list[Check]:
+    """The checks of settings that can be read."""
     checks: list[Callable[[Settings], Awaitable[Check]]] = [
         _key,
         _secret,
@@ -59,6 +69,9 @@ async def all_checks() -> list[Check]:
         _clock,
         _database,
         _engine,
+        _encryption,
+        _files,
+        _public_url,
         _foreign_events,
     ]
     mode = "live" if settings.livemode else "test"
@@ -136,7 +149,7 @@ async def _database(settings: Settings) -> Check:
         return failed_check("database", str(error), "correct PAYDUE_DATABASE_URL")
     except Unavailable as error:
         return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
-    shown = database.url.render_as_string(hide_password=True)
+    shown = shown_url(database.url)
     if at != schema.head():
         return failed_check("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
     return Check("database", f"{shown}: schema {at}")
@@ -152,6 +165,50 @@ async def _engine(settings: Settings) -> Check:
             "writers could corrupt a WAL; Paydue's lock file keeps them apart)",
         )
     return Check("engine", f"SQLite {sqlite3.sqlite_version}")
+
+
+async def _encryption(settings: Settings) -> Check:
+    """Whether what goes to PostgreSQL and back can be read on the way."""
+    try:
+        url = normalize_url(settings.database_url)
+        if url.get_backend_name() == "sqlite":
+            return Check("encryption", "not needed: the database is a file here")
+        async with open_database(settings) as database:
+            found = await database.encryption()
+    except (ConfigurationError, Unavailable) as error:
+        return Check("encryption", f"not known: {error}", "reach the database, then look again")
+    if found:
+        return Check("encryption", f"the connection to PostgreSQL is encrypted: {found}")
+    said = "the connection to PostgreSQL is not encrypted"
+    if is_loopback(url.host or "localhost"):
+        return Check("encryption", f"{said}, and stays on this machine")
+    return failed_check(
+        "encryption", said, "append ?sslmode=verify-full&sslrootcert=FILE to PAYDUE_DATABASE_URL"
+    )
+
+
+async def _files(settings: Settings) -> Check:
+    """The database and `.env` hold what others on this machine should not read."""
+    names = [".env"]
+    if settings.database_url.startswith("sqlite"):
+        file = normalize_url(settings.database_url).database or ""
+        names += [file, f"{file}-wal", f"{file}-shm", f"{file}-lock"]
+    readable = [name for name in names if name and _is_open_to_others(Path(name))]
+    if readable:
+        said = f"{', '.join(readable)}: open to other users of this machine"
+        return Check("files", said, f"chmod 600 {' '.join(readable)}")
+    return Check("files", "nobody else may read them")
+
+
+def _is_open_to_others(file: Path) -> bool:
+    return file.is_file() and bool(file.stat().st_mode & (S_IRWXG | S_IRWXO))
+
+
+async def _public_url(settings: Settings) -> Check:
+    if not settings.public_url:
+        said = "not set: /api/authinfo answers callers of this machine only"
+        return Check("PAYDUE_PUBLIC_URL", said, "set it to the address that clients use, https://…")
+    return Check("PAYDUE_PUBLIC_URL", settings.public_url)
 
 
 # Each reason why a verified event was not for us, and what would end it.

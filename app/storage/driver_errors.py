@@ -4,6 +4,7 @@ A statement that fails raises one of the four exceptions below, whether SQLAlche
 statement sent it: nobody above storage meets an exception of SQLAlchemy, sqlite3 or asyncpg.
 """
 
+import re
 import sqlite3
 
 from sqlalchemy.engine import ExceptionContext
@@ -30,6 +31,9 @@ class StatementRefused(DatabaseFault):
 
 # SQLSTATE classes that blame the statement or its values; all others blame the server or the way.
 _STATEMENT_CLASSES = ("22", "23", "42")
+# Messages about data quote it, and messages of ours are logged and shown.
+_DATA_CLASS = "22"
+_QUOTED = re.compile(r'"[^"]*"|: .*')
 _DUPLICATE_STATE = "23505"
 _LOCKED_STATE = "55P03"  # lock_timeout has passed
 # 23503: a row that existed when we looked is deleted; looking again says which.
@@ -51,6 +55,8 @@ def translated(error: BaseException) -> Exception:
         error = error.orig
     state = getattr(error, "sqlstate", None)
     message = _first_line(error)
+    if (state or "").startswith(_DATA_CLASS):
+        message = _QUOTED.sub("...", message)
     if state in _RACE_STATES:
         return LostRace(message)
     if state == _DUPLICATE_STATE or _sqlite_name(error) in _SQLITE_DUPLICATES:
@@ -60,12 +66,14 @@ def translated(error: BaseException) -> Exception:
     if (state or "").startswith(_STATEMENT_CLASSES) or isinstance(error, _SQLITE_STATEMENT_ERRORS):
         return StatementRefused(message)
     if is_wrong_value(error):
-        return StatementRefused(message)
+        return StatementRefused(f"a value does not fit its column{_argument(message)}")
     return DatabaseUnavailable(f"the database cannot be used now: {message}")
 
 
 def is_wrong_value(error: BaseException) -> bool:
     """Whether the driver itself refuses a value: the database never saw it."""
+    if isinstance(error, OSError):  # a certificate that is refused is a ValueError to Python
+        return False
     return isinstance(error, _VALUE_ERRORS) or isinstance(error.__cause__, _VALUE_ERRORS)
 
 
@@ -83,6 +91,12 @@ CONNECTION_ERRORS = (PoolTimeout, TimeoutError, OSError, DisconnectionError, DBA
 def _sqlite_name(error: BaseException) -> str:
     name: str = getattr(error, "sqlite_errorname", "")
     return name
+
+
+def _argument(message: str) -> str:
+    """The place of the value that asyncpg refuses, without the value."""
+    found = re.search(r"query argument \$\d+", message)
+    return f" ({found[0]})" if found else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -27,6 +27,7 @@ from app.storage.driver_errors import (
     translate_for_sqlalchemy,
     translated,
 )
+from app.storage.postgres_tls import encryption_of, transport_security
 from app.storage.sqlite_driver import WriterLock, connection_factory
 
 Record = Row[*tuple[Any, ...]]
@@ -166,6 +167,14 @@ class Database:
         except CONNECTION_ERRORS as error:
             raise translated(error) from error
 
+    async def encryption(self) -> str | None:
+        """The protocol and cipher of a connection to PostgreSQL; None in clear text."""
+        if self.is_sqlite:
+            return None
+        async with self.snapshot() as tx:
+            raw = await tx.get_raw_connection()
+            return encryption_of(raw.driver_connection)
+
     def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
         return self._lock.hold() if self._lock else contextlib.nullcontext()
 
@@ -202,8 +211,8 @@ def normalize_url(url: str) -> URL:
     try:
         parsed = make_url(url)
         backend = parsed.get_backend_name()
-    except Exception as error:
-        raise ConfigurationError(f"PAYDUE_DATABASE_URL is not a database URL: {error}") from None
+    except Exception:  # its message may quote the URL, password and all
+        raise ConfigurationError("PAYDUE_DATABASE_URL is not a database URL") from None
     match backend:
         case "sqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
@@ -215,6 +224,13 @@ def normalize_url(url: str) -> URL:
             )
 
 
+def shown_url(url: URL) -> str:
+    """The URL without any password, wherever it stands."""
+    secret = [name for name in url.query if "password" in name.lower()]
+    masked = url.update_query_dict({name: "***" for name in secret}) if secret else url
+    return masked.render_as_string(hide_password=True)
+
+
 def _file(url: URL) -> Path:
     if not url.database or url.database == ":memory:":
         raise ConfigurationError("PAYDUE_DATABASE_URL must name a file: sqlite:///paydue.db")
@@ -224,6 +240,7 @@ def _file(url: URL) -> Path:
 def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        hide_parameters=True,
         pool_size=1 if writes else READERS,
         max_overflow=0,
         pool_timeout=WAIT_S,
@@ -258,8 +275,10 @@ def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
 
 def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
     try:
+        bare, security = transport_security(url)
         engine = create_async_engine(
-            url,
+            bare,
+            hide_parameters=True,
             pool_size=size,
             max_overflow=0,
             pool_timeout=WAIT_S,
@@ -268,6 +287,7 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: An
                 "timeout": WAIT_S,
                 "command_timeout": WAIT_S,
                 "server_settings": dict(options),
+                **security,
             },
             **more,
         )

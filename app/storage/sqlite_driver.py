@@ -8,6 +8,7 @@ only for the commit, for that waits for the disk.
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
@@ -92,7 +93,7 @@ def connection_factory(
 
     def connect(*_: Any, **__: Any) -> ReaderConnection:
         opened = partial(
-            sqlite3.connect,
+            _open_private,
             path,
             timeout=0 if writes else patience,
             isolation_level=None,
@@ -108,6 +109,18 @@ def connection_factory(
         return made
 
     return connect
+
+
+# Payments and people's addresses are in the files, and whoever may open the lock file can hold it.
+_OWNER_ONLY = 0o600
+
+
+def _open_private(path: Path, **options: Any) -> sqlite3.Connection:
+    """Open the database; a new file is its owner's only, and SQLite makes those beside it alike."""
+    with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY))
+    opened: sqlite3.Connection = sqlite3.connect(path, **options)
+    return opened
 
 
 def _fetched(cursor: sqlite3.Cursor, arguments: tuple[Any, ...]) -> list[Any]:
@@ -158,7 +171,8 @@ class WriterLock:
     def _lock_file(self) -> IO[bytes]:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._file = os.fdopen(os.open(self._path, flags, _OWNER_ONLY), "ab")
         return self._file
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-SECRET = "whsec_bench"
+SECRET = "whsec_bench_of_paydue_0123456789"
 INVOICES = 1000
 AMOUNT = 100
 
