@@ -6,12 +6,16 @@ import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import cast
 
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.connection_guard import ConnectionGuard, ConnectionLimits
 from app.errors import ConfigurationError
+from app.http_protocol import LimitedProtocol
 from app.node import open_node
 from app.settings import Settings
 
@@ -96,14 +100,18 @@ class InnerServer(uvicorn.Server):
         yield
 
 
-def server_config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1) -> uvicorn.Config:
+def server_config(
+    app: ASGIApp | str, host: str, port: int, *, limits: ConnectionLimits, workers: int = 1
+) -> uvicorn.Config:
+    # Each of several processes unpickles a guard of its own, before the first connection.
+    protocol = partial(LimitedProtocol, ConnectionGuard(limits))
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         workers=workers,
         factory=isinstance(app, str),
-        http="httptools",
+        http=cast("type[asyncio.Protocol]", protocol),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -118,13 +126,14 @@ def server_config(app: ASGIApp | str, host: str, port: int, *, workers: int = 1)
 
 @contextlib.asynccontextmanager
 async def serve_in_loop(
-    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0
+    app: ASGIApp, settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
-    """Serves an application inside the running loop; yields its base URL."""
+    """Serves an application inside the running loop, within limits; yields its base URL."""
+    limits = ConnectionLimits.of(settings or Settings.model_construct())
     listener = socket.create_server((host, port), backlog=BACKLOG)
     # asyncio sets this only on sockets that name their protocol; without it answers wait 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = InnerServer(server_config(app, host, port))
+    server = InnerServer(server_config(app, host, port, limits=limits))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn has no event

@@ -31,6 +31,15 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _networks(listed: str) -> str:
+    from ipaddress import ip_network
+
+    for one in listed.split(","):
+        if one.strip():
+            ip_network(one.strip())
+    return listed
+
+
 def _currency(code: str) -> str:
     if len(code) != 3 or not (code.isascii() and code.isalpha()):
         raise ValueError(f"{code!r} is not a three-letter ISO currency code, such as usd")
@@ -211,6 +220,47 @@ class Settings(BaseSettings):
         alias="PAYDUE_BODY_MAX",
         description="bytes of the largest request body that is read",
     )
+    connections_max: int = Field(
+        1000,
+        ge=1,
+        alias="PAYDUE_CONNECTIONS_MAX",
+        description="connections that each `serve` process holds, within its limit of open files; beyond them the one that waits longest gives way",
+    )
+    peer_connections_max: int = Field(
+        100,
+        ge=0,
+        alias="PAYDUE_PEER_CONNECTIONS_MAX",
+        description="connections of one address, or of one /64 of IPv6; 0 is no limit",
+    )
+    proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7",
+        alias="PAYDUE_PROXIES",
+        description="networks of reverse proxies, comma-separated, whose connections are not counted by address",
+    )
+    head_timeout: int = Field(
+        10,
+        ge=1,
+        alias="PAYDUE_HEAD_TIMEOUT",
+        description="seconds a request's headers may take to arrive",
+    )
+    body_timeout: int = Field(
+        20,
+        ge=1,
+        alias="PAYDUE_BODY_TIMEOUT",
+        description="seconds a request's body may take to arrive, and each 64 KiB of an answer to be taken",
+    )
+    idle_timeout: int = Field(
+        75,
+        ge=1,
+        alias="PAYDUE_IDLE_TIMEOUT",
+        description="seconds a connection stays open after an answer; longer than a proxy keeps it, or a request may meet its end",
+    )
+    unfinished_bodies_max: int = Field(
+        32 * 1024 * 1024,
+        ge=0,
+        alias="PAYDUE_UNFINISHED_BODIES_MAX",
+        description="bytes of bodies still arriving that each `serve` process holds; beyond them the oldest is given up",
+    )
     token_lasts: int = Field(
         3600,
         ge=60,
@@ -273,6 +323,10 @@ class Settings(BaseSettings):
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
         return tuple(_split(self.stripe_webhook_secret.get_secret_value()))
+
+    @property
+    def proxy_networks(self) -> tuple[str, ...]:
+        return tuple(one.strip() for one in self.proxies.split(",") if one.strip())
 
     @property
     def api_key(self) -> str:

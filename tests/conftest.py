@@ -35,6 +35,7 @@ pytest.register_assert_rewrite("tests.published")
 # and run schedules by the thousand: half of the suite's time. `.ci/run quick` leaves them out.
 SLOW = (
     "tests/crash/",
+    "tests/edge/",
     "tests/place/",
     "tests/simulation/",
     "tests/api/test_garbage.py",

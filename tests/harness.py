@@ -128,7 +128,7 @@ class Paydue:
     async def running(cls, settings: Settings, sandbox: Sandbox) -> AsyncIterator["Paydue"]:
         async with (
             open_node(settings, answer_limit_s=ANSWER_LIMIT_S) as served,
-            serve_in_loop(served.web_application()) as url,
+            serve_in_loop(served.web_application(), settings) as url,
             open_stripe_node(settings) as node,
             aiohttp.ClientSession(url) as http,
         ):

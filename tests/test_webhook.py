@@ -276,7 +276,7 @@ def test_a_signature_is_good_for_three_hundred_seconds_both_ways(
     header = signed(b"{}", at=1_700_000_000).encode()
 
     def check() -> None:
-        endpoint.verify(b"{}", header, [SECRET.encode()], 1_700_000_000 + after_s)
+        endpoint.parse_signature(header, 1_700_000_000 + after_s)
 
     if passes:
         check()

@@ -88,7 +88,7 @@ async def _stage(screen: Console, folder: Path, port: int) -> AsyncIterator[Stag
         configure(settings)
         async with (
             open_stripe_node(settings) as node,
-            serve_in_loop(node.web_application(), port=port) as url,
+            serve_in_loop(node.web_application(), node.settings, port=port) as url,
         ):
             webhook, signing_secrets = f"{url}/stripe/webhook", list(settings.webhook_secrets)
             stripe.add_endpoint(webhook, secrets=signing_secrets, mode="held")

@@ -7,6 +7,7 @@ import click
 
 from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
+from app.connection_guard import ConnectionLimits
 from app.node import assert_key_set, open_stripe_node
 from app.settings import Settings
 from app.worker import Worker
@@ -35,22 +36,24 @@ def serve(host: str, port: int, workers: int) -> None:
     if workers == 1:
         run(_serve_one(settings, host, port))
     else:
-        _serve_many(host, port, workers)
+        _serve_many(settings, host, port, workers)
 
 
 async def _serve_one(settings: Settings, host: str, port: int) -> None:
     app = serving.NodeApplication(settings)
-    server = serving.Server(serving.server_config(app, host, port))
+    limits = ConnectionLimits.of(settings)
+    server = serving.Server(serving.server_config(app, host, port, limits=limits))
     await server.serve()
     if not server.started:
         sys.exit(FAILED)
 
 
-def _serve_many(host: str, port: int, workers: int) -> None:
+def _serve_many(settings: Settings, host: str, port: int, workers: int) -> None:
     from uvicorn.supervisors import Multiprocess
 
     factory = "app.serving:application_from_environment"
-    config = serving.server_config(factory, host, port, workers=workers)
+    limits = ConnectionLimits.of(settings)
+    config = serving.server_config(factory, host, port, limits=limits, workers=workers)
     Multiprocess(config, sockets=[config.bind_socket()]).run()
 
 

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -32,6 +33,7 @@ TOLERANCE_S = 300
 # Stripe sends one v1 per active secret; a header with hundreds is an attack on our time.
 _SIGNATURES_MAX = 10
 _HEADER_MAX = 4096
+_DIGITS = 64  # of an HMAC-SHA256 in hexadecimal
 _ID_MAX = 255
 # Stripe's seconds fit 11 digits for three thousand years; a larger `created` is no event.
 _CREATED_MAX = 99_999_999_999
@@ -63,9 +65,11 @@ class WebhookEndpoint:
         if not self._secrets:
             raise NoSigningSecret("STRIPE_WEBHOOK_SECRET is not set, so nothing can be verified")
         headers = scope["headers"]
-        body = await _body(headers, receive, self._body_max)
         signed = next((value for name, value in headers if name == b"stripe-signature"), b"")
-        verify(body, signed, self._secrets, time.time())
+        # First, so that nobody makes us hold a body by a header that no body could fit.
+        signature = parse_signature(signed, time.time())
+        body = await _body(headers, receive, self._body_max)
+        verify(body, signature, self._secrets)
         event = parse_event(body)
         reason = foreign_reason(event, livemode=self._livemode, account=self._account)
         if reason:
@@ -99,22 +103,16 @@ def webhook_routes(webhook: WebhookEndpoint) -> list[BaseRoute]:
 # in something other than a refusal; this costs about 4 us and refuses them all alike.
 
 
-def verify(body: bytes, header: bytes, secrets: Sequence[bytes], now: float) -> None:
-    """Passes when any signature fits any secret within 300 s of `now`, else BadSignature."""
-    timestamp, signatures = _signature_parts(header)
-    if abs(now - timestamp) > TOLERANCE_S:
-        raise BadSignature(f"signed more than {TOLERANCE_S} s from now: {timestamp}")
-    signed = b"%d." % timestamp + body
-    fits = False
-    for secret in secrets:
-        expected = hmac.digest(secret, signed, hashlib.sha256).hex().encode()
-        for given in signatures:
-            fits |= hmac.compare_digest(expected, given)
-    if not fits:
-        raise BadSignature("no signature fits the body and a known signing secret")
+@dataclass(frozen=True, slots=True)
+class WebhookSignature:
+    """The time and the signatures that a Stripe-Signature header claims for its body."""
+
+    timestamp: int
+    v1: Sequence[bytes]
 
 
-def _signature_parts(header: bytes) -> tuple[int, list[bytes]]:
+def parse_signature(header: bytes, now: float) -> WebhookSignature:
+    """A signature that some body may fit within 300 s of `now`, else BadSignature."""
     if not header or len(header) > _HEADER_MAX:
         raise BadSignature("the Stripe-Signature header is missing or too long")
     timestamp, signatures = None, []
@@ -124,9 +122,24 @@ def _signature_parts(header: bytes) -> tuple[int, list[bytes]]:
             timestamp = int(value)
         elif name == b"v1":
             signatures.append(value)
-    if timestamp is None or not signatures or len(signatures) > _SIGNATURES_MAX:
+    is_usable = any(len(one) == _DIGITS for one in signatures)
+    if timestamp is None or not is_usable or len(signatures) > _SIGNATURES_MAX:
         raise BadSignature("the Stripe-Signature header has no usable t= and v1=")
-    return timestamp, signatures
+    if abs(now - timestamp) > TOLERANCE_S:
+        raise BadSignature(f"signed more than {TOLERANCE_S} s from now: {timestamp}")
+    return WebhookSignature(timestamp, signatures)
+
+
+def verify(body: bytes, signature: WebhookSignature, secrets: Sequence[bytes]) -> None:
+    """Passes when any of the signatures fits the body and any secret, else BadSignature."""
+    signed = b"%d." % signature.timestamp + body
+    fits = False
+    for secret in secrets:
+        expected = hmac.digest(secret, signed, hashlib.sha256).hex().encode()
+        for given in signature.v1:
+            fits |= hmac.compare_digest(expected, given)
+    if not fits:
+        raise BadSignature("no signature fits the body and a known signing secret")
 
 
 def parse_event(body: bytes) -> dict[str, Any]:

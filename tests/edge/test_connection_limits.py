@@ -1,0 +1,351 @@
+"""Every limit of a connection: its head, its bodies, its time, its company; and what is logged."""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from app.connection_guard import ConnectionLimits
+from app.http_protocol import HEAD_MAX, PIPELINED_MAX
+from app.serving import serve_in_loop
+from app.settings import Settings
+from tests.edge.corpus import CHUNKED, FIVE, HOST, post
+from tests.edge.observer import Observer, live
+from tests.edge.wire import answered, exchange
+from tests.harness import Paydue, signed
+from tests.patience import wait_limit
+
+pytestmark = pytest.mark.anyio
+GET = b"GET /1 HTTP/1.1\r\n" + HOST + b"\r\n"
+LAST = b"GET /1 HTTP/1.1\r\nConnection: close\r\n" + HOST + b"\r\n"
+HALF_HEAD = b"GET /half HTTP/1.1\r\nX: "
+HALF_BODY = b"POST /half HTTP/1.1\r\n" + FIVE + b"\r\nhel"
+LARGE = 32 * 1024 * 1024
+
+
+@pytest.fixture
+def observer() -> Observer:
+    return Observer()
+
+
+@contextlib.asynccontextmanager
+async def opened(port: int, *parts: bytes) -> AsyncIterator[asyncio.StreamReader]:
+    """A connection that said this much and stays open."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        yield reader
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def writer_of(reader: asyncio.StreamReader) -> asyncio.WriteTransport:
+    transport: asyncio.WriteTransport = reader._transport  # type: ignore[attr-defined]
+    return transport
+
+
+async def rest(reader: asyncio.StreamReader) -> bytes:
+    """All that comes before the server closes."""
+    with contextlib.suppress(ConnectionError):
+        return await asyncio.wait_for(reader.read(), wait_limit(15))
+    return b""
+
+
+def status(received: bytes) -> int | None:
+    return int(received.split()[1]) if received else None
+
+
+# --- one request -----------------------------------------------------------------------------
+
+
+async def test_the_body_of_an_ignored_upgrade_is_a_body_in_whatever_segment_it_comes(
+    observer: Observer,
+) -> None:
+    headers = HOST + b"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: %d\r\n"
+    smuggled = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
+    async with (
+        observer.served() as port,
+        opened(port, post(headers % len(smuggled), b"")) as reader,
+    ):
+        await exchange(port, LAST)  # whoever came before has been read by now
+        writer_of(reader).write(smuggled)
+        answer = await asyncio.wait_for(reader.readuntil(smuggled), wait_limit(10))
+
+    assert answered(answer) == ["POST /<n>"]
+    assert [one.body for one in observer.seen] == [b"", smuggled]
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [b"a" * 65536, b"A: b\r\n" * 11000, b"\r\n X: " * 10],
+    ids=["one value", "many lines", "folded lines"],
+)
+async def test_a_flood_of_headers_is_cut_off(observer: Observer, flood: bytes) -> None:
+    async with observer.served() as port:
+        received = await exchange(port, HALF_HEAD, *[flood] * 40)
+
+    assert status(received) in (431, 400, None)
+    assert observer.seen == []
+
+
+async def test_a_head_of_the_largest_size_is_read(observer: Observer) -> None:
+    head = b"GET /1 HTTP/1.1\r\n" + HOST + b"X: " + b"a" * (HEAD_MAX - 200) + b"\r\n\r\n"
+    async with observer.served() as port:
+        received = await exchange(
+            port,
+            head[:1000],
+            head[1000:],
+            LAST,
+        )
+
+    assert answered(received) == ["GET /1", "GET /1"]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [(b"", None), (HALF_HEAD, 408), (HALF_BODY, 408), (GET, 200), (GET + HALF_HEAD, 200)],
+    ids=["nothing", "half a head", "half a body", "a request", "a request and a half"],
+)
+async def test_whoever_says_no_more_is_closed(
+    observer: Observer, said: bytes, answer: int | None
+) -> None:
+    async with (
+        observer.served(head_timeout=1, body_timeout=1, idle_timeout=1) as port,
+        opened(port, said) as reader,
+    ):
+        received = await rest(reader)
+
+    assert status(received) == answer
+
+
+async def test_a_body_of_many_bytes_on_the_wire_is_cut_off(observer: Observer) -> None:
+    extension = b"1;" + b"x" * 8000 + b"\r\na\r\n"
+    async with observer.served(body_max=1024) as port:
+        received = await exchange(port, post(CHUNKED, b""), *[extension] * 40)
+
+    assert status(received) in (413, None)
+    assert observer.seen == []
+
+
+async def test_a_trailer_is_no_header(observer: Observer) -> None:
+    raw = post(CHUNKED, b"5\r\nhello\r\n0\r\nAuthorization: Bearer x\r\n\r\n")
+    async with observer.served() as port:
+        await exchange(port, raw, LAST)
+
+    assert [name for name, _ in observer.seen[0].headers] == [b"host", b"transfer-encoding"]
+
+
+# --- answers in their order ------------------------------------------------------------------
+
+
+async def test_a_refusal_is_never_taken_for_an_earlier_answer(observer: Observer) -> None:
+    async with observer.served() as port:
+        received = await exchange(port, GET + b"GARBAGE\r\n\r\n")
+
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert answered(received) == ["GET /1"]
+
+
+async def test_few_requests_may_wait_for_their_turn(observer: Observer) -> None:
+    async with observer.served() as port:
+        received = await exchange(port, GET * 1000)
+
+    assert answered(received) == ["GET /1"] * (PIPELINED_MAX + 1)
+
+
+# --- many connections ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("said", [b"", HALF_HEAD, HALF_BODY], ids=["silent", "head", "body"])
+async def test_the_connection_that_waits_longest_gives_way(observer: Observer, said: bytes) -> None:
+    async with (
+        observer.served(connections_max=2) as port,
+        opened(port, said) as oldest,
+        opened(port, HALF_HEAD),
+    ):
+        received = [await exchange(port, LAST) for _ in range(3)]
+
+        assert [answered(one) for one in received] == [["GET /1"]] * 3
+        assert await rest(oldest) == b""
+
+
+async def test_an_idle_connection_gives_way_where_nobody_waits(observer: Observer) -> None:
+    async with observer.served(connections_max=1) as port, opened(port, GET) as idle:
+        await idle.readuntil(b"\r\n\r\n")
+
+        assert answered(await exchange(port, LAST)) == ["GET /1"]
+        assert await rest(idle) == b""
+
+
+async def test_an_answer_under_way_gives_way_to_nobody() -> None:
+    settings = Settings.model_construct(connections_max=1)
+    async with serve_in_loop(large_answer, settings) as base:
+        port = int(base.rpartition(":")[2])
+        async with opened(port, GET) as reader:
+            await reader.readuntil(b"\r\n\r\n")
+            refused = await exchange(port, LAST)
+
+    assert status(refused) == 503
+
+
+async def test_one_address_gets_so_many_connections(observer: Observer) -> None:
+    limits: dict[str, Any] = {"peer_connections_max": 2, "proxies": "10.0.0.0/8"}
+    async with observer.served(**limits) as port:
+        async with opened(port, HALF_HEAD), opened(port, HALF_HEAD):
+            refused = await exchange(port)
+        taken = await eventually_answered(port)
+
+    assert status(refused) == 503
+    assert taken
+
+
+async def eventually_answered(port: int) -> bool:
+    """A closed connection is counted until the server has heard of its end."""
+    for _ in range(200):
+        if answered(await exchange(port, LAST)):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def test_a_proxy_has_as_many_connections_as_it_likes(observer: Observer) -> None:
+    limits: dict[str, Any] = {"peer_connections_max": 1}
+    async with observer.served(**limits) as port, opened(port, HALF_HEAD), opened(port, HALF_HEAD):
+        assert answered(await exchange(port, LAST)) == ["GET /1"]
+
+
+async def test_the_oldest_unfinished_body_is_given_up_for_newer_ones(observer: Observer) -> None:
+    part = post(HOST + b"Content-Length: 9000\r\n", b"x" * 8000)
+    limits = {"body_max": 9000, "unfinished_bodies_max": 20_000}
+    async with (
+        observer.served(**limits) as port,
+        opened(port, part) as oldest,
+        opened(port, part),
+        opened(port, part),
+    ):
+        assert await rest(oldest) == b""
+        assert answered(await exchange(port, LAST)) == ["GET /1"]
+
+
+def test_connections_leave_descriptors_over() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, before[1]))
+    try:
+        limits = ConnectionLimits.of(Settings.model_construct(connections_max=5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert limits.connections_max < 1000
+
+
+async def test_whoever_takes_no_answer_is_cut_off() -> None:
+    before = cut_off()
+    settings = Settings.model_construct(body_timeout=1)
+    async with (
+        serve_in_loop(large_answer, settings) as base,
+        opened(int(base.rpartition(":")[2]), GET) as reader,
+    ):
+        # The stream itself stops to take bytes soon after nobody reads from it.
+        for _ in range(int(wait_limit(200))):
+            if cut_off() > before:
+                break
+            await asyncio.sleep(0.05)
+        received = await rest(reader)
+
+    assert cut_off() == before + 1
+    assert len(received) < LARGE
+
+
+async def large_answer(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
+    headers = [(b"content-length", b"%d" % LARGE)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": bytes(LARGE)})
+
+
+def cut_off() -> float:
+    labels = {"reason": "answer not taken"}
+    return REGISTRY.get_sample_value("paydue_connections_refused_total", labels) or 0
+
+
+# --- the webhook, and the log ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [None, "t=1,v1=" + "0" * 64, "t=now", "v1=" + "0" * 64, f"t={int(time.time())},v1=short"],
+    ids=["missing", "stale", "no time", "no t", "malformed"],
+)
+async def test_a_hopeless_signature_is_refused_before_the_body_is_read(
+    paydue: Paydue, signature: str | None
+) -> None:
+    line = f"Stripe-Signature: {signature}\r\n" if signature else ""
+    head = post(
+        HOST + line.encode() + b"Content-Length: 500000\r\n", b"", b"POST /stripe/webhook HTTP/1.1"
+    )
+
+    async with opened(int(paydue.url.rpartition(":")[2]), head) as reader:
+        answer = await asyncio.wait_for(reader.readline(), wait_limit(10))
+
+    assert status(answer) == 400
+
+
+async def test_a_body_is_waited_for_where_the_signature_may_be_right(paydue: Paydue) -> None:
+    body = b'{"id": "evt_1", "object": "event"}'
+    headers = HOST + f"Stripe-Signature: {signed(body)}\r\n".encode()
+    head = post(
+        headers + b"Content-Length: %d\r\n" % len(body), b"", b"POST /stripe/webhook HTTP/1.1"
+    )
+
+    async with opened(int(paydue.url.rpartition(":")[2]), head) as reader:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readline(), 0.2)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"GARBAGE\r\n\r\n", b"CONNECT x:1 HTTP/1.1\r\n" + HOST + b"\r\n"],
+    ids=["garbage", "connect"],
+)
+async def test_a_flood_of_refusals_is_one_line_of_the_log(
+    observer: Observer, caplog: pytest.LogCaptureFixture, raw: bytes
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with observer.served() as port:
+        before = len(caplog.records)
+        with capture_logs() as lines:
+            for _ in range(50):
+                await exchange(port, raw)
+        during = caplog.records[before:]
+
+    assert len(lines) == 1
+    assert [one for one in during if one.name.startswith("uvicorn")] == []
+
+
+async def test_an_upgrade_is_nothing_to_log(
+    observer: Observer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    upgrade = b"GET /1 HTTP/1.1\r\n" + HOST + b"Connection: close, Upgrade\r\nUpgrade: x\r\n\r\n"
+    async with observer.served() as port:
+        before = len(caplog.records)
+        with capture_logs() as lines:
+            await exchange(port, upgrade)
+        during = caplog.records[before:]
+
+    assert lines == []
+    assert [one for one in during if one.name.startswith("uvicorn")] == []
