@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote_plus
 
 import aiohttp
 import orjson
@@ -27,6 +28,8 @@ _CONNECTIONS_MAX = 200
 # A limiter's refusal is waited out a few times; what is still refused then goes on in the next run.
 _LIMITED_TRIES = 5
 _LIMITED_WAIT_S = 0.5
+# Asked once by a process, so that no rate is kept for it.
+_ACCOUNT = "GET /v1/account"
 
 T = TypeVar("T")
 
@@ -112,22 +115,12 @@ class Gateway:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    @property
-    def _v1(self) -> Any:
-        assert self._client is not None, "the gateway is used inside `async with`"
-        return self._client.v1
-
     # --- intents -----------------------------------------------------------------------------
 
     async def create(self, params: Mapping[str, Any], key: str) -> StripeResponse:
         """An unconfirmed PaymentIntent: it never moves money by itself."""
         await self._pace.acquire(endpoints.CREATE)
-        return await _answered(
-            "payment_intent",
-            self._v1.payment_intents.create_async,
-            dict(params),
-            {"idempotency_key": key},
-        )
+        return await self._send("payment_intent", endpoints.CREATE, params=params, key=key)
 
     async def acquire_confirm(self) -> None:
         """Wait for the rate limiter before the last look: no wait comes after it."""
@@ -135,26 +128,16 @@ class Gateway:
 
     async def confirm(self, intent_id: str, params: Mapping[str, Any], key: str) -> StripeResponse:
         """Move the money, off-session. The caller has waited for `acquire_confirm`."""
-        return await _answered(
-            "payment_intent",
-            self._v1.payment_intents.confirm_async,
-            intent_id,
-            dict(params),
-            {"idempotency_key": key},
-        )
+        return await self._send("payment_intent", endpoints.CONFIRM, intent_id, params, key)
 
     async def retrieve(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.RETRIEVE)
-        return await _read(
-            "payment_intent",
-            self._v1.payment_intents.retrieve_async,
-            intent_id,
-            {"expand": ["latest_charge"]},
-        )
+        expanded = {"expand": ["latest_charge"]}
+        return await self._read("payment_intent", endpoints.RETRIEVE, intent_id, expanded)
 
     async def cancel(self, intent_id: str) -> StripeResponse:
         await self._pace.acquire(endpoints.CANCEL)
-        return await _answered("payment_intent", self._v1.payment_intents.cancel_async, intent_id)
+        return await self._send("payment_intent", endpoints.CANCEL, intent_id)
 
     async def intents(
         self, *, customer_id: str | None = None, since: datetime | None = None
@@ -165,35 +148,33 @@ class Gateway:
             params["customer"] = customer_id
         if since:
             params["created"] = {"gte": int(since.timestamp())}
-        async for one in self._listed(self._v1.payment_intents.list_async, params, endpoints.LIST):
+        async for one in self._listed(endpoints.LIST, params):
             yield one
 
     async def refund(self, params: Mapping[str, Any], key: str) -> StripeResponse:
         """Give money back. The same key again answers the same refund."""
         await self._pace.acquire(endpoints.REFUND)
-        return await _answered(
-            "refund", self._v1.refunds.create_async, dict(params), {"idempotency_key": key}
-        )
+        return await self._send("refund", endpoints.REFUND, params=params, key=key)
 
     async def refunds_of(self, intent_id: str) -> AsyncIterator[Mapping[str, Any]]:
         """All refunds of an intent. The list is read-after-write."""
         params = {"payment_intent": intent_id}
-        async for one in self._listed(self._v1.refunds.list_async, params, endpoints.REFUNDS):
+        async for one in self._listed(endpoints.REFUNDS, params):
             yield one
 
     async def refunds_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
         params = {"created": {"gte": int(since.timestamp())}}
-        async for one in self._listed(self._v1.refunds.list_async, params, endpoints.REFUNDS):
+        async for one in self._listed(endpoints.REFUNDS, params):
             yield one
 
     async def disputes_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
         params = {"created": {"gte": int(since.timestamp())}}
-        async for one in self._listed(self._v1.disputes.list_async, params, endpoints.DISPUTES):
+        async for one in self._listed(endpoints.DISPUTES, params):
             yield one
 
     async def payouts_since(self, since: datetime) -> AsyncIterator[Mapping[str, Any]]:
         params = {"created": {"gte": int(since.timestamp())}}
-        async for one in self._listed(self._v1.payouts.list_async, params, endpoints.PAYOUTS):
+        async for one in self._listed(endpoints.PAYOUTS, params):
             yield one
 
     async def balance_transactions(
@@ -203,8 +184,7 @@ class Gateway:
         params: dict[str, Any] = {"payout": payout_id} if payout_id else {}
         if since:
             params["created"] = {"gte": int(since.timestamp())}
-        call = self._v1.balance_transactions.list_async
-        async for one in self._listed(call, params, endpoints.BALANCE_TRANSACTIONS):
+        async for one in self._listed(endpoints.BALANCE_TRANSACTIONS, params):
             yield one
 
     # --- around a charge ---------------------------------------------------------------------
@@ -213,22 +193,17 @@ class Gateway:
         """The customer's default for invoices, or None; also None for a customer who is gone."""
         await self._pace.acquire(endpoints.CUSTOMER)
         expanded = {"expand": ["invoice_settings.default_payment_method"]}
-        call = self._v1.customers.retrieve_async
-        found = (await _read("customer", call, customer_id, expanded)).object
+        found = (await self._read("customer", endpoints.CUSTOMER, customer_id, expanded)).object
         default = (found.get("invoice_settings") or {}).get("default_payment_method")
         return {"id": default} if isinstance(default, str) else default
 
     async def payment_method(self, method_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.PAYMENT_METHOD)
-        return (
-            await _read("payment_method", self._v1.payment_methods.retrieve_async, method_id)
-        ).object
+        return (await self._read("payment_method", endpoints.PAYMENT_METHOD, method_id)).object
 
     async def session(self, session_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.SESSION)
-        return (
-            await _read("checkout.session", self._v1.checkout.sessions.retrieve_async, session_id)
-        ).object
+        return (await self._read("checkout.session", endpoints.SESSION, session_id)).object
 
     async def sessions(
         self, customer_id: str | None = None, since: datetime | None = None
@@ -239,22 +214,21 @@ class Gateway:
             params["customer"] = customer_id
         if since:
             params["created"] = {"gte": int(since.timestamp())}
-        listed = self._listed(self._v1.checkout.sessions.list_async, params, endpoints.SESSIONS)
-        return [one async for one in listed]
+        return [one async for one in self._listed(endpoints.SESSIONS, params)]
 
     async def expire(self, session_id: str) -> None:
         await self._pace.acquire(endpoints.EXPIRE)
-        await _answered("checkout.session", self._v1.checkout.sessions.expire_async, session_id)
+        await self._send("checkout.session", endpoints.EXPIRE, session_id)
 
     async def events(self, since: datetime, types: list[str]) -> AsyncIterator[Mapping[str, Any]]:
         """Events of these types (20 at most), newest first; Stripe keeps them for 30 days."""
         params = {"created": {"gte": int(since.timestamp())}, "types": types}
-        async for one in self._listed(self._v1.events.list_async, params, endpoints.EVENTS):
+        async for one in self._listed(endpoints.EVENTS, params):
             yield one
 
     async def account(self) -> Mapping[str, Any]:
         """Our own account: the cheapest proof that the key works."""
-        return (await _read("account", self._v1.accounts.retrieve_current_async)).object
+        return (await self._read("account", _ACCOUNT)).object
 
     async def account_name(self) -> str:
         """The account and the mode that the key opens; asked once, for a key never changes."""
@@ -263,20 +237,62 @@ class Gateway:
             self._account_name = f"{(await self.account())['id']} ({mode})"
         return self._account_name
 
+    # --- requests ----------------------------------------------------------------------------
+
     async def _listed(
-        self, call: Callable[..., Awaitable[Any]], params: dict[str, Any], endpoint: str
+        self, endpoint: str, params: Mapping[str, Any]
     ) -> AsyncIterator[Mapping[str, Any]]:
         after: str | None = None
         while True:
             await self._pace.acquire(endpoint)
             start = {"starting_after": after} if after else {}
-            page = (await _read("list", call, {**params, **start, "limit": PAGE})).object
+            wanted = {**params, **start, "limit": PAGE}
+            page = (await self._read("list", endpoint, params=wanted)).object
             listed = _objects_of(page)
             for one in listed:
                 yield one
             if not page.get("has_more") or not listed:
                 return
             after = _last_id(listed, after)
+
+    async def _read(
+        self,
+        kind: str,
+        endpoint: str,
+        object_id: str | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> StripeResponse:
+        """The answer to a question, which changes nothing at Stripe."""
+        try:
+            return await self._send(kind, endpoint, object_id, params)
+        except NoAnswer as error:
+            raise ReadUnanswered(str(error)) from error
+
+    async def _send(
+        self,
+        kind: str,
+        endpoint: str,
+        object_id: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        key: str | None = None,
+    ) -> StripeResponse:
+        """The call's answer, which is an object of this kind; anything else is no answer.
+
+        The SDK sends the request and sorts its errors. It makes no object of the answer, for that
+        costs more than all else that it does for a call, and we read plain JSON.
+        """
+        client: Any = self._client
+        assert client is not None, "the gateway is used inside `async with`"
+        method, _, path = endpoint.partition(" ")
+        path = path.replace("{id}", quote_plus(object_id or ""))
+        with _sorted_errors():
+            found = await client.raw_request_async(
+                method.lower(), path, idempotency_key=key, **(params or {})
+            )
+            answer = orjson.loads(found.body)
+        if not isinstance(answer, dict) or answer.get("object") != kind:
+            raise NoAnswer(f"Stripe answered something that is no {kind.replace('_', ' ')}")
+        return StripeResponse(answer, found.body)
 
 
 def _objects_of(page: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -293,28 +309,6 @@ def _last_id(listed: Sequence[Mapping[str, Any]], before: str | None) -> str:
     if not ids or ids[-1] == before:
         raise NoAnswer("Stripe answered a page on which no object has an id")
     return ids[-1]
-
-
-async def _answered(
-    kind: str, call: Callable[..., Awaitable[Any]], *arguments: Any
-) -> StripeResponse:
-    """The call's answer, which is an object of this kind; anything else is no answer."""
-    with _sorted_errors():
-        found = await call(*arguments)
-        last = getattr(found, "last_response", None)
-        answer = orjson.loads(last.body) if last is not None else None
-    if not isinstance(answer, dict) or answer.get("object") != kind:
-        raise NoAnswer(f"Stripe answered something that is no {kind.replace('_', ' ')}")
-    assert last is not None, "an answer was parsed from it"
-    return StripeResponse(answer, last.body)
-
-
-async def _read(kind: str, call: Callable[..., Awaitable[Any]], *arguments: Any) -> StripeResponse:
-    """The answer to a question, which changes nothing at Stripe."""
-    try:
-        return await _answered(kind, call, *arguments)
-    except NoAnswer as error:
-        raise ReadUnanswered(str(error)) from error
 
 
 @contextlib.contextmanager
