@@ -1,5 +1,7 @@
 """A run knows all that Stripe knows before it charges: after a pause, and after a restore too."""
 
+import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,6 +65,23 @@ async def test_nothing_is_charged_while_stripe_cannot_be_read(paydue: Paydue, ca
     assert await paydue.attempts(invoice) == []
     paydue.sandbox.clear_faults()
     assert len((await paydue.autopay())["charged"]) == 1
+
+
+async def test_a_run_that_is_stopped_while_it_waits_reads_stripe_no_second_time(
+    paydue: Paydue,
+) -> None:
+    stop, asked = asyncio.Event(), []
+
+    async def unanswered() -> None:
+        asked.append("events")
+        asyncio.get_running_loop().call_soon(stop.set)
+        raise NoAnswer("a cut connection")
+
+    run = replace(paydue.node.autopay(), catch_up=unanswered, stop=stop)
+
+    with pytest.raises(NoAnswer, match="nothing was charged"):
+        await run.run()
+    assert asked == ["events"]
 
 
 # --- after a gap -----------------------------------------------------------------------------

@@ -175,10 +175,15 @@ class Autopay:
                 await self.catch_up()
                 return
             except (NoAnswer, StripeRateLimited, RequestRefused) as error:
-                if wait is None or self.stop.is_set():
+                if wait is None or await self._stops_within(wait):
                     why = f"nothing was charged, for it cannot be read first: {error}"
                     raise NoAnswer(why) from error
-                await asyncio.sleep(wait)
+
+    async def _stops_within(self, seconds: float) -> bool:
+        """Wait so long, or until the stop signal is set; answers whether it is."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), seconds)
+        return self.stop.is_set()
 
     async def _in_epoch(self, at: Charging) -> Charging:
         async with self.database.snapshot() as tx:
