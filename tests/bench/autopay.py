@@ -9,7 +9,6 @@ a second to each endpoint.
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -24,6 +23,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import uvloop
 from sqlalchemy import insert
 
 from app.logs import configure
@@ -60,7 +60,8 @@ def main() -> None:
     if given.child:
         asked = json.loads(given.child)
         part = {"prepared": prepared, "run": run}[asked["part"]]
-        print(json.dumps(asyncio.run(part(asked))))
+        # As the command line runs it.
+        print(json.dumps(uvloop.run(part(asked))))
         return
     parts = {"pace": pace, "memory": memory, "cpu": cpu}
     if given.consolidate:
@@ -229,7 +230,7 @@ def sandbox(*, latency: float, pace: float | None) -> Iterator[str]:
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env={**os.environ})
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(200):
+        for _ in range(1_200):
             with contextlib.suppress(OSError):
                 status(url)
                 break
