@@ -359,17 +359,20 @@ async def take_over(
     is_leased = attempt.lease_until is not None and attempt.lease_until > now
     if is_leased and attempt.lease_token != holder.token:
         return None
-    return await _renew_lease(tx, attempt_id, holder, now, {})
+    (renewed,) = await _change(tx, attempt_id, **_with_lease({}, holder, now))
+    return renewed
 
 
 async def update_leased(
     tx: Tx, attempt_id: int, holder: LeaseHolder, *, now: datetime, **change: Unpack[AttemptChange]
 ) -> Attempt:
     """Change an attempt whose lease is still ours and renew the lease, or LeaseLost."""
-    (attempt,) = await _LOCK.all(tx, id=attempt_id)
-    if attempt.lease_token != holder.token or attempt.state not in UNRESOLVED:
+    renewed = _with_lease(change, holder, now)
+    statement = _update(*renewed, if_leased=True)
+    found = await statement.all(tx, b_attempt=attempt_id, b_token=holder.token, **_bound(renewed))
+    if not found:
         raise LeaseLost
-    return await _renew_lease(tx, attempt_id, holder, now, change)
+    return found[0]
 
 
 _LOCK = PreparedStatement(
@@ -377,18 +380,10 @@ _LOCK = PreparedStatement(
 )
 
 
-async def _renew_lease(
-    tx: Tx, attempt_id: int, holder: LeaseHolder, now: datetime, change: AttemptChange
-) -> Attempt:
+def _with_lease(change: AttemptChange, holder: LeaseHolder, now: datetime) -> AttemptChange:
+    """The change, and a lease that lasts anew."""
     until = now + LEASE
-    renewed: AttemptChange = {
-        **change,
-        "lease_token": holder.token,
-        "lease_until": until,
-        "check_at": until,
-    }
-    (attempt,) = await _change(tx, attempt_id, **renewed)
-    return attempt
+    return {**change, "lease_token": holder.token, "lease_until": until, "check_at": until}
 
 
 class _CustomerId(NamedTuple):
@@ -463,9 +458,20 @@ async def _finish(tx: Tx, attempt_id: int, *, now: datetime, **end: Unpack[Attem
     }
     ended = await _change(tx, attempt_id, **ending)
     if ended and ended[0].is_consolidated:
-        await tx.execute(
-            update(SHARES).where(SHARES.c.attempt_id == attempt_id).values(is_unresolved=False)
-        )
+        await _RESOLVE_SHARES.all(tx, b_attempt=attempt_id)
+
+
+class _ShareId(NamedTuple):
+    id: int
+
+
+_RESOLVE_SHARES = PreparedStatement(
+    update(SHARES)
+    .where(SHARES.c.attempt_id == bindparam("b_attempt"))
+    .values(is_unresolved=False)
+    .returning(SHARES.c.id),
+    _ShareId,
+)
 
 
 async def end_declined(
@@ -560,11 +566,12 @@ async def _change(tx: Tx, attempt_id: int, **change: Unpack[AttemptChange]) -> l
 
 
 @cache
-def _update(*names: str) -> PreparedStatement[Attempt]:
+def _update(*names: str, if_leased: bool = False) -> PreparedStatement[Attempt]:
     """A handful of different statements, by the columns they change."""
+    is_ours = [ATTEMPTS.c.lease_token == bindparam("b_token")] if if_leased else []
     return PreparedStatement(
         update(ATTEMPTS)
-        .where(ATTEMPTS.c.id == bindparam("b_attempt"), IS_UNRESOLVED)
+        .where(ATTEMPTS.c.id == bindparam("b_attempt"), IS_UNRESOLVED, *is_ours)
         .values(_binds(names))
         .returning(*_ATTEMPT),
         Attempt,
@@ -694,9 +701,13 @@ _TRIES = PreparedStatement(select(*projection(_ALL_TRIES, _TryRow)), _TryRow)
 async def load_shares(tx: Tx, attempt: Attempt) -> list[AttemptShare]:
     """The invoices of an attempt by id, each with its part; one alone has all of it."""
     if not attempt.is_consolidated:
-        alone = AttemptShare(attempt.invoice_id, attempt.amount_minor, attempt.replaces_intent_id)
-        return [alone]
+        return [only_share(attempt)]
     return await _OF_ATTEMPT.all(tx, attempt_id=attempt.id)
+
+
+def only_share(attempt: Attempt) -> AttemptShare:
+    """The whole of an attempt that is for one invoice alone."""
+    return AttemptShare(attempt.invoice_id, attempt.amount_minor, attempt.replaces_intent_id)
 
 
 _OF_ATTEMPT = PreparedStatement(

@@ -171,8 +171,7 @@ class _Ended(NamedTuple):
 async def _run_whole(at: Charging, first: "Advance") -> _Ended:
     """Take an attempt as far as it goes; each of its invoices has an outcome or is left over."""
     outcome = await _run(at, first)
-    async with at.database.snapshot() as tx:
-        shares = await attempts.load_shares(tx, first.attempt)
+    shares = await _shares(at, first.attempt)
     ids = frozenset(one.invoice_id for one in shares)
     left = ids - outcome.withdrawn.keys() if outcome.withdrawn else frozenset()
     known = [one for one in shares if one.invoice_id not in left]
@@ -225,6 +224,8 @@ async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
 
 async def _shares(at: Charging, attempt: Attempt) -> Sequence[AttemptShare]:
     """The invoices of an attempt. They never change, so that no lock is needed."""
+    if not attempt.is_consolidated:
+        return [attempts.only_share(attempt)]
     async with at.database.snapshot() as tx:
         return await attempts.load_shares(tx, attempt)
 

@@ -7,11 +7,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    Date,
     Select,
     and_,
     bindparam,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -124,9 +127,12 @@ async def list_due_alone(
 async def list_due_of_client(
     tx: Tx, day: date, after: Position | None, *, client_id: int
 ) -> Sequence[Candidate]:
-    """Those of one client."""
-    is_its = INVOICES.c.client_id == client_id
-    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE, is_its)
+    """Those of one client. A run asks for each client: so the statement is a prepared one."""
+    last_day, last_id = after or (date.min, 0)
+    found = await _OF_CLIENT.all(
+        tx, client_id=client_id, day=day, last_day=last_day, last_id=last_id
+    )
+    return [_candidate(row) for row in found]
 
 
 async def list_due_clients(tx: Tx, day: date, after: int, *, consolidates: bool) -> Sequence[int]:
@@ -437,6 +443,20 @@ _LOCKED = PreparedStatement(_IN_ORDER.with_for_update(of=INVOICES), _CandidateRo
 _IS_FLAGGED = (
     or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
     INVOICES.c.is_recurring_invoice.is_(False),
+)
+
+_OF_CLIENT = PreparedStatement(
+    _CANDIDATES.where(
+        *_IS_FLAGGED,
+        INVOICES.c.duedate <= bindparam("day"),
+        HAS_AMOUNT_DUE,
+        INVOICES.c.client_id == bindparam("client_id"),
+        tuple_(INVOICES.c.duedate, INVOICES.c.id)
+        > tuple_(bindparam("last_day", type_=Date()), bindparam("last_id", type_=BigInteger())),
+    )
+    .order_by(INVOICES.c.duedate, INVOICES.c.id)
+    .limit(literal_column(str(PAGE))),
+    _CandidateRow,
 )
 
 

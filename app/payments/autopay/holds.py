@@ -185,20 +185,27 @@ _OTHER_DUE = PreparedStatement(
 # --- unfinished intents that claim an invoice ----------------------------------------------------
 
 
-async def list_unfinished(tx: Tx, invoice_id: int) -> list[str]:
-    """The intents known to be for an invoice that may still take money, whoever's they are."""
-    return [row.intent_id for row in await _UNFINISHED.all(tx, invoice_id=invoice_id)]
+async def find_unfinished(tx: Tx, invoice_ids: Iterable[int]) -> dict[str, set[int]]:
+    """The intents known to be for some of the invoices that may still take money, with these.
+
+    They may be anybody's.
+    """
+    found: dict[str, set[int]] = {}
+    for row in await _UNFINISHED.all(tx, ids=sorted(invoice_ids)):
+        found.setdefault(row.intent_id, set()).add(row.invoice_id)
+    return found
 
 
 class _UnfinishedIntent(NamedTuple):
+    invoice_id: int
     intent_id: str
 
 
 _UNFINISHED = PreparedStatement(
-    select(INTENTS.c.intent_id)
+    select(SHARES.c.invoice_id, INTENTS.c.intent_id)
     .join_from(SHARES, INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id)
     .where(
-        SHARES.c.invoice_id == bindparam("invoice_id"),
+        any_of(SHARES.c.invoice_id, "ids"),
         INTENTS.c.state.not_in([literal_column(str(int(state))) for state in FINAL]),
     )
     .order_by(INTENTS.c.intent_id),

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import select
@@ -34,6 +35,7 @@ from app.rules.claim import Evidence
 from app.rules.payment import TAKES_DAYS, PaymentReport, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.stripe_payments import StripePayment
 
 INTENTS = table_of(StripePayment)
@@ -148,11 +150,8 @@ class OtherWays:
 
     async def _known_unfinished(self) -> dict[str, set[int]]:
         """Intents for the invoices that the customer's list has not: guests', old or moved ones."""
-        found: dict[str, set[int]] = {}
         async with self.database.snapshot() as tx:
-            for invoice_id in self._amounts:
-                for intent_id in await holds.list_unfinished(tx, invoice_id):
-                    found.setdefault(intent_id, set()).add(invoice_id)
+            found = await holds.find_unfinished(tx, self._amounts)
         ours = (self.attempt.intent_id, self.attempt.replaces_intent_id)
         return {intent_id: named for intent_id, named in found.items() if intent_id not in ours}
 
@@ -230,6 +229,8 @@ class OtherWays:
         Their events may still be on the way.
         """
         relevant = [one for one in intents if _is_taken(one) or _is_held(one)]
+        if not relevant:
+            return
         known = await self._known_states([one["id"] for one in relevant])
         reports = [self._report(one, named) for one in relevant]
         news = [one for one in reports if one is not None and known.get(one.intent_id) != one.state]
@@ -238,12 +239,8 @@ class OtherWays:
 
     async def _known_states(self, intent_ids: Sequence[str]) -> dict[str, int]:
         async with self.database.snapshot() as tx:
-            rows = await tx.execute(
-                select(INTENTS.c.intent_id, INTENTS.c.state).where(
-                    INTENTS.c.intent_id.in_(intent_ids)
-                )
-            )
-            return {intent_id: state for intent_id, state in rows}
+            rows = await _STATES.all(tx, ids=intent_ids)
+            return {row.intent_id: row.state for row in rows}
 
     def _report(self, intent: StripeObject, named: Named) -> PaymentReport:
         at = datetime.now(UTC).replace(microsecond=0)
@@ -294,6 +291,17 @@ class OtherWays:
         await self._record([report])
         if report.state != PaymentState.CANCELED:
             raise NoLongerDue(f"{intent_id} for it cannot be cancelled and may be paid", named)
+
+
+class _IntentState(NamedTuple):
+    intent_id: str
+    state: int
+
+
+_STATES = PreparedStatement(
+    select(INTENTS.c.intent_id, INTENTS.c.state).where(any_of(INTENTS.c.intent_id, "ids")),
+    _IntentState,
+)
 
 
 def _named_by_session(session: StripeObject) -> set[int]:

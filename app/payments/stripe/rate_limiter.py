@@ -7,14 +7,15 @@ sending times of a quarter of a second in one small transaction, and sends each 
 import asyncio
 import time
 from collections import deque
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from app.errors import RecordLocked
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx, database_time, limit_lock_wait
+from app.storage.prepared import PreparedStatement
 from app.storage.rows import insert_once
 from app.storage.tables.cluster import RateLimitSlot as PaceRow
 
@@ -107,19 +108,32 @@ class StripeRateLimiter:
             now_us = round((await database_time(tx)).timestamp() * _MICRO)
             here = time.monotonic()
             start_us = max(now_us, await _free_at(tx, endpoint, now_us))
-            await tx.execute(
-                update(SLOTS)
-                .where(SLOTS.c.endpoint == endpoint)
-                .values(free_at_us=start_us + self._batch * self._interval_us)
-            )
+            until_us = start_us + self._batch * self._interval_us
+            await _RESERVE.all(tx, b_endpoint=endpoint, until_us=until_us)
         return here + (start_us - now_us) / _MICRO
 
 
 async def _free_at(tx: Tx, endpoint: str, now_us: int) -> int:
-    row = {"endpoint": endpoint, "free_at_us": now_us}
-    await insert_once(tx, SLOTS, [row], key=[SLOTS.c.endpoint], returning=[SLOTS.c.endpoint])
-    found = await tx.scalar(
-        select(SLOTS.c.free_at_us).where(SLOTS.c.endpoint == endpoint).with_for_update()
-    )
-    assert isinstance(found, int), "the row was inserted above"
-    return found
+    found = await _LOCK.all(tx, endpoint=endpoint)
+    if not found:
+        row = {"endpoint": endpoint, "free_at_us": now_us}
+        await insert_once(tx, SLOTS, [row], key=[SLOTS.c.endpoint], returning=[SLOTS.c.endpoint])
+        found = await _LOCK.all(tx, endpoint=endpoint)
+    return found[0].free_at_us
+
+
+class _Slot(NamedTuple):
+    free_at_us: int
+
+
+_LOCK = PreparedStatement(
+    select(SLOTS.c.free_at_us).where(SLOTS.c.endpoint == bindparam("endpoint")).with_for_update(),
+    _Slot,
+)
+_RESERVE = PreparedStatement(
+    update(SLOTS)
+    .where(SLOTS.c.endpoint == bindparam("b_endpoint"))
+    .values(free_at_us=bindparam("until_us"))
+    .returning(SLOTS.c.free_at_us),
+    _Slot,
+)
