@@ -33,6 +33,7 @@ RECONCILE = "app/payments/reconcile.py"
 ORPHANS = "app/payments/reconciliation/orphans.py"
 ATTEMPTS = "app/payments/autopay/attempts.py"
 CHARGE = "app/payments/autopay/charge.py"
+CHARGE_ENDINGS = "app/payments/autopay/charge_endings.py"
 OTHER_WAYS = "app/payments/autopay/other_ways.py"
 HOLDS = "app/payments/autopay/holds.py"
 ELIGIBILITY = "app/payments/autopay/eligibility.py"
@@ -287,7 +288,7 @@ PLANTS = (
           "        await _cancel_replaced(at, intent_id, shares)",
           "        pass",
           "the client pays the intent of the old amount, and we charge the new one"),
-    Plant("withdrawn intent stays payable", CHARGE,
+    Plant("withdrawn intent stays payable", CHARGE_ENDINGS,
           "            response = await with_backoff(lambda: at.gateway.cancel(intent_id))\n"
           "        except RequestRefused:\n            return",
           "            response = await at.gateway.retrieve(intent_id)\n"

@@ -1,4 +1,4 @@
-"""The only writer of charge attempts and of the leases that a charge takes.
+"""The writer of charge attempts and of the leases that a charge takes.
 
 An attempt is changed only by the holder of its lease, except that a final state which Stripe
 itself reports ends it at any time, from any side.
@@ -294,58 +294,6 @@ def _insert_once(*names: str) -> PreparedStatement[Attempt]:
         return insert
 
     return PreparedStatement(statement, Attempt)
-
-
-class LostAttempt(TypedDict):
-    """An attempt as its intent shows it, written again after the database was restored."""
-
-    invoice_id: int
-    number: int
-    state: AttemptState
-    business_day: date
-    amount_minor: int
-    currency: str
-    customer_id: str
-    payment_method_id: str | None
-    intent_id: str
-    created_at: datetime
-    charge_id: str | None
-    code: str | None
-    decline_code: str | None
-    advice_code: str | None
-    reason: str | None
-    next_try_on: date | None
-
-
-async def insert_lost(tx: Tx, lost: LostAttempt, shares: Mapping[int, int]) -> None:
-    """Write an attempt again, unless its number or an unresolved one is there.
-
-    A consolidated one has shares: the minor units of each of its invoices.
-    """
-    is_over = lost["state"] not in UNRESOLVED
-    row = {
-        **lost,
-        "step": AttemptStep.ENDED if is_over else AttemptStep.CONFIRMING,
-        "is_consolidated": bool(shares),
-        "creates": 1,
-        "checks": 0,
-        "finished_at": lost["created_at"] if is_over else None,
-        "check_at": None if is_over else lost["created_at"] + CHECK_DEBIT_AFTER,
-    }
-    insert = insert_of(tx.dialect.name)
-    written = insert(ATTEMPTS).values(row).on_conflict_do_nothing().returning(ATTEMPTS.c.id)
-    attempt_id = await tx.scalar(written)
-    if attempt_id is not None and shares:
-        rows = [
-            {
-                "attempt_id": attempt_id,
-                "invoice_id": invoice_id,
-                "amount_minor": amount_minor,
-                "is_unresolved": not is_over,
-            }
-            for invoice_id, amount_minor in shares.items()
-        ]
-        await tx.execute(insert(SHARES).values(rows).on_conflict_do_nothing())
 
 
 async def take_over(

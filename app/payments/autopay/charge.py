@@ -17,7 +17,6 @@ are claimed anew under the next key: an intent's amount and its metadata never c
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import structlog
@@ -29,16 +28,21 @@ from app.payments.autopay.attempt_claim import claim_attempt
 from app.payments.autopay.attempts import (
     Attempt,
     AttemptShare,
-    LeaseLost,
 )
 from app.payments.autopay.charge_context import Charging, ManualRetry
+from app.payments.autopay.charge_endings import (
+    ENDINGS,
+    book,
+    has_ended,
+    leave_open,
+    load_shares,
+    response_report,
+)
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.payments.autopay.method_choice import find_method
 from app.payments.autopay.other_ways import NoLongerDue, OtherWays
 from app.payments.autopay.report import (
     Outcome,
-    OutcomeKind,
-    attempt_outcome,
     share_outcomes,
     skipped_outcome,
 )
@@ -46,32 +50,24 @@ from app.payments.stripe.gateway import (
     Declined,
     NoAnswer,
     NotAuthorized,
-    ReadUnanswered,
     ReplayedFailure,
     RequestRefused,
     StripeKeyReused,
-    StripeRateLimited,
     StripeResponse,
     retrieve_intent,
     with_backoff,
 )
 from app.payments.stripe.stripe_objects import (
-    charge_id,
-    decline_of,
     evidence_in,
-    failed_charge_id,
-    intent_report,
     intent_state,
     metadata_number,
     named_shares,
     reference,
 )
-from app.rules import attempt as keys, money, retry
-from app.rules.attempt import AttemptState, AttemptStep
+from app.rules import attempt as keys, money
+from app.rules.attempt import AttemptStep
 from app.rules.claim import Evidence
-from app.rules.payment import PaymentReport, PaymentState
-from app.rules.retry import Decline
-from app.storage.engines import Tx
+from app.rules.payment import PaymentState
 
 log = structlog.get_logger("paydue.autopay")
 T = TypeVar("T")
@@ -171,7 +167,7 @@ class _Ended(NamedTuple):
 async def _run_whole(at: Charging, first: "Advance") -> _Ended:
     """Take an attempt as far as it goes; each of its invoices has an outcome or is left over."""
     outcome = await _run(at, first)
-    shares = await _shares(at, first.attempt)
+    shares = await load_shares(at, first.attempt)
     ids = frozenset(one.invoice_id for one in shares)
     left = ids - outcome.withdrawn.keys() if outcome.withdrawn else frozenset()
     known = [one for one in shares if one.invoice_id not in left]
@@ -193,10 +189,10 @@ async def _run(at: Charging, following: Next) -> Outcome:
         try:
             following = await following.step(at, attempt)
         except NotAuthorized as error:
-            await _leave_open(at, attempt, error)
+            await leave_open(at, attempt, error)
             raise  # no charge succeeds until somebody mends the key
         except RecordLocked as error:
-            return await _leave_open(at, attempt, error)
+            return await leave_open(at, attempt, error)
         except tuple(ENDINGS) as error:
             following = Advance(_ending_for(error), attempt)
     return following
@@ -209,30 +205,22 @@ async def _ask_first(at: Charging, attempt: Attempt) -> Next:
     """Somebody else began this attempt: its intent may have ended meanwhile."""
     assert attempt.intent_id is not None, "a prepared attempt has its intent"
     intent = await retrieve_intent(at.gateway, attempt.intent_id)
-    if _has_ended(attempt, intent.object):
-        return await _book(at, attempt, intent)
+    if has_ended(attempt, intent.object):
+        return await book(at, attempt, intent)
     return Advance(_close_other_ways, attempt)
 
 
 async def _close_other_ways(at: Charging, attempt: Attempt) -> Next:
     """Nothing else may take money for the invoices once the rate limiter allows the confirm."""
-    shares = await _shares(at, attempt)
+    shares = await load_shares(at, attempt)
     await at.gateway.acquire_confirm()
     await OtherWays(at.database, at.gateway, at.installation, at.guests, attempt, shares).close()
     return Advance(_look_again, attempt)
 
 
-async def _shares(at: Charging, attempt: Attempt) -> Sequence[AttemptShare]:
-    """The invoices of an attempt. They never change, so that no lock is needed."""
-    if not attempt.is_consolidated:
-        return [attempts.only_share(attempt)]
-    async with at.database.snapshot() as tx:
-        return await attempts.load_shares(tx, attempt)
-
-
 async def _prepare(at: Charging, attempt: Attempt) -> Next:
     """Create the intent, unconfirmed; the same key again makes no second one."""
-    shares = await _shares(at, attempt)
+    shares = await load_shares(at, attempt)
     for intent_id in sorted({one.replaces_intent_id for one in shares if one.replaces_intent_id}):
         await _cancel_replaced(at, intent_id, shares)
     if at.database.now() - attempt.created_at > KEY_LASTS:
@@ -297,7 +285,7 @@ async def _cancel_replaced(at: Charging, intent_id: str, shares: Sequence[Attemp
         earlier = await at.gateway.retrieve(intent_id)
         if intent_state(earlier.object) == PaymentState.CANCELED:
             return
-        report = _report(at, earlier)
+        report = response_report(at, earlier)
         await at.database.with_retry(
             lambda tx: settlement.record(tx, [report], now=_now(), who="autopay")
         )
@@ -385,27 +373,13 @@ async def _confirm(at: Charging, attempt: Attempt) -> Next:
     try:
         response = await with_backoff(lambda: at.gateway.confirm(intent_id, params, key))
     except Declined as declined:
-        return await _book(at, attempt, StripeResponse(declined.intent, declined.body))
+        return await book(at, attempt, StripeResponse(declined.intent, declined.body))
     except (NoAnswer, StripeKeyReused) as error:
         log.warning("no answer", invoice=attempt.invoice_id, intent=intent_id, why=str(error))
         response = await retrieve_intent(at.gateway, intent_id)
-        if not _has_ended(attempt, response.object):
+        if not has_ended(attempt, response.object):
             raise NoAnswer(str(error)) from error
-    return await _book(at, attempt, response)
-
-
-def _has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
-    """Whether the intent's state answers this attempt; if not, it may be confirmed (again)."""
-    match intent_state(intent):
-        case PaymentState.SUCCEEDED | PaymentState.CANCELED | PaymentState.PROCESSING:
-            return True
-        case PaymentState.REQUIRES_ACTION:
-            return attempt.step == AttemptStep.CONFIRMING
-        case PaymentState.FAILED if attempt.step == AttemptStep.CONFIRMING:
-            was_made_here = attempt.create_params is not None
-            failed = failed_charge_id(intent)
-            return was_made_here or (failed is not None and failed != attempt.charge_before)
-    return False
+    return await book(at, attempt, response)
 
 
 def _is_made_by(at: Charging, attempt: Attempt, intent: Mapping[str, Any]) -> bool:
@@ -422,237 +396,6 @@ def _fits(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
     found = (intent.get("amount"), intent.get("currency"), reference(intent.get("customer")))
     is_same = found == (attempt.amount_minor, attempt.currency, attempt.customer_id)
     return is_same and named_shares(intent) == attempt.planned_shares
-
-
-# --- book ------------------------------------------------------------------------------------
-
-
-async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaitable[T]]) -> T:
-    """Write an end and release the customer's lease, in one transaction."""
-
-    async def work(tx: Tx) -> T:
-        result = await write(tx)
-        await attempts.release_customer_lease(
-            tx, attempt.customer_id, at.holder, now=at.database.now()
-        )
-        return result
-
-    return await at.database.with_retry(work)
-
-
-async def _book(at: Charging, attempt: Attempt, response: StripeResponse) -> Outcome:
-    """Book the intent as Stripe shows it, and end the attempt accordingly."""
-    now = _now()
-    report = replace(
-        _report(at, response),
-        invoice_id=attempt.invoice_id,
-        shares=await _parts(at, attempt) if attempt.is_consolidated else None,
-        attempt=attempt.number,
-        evidence=Evidence.ATTEMPT,
-    )
-    if report.state == PaymentState.REQUIRES_ACTION:
-        return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
-    if report.state == PaymentState.FAILED:
-        return await _book_decline(at, attempt, response, report, decline_of(response.object))
-
-    async def write(tx: Tx) -> OutcomeKind:
-        await settlement.record(tx, [report], now=now, who="autopay")
-        return await _write_end(tx, attempt, report, now)
-
-    kind = await _conclude(at, attempt, write)
-    return attempt_outcome(kind, attempt, intent_id=report.intent_id, reason=_REASONS[kind])
-
-
-async def _parts(at: Charging, attempt: Attempt) -> dict[int, Decimal]:
-    return {
-        one.invoice_id: money.from_minor(one.amount_minor, attempt.currency)
-        for one in await _shares(at, attempt)
-    }
-
-
-def _report(at: Charging, response: StripeResponse) -> PaymentReport:
-    """The intent as Stripe shows it now; its own times have no fractions of seconds."""
-    return intent_report(
-        response.object,
-        at=_now().replace(microsecond=0),
-        installation=at.installation,
-        response=response.body,
-    )
-
-
-_NEEDS_ACTION = Decline(code="requires_action", message="the customer must authenticate")
-_REASONS = {
-    OutcomeKind.CHARGED: None,
-    OutcomeKind.PENDING: "the bank debit is processing",
-    OutcomeKind.SKIPPED: "the intent was canceled at Stripe",
-}
-
-
-async def _write_end(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime) -> OutcomeKind:
-    match report.state:
-        case PaymentState.SUCCEEDED:
-            await attempts.end_attempt(
-                tx, attempt.id, AttemptState.SUCCEEDED, now=now, charge_id=report.charge_id
-            )
-            return OutcomeKind.CHARGED
-        case PaymentState.PROCESSING:
-            await attempts.await_debit(tx, attempt.id, now=now, charge_id=report.charge_id)
-            return OutcomeKind.PENDING
-        case _:
-            await attempts.end_attempt(
-                tx, attempt.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
-            )
-            return OutcomeKind.SKIPPED
-
-
-async def _book_decline(
-    at: Charging,
-    attempt: Attempt,
-    response: StripeResponse,
-    report: PaymentReport,
-    decline: Decline,
-) -> Outcome:
-    failed_charge = failed_charge_id(response.object) or charge_id(response.object)
-
-    async def write(tx: Tx) -> retry.Verdict:
-        await settlement.record(tx, [report], now=_now(), who="autopay")
-        return await _write_decline(at, tx, attempt, decline, failed_charge)
-
-    verdict = await _conclude(at, attempt, write)
-    return attempt_outcome(
-        OutcomeKind.DECLINED,
-        attempt,
-        intent_id=report.intent_id,
-        reason=verdict.reason,
-        next_try=verdict.next_try_on,
-    )
-
-
-async def _write_decline(
-    at: Charging, tx: Tx, attempt: Attempt, decline: Decline, failed_charge: str | None
-) -> retry.Verdict:
-    """End the attempt as declined, with the day of the next try if there is one."""
-    version = decline.method_version or attempt.payment_method_version
-    shares = await attempts.load_shares(tx, attempt)
-    tries = await attempts.count_tries(tx, attempt, shares, version)
-    on = at.day or max(attempt.business_day, at.today(None))
-    verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
-    await attempts.end_declined(
-        tx,
-        attempt,
-        decline,
-        now=_now(),
-        reason=verdict.reason,
-        next_try_on=verdict.next_try_on,
-        charge_id=failed_charge,
-    )
-    return verdict
-
-
-# --- every other ending ------------------------------------------------------------------------
-
-
-async def _refuse(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Stripe refuses the request as it stands, and no bank was asked: held, and no try counted.
-
-    The intent's own state comes first.
-    """
-    assert isinstance(error, RequestRefused), "ENDINGS has it so"
-    attempt = await _reload(at, attempt)
-    if attempt.intent_id is not None:
-        response = await retrieve_intent(at.gateway, attempt.intent_id)
-        if _has_ended(attempt, response.object):
-            return await _book(at, attempt, response)
-    await _conclude(at, attempt, lambda tx: _write_refusal(tx, attempt, error))
-    return attempt_outcome(
-        OutcomeKind.HELD,
-        attempt,
-        intent_id=attempt.intent_id,
-        reason=_refusal(error),
-        fault=error.code,
-    )
-
-
-async def _write_refusal(tx: Tx, attempt: Attempt, error: RequestRefused) -> None:
-    await attempts.end_refused(tx, attempt.id, now=_now(), code=error.code, reason=_refusal(error))
-
-
-def _refusal(error: RequestRefused) -> str:
-    return f"{error.code}: {error.message}"
-
-
-async def _withdraw(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """End an attempt that is not wanted any more; its intent must not be payable either."""
-    attempt = await _reload(at, attempt)
-    intent_id = attempt.intent_id
-    reports = []
-    if intent_id is not None:
-        try:
-            response = await with_backoff(lambda: at.gateway.cancel(intent_id))
-        except RequestRefused:
-            return await _book(at, attempt, await retrieve_intent(at.gateway, intent_id))
-        reports = [_report(at, response)]
-
-    async def write(tx: Tx) -> None:
-        now = _now()
-        await settlement.record(tx, reports, now=now, who="autopay")
-        await attempts.end_attempt(
-            tx, attempt.id, AttemptState.CANCELED, now=now, reason=str(error)
-        )
-
-    await _conclude(at, attempt, write)
-    outcome = attempt_outcome(OutcomeKind.SKIPPED, attempt, intent_id=intent_id, reason=str(error))
-    named = error.invoices if isinstance(error, NoLongerDue) else {}
-    return replace(outcome, withdrawn=named)
-
-
-async def _leave_open(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Leave the attempt unresolved: the lease is released, and Stripe is asked again."""
-
-    async def write(tx: Tx) -> Attempt:
-        current = await attempts.load_attempt(tx, attempt.id)
-        if current.lease_token == at.holder.token:
-            is_unknown = _is_unknown(current, error)
-            await attempts.release_unresolved(
-                tx, current, now=at.database.now(), reason=str(error), unknown=is_unknown
-            )
-        return current
-
-    left = await _conclude(at, attempt, write)
-    why = str(error)
-    log.warning("attempt left open", invoice=left.invoice_id, intent=left.intent_id, why=why)
-    if _is_unknown(left, error):
-        return attempt_outcome(OutcomeKind.UNKNOWN, left, intent_id=left.intent_id, reason=why)
-    why = f"nothing was sent that moves money: {why}"
-    return attempt_outcome(OutcomeKind.SKIPPED, left, intent_id=left.intent_id, reason=why)
-
-
-def _is_unknown(attempt: Attempt, error: Exception) -> bool:
-    """Whether something was sent whose answer is missing; a question alone changes nothing."""
-    is_change = isinstance(error, NoAnswer) and not isinstance(error, ReadUnanswered)
-    return is_change or attempt.may_have_moved_money
-
-
-async def _let_go(at: Charging, attempt: Attempt, error: Exception) -> Outcome:
-    """Another run has the lease and goes on; its customer's lease is its own too."""
-    return attempt_outcome(OutcomeKind.SKIPPED, attempt, reason="another run goes on with it")
-
-
-async def _reload(at: Charging, attempt: Attempt) -> Attempt:
-    """The attempt as the last step left it: an ending may follow from the middle of one."""
-    async with at.database.snapshot() as tx:
-        return await attempts.load_attempt(tx, attempt.id)
-
-
-Ending = Callable[[Charging, Attempt, Exception], Awaitable[Outcome]]
-
-ENDINGS: Mapping[type[Exception], Ending] = {
-    LeaseLost: _let_go,
-    NoLongerDue: _withdraw,
-    RequestRefused: _refuse,
-    StripeRateLimited: _leave_open,
-    NoAnswer: _leave_open,
-}
 
 
 def _ending_for(error: Exception) -> Step:

@@ -6,13 +6,13 @@ not given again.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import Any, NamedTuple, TypedDict
 
 import structlog
 from sqlalchemy import select
 
 from app.payments.autopay import attempts
-from app.payments.autopay.attempts import LostAttempt
 from app.payments.reconciliation import cursor
 from app.payments.reconciliation.reconcile_pass import ReconcilePass
 from app.payments.stripe.stripe_objects import (
@@ -28,17 +28,19 @@ from app.payments.stripe.stripe_objects import (
     reference,
 )
 from app.rules import retry
-from app.rules.attempt import AttemptState, parse_key
+from app.rules.attempt import UNRESOLVED, AttemptState, AttemptStep, parse_key
 from app.rules.claim import Evidence
 from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.id_sequences import last_id, skip_ids
-from app.storage.tables.charge_attempts import ChargeAttempt
+from app.storage.rows import insert_of
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.invoices import Invoice
 
 log = structlog.get_logger("paydue.reconcile")
 ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(ChargeAttemptShare)
 INVOICES = table_of(Invoice)
 
 # No installation has so many invoices: a larger number in metadata is no id of one.
@@ -119,6 +121,27 @@ async def restore_attempts(at: ReconcilePass, intents: Sequence[StripeObject]) -
     log.warning("attempts written again after a restore", attempts=len(lost))
 
 
+class LostAttempt(TypedDict):
+    """An attempt as its intent shows it, written again after the database was restored."""
+
+    invoice_id: int
+    number: int
+    state: AttemptState
+    business_day: date
+    amount_minor: int
+    currency: str
+    customer_id: str
+    payment_method_id: str | None
+    intent_id: str
+    created_at: datetime
+    charge_id: str | None
+    code: str | None
+    decline_code: str | None
+    advice_code: str | None
+    reason: str | None
+    next_try_on: date | None
+
+
 async def _write(tx: Tx, lost: Sequence[tuple[LostAttempt, Mapping[int, int]]]) -> None:
     """Write them in the order they were made: an invoice's newest attempt has the largest id."""
     ids = {id_ for one, shares in lost for id_ in (one["invoice_id"], *shares)}
@@ -126,7 +149,7 @@ async def _write(tx: Tx, lost: Sequence[tuple[LostAttempt, Mapping[int, int]]]) 
     for one, shares in sorted(lost, key=lambda pair: (pair[0]["created_at"], pair[0]["number"])):
         if one["invoice_id"] in there:
             known = {id_: amount for id_, amount in shares.items() if id_ in there}
-            await attempts.insert_lost(tx, one, known)
+            await _insert(tx, one, known)
     await skip_ids(tx, INVOICES, max(ids, default=0))
 
 
@@ -199,3 +222,34 @@ async def count_unknown(at: ReconcilePass, events: Sequence[Mapping[str, Any]]) 
     }
     async with at.database.snapshot() as tx:
         return len(await find_unknown(tx, named))
+
+
+async def _insert(tx: Tx, lost: LostAttempt, shares: Mapping[int, int]) -> None:
+    """Write an attempt again, unless its number or an unresolved one is there.
+
+    A consolidated one has shares: the minor units of each of its invoices.
+    """
+    is_over = lost["state"] not in UNRESOLVED
+    row = {
+        **lost,
+        "step": AttemptStep.ENDED if is_over else AttemptStep.CONFIRMING,
+        "is_consolidated": bool(shares),
+        "creates": 1,
+        "checks": 0,
+        "finished_at": lost["created_at"] if is_over else None,
+        "check_at": None if is_over else lost["created_at"] + attempts.CHECK_DEBIT_AFTER,
+    }
+    insert = insert_of(tx.dialect.name)
+    written = insert(ATTEMPTS).values(row).on_conflict_do_nothing().returning(ATTEMPTS.c.id)
+    attempt_id = await tx.scalar(written)
+    if attempt_id is not None and shares:
+        rows = [
+            {
+                "attempt_id": attempt_id,
+                "invoice_id": invoice_id,
+                "amount_minor": amount_minor,
+                "is_unresolved": not is_over,
+            }
+            for invoice_id, amount_minor in shares.items()
+        ]
+        await tx.execute(insert(SHARES).values(rows).on_conflict_do_nothing())
