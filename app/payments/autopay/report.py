@@ -10,10 +10,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import IO, Any
 
+import structlog
+
 from app.payments.autopay.attempts import Attempt, AttemptShare, UnresolvedAttempt
 from app.payments.autopay.eligibility import Candidate, Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
+
+log = structlog.get_logger("paydue.autopay")
 
 
 class OutcomeKind(StrEnum):
@@ -98,6 +102,37 @@ def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:
     amount = money.from_minor(one.amount_minor, one.currency)
     kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.UNKNOWN
     return Outcome(kind, one.invoice_id, amount, one.currency, one.intent_id, skip.reason)
+
+
+def log_outcome(one: Outcome) -> None:
+    """One line for each invoice; those that are only skipped at debug."""
+    known = {"intent": one.intent_id, "reason": one.reason, "next_try": one.next_try}
+    say = log.debug if one.kind == OutcomeKind.SKIPPED else log.info
+    say(
+        f"invoice {one.kind}",
+        invoice=one.invoice_id,
+        amount=str(one.amount),
+        currency=one.currency,
+        **{name: str(value) for name, value in known.items() if value},
+    )
+
+
+class FaultAlarm:
+    """One line at error for each kind of fault in a run, however many invoices it holds."""
+
+    def __init__(self) -> None:
+        self._raised: set[str] = set()
+
+    def note(self, one: Outcome) -> None:
+        if one.fault is None or one.fault in self._raised:
+            return
+        self._raised.add(one.fault)
+        log.error(
+            "Stripe refuses what we ask; invoices are held until it is mended",
+            code=one.fault,
+            invoice=one.invoice_id,
+            reason=one.reason,
+        )
 
 
 # So much stays in memory; the rest of a long list waits in a temporary file.

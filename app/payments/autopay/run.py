@@ -21,7 +21,7 @@ from app.errors import (
     Refused,
     Unavailable,
 )
-from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay import attempts, eligibility
 from app.payments.autopay.asked_methods import AskedMethods
 from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
 from app.payments.autopay.charge import (
@@ -30,13 +30,15 @@ from app.payments.autopay.charge import (
     resume,
 )
 from app.payments.autopay.charge_context import Charging, ManualRetry
-from app.payments.autopay.eligibility import Candidate, ChosenMethod, Position, Skip
-from app.payments.autopay.method_choice import choose_payment_method
+from app.payments.autopay.dry_run import Foresight
+from app.payments.autopay.eligibility import Candidate, Position, Skip
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import (
+    FaultAlarm,
     Outcome,
     OutcomeKind,
     RunReport,
+    log_outcome,
     skipped_outcome,
     unresolved_outcome,
 )
@@ -94,7 +96,7 @@ class Autopay:
 
         def note(outcome: Outcome) -> None:
             report.add(outcome)
-            _log(outcome)
+            log_outcome(outcome)
             alarm.note(outcome)
             if tell:
                 tell(outcome)
@@ -112,10 +114,16 @@ class Autopay:
     async def dry_run(self, day: date | None = None) -> RunReport:
         """The outcomes that a run would have now. It only reads, at Stripe too."""
         report = RunReport(day or self._today(), dry_run=True)
-        asked = AskedMethods(self.gateway)
+        foresight = Foresight(
+            self.database,
+            self.settings,
+            day,
+            partial(self._skip_reason, day=day),
+            AskedMethods(self.gateway),
+        )
         with _closed_on_failure(report), _first_error():
             async for page in self._pages(eligibility.list_due, self._latest(day)):
-                for foreseen in await self._foreseen(page, day, asked):
+                for foreseen in await foresight.outcomes(page):
                     report.add(foreseen)
             async for one in self._settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
@@ -137,7 +145,7 @@ class Autopay:
         if skip:
             raise _retry_refusal(one, skip.reason)
         outcome = await self._charge_one(one, ManualRetry(reason.strip(), who))
-        _log(outcome)
+        log_outcome(outcome)
         if outcome.kind == OutcomeKind.SKIPPED:
             raise _retry_refusal(one, outcome.reason)
         return outcome
@@ -160,7 +168,7 @@ class Autopay:
         def note(outcome: Outcome) -> None:
             nonlocal count
             count += 1
-            _log(outcome)
+            log_outcome(outcome)
             alarm.note(outcome)
             if tell:
                 tell(outcome)
@@ -308,57 +316,6 @@ class Autopay:
                 wanted[one.customer_id].append(one)
         return list(wanted.values())
 
-    async def _foreseen(
-        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
-    ) -> list[Outcome]:
-        """The outcome that each invoice of a page would have, in the page's order."""
-        skips: dict[int, Skip] = {}
-        methods: dict[int, ChosenMethod] = {}
-        for invoice_id, found in (await self._foreseen_methods(page, day, asked)).items():
-            if isinstance(found, Skip):
-                skips[invoice_id] = found
-            else:
-                methods[invoice_id] = found
-        async with self.database.snapshot() as tx:
-            candidates = [one for one in page if one.invoice_id in methods]
-            elsewhere = await holds.find_holds(tx, candidates)
-            ids = {method.id for method in methods.values()}
-            forbidden = await eligibility.network_limits(tx, ids, _now())
-        for invoice_id, method in methods.items():
-            skip = elsewhere.get(invoice_id) or forbidden.get(method.id)
-            if skip:
-                skips[invoice_id] = skip
-        return [_foreseen(one, skips.get(one.invoice_id)) for one in page]
-
-    async def _foreseen_methods(
-        self, page: Sequence[Candidate], day: date | None, asked: AskedMethods
-    ) -> dict[int, ChosenMethod | Skip]:
-        """The method of each invoice; many customers are asked about at once, each of them once."""
-        of_customer: dict[str | None, list[Candidate]] = defaultdict(list)
-        for one in page:
-            of_customer[one.customer_id].append(one)
-        found: dict[int, ChosenMethod | Skip] = {}
-        limit = asyncio.Semaphore(self.settings.stripe_concurrency)
-
-        async def find(invoices: Sequence[Candidate]) -> None:
-            async with limit:
-                for one in invoices:
-                    found[one.invoice_id] = await self._foreseen_method(one, day, asked)
-
-        async with asyncio.TaskGroup() as group:
-            for invoices in of_customer.values():
-                group.create_task(find(invoices))
-        return found
-
-    async def _foreseen_method(
-        self, one: Candidate, day: date | None, asked: AskedMethods
-    ) -> ChosenMethod | Skip:
-        skip = self._skip_reason(one, day)
-        found = skip or await choose_payment_method(asked, one)
-        if isinstance(found, Skip):
-            return found
-        return eligibility.skip_reason(one, day, _now(), self.settings, found) or found
-
     async def _pages(
         self,
         read: Callable[..., Awaitable[Sequence[Candidate]]],
@@ -422,24 +379,6 @@ class Autopay:
         return day or calendar.latest_day(_now())
 
 
-class FaultAlarm:
-    """One line at error for each kind of fault in a run, however many invoices it holds."""
-
-    def __init__(self) -> None:
-        self._raised: set[str] = set()
-
-    def note(self, one: Outcome) -> None:
-        if one.fault is None or one.fault in self._raised:
-            return
-        self._raised.add(one.fault)
-        log.error(
-            "Stripe refuses what we ask; invoices are held until it is mended",
-            code=one.fault,
-            invoice=one.invoice_id,
-            reason=one.reason,
-        )
-
-
 def _together(invoices: Sequence[Candidate]) -> list[Charge]:
     """A client's invoices as few charges, each of one currency and within Stripe's limits."""
     of_currency: dict[str, list[Candidate]] = defaultdict(list)
@@ -497,26 +436,6 @@ def _passing_over(invoice_id: int, error: Exception) -> Skip:
             why = repr(error)
     log.error("invoice failed", invoice=invoice_id, error=repr(error))
     return Skip(f"passed over: {why}", is_failure=True)
-
-
-def _foreseen(one: Candidate, skip: Skip | None) -> Outcome:
-    if skip:
-        return skipped_outcome(one, skip)
-    return Outcome(
-        OutcomeKind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
-    )
-
-
-def _log(one: Outcome) -> None:
-    known = {"intent": one.intent_id, "reason": one.reason, "next_try": one.next_try}
-    say = log.debug if one.kind == OutcomeKind.SKIPPED else log.info
-    say(
-        f"invoice {one.kind}",
-        invoice=one.invoice_id,
-        amount=str(one.amount),
-        currency=one.currency,
-        **{name: str(value) for name, value in known.items() if value},
-    )
 
 
 @contextlib.contextmanager
