@@ -293,6 +293,19 @@ async def test_a_pass_that_finds_nothing_leaves_the_cursor_where_it_was(paydue: 
     assert first < datetime.now(UTC) - FIRST_LOOK + OVERLAP
 
 
+async def test_without_a_cursor_a_pass_reads_back_to_the_oldest_open_invoice(
+    paydue: Paydue, stripe_url: str
+) -> None:
+    long_ago = 2 * FIRST_LOOK
+    invoice = await paydue.an_invoice("120.00", invoice_date=datetime.now(UTC) - long_ago)
+    paydue.sandbox.clock.advance(OVERLAP.total_seconds() - long_ago.total_seconds())
+    await a_payment(paydue, stripe_url, invoice)
+
+    await paydue.reconcile()
+
+    assert (await paydue.invoice(invoice)).amountdue == 0
+
+
 async def test_a_host_whose_clock_is_ahead_skips_no_event(paydue: Paydue, stripe_url: str) -> None:
     paydue.sandbox.clock.advance(-20 * 60)
     first, second = [await paydue.an_invoice("120.00") for _ in range(2)]

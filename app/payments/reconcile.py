@@ -63,7 +63,8 @@ class Reconciliation:
         started = datetime.now(UTC)
         async with self.database.snapshot() as tx:
             known = await cursor.load_cursor(tx)
-        usual = known - cursor.OVERLAP if known else started - cursor.FIRST_LOOK
+            first = await cursor.load_first_look(tx, now=started)
+        usual = known - cursor.OVERLAP if known else first
         since = min(since or usual, usual)
         at = self._pass(since)
         await read_events(at)

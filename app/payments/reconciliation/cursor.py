@@ -1,16 +1,21 @@
 """Until when Stripe's events are known here, and when a pass was last complete."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.prepared import PreparedStatement
 from app.storage.rows import upsert
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
+from app.storage.tables.stripe_events import StripeEvent
 
 FACTS = table_of(InstallationValue)
+EVENTS = table_of(StripeEvent)
+INVOICES = table_of(Invoice)
 
 # The newest `created` that a complete pass has read: Stripe's own time, whatever ours is.
 CURSOR = "reconciled_until"
@@ -20,7 +25,7 @@ COMPLETED = "reconciled_at"
 EPOCH = "epoch"
 # Lists may lag behind; everything found twice is booked once.
 OVERLAP = timedelta(minutes=15)
-# The first time, as far back as Stripe itself goes on delivering.
+# Stripe itself goes on delivering an event for so long.
 FIRST_LOOK = timedelta(days=3)
 
 
@@ -35,12 +40,19 @@ async def load_completed_at(tx: Tx) -> datetime | None:
 
 async def load_oldest_open(tx: Tx) -> datetime | None:
     """When the oldest invoice with something left to pay was made; None when there is none."""
-    found: datetime | None = await tx.scalar(
-        select(func.min(func.coalesce(Invoice.date_created, Invoice.invoice_date))).where(
-            HAS_AMOUNT_DUE, Invoice.is_recurring_invoice.is_(False)
-        )
-    )
-    return found
+    (found,) = await _OLDEST_OPEN.all(tx)
+    return found.made_at
+
+
+async def load_first_look(tx: Tx, *, now: datetime) -> datetime:
+    """Since when to read without a cursor: what Stripe still delivers may not have come.
+
+    A restored copy without a cursor may be old: of it, that is what was missing when its newest
+    event came, and all that may have been paid of its open invoices.
+    """
+    (newest,) = await _NEWEST_EVENT.all(tx)
+    oldest_open = await load_oldest_open(tx)
+    return min(min(newest.made_at or now, now) - FIRST_LOOK, oldest_open or now)
 
 
 async def move_cursor(tx: Tx, *, until: datetime, completed_at: datetime) -> None:
@@ -52,8 +64,7 @@ async def move_cursor(tx: Tx, *, until: datetime, completed_at: datetime) -> Non
 
 
 async def load_epoch(tx: Tx) -> int:
-    found = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == EPOCH))
-    return int(found or 0)
+    return int(await _value(tx, EPOCH) or 0)
 
 
 async def save_epoch(tx: Tx, epoch: int) -> None:
@@ -61,5 +72,29 @@ async def save_epoch(tx: Tx, epoch: int) -> None:
 
 
 async def _load(tx: Tx, name: str) -> datetime | None:
-    found = await tx.scalar(select(FACTS.c.value).where(FACTS.c.name == name))
+    found = await _value(tx, name)
     return datetime.fromisoformat(found) if found else None
+
+
+async def _value(tx: Tx, name: str) -> str | None:
+    found = await _FACT.all(tx, name=name)
+    return found[0].value if found else None
+
+
+class _Fact(NamedTuple):
+    value: str
+
+
+class _MadeAt(NamedTuple):
+    made_at: datetime | None
+
+
+_FACT = PreparedStatement(select(FACTS.c.value).where(FACTS.c.name == bindparam("name")), _Fact)
+_MADE_AT = func.min(func.coalesce(INVOICES.c.date_created, INVOICES.c.invoice_date))
+_OLDEST_OPEN = PreparedStatement(
+    select(_MADE_AT.label("made_at")).where(
+        HAS_AMOUNT_DUE, INVOICES.c.is_recurring_invoice.is_(False)
+    ),
+    _MadeAt,
+)
+_NEWEST_EVENT = PreparedStatement(select(func.max(EVENTS.c.created_at).label("made_at")), _MadeAt)
