@@ -12,11 +12,15 @@ from app.storage.prepared import PreparedStatement, Statement
 
 async def last_id(tx: Tx, table: Table) -> int:
     """The largest id that the table has given away, also when its row is gone; 0 for none."""
-    if tx.dialect.name == "sqlite":
-        statement = "SELECT seq FROM sqlite_sequence WHERE name = :name"
-    else:
-        statement = "SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)"
-    return await tx.scalar(text(statement), {"name": table.name}) or 0
+    return await tx.scalar(_LAST_ID[tx.dialect.name], {"name": table.name}) or 0
+
+
+_LAST_ID = {
+    "sqlite": text("SELECT seq FROM sqlite_sequence WHERE name = :name"),
+    "postgresql": text(
+        "SELECT pg_sequence_last_value(pg_get_serial_sequence(:name, 'id')::regclass)"
+    ),
+}
 
 
 async def skip_ids(tx: Tx, table: Table, until: int) -> None:

@@ -496,16 +496,25 @@ async def release_unresolved(
 
 async def release_leases(tx: Tx, holder: LeaseHolder, *, now: datetime) -> int:
     """Release every lease of a run that stops; answers how many attempts it held."""
-    released = await tx.execute(
-        update(ATTEMPTS)
-        .where(ATTEMPTS.c.lease_token == holder.token, IS_UNRESOLVED,
-               ATTEMPTS.c.lease_until.is_not(None))
-        .values(lease_until=None, check_at=now)
-    )  # fmt: skip
-    await tx.execute(
-        update(CUSTOMER_LEASES).where(CUSTOMER_LEASES.c.token == holder.token).values(until=now)
-    )
+    released = await tx.execute(_RELEASE, {"b_token": holder.token, "now": now})
+    await tx.execute(_END_TURNS, {"b_token": holder.token, "now": now})
     return released.rowcount
+
+
+_RELEASE = (
+    update(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.lease_token == bindparam("b_token"),
+        IS_UNRESOLVED,
+        ATTEMPTS.c.lease_until.is_not(None),
+    )
+    .values(lease_until=None, check_at=bindparam("now"))
+)
+_END_TURNS = (
+    update(CUSTOMER_LEASES)
+    .where(CUSTOMER_LEASES.c.token == bindparam("b_token"))
+    .values(until=bindparam("now"))
+)
 
 
 async def _change(tx: Tx, attempt_id: int, **change: Unpack[AttemptChange]) -> list[Attempt]:
@@ -554,17 +563,23 @@ async def list_unresolved(
 
     `whenever` also takes those whose next check has not come; bank debits keep theirs.
     """
+    return await _unresolved(whenever=whenever).all(tx, now=now, after=after)
+
+
+@cache
+def _unresolved(*, whenever: bool) -> PreparedStatement[UnresolvedAttempt]:
+    now = bindparam("now", type_=ATTEMPTS.c.check_at.type)
     is_free = or_(ATTEMPTS.c.lease_until.is_(None), ATTEMPTS.c.lease_until <= now)
     is_due = ATTEMPTS.c.check_at <= now
     if whenever:
         is_due = or_(is_due, ATTEMPTS.c.state != AttemptState.PROCESSING)
-    found = await tx.execute(
+    return PreparedStatement(
         select(*projection(ATTEMPTS, UnresolvedAttempt))
-        .where(IS_UNRESOLVED, is_free, is_due, ATTEMPTS.c.id > after)
+        .where(IS_UNRESOLVED, is_free, is_due, ATTEMPTS.c.id > bindparam("after"))
         .order_by(ATTEMPTS.c.id)
-        .limit(PAGE)
+        .limit(PAGE),
+        UnresolvedAttempt,
     )
-    return [UnresolvedAttempt._make(row) for row in found]
 
 
 class _DeclineRow(NamedTuple):

@@ -110,18 +110,14 @@ Position = tuple[date, int]
 
 async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due on or before a day that have something left to pay, by day and id."""
-    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE)
+    return await _page(tx, after, _DUE_PAGES, day=day)
 
 
 async def list_due_alone(
     tx: Tx, day: date, after: Position | None, *, consolidates: bool
 ) -> Sequence[Candidate]:
     """Those of them that are charged one by one. `consolidates` is the setting."""
-    has_no_wish = (
-        INVOICES.c.client_id.is_(None) if consolidates else CLIENTS.c.consolidate.is_(None)
-    )
-    is_alone = or_(CLIENTS.c.consolidate.is_(False), has_no_wish)
-    return await _page(tx, after, INVOICES.c.duedate <= day, HAS_AMOUNT_DUE, is_alone)
+    return await _page(tx, after, _ALONE_PAGES[consolidates], day=day)
 
 
 async def list_due_of_client(
@@ -137,27 +133,13 @@ async def list_due_of_client(
 
 async def list_due_clients(tx: Tx, day: date, after: int, *, consolidates: bool) -> Sequence[int]:
     """Clients with such invoices whose invoices are charged together, by id."""
-    wish = CLIENTS.c.consolidate
-    found = await tx.scalars(
-        select(CLIENTS.c.id)
-        .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
-        .where(
-            *_IS_FLAGGED,
-            INVOICES.c.duedate <= day,
-            HAS_AMOUNT_DUE,
-            or_(wish.is_(True), wish.is_(None)) if consolidates else wish.is_(True),
-            CLIENTS.c.id > after,
-        )
-        .distinct()
-        .order_by(CLIENTS.c.id)
-        .limit(PAGE)
-    )
-    return list(found)
+    found = await _DUE_CLIENTS[consolidates].all(tx, day=day, after=after)
+    return [row.id for row in found]
 
 
 async def list_settled(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
     """Flagged invoices due on that very day with nothing left to pay: reported this once."""
-    return await _page(tx, after, INVOICES.c.duedate == day, INVOICES.c.amountdue <= 0)
+    return await _page(tx, after, _SETTLED_PAGES, day=day)
 
 
 def position(one: Candidate) -> Position:
@@ -460,14 +442,65 @@ _OF_CLIENT = PreparedStatement(
 )
 
 
+class _Pages(NamedTuple):
+    """A list's first page, and each that comes after a position."""
+
+    first: PreparedStatement[_CandidateRow]
+    following: PreparedStatement[_CandidateRow]
+
+
+def _pages(*conditions: ColumnElement[bool]) -> _Pages:
+    at = (INVOICES.c.duedate, INVOICES.c.id)
+    first = _CANDIDATES.where(*_IS_FLAGGED, *conditions).order_by(*at).limit(PAGE)
+    after = tuple_(bindparam("after_on", type_=Date()), bindparam("after_id", type_=BigInteger()))
+    following = first.where(tuple_(*at) > after)
+    return _Pages(
+        PreparedStatement(first, _CandidateRow), PreparedStatement(following, _CandidateRow)
+    )
+
+
+_IS_DUE = (INVOICES.c.duedate <= bindparam("day"), HAS_AMOUNT_DUE)
+_WISH = CLIENTS.c.consolidate
+_DUE_PAGES = _pages(*_IS_DUE)
+_SETTLED_PAGES = _pages(INVOICES.c.duedate == bindparam("day"), INVOICES.c.amountdue <= 0)
+# By the setting: whether clients without a wish of their own have their invoices charged together.
+_ALONE_PAGES = {
+    True: _pages(*_IS_DUE, or_(_WISH.is_(False), INVOICES.c.client_id.is_(None))),
+    False: _pages(*_IS_DUE, or_(_WISH.is_(False), _WISH.is_(None))),
+}
+
+
+class _ClientId(NamedTuple):
+    id: int
+
+
+def _due_clients(wish: ColumnElement[bool]) -> PreparedStatement[_ClientId]:
+    return PreparedStatement(
+        select(CLIENTS.c.id)
+        .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
+        .where(*_IS_FLAGGED, *_IS_DUE, wish, CLIENTS.c.id > bindparam("after"))
+        .distinct()
+        .order_by(CLIENTS.c.id)
+        .limit(PAGE),
+        _ClientId,
+    )
+
+
+_DUE_CLIENTS = {
+    True: _due_clients(or_(_WISH.is_(True), _WISH.is_(None))),
+    False: _due_clients(_WISH.is_(True)),
+}
+
+
 async def _page(
-    tx: Tx, after: Position | None, *conditions: ColumnElement[bool]
+    tx: Tx, after: Position | None, pages: _Pages, **values: object
 ) -> Sequence[Candidate]:
-    statement = _CANDIDATES.where(*_IS_FLAGGED, *conditions)
-    if after is not None:
-        statement = statement.where(tuple_(INVOICES.c.duedate, INVOICES.c.id) > after)
-    found = await tx.execute(statement.order_by(INVOICES.c.duedate, INVOICES.c.id).limit(PAGE))
-    return [_candidate(_CandidateRow._make(row)) for row in found]
+    if after is None:
+        found = await pages.first.all(tx, **values)
+    else:
+        after_on, after_id = after
+        found = await pages.following.all(tx, after_on=after_on, after_id=after_id, **values)
+    return [_candidate(row) for row in found]
 
 
 def _candidate(row: _CandidateRow) -> Candidate:

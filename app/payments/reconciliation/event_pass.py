@@ -1,7 +1,7 @@
 """The events since a pass's beginning, through the same inbox as webhooks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import structlog
@@ -14,6 +14,7 @@ from app.payments.webhook import event_types, inbox
 from app.payments.webhook.endpoint import readable_event
 from app.payments.webhook.inbox import Arrival
 from app.storage.column_types import table_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.stripe_events import StripeEvent
 
 EVENTS = table_of(StripeEvent)
@@ -37,11 +38,8 @@ async def read_events(at: ReconcilePass) -> None:
 
 async def _take(at: ReconcilePass, page: Sequence[Mapping[str, Any]]) -> int:
     async with at.database.snapshot() as tx:
-        known = set(
-            await tx.scalars(
-                select(EVENTS.c.event_id).where(EVENTS.c.event_id.in_([one["id"] for one in page]))
-            )
-        )
+        found = await _KNOWN.all(tx, event_ids=[one["id"] for one in page])
+    known = {row.event_id for row in found}
     fresh = [
         inbox.interpret(one, orjson.dumps(one), "reconcile", installation=at.installation)
         for one in page
@@ -52,6 +50,15 @@ async def _take(at: ReconcilePass, page: Sequence[Mapping[str, Any]]) -> int:
     except RecordLocked:
         return await _take_unlocked(at, fresh)
     return len(fresh)
+
+
+class _EventId(NamedTuple):
+    event_id: str
+
+
+_KNOWN = PreparedStatement(
+    select(EVENTS.c.event_id).where(any_of(EVENTS.c.event_id, "event_ids")), _EventId
+)
 
 
 async def _take_unlocked(at: ReconcilePass, arrivals: Sequence[Arrival]) -> int:

@@ -34,6 +34,7 @@ from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.id_sequences import last_id, skip_ids
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.rows import insert_of
 from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.invoices import Invoice
@@ -88,17 +89,29 @@ async def find_unknown(tx: Tx, named: Collection[AttemptNumber]) -> set[AttemptN
     if not named:
         return set()
     ids = {one.invoice_id for one in named}
-    rows = await tx.execute(
-        select(ATTEMPTS.c.invoice_id, ATTEMPTS.c.number).where(ATTEMPTS.c.invoice_id.in_(ids))
-    )
-    known = {AttemptNumber(*row) for row in rows}
-    there = set(await tx.scalars(select(INVOICES.c.id).where(INVOICES.c.id.in_(ids))))
+    known = await _NUMBERS.all(tx, invoice_ids=ids)
+    there = {row.id for row in await _THERE.all(tx, invoice_ids=ids)}
     newest = await last_id(tx, INVOICES)
     return {
         one
         for one in set(named).difference(known)
         if one.invoice_id in there or one.invoice_id > newest
     }
+
+
+class _InvoiceId(NamedTuple):
+    id: int
+
+
+_NUMBERS = PreparedStatement(
+    select(*projection(ATTEMPTS, AttemptNumber)).where(
+        any_of(ATTEMPTS.c.invoice_id, "invoice_ids")
+    ),
+    AttemptNumber,
+)
+_THERE = PreparedStatement(
+    select(INVOICES.c.id).where(any_of(INVOICES.c.id, "invoice_ids")), _InvoiceId
+)
 
 
 async def restore_attempts(at: ReconcilePass, intents: Sequence[StripeObject]) -> None:

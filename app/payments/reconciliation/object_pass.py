@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from app.errors import Unavailable
 from app.ledger import payment_intents, settlement
@@ -18,7 +18,7 @@ from app.payments.stripe.stripe_objects import dispute_report, intent_report, re
 from app.rules.payment import PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import projection
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.tables.stripe_payments import StripePayment
 
 log = structlog.get_logger("paydue.reconcile")
@@ -62,14 +62,21 @@ async def read_reversals(at: ReconcilePass) -> None:
 async def book(at: ReconcilePass, news: Sequence[PaymentReport]) -> int:
     """Book the reports that are new to us; answer how many were."""
     async with at.database.snapshot() as tx:
-        rows = await tx.execute(
-            select(PAYMENTS.c.intent_id, PAYMENTS.c.state).where(
-                PAYMENTS.c.intent_id.in_([one.intent_id for one in news])
-            )
-        )
-        known: dict[str, int] = {intent_id: state for intent_id, state in rows}
+        rows = await _KNOWN.all(tx, intent_ids=[one.intent_id for one in news])
+    known: dict[str, int] = {row.intent_id: row.state for row in rows}
     fresh = [one for one in news if one.reversal or known.get(one.intent_id) != one.state]
     return await _record_apart(at, fresh) if fresh else 0
+
+
+class _KnownState(NamedTuple):
+    intent_id: str
+    state: int
+
+
+_KNOWN = PreparedStatement(
+    select(*projection(PAYMENTS, _KnownState)).where(any_of(PAYMENTS.c.intent_id, "intent_ids")),
+    _KnownState,
+)
 
 
 async def _record_apart(at: ReconcilePass, news: Sequence[PaymentReport]) -> int:
@@ -90,13 +97,7 @@ async def ask_unfinished(at: ReconcilePass) -> None:
     """Ask about every intent that has not ended and whose time to be asked about has come."""
     while not at.stop.is_set():
         async with at.database.snapshot() as tx:
-            statement = (
-                select(*projection(PAYMENTS, _Unfinished))
-                .where(PAYMENTS.c.check_at <= _now())
-                .order_by(PAYMENTS.c.check_at)
-                .limit(BATCH)
-            )
-            rows = [_Unfinished._make(row) for row in await tx.execute(statement)]
+            rows = await _TO_ASK.all(tx, now=_now())
         for row in rows:
             at.found.asked += 1
             await _ask(at, row)
@@ -109,6 +110,15 @@ class _Unfinished(NamedTuple):
 
     intent_id: str
     intent_date: datetime | None
+
+
+_TO_ASK = PreparedStatement(
+    select(*projection(PAYMENTS, _Unfinished))
+    .where(PAYMENTS.c.check_at <= bindparam("now"))
+    .order_by(PAYMENTS.c.check_at)
+    .limit(BATCH),
+    _Unfinished,
+)
 
 
 async def _ask(at: ReconcilePass, row: _Unfinished) -> None:

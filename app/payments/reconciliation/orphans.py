@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 import structlog
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, bindparam, exists, or_, select
 
 from app.ledger import payment_intents
 from app.payments.reconciliation.object_pass import book
@@ -51,30 +51,32 @@ async def cancel_orphans(at: ReconcilePass) -> None:
 
 async def _orphan_ids(at: ReconcilePass) -> list[str]:
     old = datetime.now(UTC) - payment_intents.CHECK_AFTER
-    may_go_on = exists().where(
-        or_(
-            and_(
-                ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
-                ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED, AttemptState.REFUSED]),
-            ),
-            and_(
-                ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,
-                ATTEMPTS.c.intent_id.is_(None),
-                ATTEMPTS.c.state.in_(UNRESOLVED),
-            ),
-        )
-    )
     async with at.database.snapshot() as tx:
-        found = await tx.scalars(
-            select(PAYMENTS.c.intent_id)
-            .where(
-                PAYMENTS.c.check_at.is_not(None),
-                PAYMENTS.c.state == PaymentState.CREATED,
-                PAYMENTS.c.attempt.is_not(None),
-                PAYMENTS.c.evidence.in_(_OUR_OWN),
-                PAYMENTS.c.intent_date < old,
-                ~may_go_on,
-            )
-            .limit(BATCH)
-        )
-        return list(found)
+        return list(await tx.scalars(_ORPHANS, {"old": old}))
+
+
+_MAY_GO_ON = exists().where(
+    or_(
+        and_(
+            ATTEMPTS.c.intent_id == PAYMENTS.c.intent_id,
+            ATTEMPTS.c.state.in_([*UNRESOLVED, AttemptState.DECLINED, AttemptState.REFUSED]),
+        ),
+        and_(
+            ATTEMPTS.c.invoice_id == PAYMENTS.c.claimed_invoice_id,
+            ATTEMPTS.c.intent_id.is_(None),
+            ATTEMPTS.c.state.in_(UNRESOLVED),
+        ),
+    )
+)
+_ORPHANS = (
+    select(PAYMENTS.c.intent_id)
+    .where(
+        PAYMENTS.c.check_at.is_not(None),
+        PAYMENTS.c.state == PaymentState.CREATED,
+        PAYMENTS.c.attempt.is_not(None),
+        PAYMENTS.c.evidence.in_(_OUR_OWN),
+        PAYMENTS.c.intent_date < bindparam("old"),
+        ~_MAY_GO_ON,
+    )
+    .limit(BATCH)
+)
