@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from app.payments import payouts
+from app.payments.reconciliation import cursor
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
 from app.sandbox.account.stripe_errors import StripeRefusal
@@ -12,6 +14,8 @@ from app.sandbox.stripe_api import customers_api, payment_intents_api, payment_m
 from tests.simulation import charges
 from tests.simulation.world import CARDS, World
 
+# Stripe forgets an idempotency key after so many hours.
+KEYS_LAST_H = 24
 _VISA = {"payment_method": "pm_card_visa", "return_url": "https://example.com"}
 
 
@@ -151,19 +155,37 @@ async def copy_database(w: World) -> bool:
 
 
 async def restore_database(w: World) -> bool:
-    """The copy comes back, hours or days later, and is reconciled before anything is charged."""
+    """The copy comes back, hours or days later, with a cursor or without one."""
     old, w.copy = w.copy, None
     if w.raw is None or old is None:
         return False
-    w.story.append(f"      a copy {(w.aged - old.aged) // 3600} hours old")
+    for _ in range(w.random.choice((0, 0, 1, 5))):  # in which nothing ran
+        await w.pass_day(25 * 3600)
+    hours = (w.aged - old.aged) // 3600
+    w.story.append(f"      a copy {hours} hours old")
+    if hours >= KEYS_LAST_H:
+        w.did["copy older than the keys restored"] += 1
     await _put_back(w, old)
     await w.age_database(w.aged - old.aged)
     await w.age_dates(w.days - old.days)
-    w.sandbox.clear_faults()
-    await w.node.reconciliation().run()
-    await w.node.autopay().recover()
     _forget(w, old)
+    w.due = {invoice: due for invoice, due in await w.look("SELECT id, amountdue FROM invoice")}
+    if w.random.random() < 0.4:
+        await _forget_cursor(w)
+    w.sandbox.clear_faults()
+    if w.random.random() < 0.5:  # otherwise the next run finds it out, before it charges anything
+        await w.node.reconciliation().run()
+        await w.node.autopay().recover()
+    else:
+        await w.node.autopay().run(w.day)
     return True
+
+
+async def _forget_cursor(w: World) -> None:
+    w.story.append("      without a cursor")
+    w.did["copy without a cursor restored"] += 1
+    for name in (cursor.CURSOR, cursor.COMPLETED, payouts.CURSOR):
+        await w.write("DELETE FROM fact WHERE name = :name", name=name)
 
 
 async def _put_back(w: World, old: OlderCopy) -> None:

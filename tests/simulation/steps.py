@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from app.errors import Refused
+from app.errors import InvalidField, Refused
 from app.ledger import assignment, invoicing, void_and_delete
 from app.payments.autopay.report import Outcome, OutcomeKind
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
 from app.rules import money
 from app.sandbox.account.stripe_errors import StripeRefusal
+from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
 from tests.simulation import charges, elsewhere, refunds
 from tests.simulation.world import NEVER_MADE, InvoiceRow, Step, World, line, now
@@ -162,15 +163,28 @@ FAULTS: dict[str, dict[str, Any]] = {
     "429": {"kind": "rate_limit"},
     "unauthorized": {"kind": "unauthorized"},
     "lock_timeout": {"kind": "lock_timeout"},
+    "missing": {"kind": "missing"},
 }
 
 
 async def fault(w: World) -> bool:
     name = w.random.choice(list(FAULTS))
     call = w.random.choice(CALLS)
-    w.sandbox.fault(call, times=w.random.randint(1, 2), nth=None, **FAULTS[name])
+    of = "customer" if name == "missing" and "{id}" not in call else None
+    w.sandbox.fault(call, times=w.random.randint(1, 2), nth=None, param=of, **FAULTS[name])
     w.did[f"fault: {name}"] += 1
     w.story.append(f"      {name} at {call}")
+    return True
+
+
+async def work_with_another_key(w: World) -> bool:
+    """Somebody sets the key of another account: there, nothing of ours has ever been."""
+    w.switch.sandbox = Sandbox(seed=w.seed + 1)
+    try:
+        for work in w.random.sample((autopay, recover, reconcile), k=2):
+            await work(w)
+    finally:
+        w.switch.sandbox = w.sandbox
     return True
 
 
@@ -254,11 +268,35 @@ async def pay_refunded_by_hand(w: World) -> bool:
     return await _enter_by_hand(w, row, row.amountdue)
 
 
-async def _enter_by_hand(w: World, row: InvoiceRow, amount: Decimal) -> bool:
+async def credit(w: World) -> bool:
+    """Support credits an invoice in part or whole, or tries to give more than the note has."""
+    row = await w.row(w.random.choice(w.invoices))
+    if row.voided or row.amountdue < 1 or w.later:  # whose ids are promised
+        return False
+    of_note = money.rounded(row.amountdue / w.random.choice((1, 3)), row.currency_iso)
+    note = await w.save_credit_note(row.client_id, of_note)
+    w.copy = None  # only the books know of it, so a copy from before would ask for the money again
+    if w.random.random() < 0.2:
+        await _give_too_much(w, row, of_note * 2, note)
+    await _enter_by_hand(w, row, of_note, note)
+    return True
+
+
+async def _give_too_much(w: World, row: InvoiceRow, amount: Decimal, note: int) -> None:
+    try:
+        given = await _enter_by_hand(w, row, amount, note)
+    except InvalidField:
+        return
+    assert not given, f"credit note {note} has given {amount}, more than it has"
+
+
+async def _enter_by_hand(
+    w: World, row: InvoiceRow, amount: Decimal, note: int | None = None
+) -> bool:
     invoice = row.id
     if amount <= 0:
         return False
-    entry = assignment.ManualPayment(invoice, amount, now())
+    entry = assignment.ManualPayment(invoice, amount, now(), credit_note_id=note)
     is_moving = row.payments_pending or await _under_way(w, invoice)
     try:
         async with w.transaction() as tx:
@@ -395,7 +433,7 @@ async def complete_checkout(w: World) -> bool:
 
 async def pay_before_the_invoice(w: World) -> bool:
     """Money for an invoice that does not exist here yet, as when another system is ahead."""
-    invoice = len(w.invoices) + len(w.later) + 1  # ids are given in turn
+    invoice = w.next_invoice
     w.later.append(invoice)
     elsewhere.pay(w, 2500, "usd", {"invoice_id": str(invoice)})
     w.collect()
@@ -460,12 +498,14 @@ KINDS: dict[str, tuple[int, Step]] = {
     "event lost": (2, lose),
     "event never made": (1, never_make),
     "fault": (5, fault),
+    "key of another account": (1, work_with_another_key),
     "refund": (3, refund),
     "dispute": (3, dispute),
     "dispute ends": (4, end_dispute),
     "refund from Paydue": (4, refunds.refund_from_paydue),
     "payment by hand": (1, pay_by_hand),
     "payment by hand after a refund": (3, pay_refunded_by_hand),
+    "credit note applied": (2, credit),
     "invoice voided": (1, void),
     "total lowered": (1, lower_total),
     "checkout opened": (4, open_checkout),
@@ -481,6 +521,6 @@ KINDS: dict[str, tuple[int, Step]] = {
     "declined intent paid by the client": (2, elsewhere.client_pays_a_declined_intent),
     "method changed": (1, elsewhere.change_method),
     "method detached": (1, elsewhere.detach_method),
-    "database copied": (1, elsewhere.copy_database),
-    "older copy restored": (3, elsewhere.restore_database),
+    "database copied": (2, elsewhere.copy_database),
+    "older copy restored": (5, elsewhere.restore_database),
 }

@@ -1,110 +1,78 @@
-"""The way to a sandbox of the same process: a request of the SDK is a call of the ASGI app.
+"""The way to a sandbox of the same process: a request of the gateway is a call of the pipeline.
 
-The SDK, its sorting of errors and the sandbox's pipeline stay; sockets and two HTTP parsers go.
-A dropped or a truncated answer raises the error that aiohttp raises for it.
+The SDK's sorting of errors stays, and so do the sandbox's steps from the API key to the answer.
+Sockets, two HTTP parsers, headers and form encoding go. A dropped or a truncated answer raises the
+error that aiohttp raises for it.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_plus
+from uuid import uuid4
 
 import aiohttp
-import stripe._api_requestor as requestor
-from multidict import CIMultiDict
-from starlette.types import ASGIApp
+import orjson
 
 from app.payments.stripe.gateway import Gateway
-from app.sandbox.transport.http_messages import TRANSPORT
+from app.sandbox.server import Sandbox
+from app.sandbox.transport.http_messages import ApiAnswer, ApiRequest
 
 
-def connect(gateway: Gateway, sandbox: ASGIApp) -> None:
-    """Lets an open gateway ask this sandbox and no socket."""
-    assert gateway._http is not None, "the gateway is open"
-    gateway._http._user_session = InProcessSession(sandbox)
+def connect(gateway: Gateway, sandbox: Callable[[], Sandbox]) -> None:
+    """Lets an open gateway ask the sandbox that is played now, and no socket."""
+    gateway._client = InProcessClient(gateway._client, sandbox)  # type: ignore[assignment]
 
 
-@contextlib.contextmanager
-def without_objects_of_the_sdk() -> Iterator[None]:
-    """The gateway reads an answer's body alone; the SDK's objects cost a third of a schedule."""
-    before = requestor._convert_to_stripe_object
-    requestor._convert_to_stripe_object = _only_the_response  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        requestor._convert_to_stripe_object = before
+class InProcessClient:
+    """The one method of the SDK's client that the gateway calls."""
 
-
-def _only_the_response(*, resp: Any, **_: Any) -> SimpleNamespace:
-    return SimpleNamespace(last_response=resp)
-
-
-class InProcessSession:
-    """The one method of aiohttp's session that the SDK calls."""
-
-    def __init__(self, sandbox: ASGIApp) -> None:
+    def __init__(self, replaced: Any, sandbox: Callable[[], Sandbox]) -> None:
+        self._requestor = replaced._requestor
         self._sandbox = sandbox
 
-    async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], data: Any, **_: Any
-    ) -> "Answer":
-        parts = urlsplit(url)
-        answer = Answer((data or "").encode() if isinstance(data, str | None) else data)
-        scope = {
-            "type": "http",
-            "method": method.upper(),
-            "path": unquote(parts.path),
-            "query_string": parts.query.encode(),
-            "headers": [
-                (name.lower().encode(), str(value).encode()) for name, value in headers.items()
-            ],
-            "extensions": {TRANSPORT: answer},
-        }
-        await self._sandbox(scope, answer.receive, answer.send)
-        if answer.status == 0:
-            raise aiohttp.ServerDisconnectedError
-        return answer
+    async def raw_request_async(
+        self, method: str, url: str, idempotency_key: str | None = None, **params: Any
+    ) -> SimpleNamespace:
+        pipeline = self._sandbox().pipeline
+        chosen = self._requestor._options
+        request = ApiRequest(
+            id=pipeline.new_request_id(),
+            method=method.upper(),
+            path=unquote_plus(url),
+            api_key=chosen.api_key,
+            idempotency_key=idempotency_key or (uuid4().hex if method == "post" else None),
+            version=chosen.stripe_version,
+            params=_as_form(params),
+        )
+        answer = await pipeline.answer(request)
+        return SimpleNamespace(body=self._text(answer))
+
+    def _text(self, answer: ApiAnswer) -> str:
+        """The text of an answer; the SDK's own error where it is one, or is none of the API's."""
+        if answer.ending == "drop":
+            self._requestor._client._handle_request_error(aiohttp.ServerDisconnectedError())
+        body = _body(answer)
+        if answer.status >= 300 or not body.startswith("{"):
+            self._requestor._interpret_response(body, answer.status, dict(answer.headers), "V1")
+        return body
 
 
-class Answer:
-    """One exchange: the request's body, the answer as it comes, and the connection between."""
+def _as_form(value: Any) -> Any:
+    """The value as it is read from a form: texts, and nothing of what is empty."""
+    match value:
+        case Mapping():
+            return {name: _as_form(one) for name, one in value.items() if one not in ({}, [], None)}
+        case list() | tuple():
+            return [_as_form(one) for one in value]
+        case bool():
+            return str(value).lower()
+    return str(value)
 
-    def __init__(self, body: bytes) -> None:
-        self._request: bytes | None = body
-        self._body = b""
-        self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
 
-    @property
-    def content(self) -> "Answer":
-        return self
-
-    async def read(self) -> bytes:
-        if len(self._body) < int(self.headers["content-length"]):
-            raise aiohttp.ClientPayloadError("the answer was cut off")
-        return self._body
-
-    # --- ASGI ----------------------------------------------------------------------------------
-
-    async def receive(self) -> dict[str, Any]:
-        body, self._request = self._request, None
-        if body is None:
-            return {"type": "http.disconnect"}
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            for name, value in message["headers"]:
-                self.headers.add(name.decode(), value.decode("latin-1"))
-        else:
-            self._body += message["body"]
-
-    # --- the connection that a fault breaks ---------------------------------------------------
-
-    def abort(self) -> None:
-        """Nothing was sent, and the caller sees that by the missing status."""
-
-    def close(self) -> None:
-        """The length that was promised tells the caller that the body is cut off."""
+def _body(answer: ApiAnswer) -> str:
+    if answer.ending == "truncate":
+        raise aiohttp.ClientPayloadError("the answer was cut off")
+    if isinstance(answer.body, bytes):
+        return answer.body.decode()
+    return orjson.dumps(answer.body).decode()

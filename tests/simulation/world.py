@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Date, bindparam, insert, select, text
-from starlette.types import Receive, Scope, Send
 
 from app.ledger import invoicing
 from app.node import Node, open_node, unlimited_gateway
@@ -22,6 +21,7 @@ from app.payments import payouts
 from app.payments.reconciliation.cursor import COMPLETED, CURSOR
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, interpret
+from app.rules.invoice import InvoiceKind
 from app.sandbox.account.account_state import AccountEvent
 from app.sandbox.account.event_rendering import render_event
 from app.sandbox.account.reproducible_ids import reproducible_random
@@ -84,11 +84,13 @@ class World:
     sandbox: Sandbox
     raw: sqlite3.Connection | None
     pattern: "Pattern"
+    switch: "Switch"
     day: date = field(default_factory=today)  # it stays today; all that was moves back
     days: int = 0
     invoices: list[int] = field(default_factory=list)
     customer_of: dict[int, str] = field(default_factory=dict)
     later: list[int] = field(default_factory=list)
+    notes: list[int] = field(default_factory=list)  # credit notes, whose ids are invoices' too
     by_hand: dict[int, Decimal] = field(default_factory=dict)
     sessions: dict[str, int] = field(default_factory=dict)
     told_of: dict[str, int] = field(default_factory=dict)  # sessions and intents: which invoice
@@ -171,18 +173,34 @@ class World:
             "consolidate": self.random.choice((True, False, None)),
         }
 
+    @property
+    def next_invoice(self) -> int:
+        """Ids are given in turn, also to credit notes."""
+        return len(self.invoices) + len(self.notes) + len(self.later) + 1
+
+    async def save_credit_note(self, client: int, amount: Decimal) -> int:
+        record = {
+            "client_id": client,
+            "invoicetype": InvoiceKind.CREDIT_NOTE,
+            "lines": [line(-amount)],
+        }
+        (note,) = await self._save(record)
+        self.notes.append(note)
+        return note
+
     async def save_invoice(self, price: Decimal) -> None:
-        """One more, entered as the API enters it; ids are given in turn."""
+        """One more, entered as the API enters it."""
         record = {
             "client_id": self.random.choice(sorted(self.customer_of)),
             "duedate": self.day + timedelta(days=self.random.choice((0, 0, 0, 1, 3))),
             "take_auto_payment": True,
             "lines": [line(price)],
         }
+        self.invoices += await self._save(record)
+
+    async def _save(self, record: Mapping[str, Any]) -> list[int]:
         async with self.transaction() as tx:
-            self.invoices += await invoicing.save(
-                tx, [record], now=now(), who="simulation", home="usd"
-            )
+            return await invoicing.save(tx, [record], now=now(), who="simulation", home="usd")
 
     async def add_invoices(self, *prices: Decimal) -> None:
         """The first ones: each is like the one that the API entered, but for these columns."""
@@ -396,9 +414,6 @@ class Switch:
 
     sandbox: Sandbox
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.sandbox.pipeline(scope, receive, send)
-
 
 @contextlib.asynccontextmanager
 async def place(database_url: str) -> AsyncIterator[Place]:
@@ -407,7 +422,7 @@ async def place(database_url: str) -> AsyncIterator[Place]:
     async with open_node(settings) as opened, unlimited_gateway(settings) as gateway:
         node = replace(opened, gateway=gateway)
         database, switch = node.database, Switch()
-        stripe_in_process.connect(gateway, switch)
+        stripe_in_process.connect(gateway, lambda: switch.sandbox)
         if database.is_sqlite:
             await _work_alone(database)
         pattern = await _pattern(database)
@@ -437,7 +452,7 @@ async def world(seed: int, here: Place) -> World:
     """A world with three to six invoices of two to four clients."""
     sandbox = here.switch.sandbox = Sandbox(seed=seed)
     chance = reproducible_random(f"schedule {seed}")
-    made = World(seed, chance, here.node, sandbox, here.raw, here.pattern)
+    made = World(seed, chance, here.node, sandbox, here.raw, here.pattern, here.switch)
     await _empty(made)
     await _populate(made)
     return made

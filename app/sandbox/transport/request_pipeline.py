@@ -55,14 +55,22 @@ class RequestPipeline:
         self.closing = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = await http_messages.read_request(scope, receive, self.new_request_id())
+        answer = await self.answer(request)
+        await http_messages.send_answer(answer, scope, receive, send)
+
+    def new_request_id(self) -> str:
+        return self.state.ids.new("req", 14)
+
+    async def answer(self, request: ApiRequest) -> ApiAnswer:
+        """The answer to a request, once all that has become due is done and it has waited."""
         self.state.clock.run_due()
-        request = await http_messages.read_request(scope, receive, self.state.ids.new("req", 14))
         found = stripe_routes.find_route(request.method, request.path)
         answer = await self._answer(request, found)
         self._log_request(request, found, answer)
         if answer.wait:
             await self._sleep(answer.wait)
-        await http_messages.send_answer(answer, scope, receive, send)
+        return answer
 
     def _log_request(
         self, request: ApiRequest, found: tuple[StripeRoute, list[str]] | None, answer: ApiAnswer
