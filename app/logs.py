@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from app.control_characters import escape_controls, escape_lines
 from app.settings import Settings
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -37,10 +38,15 @@ def _line(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
     at, level, said = event.pop("timestamp"), event.pop("level"), event.pop("event")
     trace = event.pop("exception", None)
     known = " ".join(f"{name}={_plain(value)}" for name, value in event.items())
-    line = f"{at[:23]}Z {level:<7} {said}  {known}".rstrip()
-    return f"{line}\n{trace}" if trace else line
+    line = f"{at[:23]}Z {level:<7} {escape_controls(str(said))}  {known}".rstrip()
+    return f"{line}\n{_indented(trace)}" if trace else line
+
+
+def _indented(trace: str) -> str:
+    """No line of a trace, whose messages may be others' words, looks like one of the log."""
+    return "\n".join(f"    {line}" for line in escape_lines(trace).split("\n"))
 
 
 def _plain(value: Any) -> str:
-    text = str(value)
+    text = escape_controls(str(value))
     return f'"{text}"' if " " in text or not text else text

@@ -198,9 +198,10 @@ class Paydue:
 
     async def deliver(self, *events: Mapping[str, Any]) -> list[int]:
         """Post events as Stripe does; answers the statuses."""
-        return [await self._post(orjson.dumps(one)) for one in events]
+        return [await self.deliver_body(orjson.dumps(one)) for one in events]
 
-    async def _post(self, body: bytes) -> int:
+    async def deliver_body(self, body: bytes) -> int:
+        """Post a signed body as it stands; answers the status."""
         headers = {"Stripe-Signature": signed(body)}
         async with self.http.post("/stripe/webhook", data=body, headers=headers) as answer:
             await answer.read()

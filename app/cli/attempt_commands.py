@@ -1,10 +1,9 @@
 """The commands on charge attempts: attempts list, attempts end."""
 
 import click
-import orjson
 
 from app.cli.command_group import run, settings_and_logs
-from app.cli.terminal import amount, console, moment, table
+from app.cli.terminal import amount, console, moment, say, say_json, table
 from app.node import open_database, open_stripe_node
 from app.payments import attempt_queries
 from app.storage import schema
@@ -35,7 +34,7 @@ def attempts_list(everything: bool, limit: int, as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        say_json(found, indented=True)
         return
     columns = (">id", ">invoice", ">try", "state", ">amount", "intent", "since", "reason")
     rows = (
@@ -70,4 +69,4 @@ def attempts_end(attempt_id: int, reason: str) -> None:
         async with open_stripe_node(settings) as node:
             return await node.end_attempt(attempt_id, reason=reason, who="command line")
 
-    click.echo(f"attempt {attempt_id} has ended: {run(work())}")
+    say(f"attempt {attempt_id} has ended: {run(work())}")

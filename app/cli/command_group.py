@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from pydantic import ValidationError
 
+from app.cli.terminal import say
 from app.errors import AppError, ConfigurationError, Unavailable
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.settings import Settings, UnsafeEnvFile
@@ -70,8 +71,8 @@ def _setting(error: Any) -> str:
 
 
 def _end(message: str, code: int) -> None:
-    for line in message.splitlines():
-        click.echo(f"paydue: {line}", err=True)
+    for line in message.split("\n"):
+        say(f"paydue: {line}", err=True)
     sys.exit(code)
 
 

@@ -1,15 +1,19 @@
-"""Rows as CSV that a spreadsheet opens safely: no text of somebody else's becomes a formula."""
+"""Rows as CSV that a spreadsheet opens safely: no text of somebody else's becomes a formula.
+
+Nor does it steer the terminal that shows the file.
+"""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from app.control_characters import escape_controls
 from app.rules import money
 
-# A spreadsheet takes a cell that begins so for a formula, and runs it.
-# https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins so for a formula, and runs it; one for Japanese the wide
+# signs as well. https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Cell = str | int | Decimal | None
 
@@ -35,8 +39,14 @@ def _text(cell: Cell) -> str:
         case None:
             return ""
         case str():
-            return f"'{cell}" if cell.startswith(_FORMULA) else cell
+            return _safe(cell)
         case Decimal():
             return f"{cell:f}"
         case int():
             return str(cell)
+
+
+def _safe(text: str) -> str:
+    """Blanks before a sign do not keep every spreadsheet from reading a formula."""
+    shown = escape_controls(text)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown

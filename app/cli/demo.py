@@ -20,7 +20,7 @@ from app.cli.command_group import on_signals, run
 from app.cli.import_file import import_records
 from app.cli.stripe_commands import show_report
 from app.cli.support_commands import show_story
-from app.cli.terminal import amount, console, table
+from app.cli.terminal import amount, console, table, words
 from app.errors import AppError, ConfigurationError
 from app.halo.access.api_credentials import create_credential
 from app.logs import configure
@@ -66,8 +66,9 @@ async def _demo(screen: Console, *, serve: bool, port: int) -> None:
         async with _stage(screen, Path(folder), port) as stage:
             intent_id = await _play(stage)
             database = stage.node.settings.database_url
+            screen.print()
             screen.print(
-                "\n[bold]Look one payment up[/bold]  (its whole story, as support sees it)"
+                words(("Look one payment up", "bold"), "  (its whole story, as support sees it)")
             )
             if serve:
                 screen.print(f"  PAYDUE_DATABASE_URL={database} paydue payment find {intent_id}")
@@ -92,9 +93,8 @@ async def _stage(screen: Console, folder: Path, port: int) -> AsyncIterator[Stag
         ):
             webhook, signing_secrets = f"{url}/stripe/webhook", list(settings.webhook_secrets)
             stripe.add_endpoint(webhook, secrets=signing_secrets, mode="held")
-            screen.print(
-                f"[bold]Paydue[/bold] serves at {url}, a stand-in for Stripe at {stripe_url}"
-            )
+            serves = f" serves at {url}, a stand-in for Stripe at {stripe_url}"
+            screen.print(words(("Paydue", "bold"), serves))
             yield Stage(screen, node, url, stripe, stripe_url)
 
 
@@ -123,9 +123,8 @@ async def _play(stage: Stage) -> str:
     raw = fixture("demo.json").read_bytes()
     await _add_customers(stage, orjson.loads(raw))
     written = (await import_records(stage.node.database, stage.node.settings, raw)).written
-    screen.print(
-        f"[bold]1[/bold] Imported {written['clients']} clients and {written['invoices']} invoices"
-    )
+    imported = f" Imported {written['clients']} clients and {written['invoices']} invoices"
+    screen.print(words(("1", "bold"), imported))
 
     report = await _charge(stage)
     screen.print()
@@ -135,11 +134,14 @@ async def _play(stage: Stage) -> str:
 
     delivered = await stage.stripe.deliver(seed=SEED, copies=COPIES)
     answers = ", ".join(f"{count} x {status}" for status, count in delivered.statuses.items())
-    screen.print(
-        f"\n[bold]3[/bold] Stripe delivered {len(stage.stripe.events)} webhooks out of order and "
-        f"{COPIES} times each; answered: {answers}"
+    delivered_text = (
+        f" Stripe delivered {len(stage.stripe.events)} webhooks out of order and {COPIES} times "
+        f"each; answered: {answers}"
     )
-    screen.print("\n[bold]4[/bold] The money, counted three times over")
+    screen.print()
+    screen.print(words(("3", "bold"), delivered_text))
+    screen.print()
+    screen.print(words(("4", "bold"), " The money, counted three times over"))
     await _prove(stage)
     return found
 
@@ -198,7 +200,7 @@ async def _prove(stage: Stage) -> None:
         same = at_stripe == here.payments == here.invoices
         proven &= same
         shown = [amount(one, currency) for one in (at_stripe, here.payments, here.invoices)]
-        rows.append((*shown, "[green]equal[/green]" if same else "[red]DIFFERENT[/red]"))
+        rows.append((*shown, words(("equal", "green") if same else ("DIFFERENT", "red"))))
     columns = (">charged at Stripe", ">payments booked", ">invoices paid", "")
     doubles = len(stage.stripe.ledger.double_charges())
     stage.screen.print(table(f"charged twice: {doubles} invoices", columns, rows))

@@ -10,7 +10,9 @@ from stat import S_IRWXG, S_IRWXO
 
 import aiohttp
 from pydantic import ValidationError
+from rich.text import Text
 
+from app.cli.terminal import words
 from app.errors import ConfigurationError, Unavailable
 from app.node import open_database, unlimited_gateway
 from app.payments.event_queries import list_foreign_counts
@@ -35,10 +37,10 @@ class Check:
     is_bad: bool = False
 
     @property
-    def mark(self) -> str:
+    def mark(self) -> Text:
         if self.is_bad:
-            return "[red]bad[/red]"
-        return "[yellow]note[/yellow]" if self.mend else "[green]ok[/green]"
+            return words(("bad", "red"))
+        return words(("note", "yellow") if self.mend else ("ok", "green"))
 
 
 def failed_check(name: str, said: str, mend: str) -> Check:

@@ -7,7 +7,7 @@ a second import knows it again.
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -222,8 +222,15 @@ class _Import:
         }
         if "due_in_days" in given:
             today = calendar.business_day(self.now, self.settings.timezone)
-            fields["duedate"] = (today + timedelta(days=int(given["due_in_days"]))).isoformat()
+            fields["duedate"] = _days_later(today, given["due_in_days"]).isoformat()
         return fields | {"client_id": client_id} | _currency(given, currency_ids)
+
+
+def _days_later(today: date, days: Any) -> date:
+    try:
+        return today + timedelta(days=int(days))
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidField("due_in_days", f"{days!r} leads to no day of the calendar") from None
 
 
 def _client(given: Mapping[str, Any], currency_ids: Mapping[str, int]) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import date, datetime, time, timedelta
 
 import click
-import orjson
 
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.csv_output import Cell, amount_cell, csv_text
-from app.cli.terminal import amount, console, table
+from app.cli.terminal import amount, console, say, say_json, table
 from app.ledger import journal_check, journal_lines
 from app.ledger.journal_check import BookDifference
 from app.ledger.journal_lines import JournalRow
@@ -107,11 +106,11 @@ def check(as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps([_as_dict(one) for one in found]))
+        say_json([_as_dict(one) for one in found])
     elif found:
         console().print(table(f"differences ({len(found)})", _DIFFERENCE_COLUMNS, map(_row, found)))
     else:
-        click.echo("The books agree.")
+        say("The books agree.")
     if found:
         sys.exit(FAILED)
 

@@ -4,11 +4,10 @@ import itertools
 from collections.abc import AsyncIterator
 
 import click
-from rich.markup import escape
 
 from app.cli.command_group import run, settings_and_logs
 from app.cli.csv_output import Cell, amount_cell, csv_text
-from app.cli.terminal import amount, console, table
+from app.cli.terminal import amount, console, say, table
 from app.ledger import payout_lines
 from app.ledger.payout_lines import PayoutLine, PayoutTotals
 from app.node import open_current_database
@@ -69,7 +68,7 @@ def payouts_show(payout_id: str, as_csv: bool) -> None:
     totals = run(work())
     if totals.warning:
         missing = amount(totals.missing, totals.payout.currency_iso)
-        click.echo(f"paydue: {missing} missing: {totals.warning}", err=True)
+        say(f"paydue: {missing} missing: {totals.warning}", err=True)
 
 
 # --- for a spreadsheet -----------------------------------------------------------------------
@@ -153,8 +152,8 @@ def _row(line: PayoutLine) -> tuple[object, ...]:
     sums = (row.amount, row.fee, row.net)
     return (
         line.intent_id or row.source_id or row.transaction_id,
-        escape(" ".join(line.invoices)),
-        escape(line.client_name or row.description or ""),
+        " ".join(line.invoices),
+        line.client_name or row.description or "",
         row.type,
         *(amount(one, row.currency_iso) for one in sums),
     )

@@ -6,10 +6,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import click
-import orjson
 
 from app.cli.command_group import FAILED, run, settings_and_logs
-from app.cli.terminal import amount as shown_amount
+from app.cli.terminal import amount as shown_amount, say, say_json
 from app.errors import InvalidField
 from app.ledger import assignment
 from app.ledger.refund_requests import WantedRefund
@@ -71,11 +70,11 @@ def payment_refund(
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found))
+        say_json(found)
     else:
         much = shown_amount(found["amount"], found["currency"])
         why = f": {found['said']}" if found["said"] else ""
-        click.echo(f"refund request {found['id']} of {much} is {found['state']}{why}")
+        say(f"refund request {found['id']} of {much} is {found['state']}{why}")
     if found["state"] not in ("succeeded", "pending"):
         sys.exit(FAILED)
 
@@ -103,7 +102,7 @@ def payment_apply(payment_id: int, invoice_id: int, amount: Decimal | None) -> N
             await database.with_retry(apply)
 
     run(work())
-    click.echo(f"payment {payment_id} is applied to invoice {invoice_id}")
+    say(f"payment {payment_id} is applied to invoice {invoice_id}")
 
 
 def _payment_id(text: str) -> int:

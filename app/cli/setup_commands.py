@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import orjson
 
 from app.cli import health_checks
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.import_file import ImportResult, import_records
-from app.cli.terminal import console, moment, table
+from app.cli.terminal import console, moment, say, say_json, table
 from app.halo.access.api_credentials import (
     SCOPES,
     CredentialSummary,
@@ -53,10 +52,10 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
     client_id, client_secret = run(work())
     if as_json:
-        click.echo(orjson.dumps({"client_id": client_id, "client_secret": client_secret}))
+        say_json({"client_id": client_id, "client_secret": client_secret})
         return
-    click.echo(f"client_id      {client_id}\nclient_secret  {client_secret}")
-    click.echo("Keep the secret now: it cannot be shown again.", err=True)
+    say(f"client_id      {client_id}\nclient_secret  {client_secret}")
+    say("Keep the secret now: it cannot be shown again.", err=True)
 
 
 @access.command("list")
@@ -71,7 +70,7 @@ def access_list(as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found))
+        say_json(found)
         return
     rows = (
         (one.name, one.client_id, one.scopes, moment(one.created_at), moment(one.revoked_at))
@@ -92,9 +91,7 @@ def access_revoke(who: str) -> None:
             return await revoke_credential(tx, who, datetime.now(UTC))
 
     revoked = run(work())
-    click.echo(
-        f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s"
-    )
+    say(f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s")
 
 
 @click.command("import")
@@ -123,9 +120,9 @@ def import_file(file: Path) -> None:
     said = [
         f"imported {written.pop('clients', 0)} clients and {written.pop('invoices', 0)} invoices"
     ]
-    click.echo(", ".join(said + _counted(written)))
+    say(", ".join(said + _counted(written)))
     if known:
-        click.echo(f"already imported: {', '.join(known)}")
+        say(f"already imported: {', '.join(known)}")
 
 
 def _counted(counts: Counter[str]) -> list[str]:
@@ -149,7 +146,7 @@ def db_upgrade() -> None:
             return before, await schema.revision(database)
 
     before, after = run(work())
-    click.echo(f"schema {after}" if before == after else f"schema {before or 'empty'} -> {after}")
+    say(f"schema {after}" if before == after else f"schema {before or 'empty'} -> {after}")
 
 
 @db.command("check")
@@ -163,10 +160,10 @@ def db_check() -> None:
 
     at = run(work())
     if at != schema.head():
-        click.echo(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
-        click.echo("mend it with: paydue db upgrade", err=True)
+        say(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
+        say("mend it with: paydue db upgrade", err=True)
         sys.exit(FAILED)
-    click.echo(f"schema {at} is up to date")
+    say(f"schema {at} is up to date")
 
 
 @click.command()

@@ -9,13 +9,12 @@ from datetime import date, datetime
 from typing import Any
 
 import click
-import orjson
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
-from app.cli.terminal import amount, console, table
+from app.cli.terminal import amount, console, say, say_json, say_json_text, table, words
 from app.node import open_stripe_node
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.settings import Settings
@@ -47,10 +46,10 @@ def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
     settings = settings_and_logs()
     ended, failed = run(_autopay(settings, day.date() if day else None, dry_run, as_json))
     if failed:
-        click.echo(f"paydue: {failed} invoices failed; the report names them", err=True)
+        say(f"paydue: {failed} invoices failed; the report names them", err=True)
         sys.exit(FAILED)
     if not ended:
-        click.echo("paydue: stopped before the end; the next run goes on", err=True)
+        say("paydue: stopped before the end; the next run goes on", err=True)
         sys.exit(FAILED)
 
 
@@ -66,8 +65,8 @@ async def _autopay(
         try:
             if as_json:
                 for piece in report.json_lines():
-                    click.echo(piece, nl=False)
-                click.echo()
+                    say_json_text(piece)
+                say("")
             else:
                 show_report(console(), report)
         finally:
@@ -100,7 +99,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Outcome], None] | None]:
 def show_report(screen: Console, report: RunReport) -> None:
     """A report as tables: what was charged, what was not and why, when each is tried next."""
     if report.dry_run:
-        screen.print("[bold]Dry run[/bold]: nothing was changed, nothing was charged.")
+        screen.print(words(("Dry run", "bold"), ": nothing was changed, nothing was charged."))
     for kind in OutcomeKind:
         if report.counts[kind]:
             would_be = report.dry_run and kind == OutcomeKind.CHARGED
@@ -141,7 +140,7 @@ def reconcile(as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found))
+        say_json(found)
     else:
         ids = ", ".join(found.pop("unreadable_ids")) or "-"
         shown = {**found, "unreadable_ids": ids}

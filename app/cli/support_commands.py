@@ -9,7 +9,7 @@ import orjson
 from rich.console import Console
 
 from app.cli.command_group import FAILED, run, settings_and_logs
-from app.cli.terminal import amount, console, moment, table
+from app.cli.terminal import amount, console, moment, say, say_json, table, words
 from app.ledger import assignment
 from app.node import open_current_database, open_gateway, open_stripe_node
 from app.payments import event_queries, lookup
@@ -41,12 +41,12 @@ def payment_find(text: str, as_json: bool) -> None:
 
     stories = run(work())
     if as_json:
-        click.echo(orjson.dumps([story.as_dict() for story in stories], option=orjson.OPT_INDENT_2))
+        say_json([story.as_dict() for story in stories], indented=True)
     elif stories:
         for story in stories:
             show_story(story)
     else:
-        click.echo(f"paydue: nothing is known of {text!r}", err=True)
+        say(f"paydue: nothing is known of {text!r}", err=True)
         sys.exit(FAILED)
 
 
@@ -55,10 +55,11 @@ def show_story(story: PaymentStory) -> None:
     screen = console()
     told = story.as_dict()
     money = f"  {amount(story.amount, story.currency)}" if story.currency else ""
-    screen.print(f"\n[bold]{story.intent_id or 'no intent yet'}[/bold]  {story.status}{money}")
+    screen.print()
+    screen.print(words((story.intent_id or "no intent yet", "bold"), f"  {story.status}{money}"))
     invoice = f"invoice {story.invoice_id} (number {story.invoicenumber})"
     whose = f", client {story.client_id}" if story.client_id else ""
-    screen.print(f"  {invoice if story.invoice_id else 'not assigned to an invoice'}{whose}")
+    screen.print(words(f"  {invoice if story.invoice_id else 'not assigned to an invoice'}{whose}"))
     if len(told["shares"]) > 1:
         parts = (
             (one["invoice_id"] or "none", amount(one["amount"], story.currency), one["status"])
@@ -67,7 +68,7 @@ def show_story(story: PaymentStory) -> None:
         screen.print(table("shares", (">invoice", ">amount", "status"), parts))
     if story.unapplied:
         credit = amount(story.unapplied, story.currency)
-        screen.print(f"  [yellow]{credit} of it is applied to no invoice[/yellow]")
+        screen.print(words((f"  {credit} of it is applied to no invoice", "yellow")))
     _show_money_back(screen, told, story.currency)
     if told["attempts"]:
         rows = (
@@ -138,7 +139,7 @@ def payment_assign(intent_id: str, invoice_id: int, *, other_client: bool) -> No
 
     run(work())
     whose = f"a payment of invoice {invoice_id}" if invoice_id else "for no invoice"
-    click.echo(f"{intent_id} is now {whose}")
+    say(f"{intent_id} is now {whose}")
 
 
 @payment.command("retry")
@@ -159,10 +160,10 @@ def payment_retry(invoice_id: int, reason: str, as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found))
+        say_json(found)
     else:
         why = f": {found['reason']}" if found["reason"] else ""
-        click.echo(f"invoice {invoice_id} is {found['outcome']}{why}")
+        say(f"invoice {invoice_id} is {found['outcome']}{why}")
     if found["outcome"] not in ("charged", "pending"):
         sys.exit(FAILED)
 
@@ -189,7 +190,7 @@ def events_list(state: str | None, limit: int, as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        say_json(found, indented=True)
     else:
         columns = ("type", "state", "id", "intent_id", "error")
         rows = ((moment(one["received_at"]), *(one[name] for name in columns)) for one in found)
@@ -221,7 +222,7 @@ def events_show(event_id: str) -> None:
             row = await event_queries.load_event(tx, event_id)
             return {**_event(row), "payload": orjson.Fragment(row.payload)}
 
-    click.echo(orjson.dumps(run(work()), option=orjson.OPT_INDENT_2))
+    say_json(run(work()), indented=True)
 
 
 @events.command("replay")
@@ -250,7 +251,7 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
             return await dead_letters.retry_events(database, installation, ids, now, gateway)
 
     done = run(work())
-    click.echo(f"{done.applied} applied, {done.parked} parked, {done.dead} dead")
+    say(f"{done.applied} applied, {done.parked} parked, {done.dead} dead")
 
 
 @click.command()
@@ -265,7 +266,7 @@ def status(as_json: bool) -> None:
 
     found = run(work())
     if as_json:
-        click.echo(orjson.dumps(found))
+        say_json(found)
     else:
         rows = ((name.replace("_", " "), _cell(value)) for name, value in found.items())
         console().print(table("status", ("what", ">count"), rows))

@@ -1,11 +1,20 @@
-"""Tables, instants and amounts as a terminal shows them to people."""
+"""Tables, lines, instants and amounts as a terminal shows them to people.
+
+Text of others cannot steer the terminal: whatever is printed goes through `table`, `words`, `say`
+or `say_json`, which escape it. Nothing is read as rich's markup.
+"""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Any
 
+import click
+import orjson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from app.control_characters import escape_controls, escape_json, escape_lines
 from app.rules import money
 
 # A terminal that does not say how wide it is, such as a log file or a pipe.
@@ -14,19 +23,54 @@ _PLAIN_WIDTH = 120
 
 def console() -> Console:
     """The standard output. A pipe gets lines of a width that a table fits in."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    found = Console(highlight=False, markup=False, emoji=False)
+    if not found.is_terminal:
+        found.width = _PLAIN_WIDTH
+    return found
+
+
+def words(*parts: str | tuple[str, str]) -> Text:
+    """A line of text; a part may be a pair of text and style."""
+    styled = ((part, "") if isinstance(part, str) else part for part in parts)
+    return Text.assemble(*((escape_controls(text), style) for text, style in styled))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print lines of text, on the standard output or as a message beside it."""
+    click.echo(escape_lines(text), err=err)
+
+
+def say_json(value: Any, *, indented: bool = False) -> None:
+    """Print a value as JSON for programs."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indented else None).decode()
+    say_json_text(f"{text}\n")
+
+
+def say_json_text(text: str) -> None:
+    """Print JSON text, whole or in pieces."""
+    click.echo(escape_json(text), nl=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table. A column whose name starts with `>` is aligned to the right, as amounts are."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    """A table. A column whose name starts with `>` is aligned to the right, as amounts are.
+
+    A cell that is made of `words` keeps its style.
+    """
+    made = Table(title=words(title), title_justify="left", title_style="bold", header_style="dim")
     for name in columns:
         right = name.startswith(">")
-        made.add_column(name.lstrip(">"), justify="right" if right else "left", overflow="fold")
+        made.add_column(
+            words(name.lstrip(">")), justify="right" if right else "left", overflow="fold"
+        )
     for row in rows:
-        made.add_row(*("" if cell is None else str(cell) for cell in row))
+        made.add_row(*map(_cell, row))
     return made
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, Text):
+        return value
+    return words("" if value is None else str(value))
 
 
 def moment(instant: object) -> str:

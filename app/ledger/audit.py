@@ -102,4 +102,5 @@ def _as_text(value: object) -> str | None:
         case bool():
             return str(value).lower()
         case _:
-            return str(value)[:VALUE_MAX]
+            # A NUL inside a kept property is a character that PostgreSQL's text cannot hold.
+            return str(value).replace("\0", "\\u0000")[:VALUE_MAX]

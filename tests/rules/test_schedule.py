@@ -50,6 +50,15 @@ AFTER_INVOICE, AFTER_MONTH_END, DAY_OF_NEXT, DAY_OF_SAME = range(4)
         ("2028-02-29", FOUR_YEARS, "2032-02-29"),
         ("2028-02-29", FIVE_YEARS, "2033-02-28"),
         ("2096-02-29", FOUR_YEARS, "2100-02-28"),
+        # The calendar ends; a schedule that comes to its end makes nothing more.
+        ("9999-12-24", WEEK, "9999-12-31"),
+        ("9999-12-25", WEEK, None),
+        ("9999-11-30", MONTH, "9999-12-30"),
+        ("9999-12-01", MONTH, None),
+        ("9998-12-31", YEAR, "9999-12-31"),
+        ("9999-01-01", YEAR, None),
+        ("9994-12-31", FIVE_YEARS, "9999-12-31"),
+        ("9995-01-01", FIVE_YEARS, None),
     ],
 )
 def test_the_next_invoice_is_made_a_period_later(
@@ -104,6 +113,13 @@ def test_the_next_invoice_is_made_at_the_same_time_of_day(period: int) -> None:
         # No code of HaloPSA's counts from the invoice, as the first one does.
         ("2026-01-15", 4, 14, "2026-01-29"),
         ("2026-01-15", -1, 14, "2026-01-29"),
+        # A number that was stored before it had bounds leads no further than the calendar goes.
+        ("2026-01-15", AFTER_INVOICE, 2147483647, "9999-12-31"),
+        ("2026-01-15", AFTER_MONTH_END, 99999999999, "9999-12-31"),
+        ("2026-01-15", AFTER_INVOICE, -2147483648, "1900-01-01"),
+        ("2026-01-15", DAY_OF_NEXT, 2147483647, "2026-02-28"),
+        ("9999-12-30", AFTER_INVOICE, 1, "9999-12-31"),
+        ("9999-12-30", AFTER_INVOICE, 2, "9999-12-31"),
     ],
 )
 def test_an_invoice_falls_due_by_its_templates_terms(

@@ -8,7 +8,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import ColumnElement, Date, Text, and_, bindparam, or_
@@ -263,13 +263,14 @@ class OnDay(Filter):
         if day is None:
             return None
         first = datetime.combine(day, time.min, tzinfo=UTC)
-        values = {f"{name}_first": first, f"{name}_after": first + timedelta(days=1)}
+        last = datetime.combine(day, time.max, tzinfo=UTC)
+        values = {f"{name}_first": first, f"{name}_last": last}
         return ListCondition(self, name, values)
 
     def clause(self, name: str, variant: str) -> Clause:
         kind = self.column.type
-        first, after = (bindparam(f"{name}_{end}", type_=kind) for end in ("first", "after"))
-        return and_(self.column >= first, self.column < after)
+        first, last = (bindparam(f"{name}_{end}", type_=kind) for end in ("first", "last"))
+        return and_(self.column >= first, self.column <= last)
 
 
 @dataclass(frozen=True, eq=False)

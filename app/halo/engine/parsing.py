@@ -35,7 +35,8 @@ DEPTH_MAX = 32
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _NOTHING = frozenset({"", "undefined", "null"})
-_LARGEST = Decimal(2**63 - 1).scaleb(-DECIMALS)
+_WHOLE_MAX = 2**63 - 1
+_LARGEST = Decimal(_WHOLE_MAX).scaleb(-DECIMALS)
 
 
 def parser_of(kind: TypeEngine[Any]) -> Parser:
@@ -220,7 +221,11 @@ def plain_number(name: str, value: Any) -> int | float | None:
     if value is None:
         return None
     given = _decimal(name, value)
-    return int(given) if given == given.to_integral_value() else float(given)
+    if given != given.to_integral_value():
+        return float(given)
+    if abs(given) > _WHOLE_MAX:  # no JSON writer of ours has more bits
+        raise InvalidField(name, f"{_quoted(value)} is too large")
+    return int(given)
 
 
 def plain_moment(name: str, value: Any) -> str | None:

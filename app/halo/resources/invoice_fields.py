@@ -1,10 +1,13 @@
 """The fields of invoices and templates: each column that the API offers, and derived ones."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import case, func, select
 
-from app.halo.engine.parsing import reference, short_text
+from app.errors import InvalidField
+from app.halo.engine import json_schema
+from app.halo.engine.parsing import reference, short_text, small
 from app.halo.engine.resource import Derived, Field
 from app.halo.resources import shared_fields
 from app.rules.invoice import InvoiceKind
@@ -14,6 +17,16 @@ from app.storage.tables.invoices import Invoice
 
 # HaloPSA writes this where an invoice came from no sales order.
 NO_SALESORDER = -2
+# Ten years. Nobody gives longer to pay, and the calendar has an end.
+DUE_DAYS_MAX = 3660
+
+
+def _due_days(name: str, value: Any) -> int | None:
+    found: int | None = small(name, value)
+    if found is not None and abs(found) > DUE_DAYS_MAX:
+        raise InvalidField(name, f"{found} is not from {-DUE_DAYS_MAX} to {DUE_DAYS_MAX}")
+    return found
+
 
 FIELDS: Mapping[str, Field] = {
     "id": shared_fields.ID,
@@ -63,7 +76,11 @@ FIELDS: Mapping[str, Field] = {
         "When a template's invoice is due: 0 `due_date_int` days after its date, 1 that many days "
         "after the end of its month, 2 on that day of the next month, 3 on that day of its month."
     ),
-    "due_date_int": Field("The number that `due_date_type` counts with."),
+    "due_date_int": Field(
+        f"The number that `due_date_type` counts with: {-DUE_DAYS_MAX} to {DUE_DAYS_MAX}.",
+        _due_days,
+        schema={**json_schema.SMALL, "minimum": -DUE_DAYS_MAX, "maximum": DUE_DAYS_MAX},
+    ),
     "posted": Field("Whether it was handed to accounting."),
     "voided": Field(
         "Whether it was voided. It owes nothing then, and stays to be seen.", read_only=True

@@ -96,7 +96,7 @@ def _shown(row: Record) -> dict[str, Any]:
     payload = row.payload.decode() if row.payload else None
     shown = {
         "intent_date": moment(row.intent_date) if row.intent_date else None,
-        "intent_response": row.intent_response or (_object_of(row.payload) if payload else None),
+        "intent_response": row.intent_response or (_object_of(payload) if payload else None),
         "webhook_received_date": (
             moment(row.webhook_received_date) if row.webhook_received_date else None
         ),
@@ -105,8 +105,15 @@ def _shown(row: Record) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
-def _object_of(payload: bytes) -> str:
-    return orjson.dumps(orjson.loads(payload)["data"]["object"]).decode()
+def _object_of(payload: str) -> str | None:
+    """The event's object; None of an event that is nested deeper than JSON is written.
+
+    Its `webhook_payload` holds the same word for word.
+    """
+    try:
+        return orjson.dumps(orjson.loads(payload)["data"]["object"]).decode()
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _list_of(about: str, **properties: str) -> Property:
