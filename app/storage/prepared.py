@@ -140,27 +140,28 @@ class _Compiled(Generic[RowT]):
             (name, _bind_converter(compiled, name, dialect)) for name in compiled.positiontup
         ]
         binds = compiled.binds.items()
-        self._constants = {name: one for name, one in binds if not one.required}
+        self._constants = {name: one.effective_value for name, one in binds if not one.required}
         self.columns: list[Any] = list(statement.exported_columns)
         names = tuple(one.key for one in self.columns)
         assert names == field_names(row), f"{row.__name__} has other fields than {names}"
         kinds = (one.type.dialect_impl(dialect) for one in self.columns)
-        self._converters = [kind.result_processor(dialect, None) for kind in kinds]
+        converters = [kind.result_processor(dialect, None) for kind in kinds]
+        # The few columns that are not as the driver gives them, by their places.
+        self._converters = [(at, one) for at, one in enumerate(converters) if one is not None]
         self._make: Callable[[Iterable[Any]], RowT] = cast(Any, row)._make
 
     def ordered(self, parameters: Mapping[str, Any]) -> list[Any]:
-        constants = {name: one.effective_value for name, one in self._constants.items()}
-        values = {**constants, **parameters}
+        values = {**self._constants, **parameters}
         return [
             values[name] if convert is None else convert(values[name])
             for name, convert in self._order
         ]
 
     def row(self, found: Sequence[Any]) -> RowT:
-        return self._make(
-            value if convert is None else convert(value)
-            for value, convert in zip(found, self._converters, strict=True)
-        )
+        values = list(found)
+        for at, convert in self._converters:
+            values[at] = convert(values[at])
+        return self._make(values)
 
 
 def _bind_converter(compiled: Any, name: str, dialect: Dialect) -> Convert | None:
