@@ -1,5 +1,7 @@
 """All commands, in the order `paydue --help` lists them."""
 
+from pathlib import Path
+
 from app.cli import (
     attempt_commands,
     demo,
@@ -33,6 +35,8 @@ COMMANDS = (
     server_commands.sandbox,
 )
 
+# Commands that need `app.sandbox`, which the image is built without.
+SANDBOX_COMMANDS = frozenset({demo.demo, server_commands.sandbox})
 
 # Commands on payments that stand in modules of their own.
 PAYMENT_COMMANDS = (refund_commands.payment_refund, refund_commands.payment_apply)
@@ -41,5 +45,7 @@ PAYMENT_COMMANDS = (refund_commands.payment_refund, refund_commands.payment_appl
 def add_all() -> None:
     for command in PAYMENT_COMMANDS:
         support_commands.payment.add_command(command)
+    has_sandbox = (Path(__file__).parents[1] / "sandbox").is_dir()
     for command in COMMANDS:
-        paydue.add_command(command)
+        if has_sandbox or command not in SANDBOX_COMMANDS:
+            paydue.add_command(command)
