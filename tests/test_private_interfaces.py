@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiosqlite.core
 import aiosqlite.cursor
+import asyncpg
 import pytest
 import sqlalchemy
 import uvicorn
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_connection
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgres"]]
 # Documented: those of every NamedTuple, and the mapping of SQLAlchemy's rows.
 PUBLIC = {"_make", "_fields", "_asdict", "_replace", "_mapping"}
 
@@ -59,6 +61,9 @@ PRIVATE_NAMES = [
         "on_message_begin",
         "app/sandbox/transport/asgi_server.py",
     ),
+    PrivateName("uvicorn", dir(uvicorn_httptools), "RequestResponseCycle", "app/http_protocol.py"),
+    PrivateName("uvicorn", dir(uvicorn_httptools), "STATUS_LINE", "app/http_protocol.py"),
+    PrivateName("asyncpg", dir(asyncpg.Connection), "_transport", "app/storage/postgres_tls.py"),
     PrivateName(
         "aiosqlite", dir(aiosqlite.core.Connection), "_execute", "app/storage/sqlite_driver.py"
     ),
@@ -103,7 +108,7 @@ def test_the_file_that_is_said_to_use_a_private_name_does(private: PrivateName) 
 
 @pytest.mark.parametrize("library", sorted({one.library for one in PRIVATE_NAMES} | {"httptools"}))
 def test_a_release_that_nobody_has_tried_is_not_installed(library: str) -> None:
-    (required,) = (one for one in map(Requirement, PROJECT["dependencies"]) if one.name == library)
+    (required,) = (one for one in map(Requirement, REQUIREMENTS) if one.name == library)
     installed = Version(version(library))
 
     assert required.specifier.contains(installed)
