@@ -8,6 +8,7 @@
     python -m tests.supply digests              pins the images of Dockerfile and docker-compose.yml
 
 RECORDS is a folder or a zip of OSV records, such as OSV's own `PyPI/all.zip`; no network is needed.
+CI takes it from OSV_RECORDS.
 `digests` asks the images' registry, by Docker.
 """
 
