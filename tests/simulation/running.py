@@ -100,8 +100,11 @@ async def play_side_by_side(
 ) -> Coverage:
     """Plays them on several databases at a time, for a server that is waited for."""
     urls = [await new_database() for _ in range(crowd)]
-    async with asyncio.TaskGroup() as group:
-        parts = [group.create_task(play(seeds[at::crowd], url)) for at, url in enumerate(urls)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(play(seeds[at::crowd], url)) for at, url in enumerate(urls)]
+    except* ScheduleFailed as failures:
+        raise failures.exceptions[0] from None
     return sum((one.result() for one in parts), Coverage())
 
 
