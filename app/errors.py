@@ -39,6 +39,8 @@ class BodyTooLarge(AppError):
 
 class NotAuthenticated(AppError):
     status = 401
+    # The answer's WWW-Authenticate.
+    challenge = "Bearer"
 
 
 class NotAllowed(AppError):

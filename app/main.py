@@ -16,10 +16,12 @@ from starlette.routing import BaseRoute, Route
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
+from app.halo.access.internal_pages import internal
 from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.engine.metrics import MetricsMiddleware, metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
+from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
 from app.settings import Settings
@@ -67,6 +69,9 @@ def create_app(
         routes=[*extra_routes, *ROUTES],
         middleware=[
             Middleware(MetricsMiddleware),
+            Middleware(
+                SecurityHeadersMiddleware, is_https=settings.public_url.startswith("https://")
+            ),
             Middleware(ErrorMiddleware),
         ],
         exception_handlers={HTTPException: http_error_response},
@@ -106,5 +111,5 @@ ROUTES: Sequence[BaseRoute] = (
     *routes.ROUTES,
     Route("/healthz", healthz),
     Route("/readyz", readyz),
-    Route("/metrics", metrics),
+    Route("/metrics", internal(metrics)),
 )

@@ -8,21 +8,25 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import asyncpg
 import pytest
+import structlog
 from sqlalchemy import make_url
 
+from app import logs
 from app.sandbox.server import Sandbox
+from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
-from tests import postgres, stripe_mock
+from tests import leaks, postgres, stripe_mock
 from tests.gate import Gate, gated
 from tests.harness import Paydue, settings_for
 from tests.patience import wait_limit
@@ -67,6 +71,29 @@ def pytest_collection_finish() -> None:
     """Thousands of collected tests are no garbage; looked through every time, they cost minutes."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logs_as_in_production() -> None:
+    configure_logs()
+
+
+def configure_logs() -> None:
+    """Tests see the lines that a served Paydue writes; `capture_logs` finds every logger."""
+    logs.configure(Settings(_env_file=None, PAYDUE_LOG_LEVEL="debug"))
+    structlog.configure(cache_logger_on_first_use=False)
+    logging.captureWarnings(capture=False)  # a warning is an error here
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport]:
+    """A test whose output shows a secret or a person's data fails, whatever else it shows."""
+    report = yield
+    found = leaks.leaked("\n".join(text for _, text in report.sections))
+    if found and report.passed:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} printed {found}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -34,10 +34,11 @@ from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import StripeEvent
 from app.storage.tables.stripe_payments import StripePayment
+from tests import leaks
 from tests.patience import wait_limit
 
-SECRET = "whsec_tests_of_paydue_0123456789"
-KEY = "sk_test_tests"
+SECRET = leaks.SIGNING_SECRET
+KEY = leaks.STRIPE_KEY
 NO_STRIPE = "http://127.0.0.1:9"  # nobody listens there
 # As production's, but a busy machine that is given patience has it here as well.
 ANSWER_LIMIT_S = wait_limit(inbox.ANSWER_S)
@@ -167,6 +168,7 @@ class Paydue:
             "total": Decimal(total),
             "amountdue": Decimal(total),
             "take_auto_payment": True,
+            "extra": {"address1": leaks.STREET},
             **columns,
         }
         async with self.database.transaction() as tx:

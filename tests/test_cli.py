@@ -678,7 +678,7 @@ async def test_a_file_with_one_mistake_changes_nothing(paydue: Command, tmp_path
 
 
 async def test_access_is_given_once_and_opens_the_api(paydue: Command) -> None:
-    made = (await paydue("access", "add", "billing", "--json")).json()
+    made = (await paydue("access", "add", "billing", "--scope", "all", "--json")).json()
     plain = await paydue("access", "add", "another", "--scope", "read:invoices")
 
     assert made.keys() == {"client_id", "client_secret"}
@@ -689,7 +689,7 @@ async def test_access_is_given_once_and_opens_the_api(paydue: Command) -> None:
 
 
 async def test_access_is_shown_and_taken_back(paydue: Command) -> None:
-    made = (await paydue("access", "add", "billing", "--json")).json()
+    made = (await paydue("access", "add", "billing", "--scope", "all", "--json")).json()
     await paydue("access", "add", "reports", "--scope", "read:invoices")
 
     by_id = await paydue("access", "revoke", made["client_id"])

@@ -1,6 +1,7 @@
 """The commands that set Paydue up: access, import, db, doctor."""
 
 import contextlib
+import getpass
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from app.halo.access.api_credentials import (
 )
 from app.halo.access.authenticator import REMEMBERED
 from app.node import open_database, open_node
+from app.security_log import SecurityEvent, log_security_event
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -38,8 +40,9 @@ def access() -> None:
     "--scope",
     "scopes",
     multiple=True,
+    required=True,
     type=click.Choice(sorted(SCOPES)),
-    help="What it may do; may be given several times. Default: all.",
+    help="What it may do; may be given several times. `all` opens everything.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
@@ -48,9 +51,13 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
     async def work() -> tuple[str, str]:
         async with _open_upgraded(settings) as database, database.transaction() as tx:
-            return await create_credential(tx, name, list(scopes) or ["all"], datetime.now(UTC))
+            return await create_credential(tx, name, scopes, datetime.now(UTC))
 
     client_id, client_secret = run(work())
+    log_security_event(
+        SecurityEvent.ACCESS_ADDED, client_id=client_id, name=name, scope=" ".join(scopes),
+        by=_operator(),
+    )  # fmt: skip
     if as_json:
         say_json({"client_id": client_id, "client_secret": client_secret})
         return
@@ -91,6 +98,7 @@ def access_revoke(who: str) -> None:
             return await revoke_credential(tx, who, datetime.now(UTC))
 
     revoked = run(work())
+    log_security_event(SecurityEvent.ACCESS_REVOKED, name=who, count=revoked, by=_operator())
     say(f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s")
 
 
@@ -174,6 +182,14 @@ def doctor() -> None:
     console().print(table("doctor", ("", "check", "found", "how to mend"), rows))
     if any(one.is_bad for one in found):
         sys.exit(FAILED)
+
+
+def _operator() -> str:
+    """The user of this machine who gives the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "unknown"
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from app.halo import actions, attempt_actions, refund_actions
+from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
@@ -88,7 +89,7 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     *resource_routes(LOOKUPS),
     CaseInsensitiveRoute("/auth/token", token, "POST", TOKEN),
     CaseInsensitiveRoute("/api/authinfo", authinfo, "GET", AUTHINFO),
-    CaseInsensitiveRoute("/api/openapi.json", openapi_json, "GET", OPENAPI_JSON),
-    CaseInsensitiveRoute("/api/docs", page, "GET", PAGE),
-    CaseInsensitiveRoute("/api/docs/{file}", page_file, "GET"),
+    CaseInsensitiveRoute("/api/openapi.json", internal(openapi_json), "GET", OPENAPI_JSON),
+    CaseInsensitiveRoute("/api/docs", internal(page), "GET", PAGE),
+    CaseInsensitiveRoute("/api/docs/{file}", internal(page_file), "GET"),
 )

@@ -201,7 +201,7 @@ async def test_what_is_remembered_of_tokens_is_bounded(api: Api, clock: Clock) -
         for one in range(REMEMBERED_MAX)
     }
 
-    await authenticator.caller(api.headers["Authorization"])
+    await authenticator.identify(api.headers["Authorization"])
 
     assert len(authenticator._known) <= REMEMBERED_MAX
 

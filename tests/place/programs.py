@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from tests import leaks
 from tests.harness import KEY, SECRET, event, intent, signed
 from tests.patience import wait_limit
 from tests.postgres import free_port
@@ -85,6 +86,8 @@ async def program(
         if process.returncode is None:
             process.kill()
         await process.wait()
+        found = leaks.leaked(errors.read_text())
+        assert not found, f"the log of {command} shows {found}"
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ a slow hash would protect nothing.
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from sqlalchemy import Table, delete, insert, or_, select, update
 
 from app.errors import AppError, InvalidField, NotFound
 from app.halo.access.authenticator import UNLIMITED, hash_secret
+from app.security_log import SecurityEvent
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.credentials import AccessToken, ApiCredential
@@ -33,10 +35,15 @@ _SWEPT = 100
 class TokenRequestRefused(AppError):
     """A token request that is answered as OAuth 2 says (RFC 6749, 5.2)."""
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    security_event = SecurityEvent.TOKEN_REFUSED
+
+    def __init__(
+        self, code: str, message: str, status: int = 400, client_id: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
+        self.client_id = client_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Token:
     value: str
     scope: str
     expires_in: int
+    access_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,9 @@ async def issue_token(
     # Compared in any case, so that the time taken does not tell which ids exist.
     matches = hmac.compare_digest(found.secret_hash if found else "", hash_secret(secret))
     if found is None or not matches:
-        raise TokenRequestRefused("invalid_client", "client_id or client_secret is wrong", 401)
+        raise TokenRequestRefused(
+            "invalid_client", "client_id or client_secret is wrong", 401, _shown_id(client_id)
+        )
     granted = _grantable_scopes(scope, found.scopes.split())
     value = secrets.token_urlsafe(32)
     await _sweep(tx, now)
@@ -127,7 +137,12 @@ async def issue_token(
             expires_at=now + timedelta(seconds=lasts_s),
         )
     )  # fmt: skip
-    return Token(value, granted, lasts_s)
+    return Token(value, granted, lasts_s, found.id)
+
+
+def _shown_id(client_id: str) -> str | None:
+    """A client_id as the log may show it: one of ours by its look, not a secret pasted there."""
+    return client_id if re.fullmatch(r"[0-9a-f]{32}", client_id) else None
 
 
 def _grantable_scopes(wanted: str, owned: list[str]) -> str:

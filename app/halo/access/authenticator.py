@@ -109,13 +109,12 @@ class Authenticator:
         self._limits = limits
         self._known: dict[str, tuple[Caller, datetime]] = {}
 
-    async def caller(self, authorization: str) -> Caller:
-        """The caller whom the header's token belongs to; or NotAuthenticated or RateLimited."""
-        caller = await self._identify(authorization)
+    def count(self, caller: Caller) -> None:
+        """Count one more request of this caller, or raise RateLimited."""
         self._limits.take(caller.access_id, self._clock())
-        return caller
 
-    async def _identify(self, authorization: str) -> Caller:
+    async def identify(self, authorization: str) -> Caller:
+        """The caller whom the header's token belongs to; or NotAuthenticated."""
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise NotAuthenticated("send Authorization: Bearer with a token from /auth/token")
@@ -148,7 +147,10 @@ class Authenticator:
 async def authenticate(request: Request) -> Caller:
     """The caller of a request; or NotAuthenticated or RateLimited."""
     authenticator: Authenticator = request.app.state.authenticator
-    return await authenticator.caller(request.headers.get("authorization", ""))
+    caller = await authenticator.identify(request.headers.get("authorization", ""))
+    request.state.access_id = caller.access_id  # the log of a refusal names it
+    authenticator.count(caller)
+    return caller
 
 
 async def authorize(request: Request, right: str) -> Caller:

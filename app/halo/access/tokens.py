@@ -6,10 +6,18 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.errors import Unavailable
 from app.halo.access.api_credentials import TokenRequestRefused, issue_token
 from app.halo.engine import json_schema, parsing, request_body
 from app.halo.engine.responses import json_response
 from app.halo.openapi.operations import Operation
+from app.security_log import SecurityEvent, log_security_event
+from app.settings import Settings, is_loopback
+
+
+class PublicUrlMissing(Unavailable):
+    """Nobody has said by which address clients reach this installation."""
+
 
 # Five short fields; nobody is known yet, so nobody may send more.
 _FORM_MAX = 16 * 1024
@@ -31,7 +39,14 @@ async def token(request: Request) -> Response:
         issued = await issue_token(
             tx, client_id, secret, form.get("scope", ""), now=now, lasts_s=lasts_s
         )
-    response = json_response(
+    log_security_event(
+        SecurityEvent.TOKEN_ISSUED,
+        access_id=issued.access_id,
+        client_id=client_id,
+        scope=issued.scope,
+        peer=request.client.host if request.client else None,
+    )
+    return json_response(
         {
             "scope": issued.scope,
             "token_type": "Bearer",
@@ -41,8 +56,6 @@ async def token(request: Request) -> Response:
             "id_token": None,
         }
     )
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -56,7 +69,22 @@ async def _form(request: Request) -> dict[str, str]:
 
 async def authinfo(request: Request) -> Response:
     """Where tokens are issued. Anonymous: it is asked before there is a token."""
-    return json_response({"auth_url": f"{str(request.base_url).rstrip('/')}/auth", "tenant_id": ""})
+    return json_response({"auth_url": f"{_own_address(request)}/auth", "tenant_id": ""})
+
+
+def _own_address(request: Request) -> str:
+    """The address to which clients send their secrets: of the settings, never of the request.
+
+    Without the setting, only a caller of this machine is told where this process listens.
+    """
+    settings: Settings = request.app.state.settings
+    if settings.public_url:
+        return settings.public_url
+    host, port = request.scope["server"]
+    asked = request.url.hostname or ""
+    if not (is_loopback(host) and is_loopback(asked)):
+        raise PublicUrlMissing("PAYDUE_PUBLIC_URL is not set, so clients cannot be told where")
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 _TAG = "Access"

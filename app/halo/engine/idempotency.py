@@ -78,7 +78,7 @@ async def run_idempotent(request: Request, right: str, prepare: PrepareWork) -> 
     except AppError as error:
         if error.status >= 500 or error.status in _INDEFINITE:
             raise
-        return await _commit(request, claim, refusal_response(error))
+        return await _commit(request, claim, refusal_response(request.scope, error))
 
 
 async def _replay(request: Request, claim: _Claim) -> Response | None:

@@ -16,8 +16,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import AppError, NotAuthenticated, Unavailable
+from app.security_log import SecurityEvent, log_security_event
 
 log = structlog.get_logger("paydue.api")
+# A caller chooses the path; the log has the beginning of it.
+_PATH_MAX = 200
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -28,16 +31,39 @@ def error_response(code: str, message: str, status: int) -> Response:
     return json_response({"error": code, "error_description": message, "Message": message}, status)
 
 
-def refusal_response(error: AppError) -> Response:
+def refusal_response(scope: Scope, error: AppError) -> Response:
     """The answer to an error that the caller or the installation caused."""
+    _log_if_security_event(scope, error)
     response = error_response(_code(error), error.message, error.status)
     if isinstance(error, Unavailable):
         log.warning("unavailable", reason=error.message)
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, NotAuthenticated):
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers["WWW-Authenticate"] = error.challenge
     return response
+
+
+_SECURITY_EVENTS = {
+    401: SecurityEvent.NOT_AUTHENTICATED,
+    403: SecurityEvent.NOT_ALLOWED,
+    429: SecurityEvent.RATE_LIMITED,
+}
+
+
+def _log_if_security_event(scope: Scope, error: AppError) -> None:
+    kind = getattr(error, "security_event", None) or _SECURITY_EVENTS.get(error.status)
+    if kind is None:
+        return
+    peer = scope.get("client")
+    log_security_event(
+        kind,
+        access_id=scope.get("state", {}).get("access_id"),
+        client_id=getattr(error, "client_id", None),
+        method=scope["method"],
+        path=scope["path"][:_PATH_MAX],
+        peer=peer[0] if peer else None,
+    )
 
 
 def _code(error: AppError) -> str:
@@ -74,7 +100,7 @@ class ErrorMiddleware:
         except AppError as error:
             if started:
                 raise
-            await refusal_response(error)(scope, receive, send)
+            await refusal_response(scope, error)(scope, receive, send)
         except Exception as error:
             if scope["type"] != "http":
                 raise

@@ -126,7 +126,7 @@ def document(routes: Iterable[BaseRoute]) -> dict[str, Any]:
             "securitySchemes": {
                 "oauth2": {
                     "type": "oauth2",
-                    "description": "Credentials are made by `paydue access add NAME`.",
+                    "description": "Credentials are made by `paydue access add`.",
                     "flows": {"clientCredentials": {"tokenUrl": "/auth/token", "scopes": _SCOPES}},
                 },
                 "token": {

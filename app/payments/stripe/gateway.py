@@ -86,6 +86,17 @@ class StripeResponse:
     body: str
 
 
+def _without_redirects() -> aiohttp.TraceConfig:
+    """Stripe's API never redirects; whoever does would be sent a payment's parameters."""
+
+    async def refuse(*_: object) -> None:
+        raise aiohttp.ClientError("the answer was a redirect, which is not followed")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return trace
+
+
 class Gateway:
     """One Stripe account. Use `async with`: the client belongs to the running event loop."""
 
@@ -99,7 +110,9 @@ class Gateway:
     async def __aenter__(self) -> "Gateway":
         timeout = aiohttp.ClientTimeout(total=self._settings.stripe_timeout)
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS_MAX, keepalive_timeout=50)
-        session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        session = aiohttp.ClientSession(
+            connector=connector, timeout=timeout, trace_configs=[_without_redirects()]
+        )
         self._http = stripe.AIOHTTPClient(timeout=timeout, session=session)
         self._session = session
         self._client = stripe.StripeClient(

@@ -23,6 +23,7 @@ from app.errors import (
 )
 from app.payments.webhook.foreign_events import ForeignEventCounter, foreign_reason, is_thin
 from app.payments.webhook.inbox import Inbox
+from app.security_log import SecurityEvent, log_security_event
 from app.settings import Settings
 
 PATHS = ("/stripe/webhook", "/api/Notify/Stripe")
@@ -37,6 +38,11 @@ _DIGITS = 64  # of an HMAC-SHA256 in hexadecimal
 _ID_MAX = 255
 # Stripe's seconds fit 11 digits for three thousand years; a larger `created` is no event.
 _CREATED_MAX = 99_999_999_999
+_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _ACCEPTED = b'{"received":true}'
 
 
@@ -56,7 +62,7 @@ class WebhookEndpoint:
             await self._accept(scope, receive)
         except AppError as error:
             REFUSED.labels(error.status).inc()
-            log.warning("webhook refused", status=error.status, reason=error.message)
+            _log_refusal(scope, error)
             await _answer(send, error.status, _reason(error), error)
         else:
             await _answer(send, 200, _ACCEPTED)
@@ -186,12 +192,25 @@ async def _body(headers: Sequence[tuple[bytes, bytes]], receive: Receive, most: 
     return bytes(body)
 
 
+def _log_refusal(scope: Scope, error: AppError) -> None:
+    if isinstance(error, Unavailable):
+        log.warning("webhook not stored", reason=error.message)
+        return
+    peer = scope.get("client")
+    log_security_event(
+        SecurityEvent.WEBHOOK_REFUSED,
+        status=error.status,
+        reason=error.message,
+        peer=peer[0] if peer else None,
+    )
+
+
 def _reason(error: AppError) -> bytes:
     return orjson.dumps({"error": type(error).__name__, "reason": error.message})
 
 
 async def _answer(send: Send, status: int, body: bytes, error: AppError | None = None) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
     if isinstance(error, Unavailable):
         headers.append((b"retry-after", b"%d" % error.retry_after_s))
     await send({"type": "http.response.start", "status": status, "headers": headers})
