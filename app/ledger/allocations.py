@@ -5,14 +5,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import select
 
 from app.rules.allocation import Key, Share
 from app.rules.claim import Evidence
 from app.rules.payment import LONG_AGO, Payment, PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkInsert, BulkUpdate, PreparedStatement, any_of, projection
+from app.storage.prepared import (
+    BulkDelete,
+    BulkInsert,
+    BulkUpdate,
+    PreparedStatement,
+    Write,
+    any_of,
+    projection,
+)
 from app.storage.tables.invoice_payments import InvoicePayment
 
 SHARES = table_of(InvoicePayment)
@@ -115,6 +123,10 @@ class ShareUpdate(ShareColumns):
     id: int
 
 
+class _ShareId(TypedDict):
+    id: int
+
+
 _UPDATED = [
     name
     for name in ShareColumns.__annotations__
@@ -122,19 +134,19 @@ _UPDATED = [
 ]
 _INSERT = BulkInsert(SHARES, ShareColumns.__annotations__)
 _UPDATE = BulkUpdate(SHARES, "id", _UPDATED)
+_DELETE = BulkDelete(SHARES, "id")
 
 
-async def write(
-    tx: Tx,
+def writes(
     payments: Mapping[str, Payment],
     stored: Stored,
     after: Allocations,
     client_of: Mapping[int, int | None],
-) -> None:
-    """Write the shares of payments. A share that moves to another invoice keeps its row."""
+) -> list[Write]:
+    """The shares of payments, written. A share that moves to another invoice keeps its row."""
     new: list[ShareColumns] = []
     changed: list[ShareUpdate] = []
-    gone: list[int] = []
+    gone: list[_ShareId] = []
     for intent, shares in sorted(after.items()):
         payment = payments[intent]
         ids = dict(stored.ids.get(intent, {}))
@@ -147,15 +159,9 @@ async def write(
                 changed.append({**row, "id": homeless.pop(0)})
             else:
                 new.append(row)
-        gone += homeless
-    if gone:
-        await tx.execute(delete(SHARES).where(SHARES.c.id == bindparam("b_id")), _by_id(gone))
-    await _UPDATE.run(tx, sorted(changed, key=lambda row: row["invoice_id"] is not None))
-    await _INSERT.run(tx, new)
-
-
-def _by_id(ids: Sequence[int]) -> list[dict[str, int]]:
-    return [{"b_id": one} for one in ids]
+        gone += [{"id": one} for one in homeless]
+    changed.sort(key=lambda row: row["invoice_id"] is not None)
+    return [(_DELETE, gone), (_UPDATE, changed), (_INSERT, new)]
 
 
 def _columns(

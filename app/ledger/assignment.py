@@ -5,7 +5,7 @@ and how much. Locks are taken as in `settlement`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -24,7 +24,7 @@ from app.ledger import (
 )
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
-from app.ledger.settlement import other_currency
+from app.ledger.settlement import PaymentChange, other_currency, write_change
 from app.rules import money
 from app.rules.allocation import UNAPPLIED, Key, Share, move
 from app.rules.claim import Evidence
@@ -137,7 +137,7 @@ async def _claim_intent(
     _assert_same_currency(payment, invoice)
     _assert_same_client(payment.client_id, invoice)
     if payment.state_at == LONG_AGO and payment.evidence == Evidence.PERSON:
-        payment = replace(payment, amount=_named(shares) + entry.amount)
+        payment = payment._replace(amount=_named(shares) + entry.amount)
     else:
         _assert_covers(payment, shares, entry.amount, balances.amount_due(invoice), invoice)
     amounts = {key: one.amount for key, one in shares.items() if key is not None}
@@ -147,10 +147,11 @@ async def _claim_intent(
         payment.back,
         total=payment.amount,
     )
-    payment = replace(payment, claimed_invoice_id=invoice.id, evidence=Evidence.PERSON)
-    await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
-    change = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
-    await audit.write(tx, [change], who=who, now=now)
+    payment = payment._replace(claimed_invoice_id=invoice.id, evidence=Evidence.PERSON)
+    change = PaymentChange(known, {intent_id: payment}, stored, {intent_id: after}, invoices)
+    await _write(tx, change, now=now, who=who)
+    entered = audit.AuditChange(invoice.id, "payments", None, f"{intent_id}: {plain(entry.amount)}")
+    await audit.write(tx, [entered], who=who, now=now)
     share_id = (await allocations.load(tx, [intent_id])).ids[intent_id][invoice.id]
     if entry.values:
         by_id = PAYMENTS.c.id == share_id
@@ -192,26 +193,11 @@ def _assert_covers(
         raise Refused(f"amount: invoice {invoice.id} owes {money.text(due, invoice.currency_iso)}")
 
 
-class _Change(NamedTuple):
-    """A PaymentIntent whose shares a person changes; `known` is empty for one not heard of."""
-
-    payment: Payment
-    known: Mapping[str, Payment]
-    stored: allocations.Stored
-    after: Mapping[Key, Share]
-    invoices: Mapping[int, InvoiceRow]
-
-
-async def _write(tx: Tx, change: _Change, *, now: datetime, who: str) -> None:
-    payment, stored = change.payment, change.stored
-    intent = payment.intent_id
-    await payment_intents.write(tx, change.known, {intent: payment}, now)
-    client_of = {one: row.client_id for one, row in change.invoices.items()}
-    after = {intent: change.after}
-    await allocations.write(tx, {intent: payment}, stored, after, client_of)
-    await balances.settle(tx, change.invoices, {intent: payment}, stored, after, now, who)
-    if payment.state_at == LONG_AGO:
-        await payment_intents.schedule_check(tx, intent, now)
+async def _write(tx: Tx, change: PaymentChange, *, now: datetime, who: str) -> None:
+    await write_change(tx, change, now=now, who=who)
+    for intent, payment in change.after.items():
+        if payment.state_at == LONG_AGO:
+            await payment_intents.schedule_check(tx, intent, now)
 
 
 # --- assignment --------------------------------------------------------------------------------
@@ -312,11 +298,12 @@ async def _assign_share(
         taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
     # What it claims goes too, or its next report would put it back where it was.
-    payment = replace(payment, claimed_invoice_id=invoice_id or FOR_NONE, evidence=Evidence.PERSON)
+    payment = payment._replace(claimed_invoice_id=invoice_id or FOR_NONE, evidence=Evidence.PERSON)
     if payment.customer_id is None and invoice_id is not None:
-        payment = replace(payment, client_id=invoices[invoice_id].client_id)
+        payment = payment._replace(client_id=invoices[invoice_id].client_id)
     after = move(shares, amounts, payment.back, total=payment.amount)
-    await _write(tx, _Change(payment, known, stored, after, invoices), now=now, who=who)
+    change = PaymentChange(known, {intent: payment}, stored, {intent: after}, invoices)
+    await _write(tx, change, now=now, who=who)
 
 
 def _assigned_amount(payment: Payment, moved: Decimal, invoice: InvoiceRow) -> Decimal:

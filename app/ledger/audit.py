@@ -13,7 +13,7 @@ from app.rules.notation import moment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkInsert
+from app.storage.prepared import BulkInsert, Write
 from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceChange
 
@@ -66,6 +66,11 @@ class AuditChange:
 
 
 async def write(tx: Tx, changes: Iterable[AuditChange], *, who: str, now: datetime) -> None:
+    statement, written = writes(changes, who=who, now=now)
+    await statement.run(tx, written)
+
+
+def writes(changes: Iterable[AuditChange], *, who: str, now: datetime) -> Write:
     written = [
         {
             "invoice_id": change.invoice_id,
@@ -80,7 +85,7 @@ async def write(tx: Tx, changes: Iterable[AuditChange], *, who: str, now: dateti
         }
         for change in changes
     ]
-    await _INSERT.run(tx, written)
+    return _INSERT, written
 
 
 _INSERT = BulkInsert(

@@ -12,14 +12,14 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import ColumnElement, case, func, or_, select
 
-from app.ledger import audit, journal
+from app.ledger import audit
 from app.ledger.allocations import Allocations, Stored
 from app.rules.allocation import Share
 from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
-from app.rules.payment import Payment, PaymentState
+from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkUpdate, PreparedStatement, any_of
+from app.storage.prepared import BulkUpdate, PreparedStatement, Write, any_of, write_all
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
@@ -103,7 +103,7 @@ async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who:
             pending=(row.pending if row else 0) - invoice.payments_pending,
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
         )
-    await _write_balances(tx, invoices, moved, now=now, who=who)
+    await write_all(tx, _balance_writes(invoices, moved, now, who))
 
 
 # Share.is_reversed, in SQL.
@@ -159,31 +159,21 @@ def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
     return found
 
 
-async def settle(
-    tx: Tx,
-    invoices: Mapping[int, InvoiceRow],
-    payments: Mapping[str, Payment],
-    stored: Stored,
-    after: Allocations,
-    now: datetime,
-    who: str,
-) -> None:
-    """Write the balances, and the journal, that follow from shares as stored and as they are."""
+def writes(
+    invoices: Mapping[int, InvoiceRow], stored: Stored, after: Allocations, now: datetime, who: str
+) -> list[Write]:
+    """The balances that follow from shares as stored and as they are, written."""
     before = {intent: stored.of(intent) for intent in after}
-    await _write_balances(tx, invoices, _deltas(before, after), now=now, who=who)
-    client_of = {one: row.client_id for one, row in invoices.items()}
-    await journal.record_shares(tx, payments, stored, after, client_of, now, who)
+    return _balance_writes(invoices, _deltas(before, after), now, who)
 
 
-async def _write_balances(
-    tx: Tx,
+def _balance_writes(
     invoices: Mapping[int, InvoiceRow],
     deltas: Mapping[int, BalanceDelta],
-    *,
     now: datetime,
     who: str,
-) -> None:
-    """Write the balance of each invoice, with its audit rows."""
+) -> list[Write]:
+    """The balance of each invoice, written with its audit rows."""
     updates, changes = [], []
     for invoice_id, delta in sorted(deltas.items()):
         invoice = invoices[invoice_id]
@@ -195,9 +185,7 @@ async def _write_balances(
         if any(value != getattr(invoice, name) for name, value in columns.items()):
             updates.append(BalanceUpdate(id=invoice_id, last_modified=now, **columns))
         changes += _audit_changes(invoice, owed)
-    if updates:
-        await _UPDATE_INVOICES.run(tx, updates)
-        await audit.write(tx, changes, who=who, now=now)
+    return [(_UPDATE_INVOICES, updates), audit.writes(changes, who=who, now=now)]
 
 
 def _balance_columns(

@@ -29,7 +29,7 @@ from app.rules.payout import BalanceMovement
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.id_sequences import IdReservation
-from app.storage.prepared import BulkInsert
+from app.storage.prepared import BulkInsert, Write, write_all
 from app.storage.tables.invoices import FullInvoiceRow
 from app.storage.tables.journal_entries import JournalEntry, JournalLine
 
@@ -85,7 +85,7 @@ def _posting(row: FullInvoiceRow) -> InvoicePosting:
     return InvoicePosting(*(getattr(row, name) for name in InvoicePosting._fields))
 
 
-async def record_shares(
+async def share_writes(
     tx: Tx,
     payments: Mapping[str, Payment],
     stored: Stored,
@@ -93,15 +93,15 @@ async def record_shares(
     client_of: ClientOf,
     now: datetime,
     who: str,
-) -> None:
-    """Book the shares of payments as they were stored and as they are."""
+) -> list[Write]:
+    """The entries of shares as they were stored and as they are, written."""
     entries = []
     for intent, shares in sorted(after.items()):
         payment = payments[intent]
         had = _share_postings(stored.of(intent), stored.credit_client(intent), client_of)
         has = _share_postings(shares, payment.client_id, client_of)
         entries.append(Entry(EntryKind.PAYMENT, payment.currency, intent, posting_change(had, has)))
-    await _write(tx, entries, now, who)
+    return await _writes(tx, entries, now, who)
 
 
 def _share_postings(
@@ -172,10 +172,14 @@ _INSERT_LINES = BulkInsert(LINES, _LineColumns.__annotations__)
 
 
 async def _write(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> None:
-    """Write the entries that have lines. The only statement that fills the journal."""
+    await write_all(tx, await _writes(tx, given, now, who))
+
+
+async def _writes(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> list[Write]:
+    """The entries that have lines, written. Nothing else fills the journal."""
     entries = [one for one in given if one.postings]
     if not entries:
-        return
+        return []
     ids = await _IDS.reserve(tx, len(entries))
     rows, lines = [], []
     for entry_id, entry in zip(ids, entries, strict=True):
@@ -184,8 +188,7 @@ async def _write(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> Non
         )
         rows.append(_entry_columns(entry_id, entry, now, who))
         lines += _line_columns(entry_id, entry.postings)
-    await _INSERT_ENTRIES.run(tx, rows)
-    await _INSERT_LINES.run(tx, lines)
+    return [(_INSERT_ENTRIES, rows), (_INSERT_LINES, lines)]
 
 
 def _entry_columns(entry_id: int, entry: Entry, now: datetime, who: str) -> _EntryColumns:

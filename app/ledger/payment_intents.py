@@ -1,7 +1,6 @@
 """The rows of PaymentIntents: found, locked and written for settlement, a batch at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
@@ -12,7 +11,14 @@ from app.rules.claim import Evidence
 from app.rules.payment import FINAL, Payment, PaymentState, ReversedTotal
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkInsert, BulkUpdate, PreparedStatement, any_of, projection
+from app.storage.prepared import (
+    BulkInsert,
+    BulkUpdate,
+    PreparedStatement,
+    Write,
+    any_of,
+    projection,
+)
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_payments import StripePayment
@@ -129,7 +135,7 @@ async def with_clients(tx: Tx, payments: Mapping[str, Payment]) -> dict[str, Pay
     found = await _CLIENTS_BY_CUSTOMER.all(tx, customers=sorted(wanted))
     client_of = {row.stripe_customer_id: row.id for row in found}
     return {
-        intent: replace(one, client_id=one.client_id or client_of.get(one.customer_id or ""))
+        intent: one._replace(client_id=one.client_id or client_of.get(one.customer_id or ""))
         for intent, one in payments.items()
     }
 
@@ -147,18 +153,18 @@ _CLIENTS_BY_CUSTOMER = PreparedStatement(
 )
 
 
-async def write(
-    tx: Tx, known: Mapping[str, Payment], after: Mapping[str, Payment], now: datetime
-) -> None:
+def writes(
+    known: Mapping[str, Payment], after: Mapping[str, Payment], now: datetime
+) -> list[Write]:
     """Insert the payments that are new and update those that changed."""
-    new = [_columns(after[intent], now) for intent in sorted(after.keys() - known.keys())]
-    await _INSERT.run(tx, new)
-    changed = [
-        _columns(payment, now)
-        for intent, payment in sorted(after.items())
-        if intent in known and known[intent] != payment
-    ]
-    await _UPDATE.run(tx, changed)
+    new, changed = [], []
+    for intent in sorted(after):
+        payment = after[intent]
+        if intent not in known:
+            new.append(_columns(payment, now))
+        elif known[intent] != payment:
+            changed.append(_columns(payment, now))
+    return [(_INSERT, new), (_UPDATE, changed)]
 
 
 class _Columns(TypedDict):

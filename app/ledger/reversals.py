@@ -77,7 +77,7 @@ async def with_refunded_invoices(tx: Tx, payments: Mapping[str, Payment]) -> dic
         return dict(payments)
     totals = _totals(await LOCK_REVERSALS.all(tx, intents=refunded))
     return {
-        intent: replace(one, back=replace(one.back, refunded_of=totals[intent].refunded_of))
+        intent: one._replace(back=replace(one.back, refunded_of=totals[intent].refunded_of))
         if intent in totals
         else one
         for intent, one in payments.items()

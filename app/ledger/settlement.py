@@ -6,12 +6,13 @@ payments by intent, money going back by id. The caller holds the transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
-from app.ledger import allocations, balances, payment_intents
-from app.ledger.allocations import Stored
+from app.ledger import allocations, balances, journal, payment_intents
+from app.ledger.allocations import Allocations, Stored
 from app.ledger.balances import InvoiceRow
 from app.ledger.reversals import LOCK_REVERSALS, record_reversals, with_refunded_invoices
 from app.rules.allocation import NO_CLAIMS, Claims, Key, Share, allocate
@@ -27,6 +28,7 @@ from app.rules.payment import (
 )
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Tx
+from app.storage.prepared import write_all
 
 ZERO = Decimal(0)
 
@@ -125,7 +127,7 @@ class _Batch:
         kept = self._right_shares(intent)
         payment = self.after[intent]
         if len(kept) < len(before):
-            payment = replace(payment, claimed_invoice_id=None, evidence=None)
+            payment = payment._replace(claimed_invoice_id=None, evidence=None)
         payment, why = self._with_evidence(payment)
         found = allocate(
             total=payment.amount,
@@ -180,7 +182,7 @@ class _Batch:
             amount=payment.amount,
             amount_due=self.due[invoice.id],
         )
-        return replace(payment, evidence=evidence) if evidence else payment, None
+        return payment._replace(evidence=evidence) if evidence else payment, None
 
     def _with_client(self, payment: Payment, shares: Mapping[Key, Share]) -> Payment:
         """Unapplied money is the credit of the client whose invoice the payment is for."""
@@ -190,7 +192,7 @@ class _Batch:
         claimed = self.invoices.get(payment.claimed_invoice_id or FOR_NONE)
         if claimed is not None and payment.evidence is not None:
             clients.add(claimed.client_id)
-        return replace(payment, client_id=clients.pop()) if len(clients) == 1 else payment
+        return payment._replace(client_id=clients.pop()) if len(clients) == 1 else payment
 
     def _claims(self, payment: Payment, shares: Mapping[Key, Share]) -> Claims:
         """All parts of a consolidated charge, unless a person has given its money to another."""
@@ -215,15 +217,34 @@ class _Batch:
 
     async def write(self, tx: Tx, *, now: datetime, who: str) -> None:
         self.after = await payment_intents.with_clients(tx, self.after)
-        await payment_intents.write(tx, self.known, self.after, now)
-        client_of = {one: row.client_id for one, row in self.invoices.items()}
         changed = {
             intent: shares
             for intent, shares in self.shares.items()
             if self.known.get(intent) != self.after[intent] or self.stored.of(intent) != shares
         }
-        await allocations.write(tx, self.after, self.stored, changed, client_of)
-        await balances.settle(tx, self.invoices, self.after, self.stored, changed, now, who)
+        change = PaymentChange(self.known, self.after, self.stored, changed, self.invoices)
+        await write_change(tx, change, now=now, who=who)
+
+
+class PaymentChange(NamedTuple):
+    """Payments before and after, their shares as stored and as they are, the invoices locked."""
+
+    known: Mapping[str, Payment]
+    after: Mapping[str, Payment]
+    stored: Stored
+    shares: Allocations
+    invoices: Mapping[int, InvoiceRow]
+
+
+async def write_change(tx: Tx, change: PaymentChange, *, now: datetime, who: str) -> None:
+    """Write payments and their shares, and what follows: balances with their audit, the journal."""
+    known, after, stored, shares, invoices = change
+    client_of = {one: row.client_id for one, row in invoices.items()}
+    writes = payment_intents.writes(known, after, now)
+    writes += allocations.writes(after, stored, shares, client_of)
+    writes += balances.writes(invoices, stored, shares, now, who)
+    writes += await journal.share_writes(tx, after, stored, shares, client_of, now, who)
+    await write_all(tx, writes)
 
 
 def _counted(share: Share | None) -> Decimal:
@@ -301,5 +322,5 @@ def _merge_reports(
             after[one.intent_id] = payment_from_report(one)
     for intent, total in reversed_totals.items():
         if intent in after:
-            after[intent] = replace(after[intent], back=total)
+            after[intent] = after[intent]._replace(back=total)
     return after

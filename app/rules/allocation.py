@@ -153,9 +153,9 @@ def _fill(
     room: Mapping[int, Decimal],
 ) -> None:
     """Unapplied money that did not go back pays the claimed invoices that still owe something."""
-    shares = _with_unapplied(amounts, total)
-    if UNAPPLIED not in shares:
+    if sum(amounts.values(), ZERO) >= total:
         return
+    shares = _with_unapplied(amounts, total)
     gone = _gone(shares, back)
     free = max(shares.get(UNAPPLIED, ZERO) - gone[UNAPPLIED].total, ZERO)
     for one in sorted(claims):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from app.rules.claim import Evidence
 
@@ -86,8 +87,7 @@ class ReversedTotal:
 NOTHING_BACK = ReversedTotal()
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentReport:
+class PaymentReport(NamedTuple):
     """One report on one payment, from a webhook, from our own charge or from reconciliation.
 
     `attempt` is the number of our own charge attempt that made the intent. `state` is None when
@@ -119,8 +119,7 @@ class PaymentReport:
     is_intents: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(NamedTuple):
     """All we know of one PaymentIntent: what the reports on it so far amount to.
 
     `amount` is the amount asked for, and once it succeeded the amount received. `awaits` names
@@ -249,8 +248,7 @@ def payment_from_report(news: PaymentReport) -> Payment:
 def merge_report(known: Payment, news: PaymentReport) -> Payment:
     """Merge one more report into a payment; the result does not depend on their order."""
     claimed, evidence = _claim(known, news)
-    linked = replace(
-        known,
+    linked = known._replace(
         # Until Stripe has spoken the currency is that of an invoice which somebody named.
         currency=news.currency if known.state_at == LONG_AGO else known.currency,
         claimed_invoice_id=claimed,
@@ -262,11 +260,10 @@ def merge_report(known: Payment, news: PaymentReport) -> Payment:
         response=news.response or known.response,
     )
     if news.state is None:
-        return replace(linked, amount=_amount(known, PaymentState.CREATED, news))
+        return linked._replace(amount=_amount(known, PaymentState.CREATED, news))
     if not _stands(known, news.state, news.at):
         return _completed(linked, news) if news.state == known.state else linked
-    return replace(
-        linked,
+    return linked._replace(
         state=news.state,
         state_at=news.at,
         amount=_amount(known, news.state, news),
@@ -304,8 +301,7 @@ def _claim(known: Payment, news: PaymentReport) -> tuple[int | None, Evidence | 
 def _completed(payment: Payment, news: PaymentReport) -> Payment:
     """Complete a payment by another report of the same state: missing fields, the earliest time."""
     ended = payment.state in FINAL
-    return replace(
-        payment,
+    return payment._replace(
         amount=_amount(payment, payment.state, news),
         state_at=min(payment.state_at, news.at) if ended else payment.state_at,
         charge_id=payment.charge_id or news.charge_id,

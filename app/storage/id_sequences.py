@@ -1,13 +1,29 @@
 """The ids that a table gives next: read, reserved, and moved beyond those taken elsewhere."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, Table, Text, bindparam, cast, func, literal_column, select, text
+from sqlalchemy import (
+    BigInteger,
+    Engine,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import REGCLASS
 
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, Statement
+
+# So many ids a process takes from a sequence at once.
+BLOCK = 256
 
 
 async def last_id(tx: Tx, table: Table) -> int:
@@ -43,19 +59,25 @@ async def skip_ids(tx: Tx, table: Table, until: int) -> None:
 class IdReservation:
     """Ids for rows that are about to be inserted, so that their children can be written with them.
 
-    On PostgreSQL they come from the table's sequence; on SQLite there is one writer, which counts
-    on from the largest. No row of the table may ever be deleted.
+    On SQLite there is one writer, which counts on from the largest; no row of the table may ever be
+    deleted. On PostgreSQL they come from the table's sequence, a block at a time for each process,
+    since every question costs a round trip: ids that a process did not use are never given again.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._next = PreparedStatement(self._statement, _ReservedId)
+        self._blocks: WeakKeyDictionary[Engine, deque[int]] = WeakKeyDictionary()
 
     async def reserve(self, tx: Tx, count: int) -> Sequence[int]:
-        found = await self._next.all(tx, name=self._table.name, count=count)
         if tx.dialect.name == "sqlite":
-            return range(found[0].id, found[0].id + count)
-        return [row.id for row in found]
+            first = await self._next.all(tx)
+            return range(first[0].id, first[0].id + count)
+        block = self._blocks.setdefault(tx.engine.sync_engine, deque())
+        if len(block) < count:
+            found = await self._next.all(tx, name=self._table.name, count=max(count, BLOCK))
+            block.extend(row.id for row in found)
+        return [block.popleft() for _ in range(count)]
 
     def _statement(self, dialect: str) -> Statement:
         if dialect == "sqlite":

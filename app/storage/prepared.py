@@ -183,8 +183,9 @@ class BulkWrite:
     """
 
     def __init__(self, table: Table, names: Iterable[str]) -> None:
-        self._table = table
+        self.table = table
         self._columns = [table.c[name] for name in names]
+        self.width = len(self._columns)
         self._compiled: dict[str, tuple[str, list[tuple[str, Convert | None]]]] = {}
 
     async def run(self, tx: Tx, rows: Sequence[Values]) -> None:
@@ -208,21 +209,27 @@ class BulkWrite:
         return compiled
 
     def _compile(self, dialect: Dialect) -> tuple[str, list[tuple[str, Convert | None]]]:
-        text = self._by_row() if dialect.name == "sqlite" else self._by_column(dialect)
+        text = self._by_row() if dialect.name == "sqlite" else self.by_column(dialect)
         return text, [
             (one.name, one.type.dialect_impl(dialect).bind_processor(dialect))
             for one in self._columns
         ]
 
+    def arrays(self, tx: Tx, rows: Sequence[Values]) -> list[list[Any]]:
+        """The rows as PostgreSQL gets them, an array a column."""
+        _, columns = self._for_engine(tx)
+        return [_column(rows, *one) for one in columns]
+
     def _by_row(self) -> str:
         raise NotImplementedError
 
-    def _by_column(self, dialect: Dialect) -> str:
+    def by_column(self, dialect: Dialect, first: int = 1) -> str:
+        """PostgreSQL's text of the statement; its parameters are numbered from `first` on."""
         raise NotImplementedError
 
-    def _unnest(self, dialect: Dialect) -> str:
+    def _unnest(self, dialect: Dialect, first: int) -> str:
         kinds = (one.type.dialect_impl(dialect).compile(dialect) for one in self._columns)
-        return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=1))
+        return ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(kinds, start=first))
 
 
 class BulkInsert(BulkWrite):
@@ -230,12 +237,12 @@ class BulkInsert(BulkWrite):
 
     def _by_row(self) -> str:
         marks = ", ".join("?" for _ in self._columns)
-        return f"INSERT INTO {self._table.name} ({self._names}) VALUES ({marks})"  # noqa: S608
+        return f"INSERT INTO {self.table.name} ({self._names}) VALUES ({marks})"  # noqa: S608
 
-    def _by_column(self, dialect: Dialect) -> str:
+    def by_column(self, dialect: Dialect, first: int = 1) -> str:
         return (
-            f"INSERT INTO {self._table.name} ({self._names}) "  # noqa: S608  names of our own
-            f"SELECT * FROM unnest({self._unnest(dialect)})"
+            f"INSERT INTO {self.table.name} ({self._names}) "  # noqa: S608  names of our own
+            f"SELECT * FROM unnest({self._unnest(dialect, first)})"
         )
 
     @property
@@ -269,9 +276,9 @@ class BulkInsertOnce(BulkInsert):
     def _by_row(self) -> str:
         return f"{super()._by_row()} ON CONFLICT ({self._key}) DO NOTHING"
 
-    def _by_column(self, dialect: Dialect) -> str:
+    def by_column(self, dialect: Dialect, first: int = 1) -> str:
         once = f"ON CONFLICT ({self._key}) DO NOTHING RETURNING {self._key}"
-        return f"{super()._by_column(dialect)} {once}"
+        return f"{super().by_column(dialect, first)} {once}"
 
 
 class BulkUpdate(BulkWrite):
@@ -284,16 +291,88 @@ class BulkUpdate(BulkWrite):
 
     def _by_row(self) -> str:
         settings = ", ".join(f'"{name}" = ?' for name in self._set)
-        return f"UPDATE {self._table.name} SET {settings} WHERE {self._key} = ?"  # noqa: S608
+        return f"UPDATE {self.table.name} SET {settings} WHERE {self._key} = ?"  # noqa: S608
 
-    def _by_column(self, dialect: Dialect) -> str:
+    def by_column(self, dialect: Dialect, first: int = 1) -> str:
         settings = ", ".join(f'"{name}" = given."{name}"' for name in self._set)
         names = ", ".join(f'"{one.name}"' for one in self._columns)
         return (
-            f"UPDATE {self._table.name} AS old SET {settings} "  # noqa: S608  names of our own
-            f"FROM unnest({self._unnest(dialect)}) AS given ({names}) "
+            f"UPDATE {self.table.name} AS old SET {settings} "  # noqa: S608  names of our own
+            f"FROM unnest({self._unnest(dialect, first)}) AS given ({names}) "
             f"WHERE old.{self._key} = given.{self._key}"
         )
+
+
+class BulkDelete(BulkWrite):
+    """Deletes the rows that a key names."""
+
+    def __init__(self, table: Table, key: str) -> None:
+        super().__init__(table, [key])
+        self._key = key
+
+    def _by_row(self) -> str:
+        return f"DELETE FROM {self.table.name} WHERE {self._key} = ?"  # noqa: S608
+
+    def by_column(self, dialect: Dialect, first: int = 1) -> str:
+        keys = self._unnest(dialect, first)
+        return f"DELETE FROM {self.table.name} WHERE {self._key} = ANY ({keys})"  # noqa: S608
+
+
+# --- rows of several tables ---------------------------------------------------------------------
+
+Write = tuple[BulkWrite, Sequence[Values]]
+"""A statement and the rows that it writes."""
+
+
+async def write_all(tx: Tx, writes: Iterable[Write]) -> None:
+    """Write rows of several tables, in this order. LostRace as `BulkWrite.run` says.
+
+    PostgreSQL gets them in one statement, for each costs a round trip; only where a table comes
+    twice it gets a second, since the parts of one statement are carried out in no certain order.
+    """
+    pending = [one for one in writes if one[1]]
+    while pending:
+        together = _of_different_tables(pending) if tx.dialect.name != "sqlite" else pending[:1]
+        pending = pending[len(together) :]
+        if len(together) == 1:
+            statement, rows = together[0]
+            await statement.run(tx, rows)
+        else:
+            await _run_together(tx, together)
+
+
+def _of_different_tables(writes: Sequence[Write]) -> list[Write]:
+    """The first of the writes, up to the one whose table has come already."""
+    found: list[Write] = []
+    for one in writes:
+        if any(one[0].table is earlier.table for earlier, _ in found):
+            break
+        found.append(one)
+    return found
+
+
+async def _run_together(tx: Tx, writes: Sequence[Write]) -> None:
+    statements = tuple(statement for statement, _ in writes)
+    if statements not in _together:
+        _together[statements] = _text_of_all(tx.dialect, statements)
+    arrays = [array for statement, rows in writes for array in statement.arrays(tx, rows)]
+    try:
+        await _fetch(tx, _together[statements], arrays)
+    except DuplicateKey as error:
+        raise LostRace(str(error)) from error
+
+
+# PostgreSQL's texts of the statements that are sent together: a handful.
+_together: dict[tuple[BulkWrite, ...], str] = {}
+
+
+def _text_of_all(dialect: Dialect, statements: Sequence[BulkWrite]) -> str:
+    texts, first = [], 1
+    for one in statements:
+        texts.append(one.by_column(dialect, first))
+        first += one.width
+    *before, last = texts
+    return f"WITH {', '.join(f'w{n} AS ({text})' for n, text in enumerate(before))} {last}"
 
 
 def _values(row: Values, columns: Sequence[tuple[str, Convert | None]]) -> tuple[Any, ...]:

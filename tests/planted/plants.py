@@ -181,7 +181,7 @@ PLANTS = (
           "            if False:\n                refused[intent] = str(why)",
           "a payment before its invoice is never attached"),
     Plant("evidence is not kept", SETTLEMENT,
-          "        return replace(payment, evidence=evidence) if evidence else payment, None",
+          "        return payment._replace(evidence=evidence) if evidence else payment, None",
           "        return payment, None",
           "a client's own payment lies about, and the invoice is charged"),
     Plant("payment by hand during a debit", ASSIGNMENT,

@@ -63,8 +63,7 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 async def book(at: Charging, attempt: Attempt, response: StripeResponse) -> Outcome:
     """Book the intent as Stripe shows it, and end the attempt accordingly."""
     now = _now()
-    report = replace(
-        response_report(at, response),
+    report = response_report(at, response)._replace(
         invoice_id=attempt.invoice_id,
         shares=await _parts(at, attempt) if attempt.is_consolidated else None,
         attempt=attempt.number,

@@ -8,7 +8,7 @@ booked, and the charge waits.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -246,7 +246,7 @@ class OtherWays:
         at = datetime.now(UTC).replace(microsecond=0)
         report = intent_report(intent, at=at, installation=self.installation)
         if intent["id"] in named and report.invoice_id is None:
-            return replace(report, invoice_id=min(named[intent["id"]]))
+            return report._replace(invoice_id=min(named[intent["id"]]))
         return report
 
     async def _record(self, reports: Sequence[PaymentReport]) -> None:
@@ -287,7 +287,7 @@ class OtherWays:
         except RequestRefused:
             response = await retrieve_intent(self.gateway, intent_id)
         found = self._report(response.object, {intent_id: named})
-        report = replace(found, response=response.body)
+        report = found._replace(response=response.body)
         await self._record([report])
         if report.state != PaymentState.CANCELED:
             raise NoLongerDue(f"{intent_id} for it cannot be cancelled and may be paid", named)

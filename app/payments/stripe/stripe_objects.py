@@ -165,7 +165,7 @@ def refund_report(refund: StripeObject, *, at: datetime, installation: str) -> P
         request_id=metadata_number(refund, REQUEST_KEY) if is_ours else None,
         reason=text_of(refund.get("failure_reason")) or text_of(refund.get("reason")),
     )
-    return replace(report, reversal=reversal)
+    return report._replace(reversal=reversal)
 
 
 def dispute_report(
@@ -193,7 +193,7 @@ def dispute_report(
         funds_withdrawn=withdrawn or any(one < 0 for one in amounts),
         funds_reinstated=reinstated or any(one > 0 for one in amounts),
     )
-    return replace(report, reversal=reversal)
+    return report._replace(reversal=reversal)
 
 
 def _listed(value: Any) -> list[StripeObject]:

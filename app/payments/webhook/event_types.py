@@ -1,7 +1,6 @@
 """The event types that matter, each with its reason and its reader: HANDLERS, pure functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -77,7 +76,7 @@ def _session(otherwise: PaymentState | None) -> Handler:
         )
         if news is None:
             return []
-        return [replace(news, state=news.state or otherwise, event_id=origin.event_id)]
+        return [news._replace(state=news.state or otherwise, event_id=origin.event_id)]
 
     return handler
 
@@ -192,11 +191,10 @@ def _with_key_evidence(report: EventReport, sent_key: str, installation: str) ->
     if key is None or report.reversal is not None:
         return report
     if key.installation != installation:
-        return replace(report, evidence=report.evidence or Evidence.FOREIGN)
+        return report._replace(evidence=report.evidence or Evidence.FOREIGN)
     if report.invoice_id not in (None, key.invoice_id):
         return report
-    return replace(
-        report,
+    return report._replace(
         invoice_id=key.invoice_id,
         attempt=report.attempt or key.attempt,
         evidence=Evidence.KEY,

@@ -169,18 +169,27 @@ def interpret(
     event: Mapping[str, Any], payload: bytes, source: str, *, installation: str
 ) -> Arrival:
     """The arrival with its reports. An event that makes no sense is stored all the same, parked."""
-    intent_id, object_id = event_types.ids_of(event)
-    arrival = Arrival(event, payload, datetime.now(UTC), source, intent_id, object_id)
+    state, error = EventState.APPLIED, None
+    reports: Sequence[event_types.EventReport] | None = ()
     try:
         reports = event_types.reports_of(event, installation=installation)
-    except AppError as error:
-        return replace(arrival, state=EventState.PARKED, error=error.message)
-    except Exception as error:  # a shape nobody foresaw must not lose the event
+        if reports is None:
+            state = EventState.IGNORED
+    except AppError as refusal:
+        state, error = EventState.PARKED, refusal.message
+    except Exception as failure:  # a shape nobody foresaw must not lose the event
         log.exception("event not understood", event_id=event["id"])
-        return replace(arrival, state=EventState.PARKED, error=repr(error))
-    if reports is None:
-        return replace(arrival, state=EventState.IGNORED)
-    return replace(arrival, reports=reports)
+        state, error = EventState.PARKED, repr(failure)
+    return Arrival(
+        event,
+        payload,
+        datetime.now(UTC),
+        source,
+        *event_types.ids_of(event),
+        reports=reports or (),
+        state=state,
+        error=error,
+    )
 
 
 async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
