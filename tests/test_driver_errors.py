@@ -1,15 +1,21 @@
 """A statement that fails raises one of our own exceptions, whoever sent it and on either engine."""
 
+import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from sqlalchemy import bindparam, insert, select, text
+from sqlalchemy import bindparam, func, insert, select, text
 
+from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.driver_errors import DuplicateKey, LostRace, StatementRefused
 from app.storage.engines import Database
 from app.storage.prepared import BulkInsert, PreparedStatement, any_of
+from app.storage.tables.clients import Client
 from app.storage.tables.cluster import CustomerLease
 from app.storage.tables.invoices import Invoice
 from tests.harness import watched
@@ -106,3 +112,37 @@ async def test_a_value_that_is_refused_is_named_in_no_message(database: Database
 
         assert str(value) not in str(refused.value)
         assert str(refused.value)
+
+
+async def test_a_database_that_opens_takes_no_lock_from_another_of_its_process(
+    tmp_path: Path,
+) -> None:
+    """SQLite's locks belong to the process: who closes the file himself gives all of them up.
+
+    A process that meets no lock then clears the log away that the others still read.
+    """
+    url = f"sqlite:///{tmp_path}/paydue.db"
+    ours, neighbour = Database(url), Database(url)
+    await schema.upgrade(ours)
+    assert await _clients(ours) == await _clients(neighbour) == 0
+
+    for number in (1, 2):
+        await asyncio.to_thread(_insert_client_elsewhere, tmp_path / "paydue.db", number)
+
+        assert await _clients(ours) == await _clients(neighbour) == number
+    await neighbour.close()
+    await ours.close()
+
+
+async def _clients(database: Database) -> int | None:
+    async with database.snapshot() as tx:
+        return await tx.scalar(select(func.count()).select_from(table_of(Client)))
+
+
+def _insert_client_elsewhere(file: Path, number: int) -> None:
+    insertion = f"INSERT INTO client (id, name, inactive) VALUES ({number}, 'A', 0)"
+    program = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+        "c.execute(sys.argv[2]); c.commit(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", program, file, insertion], check=True)

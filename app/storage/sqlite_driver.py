@@ -116,9 +116,13 @@ _OWNER_ONLY = 0o600
 
 
 def _open_private(path: Path, **options: Any) -> sqlite3.Connection:
-    """Open the database; a new file is its owner's only, and SQLite makes those beside it alike."""
-    with contextlib.suppress(OSError):  # SQLite says what is wrong with the path
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY))
+    """Open the database; a new file is its owner's only, and SQLite makes those beside it alike.
+
+    A file that is there is never opened here: closing it would give up every lock that SQLite holds
+    on it in this process, and another's commits would be lost (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    with contextlib.suppress(OSError):  # it is there, or SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY))
     opened: sqlite3.Connection = sqlite3.connect(path, **options)
     return opened
 
