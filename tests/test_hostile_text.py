@@ -69,7 +69,7 @@ WALKED: dict[str, Sequence[str]] = {
     "journal export": ("--from", str(DAY - timedelta(days=2)), "--to", str(DAY)),
     "check": (),
     "status": (),
-    "access add": (HOSTILE,),
+    "access add": (HOSTILE, "--scope", "all"),
     "access list": (),
     "access revoke": (HOSTILE,),
     "import": ("{file}",),
@@ -180,6 +180,21 @@ def test_every_command_is_walked_or_stays() -> None:
     commands.add_all()
 
     assert {name for name, _ in _leaves(group)} == WALKED.keys() | STAYING
+
+
+def test_nothing_is_printed_but_through_the_doors_that_escape() -> None:
+    folder = Path(commands.__file__).parent
+    found = {path.name: _printing(path) for path in sorted(folder.glob("*.py"))}
+
+    assert {name: lines for name, lines in found.items() if lines} == {
+        "terminal.py": ["Console", "click.echo", "click.echo"],
+        "csv_output.py": ["click.echo"],
+        "stripe_commands.py": ["Console"],  # for the counts of a run that goes on
+    }
+
+
+def _printing(path: Path) -> list[str]:
+    return re.findall(r"(?<![.\w])(click\.echo|Console|print)\(", path.read_text())
 
 
 async def test_no_text_of_a_column_steers_the_terminal(

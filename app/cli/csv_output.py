@@ -8,6 +8,8 @@ import io
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+import click
+
 from app.control_characters import escape_controls
 from app.rules import money
 
@@ -16,6 +18,11 @@ from app.rules import money
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 Cell = str | int | Decimal | None
+
+
+def print_csv(rows: Iterable[Sequence[Cell]]) -> None:
+    """Print the lines of these rows on the standard output."""
+    click.echo(csv_text(rows), nl=False)
 
 
 def csv_text(rows: Iterable[Sequence[Cell]]) -> str:

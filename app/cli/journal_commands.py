@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 import click
 
 from app.cli.command_group import FAILED, run, settings_and_logs
-from app.cli.csv_output import Cell, amount_cell, csv_text
+from app.cli.csv_output import Cell, amount_cell, print_csv
 from app.cli.terminal import amount, console, say, say_json, table
 from app.ledger import journal_check, journal_lines
 from app.ledger.journal_check import BookDifference
@@ -51,7 +51,7 @@ def journal_export(first: datetime, last: datetime, _: str) -> None:
 
     async def work() -> None:
         async with open_current_database(settings) as database, database.snapshot() as tx:
-            await _print_csv(journal_lines.iterate_journal(tx, since, until))
+            await _write_csv(journal_lines.iterate_journal(tx, since, until))
 
     run(work())
 
@@ -60,15 +60,15 @@ def _midnight(day: date, timezone: str) -> datetime:
     return datetime.combine(day, time(), tzinfo=calendar.zone(timezone))
 
 
-async def _print_csv(rows: AsyncIterator[JournalRow]) -> None:
-    click.echo(csv_text([_COLUMNS]), nl=False)
+async def _write_csv(rows: AsyncIterator[JournalRow]) -> None:
+    print_csv([_COLUMNS])
     chunk: list[list[Cell]] = []
     async for row in rows:
         chunk.append(_cells(row))
         if len(chunk) == _CHUNK:
-            click.echo(csv_text(chunk), nl=False)
+            print_csv(chunk)
             chunk.clear()
-    click.echo(csv_text(chunk), nl=False)
+    print_csv(chunk)
 
 
 def _cells(row: JournalRow) -> list[Cell]:

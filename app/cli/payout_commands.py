@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import click
 
 from app.cli.command_group import run, settings_and_logs
-from app.cli.csv_output import Cell, amount_cell, csv_text
+from app.cli.csv_output import Cell, amount_cell, print_csv
 from app.cli.terminal import amount, console, say, table
 from app.ledger import payout_lines
 from app.ledger.payout_lines import PayoutLine, PayoutTotals
@@ -43,7 +43,7 @@ def payouts_list(limit: int, as_csv: bool) -> None:
 
     found = run(work())
     if as_csv:
-        click.echo(csv_text([_PAYOUT_COLUMNS, *map(_payout_cells, found)]), nl=False)
+        print_csv([_PAYOUT_COLUMNS, *map(_payout_cells, found)])
     else:
         _show_payouts(found)
 
@@ -62,7 +62,7 @@ def payouts_show(payout_id: str, as_csv: bool) -> None:
         async with open_current_database(settings) as database, database.snapshot() as tx:
             totals = await payout_lines.load_payout(tx, payout_id)
             lines = payout_lines.iterate_lines(tx, payout_id)
-            await (_print_csv(lines) if as_csv else _print_table(totals, lines))
+            await (_write_csv(lines) if as_csv else _print_table(totals, lines))
             return totals
 
     totals = run(work())
@@ -74,11 +74,11 @@ def payouts_show(payout_id: str, as_csv: bool) -> None:
 # --- for a spreadsheet -----------------------------------------------------------------------
 
 
-async def _print_csv(lines: AsyncIterator[PayoutLine]) -> None:
+async def _write_csv(lines: AsyncIterator[PayoutLine]) -> None:
     """Print line by line: a payout may have more lines than memory should hold."""
-    click.echo(csv_text([_LINE_COLUMNS]), nl=False)
+    print_csv([_LINE_COLUMNS])
     async for line in lines:
-        click.echo(csv_text([_line_cells(line)]), nl=False)
+        print_csv([_line_cells(line)])
 
 
 def _payout_cells(totals: PayoutTotals) -> list[Cell]:

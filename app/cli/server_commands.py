@@ -7,6 +7,7 @@ import click
 
 from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
+from app.cli.terminal import say
 from app.connection_guard import ConnectionLimits
 from app.node import assert_key_set, open_stripe_node
 from app.settings import Settings
@@ -30,9 +31,9 @@ def serve(host: str, port: int, workers: int) -> None:
     """
     settings = settings_and_logs()
     assert_key_set(settings)
-    click.echo(f"paydue: serving on http://{host}:{port}", err=True)
+    say(f"paydue: serving on http://{host}:{port}", err=True)
     if not settings.webhook_secrets:
-        click.echo("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
+        say("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
     if workers == 1:
         run(_serve_one(settings, host, port))
     else:
@@ -99,7 +100,7 @@ def sandbox(
         stop = asyncio.Event()
         on_signals(stop)
         async with stripe.running(port=port, host=host) as url:
-            click.echo(f"paydue: a Stripe stand-in answers at {url}", err=True)
+            say(f"paydue: a Stripe stand-in answers at {url}", err=True)
             await stop.wait()
 
     run(work())
