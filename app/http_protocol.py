@@ -25,7 +25,7 @@ from app.connection_guard import NEVER, ConnectionGuard, WriteWatch
 HEAD_MAX = 64 * 1024
 HEADERS_MAX = 100
 # Nobody who matters pipelines; each request that waits for its turn costs kilobytes.
-PIPELINED_MAX = 16
+PIPELINED_MAX = 8
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]*[ \t]*")
 _VERSIONS = ("1.0", "1.1")
 
@@ -57,7 +57,7 @@ def check_head(method: bytes, version: str, url: bytes, headers: Headers) -> Non
         elif name == b"transfer-encoding":
             codings += 1
             _check_coding(value, version)
-    if size > HEAD_MAX or len(headers) > HEADERS_MAX:
+    if size > HEAD_MAX:
         raise HEAD_TOO_LARGE
     if hosts > 1 or (not hosts and version == "1.1"):
         raise MalformedRequest(400, "not one Host")
@@ -175,6 +175,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._awaited = ""
         self._pending_bytes = 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # At once, for a segment of headers alone makes megabytes of objects.
+        if len(self.headers) >= HEADERS_MAX:
+            raise HEAD_TOO_LARGE
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         parser = self.parser
         check_head(parser.get_method(), parser.get_http_version(), self.url, self.headers)
@@ -248,15 +254,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self.deadline = self._guard.tick + allowed_s + 1
         if self._is_in_body and self._pending_bytes > self._limits.wire_max + HEAD_MAX:
             self._refuse(MalformedRequest(413, "body too large"))
-        elif not self._is_in_body and self._is_head_too_large():
+        elif not self._is_in_body and self._pending_bytes > HEAD_MAX:
             self._refuse(HEAD_TOO_LARGE)
         elif not self._owes_an_earlier_answer():
             self._set_reading()
             if self._is_in_body and not self.cycle.response_complete:
                 self._guard.hold_body(self, self._pending_bytes)
-
-    def _is_head_too_large(self) -> bool:
-        return self._pending_bytes > HEAD_MAX or len(self.headers) > HEADERS_MAX
 
     def check_deadlines(self, tick: int) -> None:
         unsent = self.transport.get_write_buffer_size()
@@ -276,6 +279,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def give_way(self, reason: str) -> None:
         self._is_deaf = True
         self._guard.report(reason, self.peer)
+        if self.cycle is not None:
+            self.cycle.body = bytearray()  # now, not when the application hears of the end
         self.transport.abort()
 
     # --- refusals ----------------------------------------------------------------------------
