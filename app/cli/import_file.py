@@ -40,7 +40,7 @@ WHO = "import"
 CLIENT_ROWS, INVOICE_ROWS = table_of(Client), table_of(Invoice)
 
 Objects = Sequence[Mapping[str, Any]]
-Write = Callable[[Objects], Awaitable[list[int]]]
+RecordSave = Callable[[Objects], Awaitable[list[int]]]
 
 
 @dataclass(slots=True)
@@ -133,7 +133,7 @@ class _Import:
         keys: Sequence[str],
         known: Mapping[str, int],
         records: Objects,
-        write: Write,
+        write: RecordSave,
     ) -> list[int]:
         """Write the records that are new or name their id; answers the ids of all, in order."""
         given = dict(zip(keys, records, strict=True))
@@ -145,7 +145,7 @@ class _Import:
         self.result.known[kind] += len(given) - len(new)
         return [ids[key] if key in ids else known[key] for key in keys]
 
-    def _writing(self, resource: Resource) -> Write:
+    def _writing(self, resource: Resource) -> RecordSave:
         async def write(records: Objects) -> list[int]:
             parsed = codec_of(resource).parse(records)
             home = self.settings.currency
