@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import or_, select, update
 
 from app.errors import Unavailable
+from app.ledger import audit_chain
 from app.node import Node
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.payments.webhook import dead_letters
@@ -27,6 +28,8 @@ HEARTBEAT_S = 20.0
 POLL_S = 1.0
 # Parked events and open attempts are asked for so often; mostly one query finds none.
 SHORT_INTERVAL = timedelta(seconds=5)
+# A change that is edited within this time after it was written is edited unseen.
+SEAL_INTERVAL = timedelta(seconds=60)
 # After a failure a job waits this long, whatever its schedule.
 AFTER_FAILURE = timedelta(seconds=30)
 _RESULT_MAX = 500
@@ -75,6 +78,7 @@ class Worker:
             "attempts": ScheduledJob(self._resume_attempts, lambda now: now + SHORT_INTERVAL),
             "refunds": ScheduledJob(self._resume_refunds, lambda now: now + SHORT_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
+            "audit": ScheduledJob(self._seal_audit, lambda now: now + SEAL_INTERVAL),
         }
 
     # --- the jobs ----------------------------------------------------------------------------
@@ -104,6 +108,12 @@ class Worker:
     async def _reconcile(self) -> str:
         found = await self.node.reconciliation().run()
         return f"{found.events_new} events, {found.intents_new} intents new"
+
+    async def _seal_audit(self) -> str:
+        sealed, head = await audit_chain.seal(self.node.database)
+        if sealed:
+            log.info("audit sealed", changes=sealed, head=str(head))
+        return f"{sealed} changes sealed, head {head}"
 
     # --- leases ------------------------------------------------------------------------------
 

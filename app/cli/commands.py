@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.cli import (
     attempt_commands,
+    audit_commands,
     demo,
     journal_commands,
     payout_commands,
@@ -27,6 +28,7 @@ COMMANDS = (
     payout_commands.payouts,
     journal_commands.journal,
     journal_commands.check,
+    audit_commands.audit,
     support_commands.status,
     setup_commands.access,
     setup_commands.import_file,

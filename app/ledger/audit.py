@@ -1,6 +1,7 @@
 """Records who changed an invoice: an InvoiceChange for each field, one statement for a batch."""
 
 from collections.abc import Collection, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -19,6 +20,9 @@ from app.storage.tables.invoices import Invoice, InvoiceChange
 
 CHANGES = table_of(InvoiceChange)
 INVOICES = table_of(Invoice)
+# The credential whose request is at work in this task; None for Stripe, the worker and commands.
+# `who` is a name, which a caller may choose; this is set by whoever has seen the token.
+WRITER: ContextVar[int | None] = ContextVar("access_id", default=None)
 # HaloPSA keeps nvarchar(4000); longer values are cut there too.
 VALUE_MAX = 4000
 
@@ -53,6 +57,8 @@ def _audit_row(record: InputRecord, now: datetime, who: str) -> dict[str, object
         "new_value": _as_text(record.get("new_value")),
         "who": record.get("who") or who,
         "datetime": record.get("datetime") or now,
+        "access_id": WRITER.get(),
+        "written_at": now,
     }
 
 
@@ -82,6 +88,8 @@ def writes(changes: Iterable[AuditChange], *, who: str, now: datetime) -> Write:
             "new_value": _as_text(change.new),
             "who": who,
             "datetime": now,
+            "access_id": WRITER.get(),
+            "written_at": now,
         }
         for change in changes
     ]
@@ -91,7 +99,7 @@ def writes(changes: Iterable[AuditChange], *, who: str, now: datetime) -> Write:
 _INSERT = BulkInsert(
     CHANGES,
     ["invoice_id", "invoice_line_id", "type_id", "field_id", "field_name", "old_value",
-     "new_value", "who", "datetime"],
+     "new_value", "who", "datetime", "access_id", "written_at"],
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from app.errors import ConfigurationError
 from app.storage.column_types import Row
 from app.storage.engines import Database
 from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
+    audit_seals,
     catalogue,
     charge_attempts,
     clients,

@@ -11,6 +11,7 @@ from sqlalchemy import Table, select
 from starlette.requests import Request
 
 from app.errors import AppError, NotAllowed, NotAuthenticated
+from app.ledger import audit
 from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.credentials import AccessToken, ApiCredential
@@ -149,6 +150,7 @@ async def authenticate(request: Request) -> Caller:
     authenticator: Authenticator = request.app.state.authenticator
     caller = await authenticator.identify(request.headers.get("authorization", ""))
     request.state.access_id = caller.access_id  # the log of a refusal names it
+    audit.WRITER.set(caller.access_id)
     authenticator.count(caller)
     return caller
 

@@ -34,6 +34,12 @@ INVOICE_CHANGES = Resource(
         "new_value": Field("The field's value after the change."),
         "who": Field("The credential that changed it; a POST may say another."),
         "datetime": Field("When it was changed; now, when a POST does not say."),
+        "access_id": Field(
+            "The number of the credential that really wrote it; none for Stripe's events, the "
+            "worker and commands.",
+            read_only=True,
+        ),
+        "written_at": Field("When it was really written.", read_only=True),
     },
     listing=Listing(
         filters={

@@ -174,6 +174,9 @@ class InvoiceChange(Row):
     old_value: Mapped[str | None]
     new_value: Mapped[str | None]
     who: Mapped[str | None]
+    # Who really wrote it, and when: a caller may say another `who` and `datetime`.
+    access_id: Mapped[Ref | None]
+    written_at: Mapped[datetime | None]
     datetime: Mapped[datetime | None]
     extra: Mapped[Any | None] = mapped_column(Json)
 
