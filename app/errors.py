@@ -85,6 +85,10 @@ class RecordLocked(DatabaseUnavailable):
     """Another transaction holds a record for longer than anybody waits; the others are free."""
 
 
+class StatementTimeout(DatabaseUnavailable):
+    """A statement took longer than a caller's may; others are not kept waiting for it."""
+
+
 class NoSigningSecret(Unavailable):
     """No signing secret is set, so no webhook can be verified and none is accepted."""
 

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
+from app.halo.access.concurrency_limit import ConcurrencyLimit
 from app.halo.access.internal_pages import internal
 from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
@@ -85,6 +86,8 @@ def create_app(
     app.state.end_attempt = acts.end_attempt
     app.state.book_intent = acts.book_intent
     app.state.make_refund = acts.make_refund
+    app.state.concurrency_limit = ConcurrencyLimit()
+    app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from app.documents import invoice_document, invoice_pdf
 from app.errors import InvalidField, NotFound
 from app.halo.access.authenticator import Caller, authorize
+from app.halo.access.concurrency_limit import bounded_snapshot, reading_place
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import CALLER, is_set
@@ -65,9 +66,10 @@ async def list_with_lines(request: Request) -> Response:
         "includelines": ("true",),
         CALLER: (str(caller.access_id),),
     }
-    async with request.app.state.database.snapshot() as tx:
-        listing = await _INVOICES.list_page(tx, params)
-    return json_response(caller.redact(wrap_list(INVOICES, listing)))
+    async with reading_place(request, caller):
+        async with bounded_snapshot(request) as tx:
+            listing = await _INVOICES.list_page(tx, params)
+        return json_response(caller.redact(wrap_list(INVOICES, listing)))
 
 
 async def _write_lines(
@@ -235,11 +237,12 @@ def _viewed_invoices(given: Any) -> dict[int, str | None]:
 async def print_invoice(request: Request) -> Response:
     """The invoice as application/pdf."""
 
-    async def prepare(_: Caller, __: bytes) -> Response:
+    async def prepare(caller: Caller, _: bytes) -> Response:
         invoice_id = id_in_path(INVOICES, request.path_params["id"])
-        async with request.app.state.database.snapshot() as tx:
-            document = await invoice_document.invoice_document(tx, invoice_id)
-        content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
+        async with reading_place(request, caller):
+            async with bounded_snapshot(request) as tx:
+                document = await invoice_document.invoice_document(tx, invoice_id)
+            content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
         disposition = f'inline; filename="invoice-{invoice_id}.pdf"'
         headers = {"Content-Disposition": disposition}
         return Response(content, media_type="application/pdf", headers=headers)

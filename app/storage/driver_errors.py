@@ -6,11 +6,12 @@ statement sent it: nobody above storage meets an exception of SQLAlchemy, sqlite
 
 import re
 import sqlite3
+from collections.abc import Callable, Mapping
 
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
 
-from app.errors import DatabaseUnavailable, RecordLocked
+from app.errors import DatabaseUnavailable, RecordLocked, StatementTimeout
 
 
 class DatabaseFault(Exception):
@@ -35,7 +36,6 @@ _STATEMENT_CLASSES = ("22", "23", "42")
 _DATA_CLASS = "22"
 _QUOTED = re.compile(r'"[^"]*"|: .*')
 _DUPLICATE_STATE = "23505"
-_LOCKED_STATE = "55P03"  # lock_timeout has passed
 # 23503: a row that existed when we looked is deleted; looking again says which.
 _RACE_STATES = frozenset({"40001", "40P01", "23503"})
 _SQLITE_DUPLICATES = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
@@ -47,6 +47,21 @@ _SQLITE_STATEMENT_ERRORS = (
 )
 # A whole number of more than 64 bits, half a character; asyncpg's DataError is a ValueError too.
 _VALUE_ERRORS = (ValueError, TypeError, OverflowError)
+
+
+def _record_locked() -> RecordLocked:
+    return RecordLocked("another transaction holds a record that this one needs")
+
+
+def _statement_timeout() -> StatementTimeout:
+    return StatementTimeout("this takes too long; ask for fewer records, or filter them")
+
+
+_TIMEOUTS: Mapping[str, Callable[[], DatabaseUnavailable]] = {
+    "55P03": _record_locked,  # lock_timeout has passed
+    "57014": _statement_timeout,  # statement_timeout has passed
+    "SQLITE_INTERRUPT": _statement_timeout,
+}
 
 
 def translated(error: BaseException) -> Exception:
@@ -61,8 +76,9 @@ def translated(error: BaseException) -> Exception:
         return LostRace(message)
     if state == _DUPLICATE_STATE or _sqlite_name(error) in _SQLITE_DUPLICATES:
         return DuplicateKey(message)
-    if state == _LOCKED_STATE:
-        return RecordLocked("another transaction holds a record that this one needs")
+    given_up = _TIMEOUTS.get(state or _sqlite_name(error))
+    if given_up is not None:
+        return given_up()
     if (state or "").startswith(_STATEMENT_CLASSES) or isinstance(error, _SQLITE_STATEMENT_ERRORS):
         return StatementRefused(message)
     if is_wrong_value(error):

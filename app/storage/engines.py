@@ -28,7 +28,7 @@ from app.storage.driver_errors import (
     translated,
 )
 from app.storage.postgres_tls import encryption_of, transport_security
-from app.storage.sqlite_driver import WriterLock, connection_factory
+from app.storage.sqlite_driver import ReaderConnection, WriterLock, connection_factory
 
 Record = Row[*tuple[Any, ...]]
 """One row of an answer."""
@@ -45,6 +45,9 @@ WAIT_S = 4.0
 # A record that somebody else holds is waited for a little less, so that the server's own error
 # comes, which spares the connection and says that only this record is not to be had.
 LOCK_WAIT_S = 3.0
+# A statement that reads for a caller is given up after so long; on PostgreSQL every reader's is,
+# by the server, a little before the driver would leave the connection for lost.
+STATEMENT_S = 3.5
 # Nothing slow happens inside a transaction: one that says nothing for so long belongs to a host
 # that is frozen or gone, and the server ends it, with all its locks. A reader holds none, but it
 # keeps the server from clearing away old rows.
@@ -70,6 +73,7 @@ _WRITERS = {
 # A reader's filters say what the best plan is: a new one each time.
 _READERS = {
     "lock_timeout": f"{LOCK_WAIT_S:.0f}s",
+    "statement_timeout": f"{STATEMENT_S * 1000:.0f}ms",
     "idle_in_transaction_session_timeout": f"{READER_SILENT_S}s",
     "plan_cache_mode": "force_custom_plan",
     "default_transaction_read_only": "on",
@@ -119,12 +123,14 @@ class Database:
             self._lock: WriterLock | None = WriterLock(_file(self.url), WAIT_S)
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
+            self._by_key = _sqlite_engine(self.url, writes=False, size=1)
         else:
             self._lock = None
             self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _WRITERS)
             self._reader = _postgres_engine(
                 self.url, POSTGRES_READERS, _READERS, isolation_level="REPEATABLE READ"
             )
+            self._by_key = _postgres_engine(self.url, 1, _READERS)
 
     def now(self) -> datetime:
         """The time of the one clock that all nodes share: leases are reckoned by it."""
@@ -158,11 +164,26 @@ class Database:
         raise AssertionError("the last race either ends or raises")
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Tx]:
-        """Reading only: every statement sees the same moment, so no record is seen by halves."""
+    async def snapshot(self, statement_limit_s: float | None = None) -> AsyncIterator[Tx]:
+        """Reading only: every statement sees the same moment, so no record is seen by halves.
+
+        A statement that takes longer than the limit ends in StatementTimeout. PostgreSQL limits
+        every reader's by itself.
+        """
         try:
             async with self._reader.connect() as tx:
                 await self._set_clock(tx)
+                if self.is_sqlite:
+                    await _limit_statements(tx, statement_limit_s)
+                yield tx
+        except CONNECTION_ERRORS as error:
+            raise translated(error) from error
+
+    @contextlib.asynccontextmanager
+    async def key_snapshot(self) -> AsyncIterator[Tx]:
+        """For a row or two by their key, on a connection that no list ever holds."""
+        try:
+            async with self._by_key.connect() as tx:
                 yield tx
         except CONNECTION_ERRORS as error:
             raise translated(error) from error
@@ -180,6 +201,7 @@ class Database:
 
     async def close(self) -> None:
         await self._reader.dispose()
+        await self._by_key.dispose()
         if self._lock:
             async with self._lock.hold():  # the last connection to close writes a checkpoint
                 await self._writer.dispose()
@@ -237,11 +259,18 @@ def _file(url: URL) -> Path:
     return Path(url.database)
 
 
-def _sqlite_engine(url: URL, *, writes: bool) -> AsyncEngine:
+async def _limit_statements(tx: Tx, limit_s: float | None) -> None:
+    """For this snapshot alone: each sets its own limit, or none, when it begins."""
+    connection = (await tx.get_raw_connection()).driver_connection
+    assert isinstance(connection, ReaderConnection), "every reader is opened by sqlite_driver"
+    connection.statement_limit_s = limit_s
+
+
+def _sqlite_engine(url: URL, *, writes: bool, size: int = READERS) -> AsyncEngine:
     engine = create_async_engine(
         url,
         hide_parameters=True,
-        pool_size=1 if writes else READERS,
+        pool_size=1 if writes else size,
         max_overflow=0,
         pool_timeout=WAIT_S,
         connect_args={

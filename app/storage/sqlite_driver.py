@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,9 @@ from app.errors import DatabaseUnavailable
 # aiosqlite's default number of rows a chunk; nothing of ours reads in chunks.
 _CHUNK = 64
 _POLL_S = 0.002
+# Steps of SQLite's machine between two looks at the clock, a millisecond or two: each look waits
+# for Python's lock.
+_STEPS = 100_000
 
 
 class ReaderCursor(Cursor):
@@ -32,7 +36,8 @@ class ReaderCursor(Cursor):
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "ReaderCursor":
         arguments = (sql,) if parameters is None else (sql, parameters)
-        self._rows = await self._execute(_fetched, self._cursor, arguments)  # type: ignore[no-untyped-call]
+        limit_s = self._conn.statement_limit_s  # type: ignore[attr-defined]
+        self._rows = await self._execute(_fetched, self._cursor, arguments, limit_s)  # type: ignore[no-untyped-call]
         return self
 
     async def fetchall(self) -> list[Any]:
@@ -45,6 +50,9 @@ class ReaderCursor(Cursor):
 
 class ReaderConnection(Connection):
     """A connection for readers. Neither the begin nor the end of a snapshot takes a hop."""
+
+    # Seconds that one statement may take; None is no limit.
+    statement_limit_s: float | None = None
 
     def begin(self) -> None:
         """Begin a snapshot. A deferred BEGIN reads no file; the first SELECT does, in its hop."""
@@ -127,7 +135,21 @@ def _open_private(path: Path, **options: Any) -> sqlite3.Connection:
     return opened
 
 
-def _fetched(cursor: sqlite3.Cursor, arguments: tuple[Any, ...]) -> list[Any]:
+def _fetched(
+    cursor: sqlite3.Cursor, arguments: tuple[Any, ...], limit_s: float | None
+) -> list[Any]:
+    if limit_s is None:
+        return _rows(cursor, arguments)
+    deadline = time.monotonic() + limit_s
+    connection = cursor.connection
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+    try:
+        return _rows(cursor, arguments)
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _rows(cursor: sqlite3.Cursor, arguments: tuple[Any, ...]) -> list[Any]:
     cursor.execute(*arguments)
     return cursor.fetchall() if cursor.description else []
 

@@ -1,12 +1,21 @@
 """Limits by rows and bytes: a small request cannot cause much work, and says why it was refused."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import insert, select
 
-from app.halo.engine.codec import ROWS_MAX
+from app.halo.access.api_credentials import TOKENS_MAX
+from app.halo.access.concurrency_limit import IN_FLIGHT_MAX
+from app.halo.engine.codec import OBJECTS_MAX, ROWS_MAX
+from app.halo.engine.idempotency import BODY_MAX, KEYS_MAX
+from app.halo.engine.list_query import LIST_MAX
+from app.halo.engine.pagination import SORTED_MAX
 from app.halo.engine.record_queries import ANSWER_ROWS_MAX
+from app.halo.openapi.document import document
+from app.halo.routes import ROUTES
 from app.ledger.invoice_input import LINES_MAX
 from app.ledger.recurring import COPIED_LINES_MAX
 from app.storage.column_types import table_of
@@ -208,3 +217,21 @@ async def test_an_invoice_and_its_lines_keep_so_many_bytes_each(api: Api) -> Non
 
     assert_refused(header, "customfields", EXTRA_MAX)
     assert_refused(line, "customfields", EXTRA_MAX)
+
+
+# --- where they are published ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        OBJECTS_MAX, ROWS_MAX, LINES_MAX, COPIED_LINES_MAX, EXTRA_MAX, LIST_MAX, ANSWER_ROWS_MAX,
+        SORTED_MAX, IN_FLIGHT_MAX, TOKENS_MAX, KEYS_MAX, BODY_MAX,
+    ],
+)  # fmt: skip
+def test_limits_stand_in_the_openapi_document_and_in_the_docs(limit: int) -> None:
+    about: str = document(ROUTES)["info"]["description"]
+    docs = Path("docs/compatibility.md").read_text().partition("## Limits")[2]
+
+    assert re.search(rf"\b{limit}\b", about)
+    assert re.search(rf"\| {limit:,} \|", docs)

@@ -30,6 +30,8 @@ _ALIASES = {"all:standard": "all"}
 
 # Expired tokens removed when a new one is issued: more than arrive, few enough to be quick.
 _SWEPT = 100
+# Live tokens of one credential. A client holds one for each of its processes, not for each request.
+TOKENS_MAX = 50
 
 
 class TokenRequestRefused(AppError):
@@ -52,6 +54,14 @@ class Token:
     scope: str
     expires_in: int
     access_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The credential whose secret was shown, and the scopes of it that a token opens."""
+
+    access_id: int
+    scopes: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +121,8 @@ async def revoke_credential(tx: Tx, who: str, now: datetime) -> int:
     return len(theirs)
 
 
-async def issue_token(
-    tx: Tx, client_id: str, secret: str, scope: str, *, now: datetime, lasts_s: int
-) -> Token:
-    """A token for credentials, with those of the wanted scopes that they have."""
+async def find_grant(tx: Tx, client_id: str, secret: str, scope: str) -> Grant:
+    """The wanted scopes that the credentials own, or TokenRequestRefused."""
     found = (
         await tx.execute(
             select(ACCESS.c.id, ACCESS.c.secret_hash, ACCESS.c.scopes).where(
@@ -128,16 +136,21 @@ async def issue_token(
         raise TokenRequestRefused(
             "invalid_client", "client_id or client_secret is wrong", 401, _shown_id(client_id)
         )
-    granted = _grantable_scopes(scope, found.scopes.split())
+    return Grant(found.id, _grantable_scopes(scope, found.scopes.split()))
+
+
+async def issue_token(tx: Tx, grant: Grant, *, now: datetime, lasts_s: int) -> Token:
+    """A new token; of the credential's others, those beyond TOKENS_MAX end, the oldest first."""
     value = secrets.token_urlsafe(32)
     await _sweep(tx, now)
+    await _end_oldest(tx, grant.access_id)
     await tx.execute(
         insert(TOKENS).values(
-            token_hash=hash_secret(value), access_id=found.id, scopes=granted,
+            token_hash=hash_secret(value), access_id=grant.access_id, scopes=grant.scopes,
             expires_at=now + timedelta(seconds=lasts_s),
         )
     )  # fmt: skip
-    return Token(value, granted, lasts_s, found.id)
+    return Token(value, grant.scopes, lasts_s, grant.access_id)
 
 
 def _shown_id(client_id: str) -> str | None:
@@ -161,3 +174,18 @@ def _grantable_scopes(wanted: str, owned: list[str]) -> str:
 async def _sweep(tx: Tx, now: datetime) -> None:
     old = select(TOKENS.c.token_hash).where(TOKENS.c.expires_at < now).limit(_SWEPT)
     await tx.execute(delete(TOKENS).where(TOKENS.c.token_hash.in_(old)))
+
+
+async def _end_oldest(tx: Tx, access_id: int) -> None:
+    """Delete tokens of the credential, so that there is room for one more."""
+    of_credential = TOKENS.c.access_id == access_id
+    newest_first = (TOKENS.c.expires_at.desc(), TOKENS.c.token_hash)
+    oldest = (
+        select(TOKENS.c.token_hash)
+        .where(of_credential)
+        .order_by(*newest_first)
+        .offset(TOKENS_MAX - 1)
+    )
+    found = (await tx.scalars(oldest)).all()
+    if found:
+        await tx.execute(delete(TOKENS).where(TOKENS.c.token_hash.in_(found)))

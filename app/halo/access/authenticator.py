@@ -132,7 +132,7 @@ class Authenticator:
         return caller
 
     async def _load_token(self, token_hash: str, now: datetime) -> tuple[Caller, datetime]:
-        async with self._database.snapshot() as tx:
+        async with self._database.key_snapshot() as tx:
             found = (
                 await tx.execute(
                     select(ACCESS.c.id, ACCESS.c.name, TOKENS.c.scopes, TOKENS.c.expires_at)

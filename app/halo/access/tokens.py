@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import Unavailable
-from app.halo.access.api_credentials import TokenRequestRefused, issue_token
+from app.halo.access.api_credentials import TokenRequestRefused, find_grant, issue_token
 from app.halo.engine import json_schema, parsing, request_body
 from app.halo.engine.responses import json_response
 from app.halo.openapi.operations import Operation
 from app.security_log import SecurityEvent, log_security_event
 from app.settings import Settings, is_loopback
+from app.storage.engines import Database
 
 
 class PublicUrlMissing(Unavailable):
@@ -35,10 +36,13 @@ async def token(request: Request) -> Response:
         raise TokenRequestRefused("invalid_request", "client_id and client_secret are required")
     now: datetime = request.app.state.clock()
     lasts_s: int = request.app.state.settings.token_lasts
-    async with request.app.state.database.transaction() as tx:
-        issued = await issue_token(
-            tx, client_id, secret, form.get("scope", ""), now=now, lasts_s=lasts_s
-        )
+    database: Database = request.app.state.database
+    # Whoever does not know the secret takes no writer's turn from anybody.
+    async with database.key_snapshot() as tx:
+        grant = await find_grant(tx, client_id, secret, form.get("scope", ""))
+    request.app.state.token_limiter.take(grant.access_id, now)
+    async with database.transaction() as tx:
+        issued = await issue_token(tx, grant, now=now, lasts_s=lasts_s)
     log_security_event(
         SecurityEvent.TOKEN_ISSUED,
         access_id=issued.access_id,
@@ -132,7 +136,7 @@ TOKEN = Operation(
         "refresh_token": None,
         "id_token": None,
     },
-    refusals=(400, 401, 413),
+    refusals=(400, 401, 413, 429),
 )
 
 AUTHINFO = Operation(

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import orjson
 from sqlalchemy import Table, delete, select, tuple_
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,6 +30,10 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 LASTS = timedelta(hours=24)
 KEY_MAX = 255
+# Bytes of an answer that are kept; of a longer one, the ids of its records.
+BODY_MAX = 64 * 1024
+# Keys of one credential at a time: more than an importer uses in a day.
+KEYS_MAX = 100_000
 # Old records removed when a new one is stored: more than arrive, few enough to be quick.
 _SWEPT = 100
 # With another token, or at another moment, a request refused so may be accepted.
@@ -45,6 +50,13 @@ class KeyReused(AppError):
     """The key belongs to another request, whose answer would be a lie."""
 
     status = 422
+
+
+class TooManyKeys(AppError):
+    """The credential has as many keys as are kept; the oldest expire first."""
+
+    status = 429
+    retry_after_s = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +104,7 @@ async def _commit(request: Request, claim: _Claim | None, work: Work | Response)
     """Do the work and store its answer in one transaction, or find the answer stored meanwhile."""
     database: Database = request.app.state.database
     if isinstance(work, Response):
-        if claim is None:
+        if claim is None or not _is_json(work):
             return work
         work = _answer_with(work)
 
@@ -107,6 +119,11 @@ async def _commit(request: Request, claim: _Claim | None, work: Work | Response)
         return await database.with_retry(once)
     except LostRace as error:
         raise Unavailable("others keep changing the same records; try again") from error
+
+
+def _is_json(response: Response) -> bool:
+    """Any other answer is a document, which changes nothing: it is made again."""
+    return response.media_type == "application/json"
 
 
 def _answer_with(response: Response) -> Work:
@@ -158,19 +175,36 @@ async def _find(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
 
 async def _store(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Response:
     await _sweep(tx, claim, now)
+    await _refuse_too_many_keys(tx, claim)
     row = {
         "access_id": claim.access_id,
         "key": claim.key,
         "fingerprint": claim.fingerprint,
         "status": response.status_code,
         "content_type": response.headers.get("content-type", "application/json"),
-        "body": bytes(response.body),
+        "body": _kept_body(bytes(response.body)),
         "kept_at": now,
     }
     key = (RECORDS.c.access_id, RECORDS.c.key)
     if not await insert_once(tx, RECORDS, [row], key=key, returning=[RECORDS.c.key]):
         raise LostRace  # the same request was quicker elsewhere: our work is undone
     return response
+
+
+def _kept_body(body: bytes) -> bytes:
+    """The answer, or the ids of its records where it is too long to be kept for a day."""
+    if len(body) <= BODY_MAX:
+        return body
+    content = orjson.loads(body)
+    records = content if isinstance(content, list) else [content]
+    ids = [{"id": one["id"]} for one in records]
+    return orjson.dumps(ids if isinstance(content, list) else ids[0])
+
+
+async def _refuse_too_many_keys(tx: Tx, claim: _Claim) -> None:
+    own = select(RECORDS.c.key).where(RECORDS.c.access_id == claim.access_id)
+    if await tx.scalar(own.order_by(RECORDS.c.key).offset(KEYS_MAX - 1).limit(1)) is not None:
+        raise TooManyKeys(f"{KEYS_MAX} keys of these credentials are kept; use fewer a day")
 
 
 async def _sweep(tx: Tx, claim: _Claim, now: datetime) -> None:

@@ -1,6 +1,7 @@
 """Query parameters to a ListQuery: the resource's filters, the order and the page."""
 
-from collections.abc import Hashable, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -46,10 +47,13 @@ class ListQuery:
         keys = tuple(one.key for one in self.conditions)
         return (keys, self.order, self.ids_only, self.page.is_asked_for)
 
-    def identity(self, path: str) -> Hashable:
-        """The list with its filters' values, the same for each of its pages."""
-        given = ((one.key, *map(_hashable, one.values.values())) for one in self.conditions)
-        return (path, *given)
+    def identity(self, path: str) -> bytes:
+        """A hash of the list with its filters' values, the same for each of its pages.
+
+        A list of a thousand ids would be remembered with all of them.
+        """
+        given = [(one.key, list(one.values.values())) for one in self.conditions]
+        return hashlib.blake2b(repr((path, given)).encode(), digest_size=16).digest()
 
     @property
     def is_in_id_order(self) -> bool:
@@ -84,10 +88,6 @@ def parse_list_query(codec: RecordCodec, params: Params) -> ListQuery:
         page=_page(params),
         ids_only=is_set(params, "idonly"),
     )
-
-
-def _hashable(value: Any) -> Hashable:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _order(codec: RecordCodec, params: Params) -> tuple[tuple[str, bool], ...]:

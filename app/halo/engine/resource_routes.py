@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from app.errors import NotFound
 from app.halo.access.authenticator import Caller, authorize
+from app.halo.access.concurrency_limit import bounded_snapshot, reading_place
 from app.halo.engine import request_body
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.crud import Remover, Writer, resource_remover, resource_writer
@@ -90,9 +91,10 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
             **query_parameters(request.scope["query_string"]),
             CALLER: (str(caller.access_id),),
         }
-        async with request.app.state.database.snapshot() as tx:
-            listing = await reading.list_page(tx, params)
-        return json_response(caller.redact(wrap_list(codec.resource, listing)))
+        async with reading_place(request, caller):
+            async with bounded_snapshot(request) as tx:
+                listing = await reading.list_page(tx, params)
+            return json_response(caller.redact(wrap_list(codec.resource, listing)))
 
     return listed
 
@@ -144,8 +146,10 @@ def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
         caller = await authorize(request, right)
         record_id = id_in_path(codec.resource, request.path_params["id"])
         params = query_parameters(request.scope["query_string"])
-        async with request.app.state.database.snapshot() as tx:
-            return json_response(caller.redact(await reading.one(tx, record_id, params)))
+        async with reading_place(request, caller):
+            async with bounded_snapshot(request) as tx:
+                found = await reading.one(tx, record_id, params)
+            return json_response(caller.redact(found))
 
     return read
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from app.halo.access.api_credentials import SCOPES
+from app.halo.access.api_credentials import SCOPES, TOKENS_MAX
+from app.halo.access.concurrency_limit import IN_FLIGHT_MAX
 from app.halo.engine import json_schema
 from app.halo.engine.codec import OBJECTS_MAX, ROWS_MAX
 from app.halo.engine.filters import Parameter
-from app.halo.engine.idempotency import HEADER, KEY_MAX, REPLAYED
+from app.halo.engine.idempotency import BODY_MAX, HEADER, KEY_MAX, KEYS_MAX, REPLAYED
 from app.halo.engine.json_schema import Schema
 from app.halo.engine.list_query import LIST_MAX
+from app.halo.engine.pagination import SORTED_MAX
 from app.halo.engine.record_queries import ANSWER_ROWS_MAX
 from app.halo.engine.resource import READ, REMOVE, Resource
 from app.halo.engine.resource_routes import CaseInsensitiveRoute
@@ -38,6 +40,11 @@ _LIMITS = (
     f"An invoice has {LINES_MAX} lines at most; `process` copies {COPIED_LINES_MAX} at once.",
     f"A record keeps {EXTRA_MAX} bytes of properties that nothing is computed from.",
     f"A list or a page has {LIST_MAX} records at most, an answer {ANSWER_ROWS_MAX} rows.",
+    f"By a field without an index a list sorts {SORTED_MAX} records at most.",
+    f"A credential reads {IN_FLIGHT_MAX} lists or documents at once; a further one waits.",
+    f"A credential has {TOKENS_MAX} live tokens at most; with one more the oldest ends.",
+    f"A credential uses {KEYS_MAX} keys in 24 hours at most. Of an answer over {BODY_MAX} bytes"
+    " the ids of its records are kept.",
 )
 _ABOUT += "\n".join(("Limits:", "", *(f"- {one}" for one in _LIMITS))) + "\n"
 
@@ -56,7 +63,7 @@ _REFUSALS: Mapping[int, tuple[str, str, str]] = {
           "body_too_large", "the body is larger than 1048576 bytes"),
     422: ("The Idempotency-Key belongs to another request.",
           "key_reused", "Idempotency-Key 'k1' was used for another request less than a day ago"),
-    429: ("More requests than `PAYDUE_RATE_LIMIT` allows a minute.",
+    429: ("More requests than `PAYDUE_RATE_LIMIT` allows a minute, or too many lists at once.",
           "rate_limited", "more than 1000 requests a minute; come back a little later"),
     500: ("Our fault; the log has the request's number.",
           "internal_error", "unexpected failure, request 0123456789abcdef"),
