@@ -17,7 +17,7 @@ from app.storage.prepared import (
     BulkInsert,
     BulkUpdate,
     PreparedStatement,
-    Write,
+    TableWrite,
     any_of,
     projection,
 )
@@ -142,7 +142,7 @@ def writes(
     stored: Stored,
     after: Allocations,
     client_of: Mapping[int, int | None],
-) -> list[Write]:
+) -> list[TableWrite]:
     """The shares of payments, written. A share that moves to another invoice keeps its row."""
     new: list[ShareColumns] = []
     changed: list[ShareUpdate] = []

@@ -14,7 +14,7 @@ from app.rules.notation import moment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkInsert, Write
+from app.storage.prepared import BulkInsert, TableWrite
 from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceChange
 
@@ -76,7 +76,7 @@ async def write(tx: Tx, changes: Iterable[AuditChange], *, who: str, now: dateti
     await statement.run(tx, written)
 
 
-def writes(changes: Iterable[AuditChange], *, who: str, now: datetime) -> Write:
+def writes(changes: Iterable[AuditChange], *, who: str, now: datetime) -> TableWrite:
     written = [
         {
             "invoice_id": change.invoice_id,

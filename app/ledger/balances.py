@@ -19,7 +19,7 @@ from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
 from app.rules.payment import PaymentState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkUpdate, PreparedStatement, Write, any_of, write_all
+from app.storage.prepared import BulkUpdate, PreparedStatement, TableWrite, any_of, write_all
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
@@ -161,7 +161,7 @@ def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
 
 def writes(
     invoices: Mapping[int, InvoiceRow], stored: Stored, after: Allocations, now: datetime, who: str
-) -> list[Write]:
+) -> list[TableWrite]:
     """The balances that follow from shares as stored and as they are, written."""
     before = {intent: stored.of(intent) for intent in after}
     return _balance_writes(invoices, _deltas(before, after), now, who)
@@ -172,7 +172,7 @@ def _balance_writes(
     deltas: Mapping[int, BalanceDelta],
     now: datetime,
     who: str,
-) -> list[Write]:
+) -> list[TableWrite]:
     """The balance of each invoice, written with its audit rows."""
     updates, changes = [], []
     for invoice_id, delta in sorted(deltas.items()):

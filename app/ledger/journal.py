@@ -29,7 +29,7 @@ from app.rules.payout import BalanceMovement
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.id_sequences import IdReservation
-from app.storage.prepared import BulkInsert, Write, write_all
+from app.storage.prepared import BulkInsert, TableWrite, write_all
 from app.storage.tables.invoices import FullInvoiceRow
 from app.storage.tables.journal_entries import JournalEntry, JournalLine
 
@@ -93,7 +93,7 @@ async def share_writes(
     client_of: ClientOf,
     now: datetime,
     who: str,
-) -> list[Write]:
+) -> list[TableWrite]:
     """The entries of shares as they were stored and as they are, written."""
     entries = []
     for intent, shares in sorted(after.items()):
@@ -175,7 +175,7 @@ async def _write(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> Non
     await write_all(tx, await _writes(tx, given, now, who))
 
 
-async def _writes(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> list[Write]:
+async def _writes(tx: Tx, given: Iterable[Entry], now: datetime, who: str) -> list[TableWrite]:
     """The entries that have lines, written. Nothing else fills the journal."""
     entries = [one for one in given if one.postings]
     if not entries:

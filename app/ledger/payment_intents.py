@@ -15,7 +15,7 @@ from app.storage.prepared import (
     BulkInsert,
     BulkUpdate,
     PreparedStatement,
-    Write,
+    TableWrite,
     any_of,
     projection,
 )
@@ -155,7 +155,7 @@ _CLIENTS_BY_CUSTOMER = PreparedStatement(
 
 def writes(
     known: Mapping[str, Payment], after: Mapping[str, Payment], now: datetime
-) -> list[Write]:
+) -> list[TableWrite]:
     """Insert the payments that are new and update those that changed."""
     new, changed = [], []
     for intent in sorted(after):

@@ -320,11 +320,11 @@ class BulkDelete(BulkWrite):
 
 # --- rows of several tables ---------------------------------------------------------------------
 
-Write = tuple[BulkWrite, Sequence[Values]]
+TableWrite = tuple[BulkWrite, Sequence[Values]]
 """A statement and the rows that it writes."""
 
 
-async def write_all(tx: Tx, writes: Iterable[Write]) -> None:
+async def write_all(tx: Tx, writes: Iterable[TableWrite]) -> None:
     """Write rows of several tables, in this order. LostRace as `BulkWrite.run` says.
 
     PostgreSQL gets them in one statement, for each costs a round trip; only where a table comes
@@ -341,9 +341,9 @@ async def write_all(tx: Tx, writes: Iterable[Write]) -> None:
             await _run_together(tx, together)
 
 
-def _of_different_tables(writes: Sequence[Write]) -> list[Write]:
+def _of_different_tables(writes: Sequence[TableWrite]) -> list[TableWrite]:
     """The first of the writes, up to the one whose table has come already."""
-    found: list[Write] = []
+    found: list[TableWrite] = []
     for one in writes:
         if any(one[0].table is earlier.table for earlier, _ in found):
             break
@@ -351,7 +351,7 @@ def _of_different_tables(writes: Sequence[Write]) -> list[Write]:
     return found
 
 
-async def _run_together(tx: Tx, writes: Sequence[Write]) -> None:
+async def _run_together(tx: Tx, writes: Sequence[TableWrite]) -> None:
     statements = tuple(statement for statement, _ in writes)
     if statements not in _together:
         _together[statements] = _text_of_all(tx.dialect, statements)
