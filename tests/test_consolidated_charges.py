@@ -400,6 +400,32 @@ async def test_a_refund_is_taken_from_the_newest_invoice_first(paydue: Paydue) -
     assert await _paid(paydue, invoices) == [10, 15, 0]
 
 
+async def test_an_invoice_that_owes_again_takes_what_is_left_of_the_charge_it_was_part_of(
+    paydue: Paydue,
+) -> None:
+    first, second = invoices = await _due(paydue, "10.00", "30.00")
+    (unknown, *_) = (await _left_unknown(paydue))["unknown"]
+    taken = paydue.sandbox.state.find("payment_intents", unknown["intent_id"])
+    other = await paydue.own_intent(second, amount=3000)
+    assert await paydue.deliver(event("payment_intent.succeeded", other)) == [200]
+    assert await paydue.deliver(event("payment_intent.succeeded", taken)) == [200]
+    assert await _shares_of(paydue, taken["id"]) == {first: 10, None: 30}
+
+    refund = {
+        "id": "re_1", "object": "refund", "amount": 3000, "currency": "usd",
+        "payment_intent": other["id"], "status": "succeeded",
+    }  # fmt: skip
+    assert await paydue.deliver(event("refund.created", refund)) == [200]
+
+    assert await _shares_of(paydue, taken["id"]) == {first: 10, second: 30}
+    assert await _paid(paydue, invoices) == [10, 30]
+
+
+async def _shares_of(paydue: Paydue, intent: str) -> dict[int | None, Decimal]:
+    found = [one for one in await paydue.payments() if one.intent_id == intent]
+    return {one.invoice_id: one.counted for one in found}
+
+
 # --- what support sees -------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import select, update
 
+from app.rules import money
 from app.rules.claim import Evidence
 from app.rules.payment import FINAL, Payment, PaymentState, ReversedTotal
 from app.storage.column_types import table_of
@@ -19,6 +20,7 @@ from app.storage.prepared import (
     any_of,
     projection,
 )
+from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.stripe_payments import StripePayment
@@ -26,6 +28,8 @@ from app.storage.tables.stripe_payments import StripePayment
 INTENTS = table_of(StripePayment)
 SHARES = table_of(InvoicePayment)
 CLIENTS = table_of(Client)
+ATTEMPTS = table_of(ChargeAttempt)
+PARTS = table_of(ChargeAttemptShare)
 
 # An intent that has not ended is asked about after so long without news of it.
 CHECK_AFTER = timedelta(minutes=10)
@@ -68,18 +72,41 @@ class _IntentId(NamedTuple):
     intent_id: str
 
 
-_UNAPPLIED_CLAIMS = PreparedStatement(
-    select(INTENTS.c.intent_id)
-    .where(
-        any_of(INTENTS.c.claimed_invoice_id, "ids"),
-        INTENTS.c.intent_id.in_(
-            select(SHARES.c.intent_id).where(
-                SHARES.c.intent_id == INTENTS.c.intent_id, SHARES.c.invoice_id.is_(None)
-            )
-        ),
+_HAS_UNAPPLIED_MONEY = INTENTS.c.intent_id.in_(
+    select(SHARES.c.intent_id).where(
+        SHARES.c.intent_id == INTENTS.c.intent_id, SHARES.c.invoice_id.is_(None)
     )
-    .order_by(INTENTS.c.intent_id),
+)
+_UNAPPLIED_CLAIMS = PreparedStatement(
+    select(INTENTS.c.intent_id).where(
+        any_of(INTENTS.c.claimed_invoice_id, "ids"), _HAS_UNAPPLIED_MONEY
+    ),
     _IntentId,
+)
+_PARTS_OF_ATTEMPTS = PARTS.join(ATTEMPTS, ATTEMPTS.c.id == PARTS.c.attempt_id)
+# A consolidated charge claims its first invoice; the others stand with its attempt.
+_UNAPPLIED_PARTS = PreparedStatement(
+    select(INTENTS.c.intent_id)
+    .select_from(_PARTS_OF_ATTEMPTS.join(INTENTS, INTENTS.c.intent_id == ATTEMPTS.c.intent_id))
+    .where(any_of(PARTS.c.invoice_id, "ids"), _HAS_UNAPPLIED_MONEY),
+    _IntentId,
+)
+
+
+class _Part(NamedTuple):
+    """The part of a consolidated charge that is for one invoice."""
+
+    intent_id: str
+    invoice_id: int
+    amount_minor: int
+    currency: str
+
+
+_PARTS = PreparedStatement(
+    select(ATTEMPTS.c.intent_id, PARTS.c.invoice_id, PARTS.c.amount_minor, ATTEMPTS.c.currency)
+    .select_from(_PARTS_OF_ATTEMPTS)
+    .where(any_of(ATTEMPTS.c.intent_id, "intents")),
+    _Part,
 )
 
 
@@ -93,8 +120,19 @@ async def lock(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
 
 
 async def find_unapplied_claims(tx: Tx, invoice_ids: Iterable[int]) -> list[str]:
-    """The intents that claim one of these invoices and have money that no invoice has."""
-    return [row.intent_id for row in await _UNAPPLIED_CLAIMS.all(tx, ids=sorted(invoice_ids))]
+    """The intents that are for one of these invoices and have money that no invoice has."""
+    ids = sorted(invoice_ids)
+    found = await _UNAPPLIED_CLAIMS.all(tx, ids=ids) + await _UNAPPLIED_PARTS.all(tx, ids=ids)
+    return sorted({row.intent_id for row in found})
+
+
+async def load_planned(tx: Tx, intents: Sequence[str]) -> dict[str, dict[int, Decimal]]:
+    """By intent, the parts of consolidated charges as they were made."""
+    planned: dict[str, dict[int, Decimal]] = {}
+    for row in await _PARTS.all(tx, intents=intents):
+        amount = money.from_minor(row.amount_minor, row.currency)
+        planned.setdefault(row.intent_id, {})[row.invoice_id] = amount
+    return planned
 
 
 def _by_intent(rows: Iterable[StripePaymentRow]) -> dict[str, Payment]:

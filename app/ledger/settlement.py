@@ -84,7 +84,8 @@ async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime
     stored = await allocations.load(tx, list(known))
     if not stored.invoice_ids <= named:
         raise LostRace
-    batch = _Batch(known, dict(known), stored, invoices)
+    planned = await payment_intents.load_planned(tx, found)
+    batch = _Batch(known, dict(known), stored, invoices, planned)
     batch.share_out()
     await batch.write(tx, now=now, who=who)
 

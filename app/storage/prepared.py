@@ -402,7 +402,7 @@ def _run_for_each(tx: Tx, text: str, rows: Sequence[tuple[Any, ...]]) -> list[in
     """Runs a statement on SQLite once for each row; answers how many rows each run touched."""
     connection = _connection(tx)
     with _Execution(connection, text, rows, is_many=True):
-        execute = _sqlite(connection).execute
+        execute = _sqlite(connection).cursor().execute
         return [execute(text, row).rowcount for row in rows]
 
 

@@ -1,10 +1,11 @@
 """Every verified event is stored and applied once, in the same transaction, in batches.
 
 Whatever arrives while a commit is under way forms the next batch: one fsync and one handful of
-statements for many events, no timer, no added wait when idle.
+statements for many events, and no added wait when idle.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections import Counter as Counted, deque
@@ -37,6 +38,8 @@ log = structlog.get_logger("paydue.inbox")
 BATCH_MAX = 256
 # Fewer are not worth a transaction of their own while others could join them.
 BATCH_MIN = 16
+# Senders whose events were committed together come again together, about as soon as this.
+RETURN_S = 0.001
 # Beyond this the database cannot keep up; Stripe is told to come again rather than memory to hold.
 WAITING_MAX = 4096
 # A caller gets its answer within five seconds, whatever the database does; two of them are for a
@@ -82,6 +85,7 @@ class Inbox:
         self._waiting: list[tuple[Arrival, asyncio.Future[None]]] = []
         self._unanswered: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._committers: set[asyncio.Task[None]] = set()
+        self._last_size = 0
 
     async def receive(self, event: Mapping[str, Any], payload: bytes, source: str) -> None:
         """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
@@ -123,6 +127,7 @@ class Inbox:
                 size = self._batch_size()
                 batch = [one for one in self._waiting[:size] if not one[1].done()]
                 del self._waiting[:size]
+                self._last_size = len(batch)
                 failure = await self._commit([arrival for arrival, _ in batch])
                 for _, durable in batch:
                     if not durable.done():
@@ -137,7 +142,13 @@ class Inbox:
         return min(BATCH_MAX, max(BATCH_MIN, each))
 
     async def _gather_batch(self) -> None:
-        """Group commit: requests that are here already join, while each loop turn brings one."""
+        """Group commit: requests that are here already join, while each loop turn brings one.
+
+        Few after many are waited for a moment: else a commit of one and a commit of the others
+        follow each other for as long as the load lasts.
+        """
+        if len(self._waiting) < self._last_size // 2:
+            await asyncio.sleep(RETURN_S)
         before = 0
         while before < len(self._waiting) < BATCH_MAX:
             before = len(self._waiting)
@@ -213,7 +224,8 @@ async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
     for state, count in Counted(outcome.state for outcome in outcomes).items():
         RECEIVED.labels(state).inc(count)
     for outcome in outcomes:
-        _log_outcome(outcome)
+        if outcome.state == EventState.PARKED or log.is_enabled_for(logging.INFO):
+            _log_outcome(outcome)
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
 
 
