@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Row, event, make_url, text
 from sqlalchemy.engine import URL
@@ -261,9 +261,8 @@ def _file(url: URL) -> Path:
 
 async def _limit_statements(tx: Tx, limit_s: float | None) -> None:
     """For this snapshot alone: each sets its own limit, or none, when it begins."""
-    connection = (await tx.get_raw_connection()).driver_connection
-    assert isinstance(connection, ReaderConnection), "every reader is opened by sqlite_driver"
-    connection.statement_limit_s = limit_s
+    raw = await tx.get_raw_connection()
+    cast(ReaderConnection, raw.driver_connection).statement_limit_s = limit_s
 
 
 def _sqlite_engine(url: URL, *, writes: bool, size: int = READERS) -> AsyncEngine:

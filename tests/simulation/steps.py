@@ -31,6 +31,44 @@ async def autopay(w: World) -> bool:
     return True
 
 
+async def autopay_meanwhile(w: World) -> bool:
+    """A run, and before one of its calls somebody pays, credits, voids or takes a card away."""
+    w.switch.meanwhile, w.switch.calls_before = (lambda: _meanwhile(w)), w.random.randint(0, 12)
+    try:
+        return await autopay(w)
+    finally:
+        w.switch.meanwhile = None
+
+
+async def _meanwhile(w: World) -> None:
+    name = w.random.choice(MEANWHILE)
+    before = await _amounts_due(w)
+    w.story.append(f"      meanwhile {name}")
+    w.did["meanwhile"] += await KINDS[name][1](w)
+    # What this run has charged already was due before; only what has changed now is due anew.
+    now_due = await _amounts_due(w)
+    w.due |= {one: due for one, due in now_due.items() if before.get(one) != due}
+
+
+async def _amounts_due(w: World) -> dict[int, int]:
+    return {invoice: due for invoice, due in await w.look("SELECT id, amountdue FROM invoice")}
+
+
+MEANWHILE = (
+    "checkout completed",
+    "checkout completed",
+    "page paid",
+    "payment in another way",
+    "payment in another way",
+    "payment by hand",
+    "credit note applied",
+    "invoice voided",
+    "total lowered",
+    "method detached",
+    "delivery",
+)
+
+
 async def next_day(w: World) -> bool:
     """A day passes: keys at Stripe are forgotten, timers end, the next run is another day's."""
     await w.pass_day(w.random.choice((24, 25, 30)) * HOUR)
@@ -487,6 +525,7 @@ _FREE_SQL = """
 
 KINDS: dict[str, tuple[int, Step]] = {
     "autopay run": (6, autopay),
+    "autopay run meanwhile": (5, autopay_meanwhile),
     "next day": (4, next_day),
     "minutes pass": (3, minutes_pass),
     "recovery": (2, recover),

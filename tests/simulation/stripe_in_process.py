@@ -5,7 +5,7 @@ Sockets, two HTTP parsers, headers and form encoding go. A dropped or a truncate
 error that aiohttp raises for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote_plus
@@ -19,22 +19,22 @@ from app.sandbox.server import Sandbox
 from app.sandbox.transport.http_messages import ApiAnswer, ApiRequest
 
 
-def connect(gateway: Gateway, sandbox: Callable[[], Sandbox]) -> None:
-    """Lets an open gateway ask the sandbox that is played now, and no socket."""
+def connect(gateway: Gateway, sandbox: Callable[[], Awaitable[Sandbox]]) -> None:
+    """Lets an open gateway ask the sandbox that each call is for, and no socket."""
     gateway._client = InProcessClient(gateway._client, sandbox)  # type: ignore[assignment]
 
 
 class InProcessClient:
     """The one method of the SDK's client that the gateway calls."""
 
-    def __init__(self, replaced: Any, sandbox: Callable[[], Sandbox]) -> None:
+    def __init__(self, replaced: Any, sandbox: Callable[[], Awaitable[Sandbox]]) -> None:
         self._requestor = replaced._requestor
         self._sandbox = sandbox
 
     async def raw_request_async(
         self, method: str, url: str, idempotency_key: str | None = None, **params: Any
     ) -> SimpleNamespace:
-        pipeline = self._sandbox().pipeline
+        pipeline = (await self._sandbox()).pipeline
         chosen = self._requestor._options
         request = ApiRequest(
             id=pipeline.new_request_id(),

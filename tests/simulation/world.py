@@ -410,9 +410,20 @@ def _without_id(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 class Switch:
-    """Leads to the sandbox of the world that is played now."""
+    """Leads to the sandbox of the world that is played now; other things happen in between."""
 
-    sandbox: Sandbox
+    def __init__(self) -> None:
+        self.sandbox = Sandbox()
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+        self.calls_before = 0
+
+    async def for_a_call(self) -> Sandbox:
+        """The sandbox of a call, after what happens meanwhile: once, before one call of several."""
+        if self.meanwhile is not None and self.calls_before == 0:
+            act, self.meanwhile = self.meanwhile, None
+            await act()
+        self.calls_before -= 1
+        return self.sandbox
 
 
 @contextlib.asynccontextmanager
@@ -422,7 +433,7 @@ async def place(database_url: str) -> AsyncIterator[Place]:
     async with open_node(settings) as opened, unlimited_gateway(settings) as gateway:
         node = replace(opened, gateway=gateway)
         database, switch = node.database, Switch()
-        stripe_in_process.connect(gateway, lambda: switch.sandbox)
+        stripe_in_process.connect(gateway, switch.for_a_call)
         if database.is_sqlite:
             await _work_alone(database)
         pattern = await _pattern(database)
