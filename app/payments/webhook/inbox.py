@@ -224,8 +224,7 @@ async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
     for state, count in Counted(outcome.state for outcome in outcomes).items():
         RECEIVED.labels(state).inc(count)
     for outcome in outcomes:
-        if outcome.state == EventState.PARKED or log.is_enabled_for(logging.INFO):
-            _log_outcome(outcome)
+        _log_outcome(outcome)
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
 
 
@@ -238,9 +237,12 @@ async def _park(database: Database, arrival: Arrival, error: Exception) -> None:
 
 
 def _log_outcome(one: Arrival) -> None:
-    write = log.warning if one.state == EventState.PARKED else log.info
+    level = logging.WARNING if one.state == EventState.PARKED else logging.INFO
+    if not log.is_enabled_for(level):
+        return
     known = {"intent": one.intent_id, "error": one.error}
-    write(
+    log.log(
+        level,
         f"event {one.state}",
         event_id=one.event["id"],
         type=one.event["type"],
