@@ -26,6 +26,7 @@ from app.storage.column_types import Json, Row, table_of
 from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_payouts import StripePayout
 from tests.balance import StripeBalance, with_balance
+from tests.conftest import configure_logs
 from tests.harness import Paydue, event, intent, settings_for, today
 from tests.test_cli import Command, Said, command
 
@@ -68,6 +69,7 @@ WALKED: dict[str, Sequence[str]] = {
     "payouts show": ("{payout}",),
     "journal export": ("--from", str(DAY - timedelta(days=2)), "--to", str(DAY)),
     "check": (),
+    "audit verify": (),
     "status": (),
     "access add": (HOSTILE, "--scope", "all"),
     "access list": (),
@@ -257,11 +259,17 @@ async def test_the_api_gives_every_text_back_as_it_is(paydue: Paydue) -> None:
     assert "evil.example" not in page
 
 
+@pytest.fixture
+def own_logs() -> Iterator[None]:
+    """The test sets logs up for itself. Named before `capsys`, it ends after it."""
+    yield
+    configure_logs()
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_text_in_the_log_stays_on_its_line(
-    form: str, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    own_logs: None, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    request.addfinalizer(lambda: logs.configure(Settings(_env_file=None, PAYDUE_LOG_LEVEL="error")))
     logs.configure(Settings(_env_file=None, PAYDUE_LOG_FORMAT=form))
     structlog.get_logger("tests").warning(
         f"said {HOSTILE}", text=HOSTILE, error=ValueError(HOSTILE)
@@ -274,9 +282,8 @@ def test_a_text_in_the_log_stays_on_its_line(
 
 
 def test_no_line_of_a_trace_looks_like_one_of_the_log(
-    capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+    own_logs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    request.addfinalizer(lambda: logs.configure(Settings(_env_file=None, PAYDUE_LOG_LEVEL="error")))
     logs.configure(Settings(_env_file=None, PAYDUE_LOG_FORMAT="text"))
     try:
         raise ValueError(f"{HOSTILE}\n2026-01-01T00:00:00.000Z info    invoice charged")

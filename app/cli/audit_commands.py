@@ -5,6 +5,7 @@ import sys
 import click
 
 from app.cli.command_group import FAILED, run, settings_and_logs
+from app.cli.terminal import say
 from app.ledger import audit_chain
 from app.ledger.audit_chain import ChainCheck
 from app.node import open_current_database
@@ -31,9 +32,9 @@ def audit_verify(expect: str | None) -> None:
             return await audit_chain.verify(tx, expect)
 
     found = run(work())
-    click.echo(f"{found.changes} changes are sealed, {found.unsealed} newer ones are not yet")
-    click.echo(f"head {found.head}")
+    say(f"{found.changes} changes are sealed, {found.unsealed} newer ones are not yet")
+    say(f"head {found.head}")
     for fault in found.faults:
-        click.echo(fault, err=True)
+        say(fault, err=True)
     if found.faults:
         sys.exit(FAILED)

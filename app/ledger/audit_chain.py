@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import func, insert, select, text
@@ -203,7 +203,7 @@ def _digest(row: Record) -> bytes:
     return int(row.id).to_bytes(_ID_BYTES, signed=True) + sha256(content).digest()[:_DIGEST_BYTES]
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: object) -> object:
     """A value as both engines give it."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")

@@ -8,6 +8,7 @@ PostgreSQL: a pool; row locks order the writers.
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,7 +158,11 @@ class Database:
         for race in range(RACES_MAX + 1):
             try:
                 async with self.transaction() as tx:
-                    return await work(tx)
+                    try:
+                        return await work(tx)
+                    except LostRace:  # by a reserved id, perhaps, of before a restore
+                        reserved_ids(tx).clear()
+                        raise
             except LostRace:
                 if race == RACES_MAX:
                     raise
@@ -208,6 +213,12 @@ class Database:
             self._lock.close()
         else:
             await self._writer.dispose()
+
+
+def reserved_ids(tx: Tx) -> dict[str, deque[int]]:
+    """The ids that this connection has reserved and not used yet, by table."""
+    found: dict[str, deque[int]] = tx.info.setdefault("reserved_ids", {})
+    return found
 
 
 async def limit_lock_wait(tx: Tx, milliseconds: int) -> None:

@@ -3,11 +3,9 @@
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BigInteger,
-    Engine,
     Table,
     Text,
     bindparam,
@@ -19,10 +17,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import REGCLASS
 
-from app.storage.engines import Tx
+from app.storage.engines import Tx, reserved_ids
 from app.storage.prepared import PreparedStatement, Statement
 
-# So many ids a process takes from a sequence at once.
+# So many ids a connection takes from a sequence at once.
 BLOCK = 256
 
 
@@ -60,20 +58,19 @@ class IdReservation:
     """Ids for rows that are about to be inserted, so that their children can be written with them.
 
     On SQLite there is one writer, which counts on from the largest; no row of the table may ever be
-    deleted. On PostgreSQL they come from the table's sequence, a block at a time for each process,
-    since every question costs a round trip: ids that a process did not use are never given again.
+    deleted. On PostgreSQL they come from the table's sequence, a block at a time for a connection,
+    as a sequence with a CACHE gives them: a question for every batch would cost a round trip.
     """
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._next = PreparedStatement(self._statement, _ReservedId)
-        self._blocks: WeakKeyDictionary[Engine, deque[int]] = WeakKeyDictionary()
 
     async def reserve(self, tx: Tx, count: int) -> Sequence[int]:
         if tx.dialect.name == "sqlite":
             first = await self._next.all(tx)
             return range(first[0].id, first[0].id + count)
-        block = self._blocks.setdefault(tx.engine.sync_engine, deque())
+        block = reserved_ids(tx).setdefault(self._table.name, deque())
         if len(block) < count:
             found = await self._next.all(tx, name=self._table.name, count=max(count, BLOCK))
             block.extend(row.id for row in found)

@@ -2,10 +2,12 @@
 
 import aiohttp
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from app import security_log
 from app.halo.access.api_credentials import create_credential
-from app.logs import SAMPLE_BURST
+from app.logs import SAMPLE_BURST, LogSampler
 from app.main import create_app
 from app.serving import serve_in_loop
 from app.settings import Settings
@@ -15,6 +17,13 @@ from tests.clock import NOW, Clock
 from tests.service import Service
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests of this process have done counts for nothing here."""
+    monkeypatch.setattr(security_log, "_sampler", LogSampler())
+    monkeypatch.setattr(security_log, "log", structlog.get_logger("paydue.security"))
 
 
 async def test_a_token_that_is_bought_or_refused_is_logged_without_its_secret(
