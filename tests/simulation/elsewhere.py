@@ -177,7 +177,7 @@ async def restore_database(w: World) -> bool:
         await w.node.reconciliation().run()
         await w.node.autopay().recover()
     else:
-        await w.node.autopay().run(w.day)
+        (await w.node.autopay().run(w.day)).close()
     return True
 
 

@@ -90,8 +90,8 @@ class Autopay:
         It charges nothing before it knows all that Stripe knows; NoAnswer where that is not read.
         """
         await self._catch_up()
-        report = RunReport(day or self._today(), dry_run=False)
         at = await self._in_epoch(self._charging(day))
+        report = RunReport(day or self._today(), dry_run=False)
         alarm = FaultAlarm()
 
         def note(outcome: Outcome) -> None:
