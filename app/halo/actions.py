@@ -1,6 +1,5 @@
 """Actions on invoices besides list, save and read: plain functions, one for each endpoint."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,10 +14,11 @@ from app.halo.access.concurrency_limit import bounded_snapshot, reading_place
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import CALLER, is_set
+from app.halo.engine.heavy_work import compute, print_document
 from app.halo.engine.idempotency import Work, run_idempotent
 from app.halo.engine.list_query import query_parameters
-from app.halo.engine.record_queries import RecordQueries
-from app.halo.engine.resource_routes import id_in_path, wrap_list
+from app.halo.engine.record_queries import RecordQueries, row_count
+from app.halo.engine.resource_routes import id_in_path, list_response
 from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
@@ -69,7 +69,7 @@ async def list_with_lines(request: Request) -> Response:
     async with reading_place(request, caller):
         async with bounded_snapshot(request) as tx:
             listing = await _INVOICES.list_page(tx, params)
-        return json_response(caller.redact(wrap_list(INVOICES, listing)))
+        return await list_response(INVOICES, caller, listing)
 
 
 async def _write_lines(
@@ -157,7 +157,8 @@ async def process_templates(request: Request) -> Response:
                 tx, ids, force=force, **_context(request, caller)
             )
             found = await _INVOICES.by_ids(tx, set(created), detailed=False)
-            return _one_or_many([caller.redact(found[one]) for one in created])
+            shown = [found[one] for one in created]
+            return await compute(row_count(shown), _redacted, caller, shown)
 
         return work
 
@@ -242,7 +243,7 @@ async def print_invoice(request: Request) -> Response:
         async with reading_place(request, caller):
             async with bounded_snapshot(request) as tx:
                 document = await invoice_document.invoice_document(tx, invoice_id)
-            content = await asyncio.to_thread(invoice_pdf.render_pdf, document)
+            content = await print_document(invoice_pdf.render_pdf, document)
         disposition = f'inline; filename="invoice-{invoice_id}.pdf"'
         headers = {"Content-Disposition": disposition}
         return Response(content, media_type="application/pdf", headers=headers)
@@ -261,6 +262,10 @@ def _context(request: Request, caller: Caller) -> dict[str, Any]:
 def _now(request: Request) -> datetime:
     now: datetime = request.app.state.clock()
     return now
+
+
+def _redacted(caller: Caller, shown: Sequence[Any]) -> Response:
+    return _one_or_many([caller.redact(one) for one in shown])
 
 
 def _one_or_many(shown: Sequence[Any]) -> Response:

@@ -23,6 +23,7 @@ from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, fu
 
 from app.errors import InvalidField
 from app.halo.engine.codec import RecordCodec
+from app.halo.engine.heavy_work import compute
 from app.halo.engine.list_query import ListQuery
 from app.storage.engines import Record, Tx
 
@@ -98,8 +99,8 @@ class ListReader:
             statement = _store(self._rows, shape, self._build(query, after is not None))
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
-        rows: Sequence[Record] = (await tx.execute(statement, values)).all()
-        return rows
+        result = await tx.execute(statement, values)
+        return await compute(query.page.size, result.all)
 
     def _count(self, query: ListQuery) -> Select[Any]:
         shape = query.shape[:1]

@@ -13,6 +13,7 @@ from sqlalchemy import Select, select
 from app.errors import InvalidField, NotFound
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.filters import Params, is_set
+from app.halo.engine.heavy_work import compute
 from app.halo.engine.list_query import ListQuery, parse_list_query
 from app.halo.engine.pagination import ListReader
 from app.halo.engine.resource import Attached, Child, Resource
@@ -22,6 +23,8 @@ from app.storage.prepared import any_of
 ShownRecord = dict[str, Any]
 # Rows that one answer holds, those inside its records included: 1,000 invoices of twenty lines.
 ANSWER_ROWS_MAX = 20_000
+# How many children a record is taken to have, before they are read.
+_USUAL_CHILDREN = 10
 # The column of a child's SELECT that names its parent.
 _PARENT = "parent_id"
 
@@ -34,6 +37,14 @@ class RecordPage:
     records: Sequence[ShownRecord]
     total: int
     wrapper: Mapping[str, Any] = field(default_factory=dict)
+
+
+def row_count(records: Iterable[ShownRecord]) -> int:
+    """The records, with those that stand inside them."""
+    return sum(
+        1 + sum(len(value) for value in record.values() if isinstance(value, list))
+        for record in records
+    )
 
 
 class TooManyRows(InvalidField):
@@ -106,13 +117,17 @@ class RecordQueries:
     async def _complete(
         self, tx: Tx, rows: Sequence[Record], wanted: Sequence[str]
     ) -> list[ShownRecord]:
-        records = [self._codec.serialize(row) for row in rows]
+        records = await compute(len(rows), _serialize, self._codec, rows)
         if rows and self._output.attached:
             await _attach(tx, self._output.attached, rows, records)
         for name in wanted:
             child = self._output.children[name]
             await _add_children(tx, name, child.resource, self._children[name], records)
         return records
+
+
+def _serialize(codec: RecordCodec, rows: Sequence[Record]) -> list[ShownRecord]:
+    return [codec.serialize(row) for row in rows]
 
 
 async def _attach(
@@ -151,10 +166,11 @@ async def _add_children(
     of_parent: dict[int, list[ShownRecord]] = {record["id"]: [] for record in records}
     codec = codec_of(resource)
     if of_parent:
-        rows = (await tx.execute(statement, {"ids": list(of_parent)})).all()
+        result = await tx.execute(statement, {"ids": list(of_parent)})
+        rows = await compute(len(of_parent) * _USUAL_CHILDREN, result.all)
         if len(rows) + len(records) > ANSWER_ROWS_MAX:
             raise TooManyRows(name)
-        shown = [codec.serialize(row) for row in rows]
+        shown = await compute(len(rows), _serialize, codec, rows)
         if resource.output.attached:
             await _attach(tx, resource.output.attached, rows, shown)
         for row, record in zip(rows, shown, strict=True):

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from app.errors import AppError, BodyTooLarge
 from app.halo.engine.parsing import exact_number
 
+# Bytes of a body that one line of an invoice takes: so a body's rows are guessed before it is read.
+ROW_BYTES = 100
 # An int of more digits fits no column, and long ones take long to read.
 _INT_DIGITS_MAX = 40
 

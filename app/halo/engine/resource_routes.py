@@ -16,9 +16,10 @@ from app.halo.engine import request_body
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.crud import Remover, Writer, resource_remover, resource_writer
 from app.halo.engine.filters import CALLER
+from app.halo.engine.heavy_work import compute
 from app.halo.engine.idempotency import Work, run_idempotent
 from app.halo.engine.list_query import query_parameters
-from app.halo.engine.record_queries import RecordPage, RecordQueries
+from app.halo.engine.record_queries import RecordPage, RecordQueries, row_count
 from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
 from app.halo.engine.responses import json_response
 from app.halo.openapi import operations
@@ -94,9 +95,19 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
         async with reading_place(request, caller):
             async with bounded_snapshot(request) as tx:
                 listing = await reading.list_page(tx, params)
-            return json_response(caller.redact(wrap_list(codec.resource, listing)))
+            return await list_response(codec.resource, caller, listing)
 
     return listed
+
+
+async def list_response(resource: Resource, caller: Caller, listing: RecordPage) -> Response:
+    rows = row_count(listing.records)
+    return await compute(rows, redacted_response, caller, wrap_list(resource, listing))
+
+
+def redacted_response(caller: Caller, content: Any, status: int = 200) -> Response:
+    """The answer as this caller may see it."""
+    return json_response(caller.redact(content), status)
 
 
 def wrap_list(resource: Resource, listing: RecordPage) -> Any:
@@ -119,7 +130,7 @@ def _save(
         settings: Settings = request.app.state.settings
 
         async def prepare(caller: Caller, body: bytes) -> Work:
-            records = codec.parse_request(request_body.parse_json(body))
+            records = await compute(len(body) // request_body.ROW_BYTES, _parsed, codec, body)
             if before_save is not None:
                 await before_save(request, records)
 
@@ -127,9 +138,13 @@ def _save(
                 now: datetime = request.app.state.clock()
                 ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
                 found = await reading.by_ids(tx, set(ids), detailed=False)
-                shown = [caller.redact(found[one]) for one in ids]
-                return json_response(
-                    shown[0] if len(shown) == 1 else shown, codec.resource.saved_status
+                shown = [found[one] for one in ids]
+                return await compute(
+                    row_count(shown),
+                    redacted_response,
+                    caller,
+                    shown[0] if len(shown) == 1 else shown,
+                    codec.resource.saved_status,
                 )
 
             return work
@@ -137,6 +152,10 @@ def _save(
         return await run_idempotent(request, right, prepare)
 
     return saved
+
+
+def _parsed(codec: RecordCodec, body: bytes) -> list[dict[str, Any]]:
+    return codec.parse_request(request_body.parse_json(body))
 
 
 def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
@@ -149,7 +168,7 @@ def _read(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
         async with reading_place(request, caller):
             async with bounded_snapshot(request) as tx:
                 found = await reading.one(tx, record_id, params)
-            return json_response(caller.redact(found))
+            return await compute(row_count([found]), redacted_response, caller, found)
 
     return read
 

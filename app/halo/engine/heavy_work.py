@@ -1,0 +1,36 @@
+"""Heavy work leaves the event loop: one thread parses, serializes and dumps, another one prints.
+
+The loop answers Stripe, and a list of a thousand records would keep it for half a second. One
+thread each, because threads that compute at the same time only take Python's lock from the loop.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Rows above which work is handed to the thread; fewer take less time than the way there.
+HEAVY_ROWS = 200
+
+_COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="paydue-compute")
+_PRINTING = ThreadPoolExecutor(1, thread_name_prefix="paydue-print")
+
+
+async def compute(rows: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of the work, which is done in the thread when it is about many rows."""
+    if rows <= HEAVY_ROWS:
+        return work(*args, **kwargs)
+    return await _in_thread(_COMPUTING, partial(work, *args, **kwargs))
+
+
+async def print_document(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of the work; one document is printed at a time."""
+    return await _in_thread(_PRINTING, partial(work, *args, **kwargs))
+
+
+async def _in_thread(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, work)
