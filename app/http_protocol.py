@@ -122,6 +122,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     # --- the connection ----------------------------------------------------------------------
 
+    # uvicorn narrows asyncio.Protocol's argument, and so does whoever overrides its method.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.peer = self.client[0] if self.client else None

@@ -83,10 +83,10 @@ class LibraryHandler(logging.Handler):
         held_back = self._sampler.take(place, time.monotonic())
         if held_back is None:
             return
-        more = {"held_back": held_back} if held_back else {}
+        more: dict[str, object] = {"held_back": held_back} if held_back else {}
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            more["exc_info"] = error  # type: ignore[assignment]
+            more["exc_info"] = error
         self._log.log(record.levelno, record.getMessage(), library=record.name, **more)
 
 

@@ -27,6 +27,7 @@ from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
 from tests import leaks, postgres, stripe_mock
+from tests.balance import StripeBalance, with_balance
 from tests.gate import Gate, gated
 from tests.harness import Paydue, settings_for
 from tests.patience import wait_limit
@@ -241,6 +242,13 @@ def sandbox() -> Sandbox:
 async def stripe_url(sandbox: Sandbox) -> AsyncIterator[str]:
     async with sandbox.running() as url:
         yield url
+
+
+@pytest.fixture
+async def balance(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[StripeBalance]:
+    """The same Stripe, which keeps the balance transactions and payouts of an account as well."""
+    async with with_balance(sandbox) as one:
+        yield one
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.storage.column_types import Json, Row, table_of
 from app.storage.tables.invoices import Invoice, InvoiceLine
 from app.storage.tables.stripe_payouts import StripePayout
-from tests.balance import StripeBalance, with_balance
+from tests.balance import StripeBalance
 from tests.conftest import configure_logs
 from tests.harness import Paydue, event, intent, settings_for, today
 from tests.test_cli import Command, Said, command
@@ -92,12 +92,6 @@ SHOWING = {
 def database_url(sqlite_template: Path, tmp_path: Path) -> str:
     """One engine: the texts are the same on both."""
     return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
-
-
-@pytest.fixture
-async def balance(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[StripeBalance]:
-    async with with_balance(sandbox) as one:
-        yield one
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.tables.journal_entries import JournalEntry, JournalLine
 from app.storage.tables.stripe_payouts import BalanceTransaction
-from tests.balance import StripeBalance, with_balance
+from tests.balance import StripeBalance
 from tests.harness import INTENTS, INVOICES, PAYMENTS, Paydue, settings_for
 from tests.ledger_acts import CREDIT_NOTE, STARTED, LedgerActs, RandomActs
 from tests.test_cli import DONE, FAILED, MISUSED, Command, command
@@ -28,12 +28,6 @@ pytestmark = pytest.mark.anyio
 ENTRIES = table_of(JournalEntry)
 LINES = table_of(JournalLine)
 TRANSACTIONS = table_of(BalanceTransaction)
-
-
-@pytest.fixture
-async def balance(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[StripeBalance]:
-    async with with_balance(sandbox) as one:
-        yield one
 
 
 @pytest.fixture

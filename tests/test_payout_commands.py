@@ -10,17 +10,11 @@ from sqlalchemy import update
 from app.cli import payout_commands
 from app.cli.csv_output import csv_text
 from app.sandbox.server import Sandbox
-from tests.balance import StripeBalance, Thing, with_balance
+from tests.balance import StripeBalance, Thing
 from tests.harness import CLIENTS, INVOICES, Paydue, settings_for, today
 from tests.test_cli import DONE, FAILED, Command, command
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def balance(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[StripeBalance]:
-    async with with_balance(sandbox) as one:
-        yield one
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout
 from app.worker import Worker
-from tests.balance import PAGE, StripeBalance, Thing, with_balance
+from tests.balance import PAGE, StripeBalance, Thing
 from tests.harness import Paydue, event, settings_for, today
 from tests.patience import wait_limit
 
@@ -29,12 +29,6 @@ FACTS = table_of(InstallationValue)
 JOBS = table_of(Job)
 DAY = 86400
 PATIENCE_S = wait_limit(30)
-
-
-@pytest.fixture
-async def balance(sandbox: Sandbox, stripe_url: str) -> AsyncIterator[StripeBalance]:
-    async with with_balance(sandbox) as one:
-        yield one
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ _ID_BYTES, _DIGEST_BYTES = 8, 16
 _BEFORE_ALL = -(2**63)
 _NOTHING = "0" * 64
 # Transactions that may still write a lower id are waited for so long; the next run tries again.
+# PostgreSQL tells nobody that one has ended, so it is asked.
 _SETTLES_TRIES = 25
 _SETTLES_POLL_S = 0.2
 

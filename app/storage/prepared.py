@@ -179,6 +179,7 @@ Values = Mapping[str, object]
 class BulkWrite:
     """One statement for many rows, each of which has the same columns.
 
+    Its text is made of the names of our own tables and columns; every value is a parameter.
     SQLite runs it row by row inside the process; PostgreSQL gets one array a column, once.
     """
 
@@ -237,11 +238,11 @@ class BulkInsert(BulkWrite):
 
     def _by_row(self) -> str:
         marks = ", ".join("?" for _ in self._columns)
-        return f"INSERT INTO {self.table.name} ({self._names}) VALUES ({marks})"  # noqa: S608
+        return f"INSERT INTO {self.table.name} ({self._names}) VALUES ({marks})"  # noqa: S608  ours
 
     def by_column(self, dialect: Dialect, first: int = 1) -> str:
         return (
-            f"INSERT INTO {self.table.name} ({self._names}) "  # noqa: S608  names of our own
+            f"INSERT INTO {self.table.name} ({self._names}) "  # noqa: S608  ours
             f"SELECT * FROM unnest({self._unnest(dialect, first)})"
         )
 
@@ -291,13 +292,13 @@ class BulkUpdate(BulkWrite):
 
     def _by_row(self) -> str:
         settings = ", ".join(f'"{name}" = ?' for name in self._set)
-        return f"UPDATE {self.table.name} SET {settings} WHERE {self._key} = ?"  # noqa: S608
+        return f"UPDATE {self.table.name} SET {settings} WHERE {self._key} = ?"  # noqa: S608  ours
 
     def by_column(self, dialect: Dialect, first: int = 1) -> str:
         settings = ", ".join(f'"{name}" = given."{name}"' for name in self._set)
         names = ", ".join(f'"{one.name}"' for one in self._columns)
         return (
-            f"UPDATE {self.table.name} AS old SET {settings} "  # noqa: S608  names of our own
+            f"UPDATE {self.table.name} AS old SET {settings} "  # noqa: S608  ours
             f"FROM unnest({self._unnest(dialect, first)}) AS given ({names}) "
             f"WHERE old.{self._key} = given.{self._key}"
         )
@@ -311,11 +312,11 @@ class BulkDelete(BulkWrite):
         self._key = key
 
     def _by_row(self) -> str:
-        return f"DELETE FROM {self.table.name} WHERE {self._key} = ?"  # noqa: S608
+        return f"DELETE FROM {self.table.name} WHERE {self._key} = ?"  # noqa: S608  ours
 
     def by_column(self, dialect: Dialect, first: int = 1) -> str:
         keys = self._unnest(dialect, first)
-        return f"DELETE FROM {self.table.name} WHERE {self._key} = ANY ({keys})"  # noqa: S608
+        return f"DELETE FROM {self.table.name} WHERE {self._key} = ANY ({keys})"  # noqa: S608  ours
 
 
 # --- rows of several tables ---------------------------------------------------------------------

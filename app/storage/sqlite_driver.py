@@ -32,11 +32,13 @@ _STEPS = 100_000
 class ReaderCursor(Cursor):
     """Executes and fetches in one go; closing is left to the garbage collector."""
 
+    _conn: "ReaderConnection"
     _rows: list[Any]
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> "ReaderCursor":
         arguments = (sql,) if parameters is None else (sql, parameters)
-        limit_s = self._conn.statement_limit_s  # type: ignore[attr-defined]
+        limit_s = self._conn.statement_limit_s
+        # aiosqlite gives this method of its own no types; what it answers is what `_fetched` does.
         self._rows = await self._execute(_fetched, self._cursor, arguments, limit_s)  # type: ignore[no-untyped-call]
         return self
 
