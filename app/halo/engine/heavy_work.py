@@ -5,6 +5,7 @@ thread each, because threads that compute at the same time only take Python's lo
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,8 +17,14 @@ T = TypeVar("T")
 # Rows above which work is handed to the thread; fewer take less time than the way there.
 HEAVY_ROWS = 200
 
+# A thread that computes gives Python's lock up after so long, not after Python's own 5 ms: the loop
+# asks for it back a dozen times for one webhook.
+SWITCH_S = 0.0003
+_SWITCH_S_ALONE = sys.getswitchinterval()
+
 _COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="paydue-compute")
 _PRINTING = ThreadPoolExecutor(1, thread_name_prefix="paydue-print")
+_working = 0
 
 
 async def compute(rows: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -33,4 +40,12 @@ async def print_document(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 
 
 async def _in_thread(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, work)
+    global _working  # noqa: PLW0603 - Python has one switch interval a process, and so do we
+    _working += 1
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        _working -= 1
+        if not _working:
+            sys.setswitchinterval(_SWITCH_S_ALONE)
