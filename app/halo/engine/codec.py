@@ -47,6 +47,10 @@ class RecordCodec:
         self.table = table_of(resource.table)
         assert resource.fields.keys() <= set(self.table.c.keys()), "a field names its column"
         self._accepted = self._accepted_properties()
+        # .NET, in which HaloPSA reads its input, takes a property's name in any case.
+        self._spelled = {
+            name.lower(): name for name in (*self._accepted, *resource.input.passthrough)
+        }
         self._serializers: list[tuple[str, Serializer | None]] = [
             *(
                 (one.name, resource.fields[one.name].serialize or serializer_of(one.type))
@@ -110,13 +114,17 @@ class RecordCodec:
         return [self.parse_one(one, f"[{number}].") for number, one in enumerate(objects)]
 
     def parse_one(self, given: Any, at: str) -> dict[str, Any]:
-        """The accepted properties by name, `extra` among them; an unknown one is ignored."""
+        """The accepted properties by name, `extra` among them; an unknown one is ignored.
+
+        A name may be written in any case; of several spellings of one name the last counts.
+        """
         if not isinstance(given, dict):
             raise InvalidField(f"{at}body".lstrip("."), "is not an object")
         record: dict[str, Any] = {}
         extra: dict[str, Any] = {}
         passthrough = self.resource.input.passthrough
-        for name, value in given.items():
+        for written, value in given.items():
+            name = self._spelled.get(written.lower(), written)
             if name in self._accepted:
                 accepted = self._accepted[name]
                 parsed = None if value is None else accepted.parse(at + name, value)
@@ -142,7 +150,8 @@ class RecordCodec:
             return 1
         lists = self.resource.input.lists
         rows = 1
-        for name, value in given.items():
+        for written, value in given.items():
+            name = self._spelled.get(written.lower(), written)
             if name in lists and isinstance(value, list):
                 inner = codec_of(lists[name].resource)
                 rows += sum(inner._row_count(one) for one in value)
@@ -180,7 +189,7 @@ class RecordCodec:
     def _may_be_kept(self, name: str) -> bool:
         """HaloPSA's names are plain ASCII; our own columns are not written this way."""
         is_name = name.isascii() and name.isprintable() and len(name) <= NAME_MAX
-        return is_name and name not in self._own_names
+        return is_name and name.lower() not in self._own_names
 
 
 def _objects(body: Any) -> list[Any]:

@@ -135,8 +135,14 @@ class ListReader:
         order = dict(query.order)
         descending = list(order.values())[-1] if order else False
         order.setdefault("id", descending)
-        shown = self._codec.shown
-        return [shown[name].desc() if down else shown[name].asc() for name, down in order.items()]
+        return [_sorted_by(self._codec.shown[name], down) for name, down in order.items()]
+
+
+def _sorted_by(column: ColumnElement[Any], down: bool) -> ColumnElement[Any]:
+    """NULL is greater than every value on both engines: as PostgreSQL has its indexes."""
+    if not getattr(column, "nullable", True):
+        return column.desc() if down else column.asc()
+    return column.desc().nulls_first() if down else column.asc().nulls_last()
 
 
 def _store(statements: _Statements, shape: tuple[object, ...], one: Select[Any]) -> Select[Any]:

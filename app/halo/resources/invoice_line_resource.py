@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from sqlalchemy import Text, and_, case, cast, exists, literal
+
 from app.errors import InvalidField
 from app.halo.engine import json_schema, parsing
 from app.halo.engine.codec import codec_of, number
 from app.halo.engine.parsing import percentage, short_text
-from app.halo.engine.resource import Computed, Field, Input, Output, Property, Resource
+from app.halo.engine.resource import Computed, Derived, Field, Input, Output, Property, Resource
 from app.halo.resources import passthrough
 from app.halo.resources.invoice_prorata_resource import INVOICE_PRORATAS
 from app.halo.resources.shared_fields import ID
@@ -15,6 +17,7 @@ from app.storage import rows
 from app.storage.engines import Record
 from app.storage.rows import InputRecord
 from app.storage.tables.invoices import InvoiceLine, line_of
+from app.storage.tables.taxes import Tax
 
 
 def _prorata_data(name: str, value: Any) -> ProrataData:
@@ -81,6 +84,16 @@ _DETAILS = {
     ),
 }
 
+# HaloPSA writes these for a line that names no tax.
+_NO_TAX_CODES = ("", "0", "-1")
+_NAMES_A_TAX = exists().where(cast(Tax.id, Text) == InvoiceLine.tax_code)
+_WARNING = case(
+    (
+        and_(InvoiceLine.tax_code.not_in(_NO_TAX_CODES), ~_NAMES_A_TAX),
+        literal("tax_code: there is no Tax of this id, so only tax_rate counts"),
+    )
+)
+
 INVOICE_LINES = Resource(
     path="InvoiceDetail",
     table=InvoiceLine,
@@ -112,6 +125,9 @@ INVOICE_LINES = Resource(
         ),
     },
     output=Output(
+        derived={
+            "_warning": Derived("Anything about the line that somebody should mend.", _WARNING)
+        },
         computed=Computed(_AMOUNTS, _amounts),
         from_parent=_DETAILS,
         # In lists; a single invoice shows all of its lines.

@@ -1,6 +1,6 @@
 """GET, POST and DELETE /Invoice: invoices as the API offers them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, literal_column, select
@@ -34,6 +34,21 @@ from app.storage.engines import Record, Tx
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice, InvoiceLine
+
+
+def _computed(row: Record) -> dict[str, Any]:
+    found = _credit(row)
+    warnings = list(_warnings(row))
+    return {**found, "_warning": "; ".join(warnings)} if warnings else found
+
+
+def _warnings(row: Record) -> Iterator[str]:
+    """Whatever lets an invoice be made that nobody will ever pay."""
+    if row.client_id is None:
+        yield "client_id: it has no client"
+    is_charged = row.take_auto_payment or row.include_in_autopay
+    if is_charged and row.duedate is None and not row.is_recurring_invoice:
+        yield "duedate: without one it is not charged automatically"
 
 
 def _credit(row: Record) -> dict[str, Any]:
@@ -104,6 +119,9 @@ _CREDIT = {
         json_schema.NUMBER, "Of a credit note: the credit that no payment has used."
     ),
 }
+_WARNING = {
+    "_warning": Property(json_schema.TEXT, "Anything about the invoice that somebody should mend.")
+}
 _DETAILS = {
     "composite_tax_total": Property(
         json_schema.NUMBER, "The part of its tax that is of composite rates. With `includedetails`."
@@ -139,7 +157,7 @@ INVOICES = Resource(
     ),
     output=Output(
         derived=DERIVED,
-        computed=Computed(_CREDIT, _credit),
+        computed=Computed({**_CREDIT, **_WARNING}, _computed),
         details=Details(_DETAILS, invoice_details.add_details),
         children={
             "lines": Child(
