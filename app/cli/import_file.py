@@ -30,6 +30,7 @@ from app.halo.resources.client_resource import CLIENTS
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import invoicing
 from app.rules import calendar
+from app.rules.home import home_of
 from app.settings import Settings
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
@@ -148,14 +149,14 @@ class _Import:
     def _writing(self, resource: Resource) -> RecordSave:
         async def write(records: Objects) -> list[int]:
             parsed = codec_of(resource).parse(records)
-            home = self.settings.currency
+            home = home_of(self.settings)
             return await WRITERS[resource](self.tx, parsed, now=self.now, who=WHO, home=home)
 
         return write
 
     async def _write_invoices(self, records: Objects) -> list[int]:
         parsed = codec_of(INVOICES).parse(records)
-        home = self.settings.currency
+        home = home_of(self.settings)
         return await invoicing.save(self.tx, parsed, now=self.now, who=WHO, home=home)
 
     # --- what is there already ---------------------------------------------------------------

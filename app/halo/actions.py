@@ -23,6 +23,7 @@ from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import line_edits, recurring, void_and_delete
+from app.rules.home import home_of
 from app.storage.engines import Tx
 from app.storage.tables import presence
 
@@ -255,7 +256,7 @@ async def print_invoice(request: Request) -> Response:
 
 
 def _context(request: Request, caller: Caller) -> dict[str, Any]:
-    home = request.app.state.settings.currency
+    home = home_of(request.app.state.settings)
     return {"now": _now(request), "who": caller.name, "home": home}
 
 

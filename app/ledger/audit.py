@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import select
 
 from app.errors import InvalidField, Refused
+from app.rules.home import Home
 from app.rules.money import plain
 from app.rules.notation import moment
 from app.storage import rows
@@ -28,7 +29,7 @@ VALUE_MAX = 4000
 
 
 async def save(
-    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
 ) -> list[int]:
     """Record changes that a caller reports; a recorded change cannot be changed itself."""
     for record in records:

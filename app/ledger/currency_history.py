@@ -8,6 +8,7 @@ from typing import NamedTuple
 import orjson
 
 from app.errors import Refused
+from app.rules.home import Home
 from app.rules.money import plain
 from app.rules.notation import moment
 from app.storage import rows
@@ -37,12 +38,12 @@ def with_rate_history(
     return [_with_history(current.get(record.get("id", 0)), record, now) for record in records]
 
 
-async def delete_currency(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+async def delete_currency(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
     """Delete a currency that no record is in, and that is not the home currency."""
     table = table_of(Currency)
     known = await rows.lock_rows(tx, table, "Currency", [{"id": record_id}])
-    if known[record_id].code == home:
-        raise Refused(f"Currency {record_id} cannot be deleted: PAYDUE_CURRENCY is {home}")
+    if known[record_id].code == home.currency:
+        raise Refused(f"Currency {record_id} cannot be deleted: PAYDUE_CURRENCY is {home.currency}")
     await rows.delete_row(tx, table, "Currency", record_id)
 
 

@@ -25,6 +25,7 @@ from app.ledger.invoice_draft import (
     needs_existing_lines,
 )
 from app.ledger.invoice_input import InvoiceInput, invoice_input
+from app.rules.home import Home
 from app.rules.invoice import Dependents, charge_under_way, client_refusal, edit_refusal
 from app.rules.money import plain
 from app.storage import rows
@@ -44,7 +45,7 @@ LAST_UNUSED = -1
 
 
 async def save(
-    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
 ) -> list[int]:
     """Create the invoices without id and change the others; answers all ids in the order given.
 
@@ -56,7 +57,7 @@ async def save(
 
 
 async def save_templates(
-    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
 ) -> list[int]:
     """The same for recurring invoices; their ids are negative."""
     inputs = [invoice_input(record) for record in records]
@@ -70,7 +71,7 @@ async def save_drafts(
     *,
     now: datetime,
     who: str,
-    home: str,
+    home: Home,
     templates: bool = False,
 ) -> list[Draft]:
     """The invoices as they were written, each with its id and those of its lines."""
@@ -114,15 +115,15 @@ async def _lock_known(
     return known
 
 
-async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: str) -> Currencies:
+async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: Home) -> Currencies:
     client_ids = {given.client_id for given in inputs if given.client_id is not None}
     of_client = await _load_currency_of_clients(tx, client_ids)
     named = {given.currency_code for given in inputs if given.currency_code is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
-    found = await _CURRENCIES.all(tx, ids=wanted, home=home)
+    found = await _CURRENCIES.all(tx, ids=wanted, home=home.currency)
     code_of = {row.id: row.code for row in found}
     _assert_known("currency_code", named - code_of.keys())
-    return Currencies(code_of, of_client, home)
+    return Currencies(code_of, of_client, home.currency)
 
 
 class _CurrencyRow(NamedTuple):

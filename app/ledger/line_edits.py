@@ -8,6 +8,7 @@ from sqlalchemy import select
 from app.errors import InvalidField, NotFound
 from app.ledger import invoicing
 from app.ledger.invoice_input import InvoiceInput, LineInput, line_input
+from app.rules.home import Home
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.rows import InputRecord
@@ -17,7 +18,7 @@ LINES = table_of(InvoiceLine)
 
 
 async def change_lines(
-    tx: Tx, records: Sequence[InputRecord], *, templates: bool, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, templates: bool, now: datetime, who: str, home: Home
 ) -> list[int]:
     """Change the lines that are named; answers their ids in the order given."""
     lines = [line_input(record) for record in records]
@@ -34,7 +35,7 @@ async def change_lines(
 
 
 async def add_lines(
-    tx: Tx, records: Sequence[InputRecord], *, templates: bool, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, templates: bool, now: datetime, who: str, home: Home
 ) -> list[int]:
     """Add the lines to the invoices they name; answers the new ids in the order given."""
     lines = [line_input(record) for record in records]

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from app.errors import InvalidField, Refused
 from app.ledger import assignment, audit
 from app.ledger.invoice_draft import differences
+from app.rules.home import Home
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import DuplicateKey
@@ -28,7 +29,7 @@ _NOT_ANNOTATIONS = frozenset({"id", "invoice_id", "extra", *_FACTS})
 
 
 async def save(
-    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
 ) -> list[int]:
     """Enter the payments without id and annotate the others; answers all ids in order."""
     await _lock_invoices(tx, records)

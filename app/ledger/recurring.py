@@ -11,6 +11,7 @@ from app.ledger import audit, invoicing, prorata
 from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.ledger.prorata import ProrataEntry
 from app.rules import schedule
+from app.rules.home import Home
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -39,7 +40,7 @@ _SCHEDULE = frozenset({"schedule", "period_type", "schedule_id", "nextcreationpe
 
 
 async def create_due_invoices(
-    tx: Tx, ids: Sequence[int], *, force: bool, now: datetime, who: str, home: str
+    tx: Tx, ids: Sequence[int], *, force: bool, now: datetime, who: str, home: Home
 ) -> list[int]:
     """The invoices of these templates' present period, created unless they exist already.
 

@@ -10,6 +10,7 @@ from app.errors import NotFound, Refused
 from app.ledger import audit, balances, journal
 from app.ledger.dependents import load_dependents, refusal
 from app.rules.double_entry import HandPayment
+from app.rules.home import Home
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
 from app.rules.money import plain
 from app.rules.payment import (
@@ -52,12 +53,12 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
     await balances.recompute(tx, [invoice_id], now=now, who=who)
 
 
-async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
     """Delete an invoice with its lines; its audit rows stay."""
     await _delete(tx, "Invoice", record_id, now=now, who=who)
 
 
-async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
     await _delete(tx, "RecurringInvoice", record_id, now=now, who=who)
 
 
@@ -72,7 +73,7 @@ async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str
     await audit.write(tx, [change], who=who, now=now)
 
 
-async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
     """Delete a payment that moved no money at Stripe; its invoice owes its amount again."""
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))

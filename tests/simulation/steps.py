@@ -14,7 +14,7 @@ from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
 from tests.simulation import charges, elsewhere, refunds
-from tests.simulation.world import NEVER_MADE, InvoiceRow, Step, World, line, now
+from tests.simulation.world import HOME, NEVER_MADE, InvoiceRow, Step, World, line, now
 
 NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused, NotAuthorized)
 HOUR = 3600
@@ -373,7 +373,7 @@ async def lower_total(w: World) -> bool:
     is_moving = await _under_way(w, invoice)
     try:
         async with w.transaction() as tx:
-            await invoicing.save(tx, [given], now=now(), who="simulation", home="usd")
+            await invoicing.save(tx, [given], now=now(), who="simulation", home=HOME)
     except Refused:  # while a charge of it is under way
         return False
     assert not is_moving, f"invoice {invoice} edited while a charge is under way"

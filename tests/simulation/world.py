@@ -22,6 +22,7 @@ from app.payments import payouts
 from app.payments.reconciliation.cursor import COMPLETED, CURSOR
 from app.payments.webhook import endpoint
 from app.payments.webhook.inbox import Arrival, interpret
+from app.rules.home import Home
 from app.rules.invoice import InvoiceKind
 from app.sandbox.account.account_state import AccountEvent
 from app.sandbox.account.event_rendering import render_event
@@ -38,6 +39,7 @@ from tests.simulation import stripe_in_process
 from tests.simulation.inline_sqlite import run_inline
 from tests.simulation.skipping_loop import SkippingLoop
 
+HOME = Home("usd", "UTC")
 CLIENTS = table_of(Client)
 INVOICES = table_of(Invoice)
 
@@ -201,7 +203,7 @@ class World:
 
     async def _save(self, record: Mapping[str, Any]) -> list[int]:
         async with self.transaction() as tx:
-            return await invoicing.save(tx, [record], now=now(), who="simulation", home="usd")
+            return await invoicing.save(tx, [record], now=now(), who="simulation", home=HOME)
 
     async def add_invoices(self, *prices: Decimal) -> None:
         """The first ones: each is like the one that the API entered, but for these columns."""
@@ -397,7 +399,7 @@ async def _pattern(database: Database) -> Pattern:
     async with database.transaction() as tx:
         client = await tx.scalar(insert(CLIENTS).values(name="Pattern").returning(CLIENTS.c.id))
         given = [{**record, "client_id": client}]
-        await invoicing.save(tx, given, now=now(), who="simulation", home="usd")
+        await invoicing.save(tx, given, now=now(), who="simulation", home=HOME)
         (invoice,) = (await tx.execute(text("SELECT * FROM invoice"))).mappings()
         (one,) = (await tx.execute(text("SELECT * FROM invoice_line"))).mappings()
         (entry,) = (await tx.execute(text("SELECT * FROM journal_entry"))).mappings()

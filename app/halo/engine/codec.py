@@ -48,7 +48,7 @@ class RecordCodec:
         assert resource.fields.keys() <= set(self.table.c.keys()), "a field names its column"
         self._accepted = self._accepted_properties()
         # .NET, in which HaloPSA reads its input, takes a property's name in any case.
-        self._spelled = {
+        self._spelled: dict[str, str] = {
             name.lower(): name for name in (*self._accepted, *resource.input.passthrough)
         }
         self._serializers: list[tuple[str, Serializer | None]] = [
@@ -124,7 +124,7 @@ class RecordCodec:
         extra: dict[str, Any] = {}
         passthrough = self.resource.input.passthrough
         for written, value in given.items():
-            name = self._spelled.get(written.lower(), written)
+            name = self._name(written)
             if name in self._accepted:
                 accepted = self._accepted[name]
                 parsed = None if value is None else accepted.parse(at + name, value)
@@ -151,7 +151,7 @@ class RecordCodec:
         lists = self.resource.input.lists
         rows = 1
         for written, value in given.items():
-            name = self._spelled.get(written.lower(), written)
+            name = self._name(written)
             if name in lists and isinstance(value, list):
                 inner = codec_of(lists[name].resource)
                 rows += sum(inner._row_count(one) for one in value)
@@ -185,6 +185,10 @@ class RecordCodec:
             yield self.table.c.extra
         if attached is not None and attached.key.key not in self.shown:
             yield self.table.c[attached.key.key]
+
+    def _name(self, written: str) -> str:
+        """The property that is meant; another name is left as it is."""
+        return self._spelled.get(written.lower(), written)
 
     def _may_be_kept(self, name: str) -> bool:
         """HaloPSA's names are plain ASCII; our own columns are not written this way."""

@@ -8,6 +8,7 @@ from sqlalchemy import Table
 
 from app.errors import InvalidField, Refused
 from app.halo.engine.resource import Resource
+from app.rules.home import Home
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.driver_errors import DuplicateKey
@@ -21,11 +22,11 @@ Finish = Callable[[Tx, Mapping[int, InputRecord]], Awaitable[None]]
 class Writer(Protocol):
     """Creates the records without id, changes the others; answers all ids in the order given.
 
-    `home` is the currency of records that name none.
+    `home` has the currency of records that name none, and the time zone of clients without one.
     """
 
     def __call__(
-        self, tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+        self, tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
     ) -> Awaitable[list[int]]: ...
 
 
@@ -33,7 +34,7 @@ class Remover(Protocol):
     """Deletes a record, or refuses because another one names it."""
 
     def __call__(
-        self, tx: Tx, record_id: int, *, now: datetime, who: str, home: str
+        self, tx: Tx, record_id: int, *, now: datetime, who: str, home: Home
     ) -> Awaitable[None]: ...
 
 
@@ -47,7 +48,7 @@ def resource_writer(
     """
 
     async def write(
-        tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: str
+        tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
     ) -> list[int]:
         ids = await _save(tx, resource, prepare, records, now)
         if finish is not None:
@@ -71,7 +72,7 @@ def dated_on_creation(name: str) -> Prepare:
 def resource_remover(resource: Resource) -> Remover:
     """A Remover for a resource's table; it refuses where another record names the one to go."""
 
-    async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: str) -> None:
+    async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
         table = table_of(resource.table)
         await rows.delete_row(tx, table, resource.path, record_id, resource.held_by)
 

@@ -24,6 +24,7 @@ from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
 from app.halo.engine.responses import json_response
 from app.halo.openapi import operations
 from app.halo.openapi.operations import Operation
+from app.rules.home import Home, home_of
 from app.settings import Settings
 from app.storage.engines import Tx
 
@@ -136,7 +137,7 @@ def _save(
 
             async def work(tx: Tx) -> Response:
                 now: datetime = request.app.state.clock()
-                ids = await write(tx, records, now=now, who=caller.name, home=settings.currency)
+                ids = await write(tx, records, now=now, who=caller.name, home=home_of(settings))
                 found = await reading.by_ids(tx, set(ids), detailed=False)
                 shown = [found[one] for one in ids]
                 return await compute(
@@ -177,7 +178,7 @@ def _remove(codec: RecordCodec, remove: Remover) -> Endpoint:
     right = f"edit:{codec.resource.group}"
 
     async def removed(request: Request) -> Response:
-        home: str = request.app.state.settings.currency
+        home: Home = home_of(request.app.state.settings)
 
         async def prepare(caller: Caller, _: bytes) -> Work:
             record_id = id_in_path(codec.resource, request.path_params["id"])
