@@ -26,7 +26,8 @@ ENV PATH=/opt/paydue/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER paydue
-# The default database, sqlite:///paydue.db, is a file in the working folder.
+# The default database, sqlite:///paydue.db, is a file in the working folder; a new volume gets one.
+ENV PAYDUE_CREATE_DATABASE=true
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

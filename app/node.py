@@ -29,7 +29,7 @@ from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import ANSWER_S, Inbox
 from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database
+from app.storage.engines import Database, shown_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ class Node:
     foreign: ForeignEventCounter
     clock: Clock
     stop: asyncio.Event
+
+    def log_fields(self) -> dict[str, str]:
+        """Where this node works, for the first line of its log."""
+        mode = "live" if self.settings.livemode else "test"
+        return {"mode": mode, "database": shown_url(self.database.url), "schema": schema.head()}
 
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""
@@ -147,9 +152,16 @@ async def open_stripe_node(
 
 
 @contextlib.asynccontextmanager
-async def open_database(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Database]:
-    """The database alone, whatever its schema is."""
+async def open_database(
+    settings: Settings, *, clock: Clock = utc_now, create: bool = False
+) -> AsyncIterator[Database]:
+    """The database alone, whatever its schema is.
+
+    A SQLite file that is missing is made only on demand: in a wrong folder, or on a disk that is
+    not mounted, an empty database would be taken for the real one.
+    """
     database = Database(settings.database_url, clock)
+    database.expect_file(create=create or settings.create_database)
     try:
         yield database
     finally:
@@ -177,6 +189,11 @@ async def open_current_database(settings: Settings) -> AsyncIterator[Database]:
 def unlimited_gateway(settings: Settings) -> Gateway:
     """A gateway for a single call, which needs no database to share a rate through."""
     return Gateway(settings, Unlimited())
+
+
+def assert_database_there(settings: Settings) -> None:
+    """Before a port is opened or a process started: the file is there, or may be made."""
+    Database(settings.database_url).expect_file(create=settings.create_database)
 
 
 def assert_key_set(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import signal
 import socket
@@ -14,7 +15,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.connection_guard import ConnectionGuard, ConnectionLimits
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, Unavailable
 from app.http_protocol import LimitedProtocol
 from app.node import open_node
 from app.settings import Settings
@@ -50,6 +51,7 @@ class NodeApplication:
         try:
             node = await self._open.enter_async_context(open_node(self._settings))
             self._app = node.web_application()
+            log.info("node open", **node.log_fields())
         except Exception as error:
             log.error("cannot start", why=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -76,6 +78,11 @@ def application_from_environment() -> NodeApplication:
 
 class Server(uvicorn.Server):
     """uvicorn, but a SIGTERM that was obeyed ends in exit code 0, not in the signal once more."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            log.info("serving", url=url_of(sockets[0]))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -105,14 +112,12 @@ class InnerServer(uvicorn.Server):
 
 
 def server_config(
-    app: ASGIApp | str, host: str, port: int, *, limits: ConnectionLimits, workers: int = 1
+    app: ASGIApp | str, *, limits: ConnectionLimits, workers: int = 1
 ) -> uvicorn.Config:
     # Each of several processes unpickles a guard of its own, before the first connection.
     protocol = partial(LimitedProtocol, ConnectionGuard(limits))
     return uvicorn.Config(
         app,
-        host=host,
-        port=port,
         workers=workers,
         factory=isinstance(app, str),
         http=cast("type[asyncio.Protocol]", protocol),
@@ -128,16 +133,38 @@ def server_config(
     )
 
 
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket; Unavailable, with the mend, where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            said = f"port {port} of {host} is taken by another program; choose one with --port"
+        elif error.errno == errno.EACCES:
+            said = f"port {port} needs more rights than this user has; choose one above 1023"
+        else:
+            said = f"cannot listen on {host}, port {port}: {error.strerror}; see --host and --port"
+        raise Unavailable(said) from None
+    # asyncio sets this only on sockets that name their protocol; without it answers wait 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.set_inheritable(True)  # `--workers` shares it among processes
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 @contextlib.asynccontextmanager
 async def serve_in_loop(
     app: ASGIApp, settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[str]:
     """Serves an application inside the running loop, within limits; yields its base URL."""
     limits = ConnectionLimits.of(settings or Settings.model_construct())
-    listener = socket.create_server((host, port), backlog=BACKLOG)
-    # asyncio sets this only on sockets that name their protocol; without it answers wait 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = InnerServer(server_config(app, host, port, limits=limits))
+    listener = bound(host, port)
+    server = InnerServer(server_config(app, limits=limits))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn has no event
@@ -145,7 +172,7 @@ async def serve_in_loop(
         if task.done():
             await task
             raise ConfigurationError("the service could not start; its log says why")
-        yield f"http://{host}:{listener.getsockname()[1]}"
+        yield url_of(listener)
     finally:
         server.stopping.set()
         await task

@@ -1,15 +1,17 @@
 """Every setting: its name in the environment, its default and its unit. Read once, then frozen."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from datetime import time
+from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from stat import S_IWGRP, S_IWOTH
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 LIVE_API = "https://api.stripe.com"
@@ -29,6 +31,38 @@ def _timezone(name: str) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError(f"{name!r} is not an IANA time zone, such as Europe/Berlin") from None
     return name
+
+
+def _local_time(given: object) -> object:
+    """`HH:MM`; an offset would be dropped, for the time zone is a setting of its own."""
+    if isinstance(given, str) and not re.fullmatch(r"[0-2]?\d:[0-5]\d(:[0-5]\d)?", given.strip()):
+        raise ValueError(f"{given!r} is no local time, such as 06:00; PAYDUE_TIMEZONE says where")
+    return given.strip().zfill(5) if isinstance(given, str) else given
+
+
+def _word_of(*known: str) -> BeforeValidator:
+    """One of a few words, in any case."""
+
+    def word(given: object) -> object:
+        found = given.strip().lower() if isinstance(given, str) else given
+        if found not in known:
+            raise ValueError(f"{given!r} is none of {', '.join(known)}")
+        return found
+
+    return BeforeValidator(word)
+
+
+def _account(id_: str) -> str:
+    if id_ and not re.fullmatch(r"acct_\w+", id_):
+        raise ValueError(f"{id_!r} is no account of Stripe's, such as acct_1A2b3C")
+    return id_
+
+
+def _server_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is no address of a server, such as {LIVE_API}")
+    return url
 
 
 def _networks(listed: str) -> str:
@@ -138,6 +172,11 @@ class Settings(BaseSettings):
         alias="PAYDUE_DATABASE_URL",
         description="where everything is kept: `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`",
     )
+    create_database: bool = Field(
+        False,
+        alias="PAYDUE_CREATE_DATABASE",
+        description="make the SQLite file where there is none, as `paydue db init` does; otherwise a missing file is an error",
+    )
     upgrade_on_start: bool = Field(
         True,
         alias="PAYDUE_UPGRADE_ON_START",
@@ -153,12 +192,12 @@ class Settings(BaseSettings):
         alias="STRIPE_WEBHOOK_SECRET",
         description="signing secrets `whsec_...`, comma-separated while one is rotated; without one the webhook answers 503",
     )
-    stripe_account: str = Field(
+    stripe_account: Annotated[str, AfterValidator(_account)] = Field(
         "",
         alias="PAYDUE_STRIPE_ACCOUNT",
         description="the connected account `acct_...` whose events are taken; empty takes those of the key's own account only",
     )
-    stripe_api_base: str = Field(
+    stripe_api_base: Annotated[str, AfterValidator(_server_url)] = Field(
         LIVE_API,
         alias="PAYDUE_STRIPE_API_BASE",
         description="the Stripe-shaped server to talk to; a live key is sent only to Stripe or to this machine",
@@ -166,6 +205,7 @@ class Settings(BaseSettings):
     stripe_pace: float = Field(
         25.0,
         gt=0,
+        allow_inf_nan=False,
         alias="PAYDUE_STRIPE_PACE",
         description="requests per second to each Stripe endpoint, shared by all nodes through the database",
     )
@@ -193,7 +233,7 @@ class Settings(BaseSettings):
         alias="PAYDUE_CURRENCY",
         description="ISO code of an invoice's currency when neither it nor its client names one",
     )
-    autopay_at: time = Field(
+    autopay_at: Annotated[time, BeforeValidator(_local_time)] = Field(
         time(6, 0),
         alias="PAYDUE_AUTOPAY_AT",
         description="local time `HH:MM` of the worker's daily autopay run",
@@ -211,8 +251,10 @@ class Settings(BaseSettings):
     reconcile_every: float = Field(
         300.0,
         ge=1,
+        le=86_400,
+        allow_inf_nan=False,
         alias="PAYDUE_RECONCILE_EVERY",
-        description="seconds between two reconciliations with Stripe by the worker",
+        description="seconds between two reconciliations with Stripe by the worker; at most 86400, a day",
     )
     body_max: int = Field(
         1024 * 1024,
@@ -284,15 +326,13 @@ class Settings(BaseSettings):
         alias="PAYDUE_INTERNAL_TOKEN",
         description="a token that `/metrics`, `/api/docs` and `/api/openapi.json` ask for, as a bearer or as the password of HTTP Basic; without one they are open",
     )
-    log_format: str = Field(
+    log_format: Annotated[str, _word_of("text", "json")] = Field(
         "text",
-        pattern="^(text|json)$",
         alias="PAYDUE_LOG_FORMAT",
         description="log lines on stderr as `text` or `json`",
     )
-    log_level: str = Field(
+    log_level: Annotated[str, _word_of("debug", "info", "warning", "error")] = Field(
         "info",
-        pattern="^(debug|info|warning|error)$",
         alias="PAYDUE_LOG_LEVEL",
         description="the least grave log line that is written: `debug`, `info`, `warning` or `error`",
     )
@@ -340,3 +380,26 @@ class Settings(BaseSettings):
     @property
     def talks_to_stripe_itself(self) -> bool:
         return self.stripe_api_base.rstrip("/") == LIVE_API
+
+
+# Names that are not settings of the program: the tests' own, and those that Kubernetes gives to
+# every container beside a service that is called paydue.
+_FOREIGN_NAMES = re.compile(r"PAYDUE_(TEST_\w+|SERVICE_\w+|PORT(_\w+)?)")
+
+
+def unknown_settings() -> Iterator[str]:
+    """Names in the environment and in `.env` that look like settings and are none, in words."""
+    known = [str(field.alias) for field in Settings.model_fields.values()]
+    for name in sorted({*os.environ, *_names_in_env_file()}):
+        upper = name.upper()
+        if not upper.startswith("PAYDUE_") or upper in known or _FOREIGN_NAMES.fullmatch(upper):
+            continue
+        near = get_close_matches(upper, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        yield f"{name} is no setting of Paydue's and changes nothing{meant}"
+
+
+def _names_in_env_file() -> Iterable[str]:
+    from dotenv import dotenv_values
+
+    return dotenv_values(".env", encoding="utf-8") if Path(".env").is_file() else ()

@@ -60,7 +60,7 @@ class Worker:
             except Unavailable as error:
                 log.warning("waiting for the database", why=error.message)
                 await self._pause(POLL_S)
-        log.info("worker ready", jobs=sorted(jobs))
+        log.info("worker ready", jobs=sorted(jobs), **self.node.log_fields())
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():
                 group.create_task(self._run_when_due(name, job))

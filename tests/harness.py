@@ -57,6 +57,7 @@ def settings_for(database_url: str, stripe_url: str, **more: Any) -> Settings:
     return Settings(
         _env_file=None,
         PAYDUE_DATABASE_URL=database_url,
+        PAYDUE_CREATE_DATABASE=True,
         PAYDUE_STRIPE_API_BASE=stripe_url,
         STRIPE_WEBHOOK_SECRET=SECRET,
         **{

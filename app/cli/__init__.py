@@ -8,9 +8,12 @@ commands in the order of `paydue --help`; `command_group.py` holds what all of t
 def main() -> None:
     """The console script starts here. Files that it makes are this user's alone."""
     import os
+    import signal
 
-    from app.cli import command_group, commands
-
+    # Until Python can answer Ctrl-C in words, the signal simply ends the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.umask(0o077)
-    commands.add_all()
+    from app.cli import command_group
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command_group.paydue(prog_name="paydue")

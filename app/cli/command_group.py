@@ -1,24 +1,29 @@
-"""The group of all commands: it reads the settings, and turns errors into words and exit codes."""
+"""The group of all commands: it reads the settings, and turns errors into words and exit codes.
 
-import asyncio
+It imports little, so that `paydue --version` and a mistyped command are answered at once.
+"""
+
 import contextlib
 import signal
 import sys
 from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from pydantic import ValidationError
 
-from app.cli.terminal import say
-from app.errors import AppError, ConfigurationError, Unavailable
-from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
-from app.settings import Settings, UnsafeEnvFile
+from app.cli import commands
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from app.settings import Settings
 
 T = TypeVar("T")
 
-# Exit codes: 0 done, 1 could not be done now, 2 asked wrongly or configured wrongly.
+# Exit codes: 0 done, 1 could not be done now, 2 asked wrongly or configured wrongly; as shells have
+# it, 128 and the signal's number where SIGTERM ended the command.
 FAILED, MISUSED = 1, 2
+TERMINATED = 128 + signal.SIGTERM
 
 
 class Paydue(click.Group):
@@ -29,7 +34,20 @@ class Paydue(click.Group):
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # as they are added: the first steps first
+        return commands.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return commands.load(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:  # click suggests none that is not imported yet
+            raise click.NoSuchCommand(
+                error.command_name, possibilities=commands.names(), ctx=ctx
+            ) from None
 
 
 @click.group(
@@ -50,52 +68,75 @@ def paydue() -> None:
 def _errors_as_words() -> Iterator[None]:
     try:
         yield
-    except (ConfigurationError, UnsafeEnvFile) as error:
-        _end(str(error), MISUSED)
-    except ValidationError as error:
-        _end("\n".join(_setting(one) for one in error.errors()), MISUSED)
-    except NotAuthorized as error:
-        _end(f"Stripe does not accept STRIPE_API_KEY: {error}", FAILED)
-    except Unavailable as error:
-        _end(error.message, FAILED)
-    except (NoAnswer, StripeRateLimited) as error:
-        _end(f"Stripe gives no usable answer: {error}", FAILED)
-    except AppError as error:
-        _end(error.message, FAILED)
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        from app.cli import error_words
+        from app.cli.terminal import say
+
+        found = error_words.words_of(error)
+        if found is None:
+            raise
+        for line in found.text.split("\n"):
+            say(f"paydue: {line}", err=True)
+        sys.exit(found.exit_code)
 
 
-def _setting(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    said: str = error["msg"].removeprefix("Value error, ")
-    return f"{name}: {said}" if name else said
-
-
-def _end(message: str, code: int) -> None:
-    for line in message.split("\n"):
-        say(f"paydue: {line}", err=True)
-    sys.exit(code)
-
-
-def settings_and_logs() -> Settings:
+def settings_and_logs() -> "Settings":
     """The settings, with logging set up as they say. Every command begins here."""
+    from app.cli.terminal import say
     from app.logs import configure
+    from app.settings import Settings, unknown_settings
 
     settings = Settings()
     configure(settings)
+    for one in unknown_settings():
+        say(f"paydue: {one}", err=True)
     return settings
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a command's coroutine on the fastest loop this platform has."""
+    """Run a command's coroutine on the fastest loop this platform has.
+
+    A SIGTERM that the command does not take itself ends it as Ctrl-C does: what it opened is
+    closed, temporary folders are removed.
+    """
+    import asyncio
+
+    is_terminated = False
+
+    async def until_terminated() -> T:
+        def terminate() -> None:
+            nonlocal is_terminated
+            is_terminated = True
+            task.cancel()
+
+        task = asyncio.ensure_future(work)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminate)
+        return await task
+
+    try:
+        return _loop_run(until_terminated())
+    except asyncio.CancelledError:
+        if not is_terminated:
+            raise
+        sys.exit(TERMINATED)
+
+
+def _loop_run(work: Coroutine[Any, Any, T]) -> T:
     with contextlib.suppress(ModuleNotFoundError):
         import uvloop
 
         return uvloop.run(work)
+    import asyncio
+
     return asyncio.run(work)
 
 
-def on_signals(event: asyncio.Event) -> None:
+def on_signals(event: "asyncio.Event") -> None:
     """SIGTERM and Ctrl-C set the event instead of ending the process."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, event.set)

@@ -1,53 +1,47 @@
-"""All commands, in the order `paydue --help` lists them."""
+"""All commands, in the order `paydue --help` lists them, each imported once it is asked for."""
 
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
-from app.cli import (
-    attempt_commands,
-    audit_commands,
-    demo,
-    journal_commands,
-    payout_commands,
-    refund_commands,
-    server_commands,
-    setup_commands,
-    stripe_commands,
-    support_commands,
-)
-from app.cli.command_group import paydue
+import click
 
-COMMANDS = (
-    demo.demo,
-    server_commands.serve,
-    server_commands.worker,
-    stripe_commands.autopay,
-    attempt_commands.attempts,
-    support_commands.payment,
-    support_commands.events,
-    stripe_commands.reconcile,
-    payout_commands.payouts,
-    journal_commands.journal,
-    journal_commands.check,
-    audit_commands.audit,
-    support_commands.status,
-    setup_commands.access,
-    setup_commands.import_file,
-    setup_commands.db,
-    setup_commands.doctor,
-    server_commands.sandbox,
-)
+# Each command's name, its module, and its name there.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "demo": ("app.cli.demo", "demo"),
+    "serve": ("app.cli.server_commands", "serve"),
+    "worker": ("app.cli.server_commands", "worker"),
+    "autopay": ("app.cli.stripe_commands", "autopay"),
+    "attempts": ("app.cli.attempt_commands", "attempts"),
+    "payment": ("app.cli.payment_commands", "payment"),
+    "events": ("app.cli.support_commands", "events"),
+    "reconcile": ("app.cli.stripe_commands", "reconcile"),
+    "payouts": ("app.cli.payout_commands", "payouts"),
+    "journal": ("app.cli.journal_commands", "journal"),
+    "check": ("app.cli.journal_commands", "check"),
+    "audit": ("app.cli.audit_commands", "audit"),
+    "status": ("app.cli.support_commands", "status"),
+    "access": ("app.cli.setup_commands", "access"),
+    "import": ("app.cli.setup_commands", "import_file"),
+    "db": ("app.cli.setup_commands", "db"),
+    "doctor": ("app.cli.setup_commands", "doctor"),
+    "sandbox": ("app.cli.server_commands", "sandbox"),
+}
 
 # Commands that need `app.sandbox`, which the image is built without.
-SANDBOX_COMMANDS = frozenset({demo.demo, server_commands.sandbox})
-
-# Commands on payments that stand in modules of their own.
-PAYMENT_COMMANDS = (refund_commands.payment_refund, refund_commands.payment_apply)
+SANDBOX_COMMANDS = frozenset({"demo", "sandbox"})
 
 
-def add_all() -> None:
-    for command in PAYMENT_COMMANDS:
-        support_commands.payment.add_command(command)
+def names() -> list[str]:
+    """The commands that this installation has: the first steps first."""
     has_sandbox = (Path(__file__).parents[1] / "sandbox").is_dir()
-    for command in COMMANDS:
-        if has_sandbox or command not in SANDBOX_COMMANDS:
-            paydue.add_command(command)
+    return [name for name in COMMANDS if has_sandbox or name not in SANDBOX_COMMANDS]
+
+
+def load(name: str) -> click.Command | None:
+    """The command of a name, or None where there is none."""
+    if name not in names():
+        return None
+    module, attribute = COMMANDS[name]
+    found: click.Command = getattr(import_module(module), attribute)
+    return found

@@ -18,9 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from app.cli.command_group import on_signals, run
 from app.cli.import_file import import_records
+from app.cli.payment_commands import show_story
+from app.cli.server_commands import PORT
 from app.cli.stripe_commands import show_report
-from app.cli.support_commands import show_story
-from app.cli.terminal import amount, console, table, words
+from app.cli.terminal import amount, console, say, table, words
 from app.errors import AppError, ConfigurationError
 from app.halo.access.api_credentials import create_credential
 from app.logs import configure
@@ -51,7 +52,7 @@ class Stage:
 
 @click.command()
 @click.option("--serve", is_flag=True, help="Leave it running afterwards, until Ctrl-C.")
-@click.option("--port", default=8000, show_default=True, type=int, help="With --serve: the port.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="With --serve: the port.")
 def demo(serve: bool, port: int) -> None:
     """Show the whole main job: charge today's invoices, take the webhooks, prove the money.
 
@@ -65,18 +66,17 @@ async def _demo(screen: Console, *, serve: bool, port: int) -> None:
     with tempfile.TemporaryDirectory(prefix="paydue-demo-") as folder:
         async with _stage(screen, Path(folder), port) as stage:
             intent_id = await _play(stage)
-            database = stage.node.settings.database_url
             screen.print()
             screen.print(
                 words(("Look one payment up", "bold"), "  (its whole story, as support sees it)")
             )
             if serve:
-                screen.print(f"  PAYDUE_DATABASE_URL={database} paydue payment find {intent_id}")
+                say(f"  paydue payment find {intent_id}   (with the settings below)")
                 await _stay(stage)
             else:
-                screen.print(f"  paydue payment find {intent_id}")
+                say(f"  paydue payment find {intent_id}")
                 await _show_story(stage, intent_id)
-                screen.print("\n`paydue demo --serve` leaves it running for you to look around.")
+                say("\n`paydue demo --serve` leaves it running for you to look around.")
 
 
 @contextlib.asynccontextmanager
@@ -103,6 +103,7 @@ def _settings(folder: Path, stripe_url: str) -> Settings:
     return Settings(
         _env_file=None,
         PAYDUE_DATABASE_URL=f"sqlite:///{folder / 'paydue.db'}",
+        PAYDUE_CREATE_DATABASE=True,
         PAYDUE_UPGRADE_ON_START=True,
         PAYDUE_STRIPE_API_BASE=stripe_url,
         PAYDUE_STRIPE_ACCOUNT="",
@@ -217,12 +218,17 @@ async def _show_story(stage: Stage, intent_id: str) -> None:
 async def _stay(stage: Stage) -> None:
     async with stage.node.database.transaction() as tx:
         client_id, secret = await create_credential(tx, "demo", ["all"], stage.node.clock())
-    stage.screen.print(
+    settings = stage.node.settings
+    say(
         f"\nIt goes on running, until Ctrl-C.\n"
-        f"  API       {stage.url}/api/Invoice\n"
+        f"  API       {stage.url}/api/docs\n"
         f"  webhook   {stage.url}/stripe/webhook\n"
-        f"  Stripe    {stage.stripe_url}  (controls under /_sandbox)\n"
-        f"  a token   curl -d grant_type=client_credentials -d client_id={client_id} "
+        f"  Stripe    {stage.stripe_url}  (controls under /_sandbox)\n\n"
+        f"In another shell, for `paydue status` and all the others:\n"
+        f"export PAYDUE_DATABASE_URL={settings.database_url}\n"
+        f"export PAYDUE_STRIPE_API_BASE={stage.stripe_url} STRIPE_API_KEY=sk_test_demo\n"
+        f"A token for the API:\n"
+        f"curl -d grant_type=client_credentials -d client_id={client_id} "
         f"-d client_secret={secret} {stage.url}/auth/token"
     )
     stop = asyncio.Event()

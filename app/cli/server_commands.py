@@ -1,6 +1,8 @@
 """The commands that run until SIGTERM: serve, worker, sandbox."""
 
 import asyncio
+import contextlib
+import socket
 import sys
 
 import click
@@ -9,14 +11,17 @@ from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import say
 from app.connection_guard import ConnectionLimits
-from app.node import assert_key_set, open_stripe_node
+from app.node import assert_database_there, assert_key_set, open_stripe_node
 from app.settings import Settings
 from app.worker import Worker
+
+# 0 is any free one; the first line of the log names it.
+PORT = click.IntRange(0, 65_535)
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=int, help="Port to listen on.")
+@click.option("--port", default=8000, show_default=True, type=PORT, help="Port to listen on.")
 @click.option(
     "--workers",
     default=1,
@@ -31,31 +36,33 @@ def serve(host: str, port: int, workers: int) -> None:
     """
     settings = settings_and_logs()
     assert_key_set(settings)
-    say(f"paydue: serving on http://{host}:{port}", err=True)
+    assert_database_there(settings)
     if not settings.webhook_secrets:
         say("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
-    if workers == 1:
-        run(_serve_one(settings, host, port))
-    else:
-        _serve_many(settings, host, port, workers)
+    with contextlib.closing(serving.bound(host, port)) as listener:
+        if workers == 1:
+            run(_serve_one(settings, listener))
+        else:
+            _serve_many(settings, listener, workers)
 
 
-async def _serve_one(settings: Settings, host: str, port: int) -> None:
+async def _serve_one(settings: Settings, listener: socket.socket) -> None:
     app = serving.NodeApplication(settings)
-    limits = ConnectionLimits.of(settings)
-    server = serving.Server(serving.server_config(app, host, port, limits=limits))
-    await server.serve()
+    server = serving.Server(serving.server_config(app, limits=ConnectionLimits.of(settings)))
+    with contextlib.suppress(SystemExit):  # uvicorn's own exit code, for what its log has said
+        await server.serve(sockets=[listener])
     if not server.started:
         sys.exit(FAILED)
 
 
-def _serve_many(settings: Settings, host: str, port: int, workers: int) -> None:
+def _serve_many(settings: Settings, listener: socket.socket, workers: int) -> None:
     from uvicorn.supervisors import Multiprocess
 
     factory = "app.serving:application_from_environment"
     limits = ConnectionLimits.of(settings)
-    config = serving.server_config(factory, host, port, limits=limits, workers=workers)
-    Multiprocess(config, sockets=[config.bind_socket()]).run()
+    config = serving.server_config(factory, limits=limits, workers=workers)
+    say(f"paydue: {workers} processes serve at {serving.url_of(listener)}", err=True)
+    Multiprocess(config, sockets=[listener]).run()
 
 
 @click.command()
@@ -77,7 +84,7 @@ def worker() -> None:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=12121, show_default=True, type=int)
+@click.option("--port", default=12121, show_default=True, type=PORT)
 @click.option("--webhook", help="Deliver signed events to this URL.")
 @click.option("--secret", default="whsec_sandbox", show_default=True, help="The signing secret.")
 @click.option("--pace", type=float, help="Requests/s the limiter allows per endpoint.")

@@ -26,7 +26,7 @@ from app.node import open_database, open_node
 from app.security_log import SecurityEvent, log_security_event
 from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database
+from app.storage.engines import Database, shown_url
 
 
 @click.group()
@@ -140,6 +140,22 @@ def _counted(counts: Counter[str]) -> list[str]:
 @click.group()
 def db() -> None:
     """Look after the database's schema."""
+
+
+@db.command("init")
+def db_init() -> None:
+    """Make the database, empty and with this version's schema. One that is there stays as it is."""
+    settings = settings_and_logs()
+
+    async def work() -> tuple[str, str | None]:
+        async with open_database(settings, create=True) as database:
+            before = await schema.revision(database)
+            await schema.upgrade(database)
+            return shown_url(database.url), before
+
+    where, before = run(work())
+    made = "was there already" if before else "is made"
+    say(f"the database {where} {made}; schema {schema.head()}")
 
 
 @db.command("upgrade")

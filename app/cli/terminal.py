@@ -19,11 +19,22 @@ from app.rules import money
 
 # A terminal that does not say how wide it is, such as a log file or a pipe.
 _PLAIN_WIDTH = 120
+# An id, an amount or an instant of so many characters stands on one line, so that it can be copied
+# and searched for; a column of words is folded, but not below a width that can be read.
+_UNBROKEN_MAX = 64
+_READABLE_MIN = 16
+
+
+class _Screen(Console):
+    """A console that shows a table that is too wide for it as it is, and cuts nothing off."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*objects, **{"crop": False, **options})
 
 
 def console() -> Console:
     """The standard output. A pipe gets lines of a width that a table fits in."""
-    found = Console(highlight=False, markup=False, emoji=False)
+    found = _Screen(highlight=False, markup=False, emoji=False)
     if not found.is_terminal:
         found.width = _PLAIN_WIDTH
     return found
@@ -57,14 +68,28 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     A cell that is made of `words` keeps its style.
     """
     made = Table(title=words(title), title_justify="left", title_style="bold", header_style="dim")
-    for name in columns:
+    cells = [[_cell(value) for value in row] for row in rows]
+    for number, name in enumerate(columns):
         right = name.startswith(">")
         made.add_column(
-            words(name.lstrip(">")), justify="right" if right else "left", overflow="fold"
+            words(name.lstrip(">")),
+            justify="right" if right else "left",
+            overflow="fold",
+            min_width=_width_min([row[number] for row in cells]),
         )
-    for row in rows:
-        made.add_row(*map(_cell, row))
+    for row in cells:
+        made.add_row(*row)
     return made
+
+
+def _width_min(cells: Sequence[Text]) -> int | None:
+    """Whole ids, or as much as words need to be read; None for no cells."""
+    longest = max((one.cell_len for one in cells), default=0)
+    unbroken = max(
+        (len(word) for one in cells for word in one.plain.split() if len(word) <= _UNBROKEN_MAX),
+        default=0,
+    )
+    return max(unbroken, min(longest, _READABLE_MIN)) or None
 
 
 def _cell(value: object) -> Text:

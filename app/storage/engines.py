@@ -133,6 +133,21 @@ class Database:
             )
             self._by_key = _postgres_engine(self.url, 1, _READERS)
 
+    def expect_file(self, *, create: bool) -> None:
+        """Raises ConfigurationError, with the mend, where SQLite's file or folder is missing."""
+        if not self.is_sqlite:
+            return
+        file = _file(self.url).absolute()
+        if not file.parent.is_dir():
+            raise ConfigurationError(
+                f"PAYDUE_DATABASE_URL: there is no folder {file.parent}; make it, or name another"
+            )
+        if not create and not file.exists():
+            raise ConfigurationError(
+                f"there is no database at {file}; go to its folder, or let "
+                "PAYDUE_DATABASE_URL name it, or make a new one with: paydue db init"
+            )
+
     def now(self) -> datetime:
         """The time of the one clock that all nodes share: leases are reckoned by it."""
         return self._clock.now()
@@ -258,7 +273,9 @@ def normalize_url(url: str) -> URL:
 
 
 def shown_url(url: URL) -> str:
-    """The URL without any password, wherever it stands."""
+    """The URL without any password, wherever it stands; a file by its whole path."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return f"sqlite:///{Path(url.database).absolute()}"
     secret = [name for name in url.query if "password" in name.lower()]
     masked = url.update_query_dict({name: "***" for name in secret}) if secret else url
     return masked.render_as_string(hide_password=True)

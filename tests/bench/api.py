@@ -203,6 +203,7 @@ def served(what: str, url: str, token: str) -> Iterator[int]:
         **os.environ,
         "BENCH_TOKEN": token,
         "PAYDUE_DATABASE_URL": url,
+        "PAYDUE_CREATE_DATABASE": "true",
         "PAYDUE_STRIPE_API_BASE": "http://127.0.0.1:9",
         "PAYDUE_LOG_LEVEL": "warning",
         "PAYDUE_RATE_LIMIT": "1000000",

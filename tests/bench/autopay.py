@@ -153,6 +153,7 @@ async def run(asked: dict) -> dict[str, float]:
     settings = Settings(
         _env_file=None,
         PAYDUE_DATABASE_URL=asked["database"],
+        PAYDUE_CREATE_DATABASE=True,
         PAYDUE_STRIPE_API_BASE=asked["stripe"],
         PAYDUE_STRIPE_PACE=asked["pace"],
         PAYDUE_STRIPE_CONCURRENCY=asked["concurrency"],

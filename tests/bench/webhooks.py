@@ -118,6 +118,7 @@ def running(command: list[str], file: str, url: str) -> Iterator[int]:
         **os.environ,
         "BENCH_DATABASE": file,
         "PAYDUE_DATABASE_URL": url,
+        "PAYDUE_CREATE_DATABASE": "true",
         "PAYDUE_STRIPE_API_BASE": "http://127.0.0.1:9",
         "PAYDUE_LOG_LEVEL": "warning",
         "STRIPE_API_KEY": "sk_test_bench",

@@ -67,6 +67,7 @@ async def program(
     errors = folder / f"{command[0]}-{time.monotonic_ns()}.log"
     settings = {
         "PAYDUE_DATABASE_URL": database_url,
+        "PAYDUE_CREATE_DATABASE": "true",
         "PAYDUE_STRIPE_API_BASE": stripe_url,
         "STRIPE_API_KEY": KEY,
         "STRIPE_WEBHOOK_SECRET": SECRET,
