@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from app.console.console_routes import CONSOLE_ROUTES
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
@@ -115,4 +116,5 @@ ROUTES: Sequence[BaseRoute] = (
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", internal(metrics)),
+    *CONSOLE_ROUTES,
 )

@@ -1,8 +1,8 @@
 """Security events: one form of log line for all of them, sampled, and a counter that misses none.
 
-A line is `security event` with `kind`, who (`access_id`, `client_id`, `by`) and where (`method`,
-`path`, `peer`), as far as these are known. `held_back` counts lines of the same kind and credential
-that were left out before it.
+A line is `security event` with `kind`, who (`access_id`, `client_id`, `user_id`, `by`) and where
+(`method`, `path`, `peer`), as far as these are known. `held_back` counts lines of the same kind and
+credential that were left out before it.
 """
 
 import time
@@ -31,9 +31,28 @@ class SecurityEvent(StrEnum):
     WEBHOOK_REFUSED = "webhook_refused"
     ACCESS_ADDED = "access_added"
     ACCESS_REVOKED = "access_revoked"
+    SIGNED_IN = "signed_in"
+    SIGN_IN_REFUSED = "sign_in_refused"
+    SIGNED_OUT = "signed_out"
+    IDENTITY_CONFIRMED = "identity_confirmed"
+    FORM_REFUSED = "form_refused"
+    USER_ADDED = "user_added"
+    USER_DISABLED = "user_disabled"
+    USER_ENABLED = "user_enabled"
+    ROLE_CHANGED = "role_changed"
+    LINK_ISSUED = "link_issued"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    FACTOR_ADDED = "factor_added"
+    FACTOR_REMOVED = "factor_removed"
 
 
-_USUAL = (SecurityEvent.TOKEN_ISSUED, SecurityEvent.ACCESS_ADDED, SecurityEvent.ACCESS_REVOKED)
+_UNUSUAL = frozenset(
+    {
+        SecurityEvent.TOKEN_REFUSED, SecurityEvent.NOT_AUTHENTICATED, SecurityEvent.NOT_ALLOWED,
+        SecurityEvent.RATE_LIMITED, SecurityEvent.WEBHOOK_REFUSED, SecurityEvent.SIGN_IN_REFUSED,
+        SecurityEvent.FORM_REFUSED,
+    }
+)  # fmt: skip
 
 
 def log_security_event(
@@ -45,5 +64,5 @@ def log_security_event(
     if held_back is None:
         return
     fields = {"access_id": access_id, **known, "held_back": held_back or None}
-    write = log.info if kind in _USUAL else log.warning
+    write = log.warning if kind in _UNUSUAL else log.info
     write("security event", kind=str(kind), **{k: v for k, v in fields.items() if v is not None})

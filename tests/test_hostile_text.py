@@ -7,7 +7,7 @@ import io
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -20,6 +20,9 @@ from sqlalchemy import String, Table, update
 from app import logs
 from app.cli import commands
 from app.cli.command_group import paydue as group
+from app.console.people import users
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
 from app.sandbox.server import Sandbox
 from app.settings import Settings
 from app.storage.column_types import Json, Row, table_of
@@ -45,7 +48,7 @@ STYLE = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]")
 OURS = {
     "currency", "currency_iso", "code", "state", "status", "step", "kind", "evidence", "timezone",
     "account", "awaits", "scopes", "token_hash", "secret_hash", "decline_source", "lease_token",
-    "token", "advice_code", "decline_code",
+    "token", "advice_code", "decline_code", "role", "locale", "theme",
 }  # fmt: skip
 OUR_TABLES = {"fact", "job", "pace", "imported_record", "foreign_event_count", "kept_answer",
               "currency", "lookup"}  # fmt: skip
@@ -74,6 +77,11 @@ WALKED: dict[str, Sequence[str]] = {
     "access add": (HOSTILE, "--scope", "all"),
     "access list": (),
     "access revoke": (HOSTILE,),
+    "user list": (),
+    "user add": (HOSTILE, "--role", "viewer"),
+    "user role": (HOSTILE, "viewer"),
+    "user disable": (HOSTILE,),
+    "user enable": (HOSTILE,),
     "import": ("{file}",),
     "db init": (),
     "db upgrade": (),
@@ -85,7 +93,7 @@ STAYING = {"demo", "serve", "worker", "sandbox"}
 # Their output has a text of the database in it, so that the test sees it escaped.
 SHOWING = {
     "autopay run", "attempts list", "payment find", "events list", "events show", "payouts list",
-    "payouts show", "journal export", "access list",
+    "payouts show", "journal export", "access list", "user list",
 }  # fmt: skip
 
 
@@ -125,6 +133,9 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
     await paydue.reconcile()
     await paydue.an_invoice("10.00", take_auto_payment=True, client=await _held(paydue))
     await paydue.access()
+    async with paydue.database.transaction() as tx:
+        act = Act("tests", datetime.now(UTC))
+        await users.add_user(tx, "ada", name="Ada", role=Role.VIEWER, act=act)
 
 
 async def _held(paydue: Paydue) -> int:

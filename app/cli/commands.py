@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("app.cli.audit_commands", "audit"),
     "status": ("app.cli.support_commands", "status"),
     "access": ("app.cli.setup_commands", "access"),
+    "user": ("app.cli.user_commands", "user"),
     "import": ("app.cli.setup_commands", "import_file"),
     "db": ("app.cli.setup_commands", "db"),
     "doctor": ("app.cli.setup_commands", "doctor"),

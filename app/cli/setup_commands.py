@@ -50,13 +50,13 @@ def access_add(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> tuple[str, str]:
-        async with _open_upgraded(settings) as database, database.transaction() as tx:
+        async with open_upgraded(settings) as database, database.transaction() as tx:
             return await create_credential(tx, name, scopes, datetime.now(UTC))
 
     client_id, client_secret = run(work())
     log_security_event(
         SecurityEvent.ACCESS_ADDED, client_id=client_id, name=name, scope=" ".join(scopes),
-        by=_operator(),
+        by=operator(),
     )  # fmt: skip
     if as_json:
         say_json({"client_id": client_id, "client_secret": client_secret})
@@ -72,7 +72,7 @@ def access_list(as_json: bool) -> None:
     settings = settings_and_logs()
 
     async def work() -> list[CredentialSummary]:
-        async with _open_upgraded(settings) as database, database.snapshot() as tx:
+        async with open_upgraded(settings) as database, database.snapshot() as tx:
             return await list_credentials(tx)
 
     found = run(work())
@@ -94,11 +94,11 @@ def access_revoke(who: str) -> None:
     settings = settings_and_logs()
 
     async def work() -> int:
-        async with _open_upgraded(settings) as database, database.transaction() as tx:
+        async with open_upgraded(settings) as database, database.transaction() as tx:
             return await revoke_credential(tx, who, datetime.now(UTC))
 
     revoked = run(work())
-    log_security_event(SecurityEvent.ACCESS_REVOKED, name=who, count=revoked, by=_operator())
+    log_security_event(SecurityEvent.ACCESS_REVOKED, name=who, count=revoked, by=operator())
     say(f"revoked {revoked}; running nodes forget their tokens within {REMEMBERED.seconds} s")
 
 
@@ -200,7 +200,7 @@ def doctor() -> None:
         sys.exit(FAILED)
 
 
-def _operator() -> str:
+def operator() -> str:
     """The user of this machine who gives the command."""
     try:
         return getpass.getuser()
@@ -209,7 +209,7 @@ def _operator() -> str:
 
 
 @contextlib.asynccontextmanager
-async def _open_upgraded(settings: Settings) -> AsyncIterator[Database]:
+async def open_upgraded(settings: Settings) -> AsyncIterator[Database]:
     """The database, with its schema up to date where the settings allow it."""
     async with open_database(settings) as database:
         if settings.upgrade_on_start:

@@ -17,6 +17,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     charge_attempts,
     clients,
     cluster,
+    console_people,
     credentials,
     expenses,
     imported_records,

@@ -1,0 +1,24 @@
+"""Roles of the console's users, each of which includes those before it."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """The rank of a user: what the lower ones may do, the higher ones may too."""
+
+    VIEWER = "viewer"
+    SUPPORT = "support"
+    FINANCE = "finance"
+    ADMIN = "admin"
+
+    def includes(self, other: str) -> bool:
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(Role(other))
+
+
+DUTIES = {
+    Role.VIEWER: "reads everything, with personal data masked",
+    Role.SUPPORT: "reads everything, and acts where no money moves: notes, holds, replays",
+    Role.FINANCE: "moves money: charges, refunds, credits, assignments",
+    Role.ADMIN: "manages users, and does all of the above",
+}

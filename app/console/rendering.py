@@ -1,0 +1,61 @@
+"""How a page becomes HTML: Jinja2, with every value escaped."""
+
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.console.routing import Viewer
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+
+
+def static_url(name: str) -> str:
+    """The address of a file of `static`; it carries the file's hash, so that it is loaded once."""
+    return f"/static/{name}?{static_file(name)[1]}"
+
+
+@cache
+def static_file(name: str) -> tuple[bytes, str]:
+    """The content of a file of `static` and the hash of it."""
+    content = (STATIC / name).read_bytes()
+    return content, sha256(content).hexdigest()[:16]
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_ENVIRONMENT.globals["static_url"] = static_url
+
+
+def render(
+    request: Request, viewer: "Viewer | None", template: str, *, status: int = 200, **values: Any
+) -> HTMLResponse:
+    """The page that a template makes of the values.
+
+    Every template also has `viewer` (None before the sign-in), `path`, `csrf_token` for the macro
+    `csrf_field`, `is_live`, and `base`, the layout to extend.
+    """
+    settings: Settings = request.app.state.settings
+    html = _ENVIRONMENT.get_template(template).render(
+        values,
+        viewer=viewer,
+        path=request.url.path,
+        csrf_token=getattr(request.state, "csrf_token", ""),
+        is_live=settings.livemode,
+        base="layout.html" if viewer else "bare.html",
+    )
+    return HTMLResponse(html, status)
