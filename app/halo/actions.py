@@ -1,9 +1,10 @@
 """Actions on invoices besides list, save and read: plain functions, one for each endpoint."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,18 +15,21 @@ from app.halo.access.concurrency_limit import bounded_snapshot, reading_place
 from app.halo.engine import parsing, request_body
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import CALLER, is_set
-from app.halo.engine.heavy_work import compute, print_document
-from app.halo.engine.idempotency import Work, run_idempotent
+from app.halo.engine.heavy_work import print_document
+from app.halo.engine.idempotency import Work, Written, run_idempotent
 from app.halo.engine.list_query import query_parameters
-from app.halo.engine.record_queries import RecordQueries, row_count
-from app.halo.engine.resource_routes import id_in_path, list_response
+from app.halo.engine.record_queries import RecordQueries
+from app.halo.engine.resource_routes import WrittenAnswer, id_in_path, list_response, one_or_many
 from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import line_edits, recurring, void_and_delete
 from app.rules.home import home_of
+from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.prepared import any_of
 from app.storage.tables import presence
+from app.storage.tables.invoices import InvoiceLine
 
 READ, EDIT = "read:invoices", "edit:invoices"
 # A scope that opens everything: money moves at once.
@@ -35,6 +39,7 @@ PROCESSED_MAX = 100
 
 _INVOICES = RecordQueries(codec_of(INVOICES))
 _LINES = RecordQueries(codec_of(INVOICE_LINES))
+_COUNT_LINES = select(func.count(InvoiceLine.id)).where(any_of(table_of(InvoiceLine).c.ihid, "ids"))
 
 
 # --- lines -------------------------------------------------------------------------------------
@@ -86,10 +91,9 @@ async def _write_lines(
         given = request_body.parse_json(body) if line is None else line
         records = codec_of(INVOICE_LINES).parse_request(given)
 
-        async def work(tx: Tx) -> Response:
+        async def work(tx: Tx) -> Response | Written:
             ids = await write(tx, records, templates=templates, **_context(request, caller))
-            found = await _LINES.by_ids(tx, set(ids), detailed=False)
-            return _one_or_many([found[one] for one in ids])
+            return await WrittenAnswer(_LINES, ids, caller).within(tx, len(records))
 
         return work
 
@@ -153,13 +157,12 @@ async def process_templates(request: Request) -> Response:
         ids = _ids(request_body.parse_json(body))
         force = is_set(query_parameters(request.scope["query_string"]), "force_creation")
 
-        async def work(tx: Tx) -> Response:
+        async def work(tx: Tx) -> Response | Written:
             created = await recurring.create_due_invoices(
                 tx, ids, force=force, **_context(request, caller)
             )
-            found = await _INVOICES.by_ids(tx, set(created), detailed=False)
-            shown = [found[one] for one in created]
-            return await compute(row_count(shown), _redacted, caller, shown)
+            lines = await tx.scalar(_COUNT_LINES, {"ids": created})
+            return await WrittenAnswer(_INVOICES, created, caller).within(tx, lines or 0)
 
         return work
 
@@ -195,21 +198,20 @@ async def view_invoices(request: Request) -> Response:
             viewers = await presence.record_presence(
                 tx, actions, access_id=caller.access_id, name=caller.name, now=_now(request)
             )
-            return _one_or_many(
-                [
-                    {
-                        "id": one,
-                        "changeseq": change_seqs[one],
-                        "current_action_type": action or "",
-                        "viewers": [
-                            {"id": row.access_id, "name": row.name}
-                            for row in viewers
-                            if row.invoice_id == one
-                        ],
-                    }
-                    for one, action in actions.items()
-                ]
-            )
+            viewed = [
+                {
+                    "id": one,
+                    "changeseq": change_seqs[one],
+                    "current_action_type": action or "",
+                    "viewers": [
+                        {"id": row.access_id, "name": row.name}
+                        for row in viewers
+                        if row.invoice_id == one
+                    ],
+                }
+                for one, action in actions.items()
+            ]
+            return json_response(one_or_many(viewed))
 
         return work
 
@@ -263,12 +265,3 @@ def _context(request: Request, caller: Caller) -> dict[str, Any]:
 def _now(request: Request) -> datetime:
     now: datetime = request.app.state.clock()
     return now
-
-
-def _redacted(caller: Caller, shown: Sequence[Any]) -> Response:
-    return _one_or_many([caller.redact(one) for one in shown])
-
-
-def _one_or_many(shown: Sequence[Any]) -> Response:
-    """HaloPSA answers one object to a list of one."""
-    return json_response(shown[0] if len(shown) == 1 else shown)

@@ -67,7 +67,9 @@ class DraftLine:
 
     @property
     def differences(self) -> list[Difference]:
-        return row_differences(self.before, self.after) if self.before else []
+        if self.before is None or self.before == self.after:
+            return []
+        return row_differences(self.before, self.after)
 
 
 @dataclass(slots=True)
@@ -131,8 +133,9 @@ def draft_header(
     is_template: bool = False,
 ) -> Draft:
     """The invoice with the given values; its lines are still as they are."""
-    after = _with_values(row or _NEW_INVOICE, given.values)
-    after = after._replace(extra=rows.merge_extra(after.extra, given.extra))
+    start = row or _NEW_INVOICE
+    extra = rows.merge_extra(start.extra, given.extra)
+    after = _with_values(start, {**given.values, "extra": extra})
     if row is None or given.currency_code not in (None, row.currency_code):
         chosen = currencies.choose(given)
         after = after._replace(currency_code=chosen, currency_iso=currencies.code_of[chosen])
@@ -203,16 +206,17 @@ def _merge_changes(
     for line_id in given.keys() - {row.id for row in existing}:
         raise NotFound("InvoiceDetail", line_id)
     return [
-        DraftLine(row, _line_after(row, given[row.id]), given[row.id])
+        DraftLine(row, _line_after(row, row.sequenceid, given[row.id]), given[row.id])
         if row.id in given
         else DraftLine(row, row)
         for row in existing
     ]
 
 
-def _line_after(row: FullLineRow, given: LineInput) -> FullLineRow:
-    after = _with_values(row, given.values)
-    return after._replace(extra=rows.merge_extra(row.extra, given.extra))
+def _line_after(row: FullLineRow, place: int, given: LineInput) -> FullLineRow:
+    """The row at its place, unless it is given another one, with the given values."""
+    extra = rows.merge_extra(row.extra, given.extra)
+    return _with_values(row, {"sequenceid": place, **given.values, "extra": extra})
 
 
 def _line_of_list(
@@ -230,17 +234,15 @@ def _line_of_list(
             f"lines[{place}].id",
             f"{given.id} is not a line of invoice {one.id}, or is given twice",
         )
-    return DraftLine(row, _line_after(row._replace(sequenceid=place), given), given)
+    return DraftLine(row, _line_after(row, place, given), given)
 
 
 def _new_line(given: LineInput, place: int) -> DraftLine:
-    return DraftLine(None, _line_after(_NEW_LINE._replace(sequenceid=place), given), given)
+    return DraftLine(None, _line_after(_NEW_LINE, place, given), given)
 
 
 def _with_values(row: RowT, values: Mapping[str, object]) -> RowT:
-    return type(row)._make(
-        values.get(name, old) for name, old in zip(row._fields, row, strict=True)
-    )
+    return type(row)._make(map(values.get, row._fields, row))
 
 
 def _defaults(table: Table) -> list[object]:

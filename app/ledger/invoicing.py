@@ -3,6 +3,7 @@
 Payments are settlement's; it is asked to look again whenever a total moved.
 """
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.new_rows import NewRows
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import InputRecord
 from app.storage.tables.clients import Client, Currency
@@ -85,9 +87,11 @@ async def save_drafts(
     existing = await _load_existing_lines(tx, inputs, drafts)
     for given, one in zip(inputs, drafts, strict=True):
         draft_lines(one, given, existing.get(one.id, ()))
+        await asyncio.sleep(0)  # a thousand lines are drafted in ten milliseconds; the loop answers
     await line_taxes.apply_tax_rates(tx, drafts)
     for one in drafts:
         draft_totals(one)
+        await asyncio.sleep(0)
     await _refuse_edits(tx, drafts)
     await _write(tx, drafts, now=now, who=who)
     return drafts
@@ -243,6 +247,10 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) ->
     )
 
 
+_NEW_INVOICES = NewRows(INVOICES, FullInvoiceRow)
+_NEW_LINES = NewRows(LINES, FullLineRow)
+
+
 async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> None:
     templates = [one for one in new if one.is_template]
     numbers = await rows.insert_rows(tx, NUMBERS, [{"given_at": now}] * len(templates))
@@ -251,7 +259,7 @@ async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> N
         one.after = one.after._replace(id=LAST_UNUSED - number, invoicenumber=invoicenumber)
     await rows.insert_rows(tx, INVOICES, [one.after._asdict() for one in templates])
     invoices = [one for one in new if not one.is_template]
-    ids = await rows.insert_rows(tx, INVOICES, [_new_values(one.after) for one in invoices])
+    ids = await _NEW_INVOICES.insert(tx, [one.after for one in invoices])
     for one, invoice_id in zip(invoices, ids, strict=True):
         one.after = one.after._replace(id=invoice_id)
     await _number(tx, invoices)
@@ -305,11 +313,10 @@ async def _write_lines(tx: Tx, drafts: Sequence[Draft]) -> None:
     changed = {line.after.id: _new_values(line.after) for _, line in lines if line.differences}
     await rows.update_rows(tx, LINES, changed)
     new = [(one, line) for one, line in lines if line.before is None]
-    for one, line in new:
-        line.after = line.after._replace(ihid=one.id)
-    ids = await rows.insert_rows(tx, LINES, [_new_values(line.after) for _, line in new])
-    for (_, line), line_id in zip(new, ids, strict=True):
-        line.after = line.after._replace(id=line_id)
+    owners = [one.id for one, _ in new]
+    ids = await _NEW_LINES.insert(tx, [line.after for _, line in new], ihid=owners)
+    for (one, line), line_id in zip(new, ids, strict=True):
+        line.after = line.after._replace(id=line_id, ihid=one.id)
     await prorata.replace_rows(
         tx, [_entries(one, line) for one, line in lines if _has_new_entries(line)]
     )

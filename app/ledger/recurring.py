@@ -34,7 +34,7 @@ LINE_COPIED = (
     "onetimecharge", "onetimechargeinvoiceid", "startdate", "enddate", "prorata_data",
 )  # fmt: skip
 # Lines that one call copies, in one transaction, as many as a POST of invoices may bring.
-COPIED_LINES_MAX = 5_000
+COPIED_LINES_MAX = 2_000
 # Of the properties that are only kept for the client, those of the template's schedule.
 _SCHEDULE = frozenset({"schedule", "period_type", "schedule_id", "nextcreationperiod"})
 

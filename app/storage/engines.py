@@ -6,6 +6,7 @@ processes from writing and checkpointing at once, which corrupts a WAL before SQ
 PostgreSQL: a pool; row locks order the writers.
 """
 
+import asyncio
 import contextlib
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, DatabaseUnavailable
 from app.storage.driver_errors import (
     CONNECTION_ERRORS,
     LostRace,
@@ -62,6 +63,8 @@ POSTGRES_CONNECTIONS = 6
 POSTGRES_READERS = 6
 # How many transactions of webhooks are under way at once.
 POSTGRES_WRITERS = 2
+# How many of the API's requests write at once; the others are for jobs and their charges.
+CLIENTS_WRITERS = 2
 # A writer finds its rows by keys. One plan for all values saves a third of the server's work; that
 # it never reads a whole table keeps the plan right when a small table has grown.
 _WRITERS = {
@@ -122,11 +125,13 @@ class Database:
         self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
         if self.is_sqlite:
             self._lock: WriterLock | None = WriterLock(_file(self.url), WAIT_S)
+            self._clients_turn = asyncio.Semaphore(1)
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
             self._by_key = _sqlite_engine(self.url, writes=False, size=1)
         else:
             self._lock = None
+            self._clients_turn = asyncio.Semaphore(CLIENTS_WRITERS)
             self._writer = _postgres_engine(self.url, POSTGRES_CONNECTIONS, _WRITERS)
             self._reader = _postgres_engine(
                 self.url, POSTGRES_READERS, _READERS, isolation_level="REPEATABLE READ"
@@ -167,6 +172,22 @@ class Database:
                     yield tx
             except CONNECTION_ERRORS as error:
                 raise translated(error) from error
+
+    @contextlib.asynccontextmanager
+    async def clients_turn(self) -> AsyncIterator[None]:
+        """Held by a request of the API while it writes, so that the money path waits for few.
+
+        On SQLite for one at most, and on PostgreSQL there is always a connection for it.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._clients_turn.acquire()
+        except TimeoutError:
+            raise DatabaseUnavailable("too many writers are waiting for the database") from None
+        try:
+            yield
+        finally:
+            self._clients_turn.release()
 
     async def with_retry(self, work: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `work` in a transaction of its own, again when it lost a race; answer its result."""

@@ -191,14 +191,24 @@ class BulkWrite:
 
     async def run(self, tx: Tx, rows: Sequence[Values]) -> None:
         """Write the rows. LostRace when a key has appeared since the caller looked for it."""
-        if not rows:
-            return
-        text, columns = self._for_engine(tx)
+        if rows:
+            await self._run(tx, [_column(rows, *one) for one in self._for_engine(tx)[1]])
+
+    async def run_columns(self, tx: Tx, columns: Sequence[Sequence[object]]) -> None:
+        """The same for values that come by column, in the order of the names."""
+        converted = [
+            list(values) if convert is None else [convert(one) for one in values]
+            for values, (_, convert) in zip(columns, self._for_engine(tx)[1], strict=True)
+        ]
+        await self._run(tx, converted)
+
+    async def _run(self, tx: Tx, columns: Sequence[Sequence[Any]]) -> None:
+        text, _ = self._for_engine(tx)
         try:
             if tx.dialect.name == "sqlite":
-                _run_for_all(tx, text, [_column(rows, *one) for one in columns])
+                _run_for_all(tx, text, columns)
             else:
-                await _fetch(tx, text, [_column(rows, *one) for one in columns])
+                await _fetch(tx, text, columns)
         except DuplicateKey as error:
             raise LostRace(str(error)) from error
 

@@ -121,6 +121,8 @@ async def assert_references_exist(tx: Tx, table: Table, records: Iterable[InputR
 
 def merge_extra(known: Mapping[str, Any] | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The kept properties after a change; null removes a property."""
+    if not known and not given:
+        return None
     merged = {**(known or {}), **given}
     extra = {name: value for name, value in merged.items() if value is not None} or None
     if extra is not None and given:

@@ -138,16 +138,16 @@ async def prepared(http: aiohttp.ClientSession, tokens: dict[str, str]) -> Seque
     edit, people = tokens["edit:invoices"], tokens["edit:customers"]
     await posted(http, edit, "/api/Invoice", dumped(*[{"lines": LINES}] * load.INVOICES, each=500))
     filled = await posted(
-        http, edit, "/api/Invoice", dumped(*[{"lines": LINES * 950}] * 20, each=5)
+        http, edit, "/api/Invoice", dumped(*[{"lines": LINES * 950}] * 20, each=2)
     )
     templates = await posted(
-        http, edit, "/api/RecurringInvoice", dumped(*[{"lines": LINES * 999}] * 5, each=5)
+        http, edit, "/api/RecurringInvoice", dumped(*[{"lines": LINES * 999}] * 2, each=2)
     )
     kept = {f"custom{number}": "x" * 1000 for number in range(60)}
     await posted(http, people, "/api/Client", dumped(*[{"name": "Ada", **kept}] * 200, each=10))
     longest = filled[0]["id"]
     changes = [{"id": line["id"], "unit_price": 3} for line in filled[0]["lines"][:500]]
-    whole = dumped(*[{"lines": LINES * 999}] * 5, each=5)[0]
+    whole = dumped({"lines": LINES * 999}, {"lines": LINES * 990})[0]
     ids = orjson.dumps([one["id"] for one in templates])
     return [
         Heavy("read:invoices", "GET", f"/api/Invoice?includelines=true&ids={ids_of(filled)}"),

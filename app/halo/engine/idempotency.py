@@ -39,7 +39,20 @@ _SWEPT = 100
 # With another token, or at another moment, a request refused so may be accepted.
 _INDEFINITE = frozenset({401, 403, 408, 429})
 
-Work = Callable[[Tx], Awaitable[Response]]
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A change that is written, whose answer is too long to be made in the writer's turn.
+
+    The answer is made from a snapshot after the commit; under the request's key, as of every
+    answer that is too long, the ids are kept.
+    """
+
+    ids: Response
+    answer: Callable[[Tx], Awaitable[Response]]
+
+
+Work = Callable[[Tx], Awaitable[Response | Written]]
 """The part of a request that needs a transaction. It is run again when it lost a race."""
 
 PrepareWork = Callable[[Caller, bytes], Awaitable[Work | Response]]
@@ -108,17 +121,31 @@ async def _commit(request: Request, claim: _Claim | None, work: Work | Response)
             return work
         work = _answer_with(work)
 
-    async def once(tx: Tx) -> Response:
+    async def once(tx: Tx) -> Response | Written:
         if claim is None:
             return await work(tx)
         now: datetime = request.app.state.clock()
         known = await _find(tx, claim, now)
-        return known or await _store(tx, claim, await work(tx), now)
+        if known is not None:
+            return known
+        done = await work(tx)
+        await _store(tx, claim, done.ids if isinstance(done, Written) else done, now)
+        return done
 
     try:
-        return await database.with_retry(once)
+        async with database.clients_turn():
+            done = await database.with_retry(once)
     except LostRace as error:
         raise Unavailable("others keep changing the same records; try again") from error
+    return await _answered(database, done) if isinstance(done, Written) else done
+
+
+async def _answered(database: Database, done: Written) -> Response:
+    try:
+        async with database.snapshot() as tx:
+            return await done.answer(tx)
+    except AppError:  # what was asked for is done, so no refusal would be true
+        return done.ids
 
 
 def _is_json(response: Response) -> bool:
@@ -173,7 +200,7 @@ async def _find(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
     return Response(found.body, found.status, headers)
 
 
-async def _store(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Response:
+async def _store(tx: Tx, claim: _Claim, response: Response, now: datetime) -> None:
     await _sweep(tx, claim, now)
     await _refuse_too_many_keys(tx, claim)
     row = {
@@ -188,7 +215,6 @@ async def _store(tx: Tx, claim: _Claim, response: Response, now: datetime) -> Re
     key = (RECORDS.c.access_id, RECORDS.c.key)
     if not await insert_once(tx, RECORDS, [row], key=key, returning=[RECORDS.c.key]):
         raise LostRace  # the same request was quicker elsewhere: our work is undone
-    return response
 
 
 def _kept_body(body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +17,8 @@ from app.halo.engine import request_body
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.crud import Remover, Writer, resource_remover, resource_writer
 from app.halo.engine.filters import CALLER
-from app.halo.engine.heavy_work import compute
-from app.halo.engine.idempotency import Work, run_idempotent
+from app.halo.engine.heavy_work import HEAVY_ROWS, compute
+from app.halo.engine.idempotency import Work, Written, run_idempotent
 from app.halo.engine.list_query import query_parameters
 from app.halo.engine.record_queries import RecordPage, RecordQueries, row_count
 from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
@@ -135,24 +136,45 @@ def _save(
             if before_save is not None:
                 await before_save(request, records)
 
-            async def work(tx: Tx) -> Response:
+            async def work(tx: Tx) -> Response | Written:
                 now: datetime = request.app.state.clock()
                 ids = await write(tx, records, now=now, who=caller.name, home=home_of(settings))
-                found = await reading.by_ids(tx, set(ids), detailed=False)
-                shown = [found[one] for one in ids]
-                return await compute(
-                    row_count(shown),
-                    redacted_response,
-                    caller,
-                    shown[0] if len(shown) == 1 else shown,
-                    codec.resource.saved_status,
-                )
+                answer = WrittenAnswer(reading, ids, caller, codec.resource.saved_status)
+                return await answer.within(tx, row_count(records))
 
             return work
 
         return await run_idempotent(request, right, prepare)
 
     return saved
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenAnswer:
+    """The records that a request has written, as they are then; one alone stands in no list."""
+
+    reading: RecordQueries
+    ids: Sequence[int]
+    caller: Caller
+    status: int = 200
+
+    async def within(self, tx: Tx, rows: int) -> Response | Written:
+        """Made in the transaction, unless so many rows were given that others wait for its end."""
+        if rows <= HEAVY_ROWS:
+            return await self.make(tx)
+        ids = [{"id": one} for one in self.ids]
+        return Written(json_response(one_or_many(ids), self.status), self.make)
+
+    async def make(self, tx: Tx) -> Response:
+        found = await self.reading.by_ids(tx, set(self.ids), detailed=False)
+        shown = [found[one] for one in self.ids if one in found]
+        answer = one_or_many(shown)
+        return await compute(row_count(shown), redacted_response, self.caller, answer, self.status)
+
+
+def one_or_many(shown: Sequence[Any]) -> Any:
+    """HaloPSA answers one object to a list of one."""
+    return shown[0] if len(shown) == 1 else shown
 
 
 def _parsed(codec: RecordCodec, body: bytes) -> list[dict[str, Any]]:
