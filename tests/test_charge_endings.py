@@ -10,11 +10,7 @@ import aiohttp
 import pytest
 from sqlalchemy import update
 
-from app.payments.autopay.attempts import (
-    LeaseHolder,
-    acquire_customer_lease,
-    release_customer_lease,
-)
+from app.payments.autopay.leases import LeaseHolder, acquire_customer_lease, release_customer_lease
 from app.payments.stripe.gateway import NotAuthorized
 from app.sandbox.server import Sandbox
 from tests.gate import Gate, Held

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import bindparam, func, insert, select, text
 
 from app.storage import schema
+from app.storage.bulk_writes import BulkInsert
 from app.storage.column_types import table_of
 from app.storage.driver_errors import DuplicateKey, LostRace, StatementRefused
 from app.storage.engines import Database
-from app.storage.prepared import BulkInsert, PreparedStatement, any_of
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.cluster import CustomerLease
 from app.storage.tables.invoices import Invoice

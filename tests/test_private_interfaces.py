@@ -67,7 +67,9 @@ PRIVATE_NAMES = [
     PrivateName(
         "aiosqlite", dir(aiosqlite.core.Connection), "_execute", "app/storage/sqlite_driver.py"
     ),
-    PrivateName("aiosqlite", dir(aiosqlite.core.Connection), "_conn", "app/storage/prepared.py"),
+    PrivateName(
+        "aiosqlite", dir(aiosqlite.core.Connection), "_conn", "app/storage/open_transaction.py"
+    ),
     PrivateName(
         "aiosqlite", dir(aiosqlite.cursor.Cursor), "_execute", "app/storage/sqlite_driver.py"
     ),
@@ -78,16 +80,16 @@ PRIVATE_NAMES = [
         "sqlalchemy",
         dir(AsyncAdapt_asyncpg_connection),
         "_start_transaction",
-        "app/storage/prepared.py",
+        "app/storage/open_transaction.py",
     ),
     PrivateName(
-        "sqlalchemy", _of_an_sqlalchemy_connection(), "_log_info", "app/storage/prepared.py"
+        "sqlalchemy", _of_an_sqlalchemy_connection(), "_log_info", "app/storage/open_transaction.py"
     ),
     PrivateName(
         "sqlalchemy",
         _of_an_sqlalchemy_connection(),
         "_echo",
-        "app/storage/prepared.py",
+        "app/storage/open_transaction.py",
     ),
 ]
 

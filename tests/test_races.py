@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from app.ledger import assignment
-from app.payments.autopay import attempts, eligibility
-from app.payments.autopay.attempts import LeaseHolder
+from app.payments.autopay import attempts, candidates
+from app.payments.autopay.leases import LeaseHolder
 from app.rules.payment import PaymentState
 from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
@@ -335,7 +335,7 @@ async def test_a_payment_by_hand_that_waited_for_a_claim_is_refused(
     invoice = await one.an_invoice()
 
     async with other.database.transaction() as tx:
-        await eligibility.lock_candidates(tx, [invoice])
+        await candidates.lock_candidates(tx, [invoice])
         entering = asyncio.create_task(enter(one, access, invoice_id=invoice, amount=120))
         await somebody_waits(one)
         await attempts.open_attempt(

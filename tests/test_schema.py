@@ -19,7 +19,7 @@ from app.ledger import journal_check, payout_lines
 from app.migrations import versions
 from app.node import open_stripe_node
 from app.payments import lookup
-from app.payments.autopay import eligibility
+from app.payments.autopay import candidates
 from app.payments.status import status
 from app.payments.webhook import dead_letters
 from app.storage import schema
@@ -320,11 +320,11 @@ Ask = Callable[[Tx], Awaitable[Any]]
 
 
 async def _due(tx: Tx) -> Any:
-    return await eligibility.list_due(tx, TODAY, None)
+    return await candidates.list_due(tx, TODAY, None)
 
 
 async def _due_further(tx: Tx) -> Any:
-    return await eligibility.list_due(tx, TODAY, (TODAY, 17))
+    return await candidates.list_due(tx, TODAY, (TODAY, 17))
 
 
 async def _story(tx: Tx) -> Any:

@@ -15,9 +15,10 @@ from aiohttp import web
 
 from app.node import open_stripe_node
 from app.payments.autopay.attempt_claim import new_attempt
-from app.payments.autopay.attempts import LeaseHolder
+from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.charge_context import Charging
-from app.payments.autopay.eligibility import Candidate, ChosenMethod
+from app.payments.autopay.eligibility import ChosenMethod
+from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.reconciliation.event_pass import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused

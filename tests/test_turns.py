@@ -4,12 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.payments.autopay.attempts import (
-    LEASE,
-    LeaseHolder,
-    acquire_customer_lease,
-    release_customer_lease,
-)
+from app.payments.autopay.attempts import LEASE
+from app.payments.autopay.leases import LeaseHolder, acquire_customer_lease, release_customer_lease
 from app.storage.engines import Database
 
 pytestmark = pytest.mark.anyio

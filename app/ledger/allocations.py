@@ -10,17 +10,10 @@ from sqlalchemy import select
 from app.rules.allocation import Key, Share
 from app.rules.claim import Evidence
 from app.rules.payment import LONG_AGO, Payment, PaymentState
+from app.storage.bulk_writes import BulkDelete, BulkInsert, BulkUpdate, TableWrite
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import (
-    BulkDelete,
-    BulkInsert,
-    BulkUpdate,
-    PreparedStatement,
-    TableWrite,
-    any_of,
-    projection,
-)
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.tables.invoice_payments import InvoicePayment
 
 SHARES = table_of(InvoicePayment)

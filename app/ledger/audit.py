@@ -13,9 +13,9 @@ from app.rules.home import Home
 from app.rules.money import plain
 from app.rules.notation import moment
 from app.storage import rows
+from app.storage.bulk_writes import BulkInsert, TableWrite
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkInsert, TableWrite
 from app.storage.rows import InputRecord
 from app.storage.tables.invoices import Invoice, InvoiceChange
 

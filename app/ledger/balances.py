@@ -17,9 +17,10 @@ from app.ledger.allocations import Allocations, Stored
 from app.rules.allocation import Share
 from app.rules.invoice import Balance, InvoicePaymentStatus, balance, is_owed
 from app.rules.payment import PaymentState
+from app.storage.bulk_writes import BulkUpdate, TableWrite, write_all
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import BulkUpdate, PreparedStatement, TableWrite, any_of, write_all
+from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice

@@ -26,10 +26,10 @@ from app.rules.double_entry import (
 )
 from app.rules.payment import Payment
 from app.rules.payout import BalanceMovement
+from app.storage.bulk_writes import BulkInsert, TableWrite, write_all
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.id_sequences import IdReservation
-from app.storage.prepared import BulkInsert, TableWrite, write_all
 from app.storage.tables.invoices import FullInvoiceRow
 from app.storage.tables.journal_entries import JournalEntry, JournalLine
 

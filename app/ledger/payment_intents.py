@@ -10,16 +10,10 @@ from sqlalchemy import select, update
 from app.rules import money
 from app.rules.claim import Evidence
 from app.rules.payment import FINAL, Payment, PaymentState, ReversedTotal
+from app.storage.bulk_writes import BulkInsert, BulkUpdate, TableWrite
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import (
-    BulkInsert,
-    BulkUpdate,
-    PreparedStatement,
-    TableWrite,
-    any_of,
-    projection,
-)
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment

@@ -26,9 +26,9 @@ from app.rules.payment import (
     merge_report,
     payment_from_report,
 )
+from app.storage.bulk_writes import write_all
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Tx
-from app.storage.prepared import write_all
 
 ZERO = Decimal(0)
 

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from app.payments.autopay.attempts import ATTEMPTS, IS_UNRESOLVED, SHARES
+from app.payments.autopay.attempts import ATTEMPTS, SHARES
 from app.rules import money
 from app.rules.notation import moment
 from app.storage.engines import Tx
 from app.storage.prepared import projection
+from app.storage.tables.charge_attempts import IS_UNRESOLVED
 
 
 class ListedAttempt(NamedTuple):

@@ -4,7 +4,7 @@ import structlog
 
 from app.errors import InvalidField
 from app.ledger import settlement
-from app.payments.autopay import attempts
+from app.payments.autopay import attempt_reports
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -41,4 +41,4 @@ async def book(database: Database, gateway: Gateway, installation: str, intent_i
 async def _record(tx: Tx, report: PaymentReport, database: Database) -> None:
     now = database.now()
     await settlement.record(tx, [report], now=now, who="api")
-    await attempts.apply_reports(tx, [report], now=now)
+    await attempt_reports.follow_reports(tx, [report], now=now)

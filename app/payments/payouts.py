@@ -20,9 +20,10 @@ from app.ledger import journal, payout_lines
 from app.payments.stripe.gateway import Gateway, NotAuthorized, RequestRefused
 from app.payments.stripe.stripe_objects import balance_movement, payout_report, reference
 from app.rules.payout import ENDED, BalanceMovement, PayoutReport, wait_before_check
+from app.storage.bulk_writes import BulkInsertOnce
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
-from app.storage.prepared import BulkInsertOnce, PreparedStatement, any_of, projection
+from app.storage.prepared import PreparedStatement, any_of, projection
 from app.storage.rows import upsert
 from app.storage.tables.cluster import InstallationValue, Job
 from app.storage.tables.stripe_payouts import BalanceTransaction, StripePayout

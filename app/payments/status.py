@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal_column, or_, select
 
 from app.ledger.refund_requests import IS_UNRESOLVED as IS_UNRESOLVED_REFUND
-from app.payments.autopay.attempts import IS_UNRESOLVED
 from app.payments.lookup import instant
 from app.payments.reconciliation.cursor import load_completed_at
 from app.rules import calendar, money
@@ -24,7 +23,7 @@ from app.rules.payment import (
 )
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
+from app.storage.tables.charge_attempts import IS_UNRESOLVED, ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_events import (

@@ -4,6 +4,9 @@
     sqlite_driver    SQLite: connections, and writers that take turns
     driver_errors    errors of both drivers, translated once
     prepared         prepared statements with typed rows, for the money path
+    bulk_writes      many rows in one statement, several tables in one message
+    open_transaction the driver of the open transaction, below both
+    new_rows         whole new rows, and their ids
     rows             many rows of one table in one statement
     column_types     exact numbers, instants and JSON as columns
     fulltext         text search by trigrams

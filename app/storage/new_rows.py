@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table, func, select
 
+from app.storage.bulk_writes import BulkInsert
 from app.storage.engines import Tx
 from app.storage.id_sequences import IdReservation
-from app.storage.prepared import BulkInsert, PreparedStatement
+from app.storage.prepared import PreparedStatement
 
 # SQLite's writer runs in the event loop, which answers others after so many rows: two or three
 # milliseconds.

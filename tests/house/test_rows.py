@@ -62,7 +62,7 @@ def test_the_statements_of_the_money_are_among_those_that_are_found() -> None:
         "app.ledger.balances",
         "app.ledger.payment_intents",
         "app.payments.autopay.attempts",
-        "app.payments.autopay.eligibility",
+        "app.payments.autopay.candidates",
         "app.payments.webhook.dead_letters",
     }
 

@@ -32,7 +32,7 @@ MISSPELLINGS = [
         "app/payments/autopay/charge.py", "            {}=AttemptStep.PREPARED", "step", "stepped"
     ),
     Misspelling("app/payments/autopay/attempts.py", "attempt.{}", "lease_until", "leased_until"),
-    Misspelling("app/payments/autopay/eligibility.py", "row.{}", "payments_pending", "pending"),
+    Misspelling("app/payments/autopay/candidates.py", "row.{}", "payments_pending", "pending"),
     Misspelling("app/payments/webhook/inbox.py", '"{}": arrival', "object_id", "object"),
     Misspelling("app/ledger/settlement.py", "invoice.{}", "currency_iso", "currency_isoo"),
 ]

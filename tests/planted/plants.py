@@ -202,7 +202,7 @@ PLANTS = (
           "    return [",
           "a refused event counts as applied and is never tried again"),
     Plant("attempts do not follow events", INBOX,
-          "    await attempts.apply_reports(tx, payments, now=now)\n",
+          "    await attempt_reports.follow_reports(tx, payments, now=now)\n",
           "",
           "an attempt whose money has come stays open"),
     Plant("refused replay counts as applied", DEAD_LETTERS,
@@ -327,7 +327,7 @@ PLANTS = (
           "    for intent_id in list[str]():",
           "an intent that a lost create made can still be confirmed"),
     Plant("leases are not given back", RUN,
-          "                await attempts.release_leases(tx, holder, now=self.database.now())",
+          "                await leases.release_leases(tx, holder, now=self.database.now())",
           "                pass",
           "the next run waits for a run that has ended"),
 )

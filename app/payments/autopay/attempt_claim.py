@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.ledger import audit
-from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay import attempts, eligibility, holds, leases
 from app.payments.autopay.attempts import Attempt, AttemptShare, NewAttempt
+from app.payments.autopay.candidates import Candidate, lock_candidates
 from app.payments.autopay.charge_context import Charging, ManualRetry
-from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.eligibility import ChosenMethod, Skip
 from app.payments.autopay.method_choice import choose_payment_method
 from app.rules import consolidation, money
 from app.rules.attempt import AttemptStep
@@ -37,7 +38,7 @@ async def claim_attempt(
     method = await choose_payment_method(at.gateway, asked)
     if isinstance(method, Skip):
         return _skipped(candidates, method)
-    deadline = at.database.now() + attempts.LEASE
+    deadline = at.database.now() + leases.LEASE
     while True:
         claimed = await _try_claim(at, candidates, method, manual)
         if claimed is not None:
@@ -60,7 +61,7 @@ async def _try_claim(
     """The claim; None while the customer's lease is another's."""
     now = at.database.now()
     async with at.database.transaction() as tx:
-        locked = await eligibility.lock_candidates(tx, [one.invoice_id for one in candidates])
+        locked = await lock_candidates(tx, [one.invoice_id for one in candidates])
         skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
         gone = Skip("the invoice is gone")
         skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
@@ -69,7 +70,7 @@ async def _try_claim(
             return ClaimedAttempt(None, skips)
         customer = wanted[0].customer_id
         assert customer is not None, "clients without a customer are skipped"
-        if not await attempts.acquire_customer_lease(tx, customer, at.holder, now=now):
+        if not await leases.acquire_customer_lease(tx, customer, at.holder, now=now):
             return None
         attempt = await _open(at, tx, wanted, customer, _method_of(wanted[0], chosen), now)
         if attempt is None:

@@ -23,11 +23,14 @@ import structlog
 
 from app.errors import RecordLocked
 from app.ledger import settlement
-from app.payments.autopay import attempts, eligibility, holds
+from app.payments.autopay import attempts, eligibility, holds, leases
 from app.payments.autopay.attempt_claim import claim_attempt
-from app.payments.autopay.attempts import (
-    Attempt,
-    AttemptShare,
+from app.payments.autopay.attempts import Attempt, AttemptShare
+from app.payments.autopay.candidates import (
+    Candidate,
+    find_candidate,
+    find_candidates,
+    lock_candidates,
 )
 from app.payments.autopay.charge_context import Charging, ManualRetry
 from app.payments.autopay.charge_endings import (
@@ -38,7 +41,7 @@ from app.payments.autopay.charge_endings import (
     load_shares,
     response_report,
 )
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.eligibility import Skip
 from app.payments.autopay.method_choice import find_method
 from app.payments.autopay.other_ways import NoLongerDue, OtherWays
 from app.payments.autopay.report import (
@@ -139,7 +142,7 @@ async def resume(at: Charging, attempt_id: int) -> list[Outcome]:
         attempt = await attempts.take_over(tx, attempt_id, at.holder, now=now)
         if attempt is None:
             return []
-        if not await attempts.acquire_customer_lease(tx, attempt.customer_id, at.holder, now=now):
+        if not await leases.acquire_customer_lease(tx, attempt.customer_id, at.holder, now=now):
             await attempts.release_unresolved(
                 tx,
                 attempt,
@@ -153,7 +156,7 @@ async def resume(at: Charging, attempt_id: int) -> list[Outcome]:
     if not ended.left:
         return ended.outcomes
     async with at.database.snapshot() as tx:
-        left = await eligibility.find_candidates(tx, ended.left)
+        left = await find_candidates(tx, ended.left)
     return ended.outcomes + await charge_together(at, list(left.values()))
 
 
@@ -302,7 +305,7 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     now = at.database.now()
     async with at.database.transaction() as tx:
         shares = await attempts.load_shares(tx, attempt)
-        candidates = await eligibility.lock_candidates(tx, [one.invoice_id for one in shares])
+        candidates = await lock_candidates(tx, [one.invoice_id for one in shares])
         held = await holds.find_holds(tx, list(candidates.values()))
         unwanted = {invoice_id: skip.reason for invoice_id, skip in held.items()}
         for share in shares:
@@ -329,7 +332,7 @@ async def _default_method(at: Charging, attempt: Attempt) -> str | None:
     if not has_waited and at.database.now() - attempt.created_at < CHOICE_LASTS:
         return attempt.payment_method_id
     async with at.database.snapshot() as tx:
-        candidate = await eligibility.find_candidate(tx, attempt.invoice_id)
+        candidate = await find_candidate(tx, attempt.invoice_id)
     try:
         chosen = await find_method(at.gateway, candidate) if candidate else None
         return chosen.id if chosen else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from weakref import WeakValueDictionary
 
-from app.payments.autopay.attempts import LeaseHolder
+from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import structlog
 
 from app.ledger import settlement
-from app.payments.autopay import attempts
-from app.payments.autopay.attempts import Attempt, AttemptShare, LeaseLost
+from app.payments.autopay import attempt_history, attempts, leases
+from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.autopay.charge_context import Charging
+from app.payments.autopay.leases import LeaseLost
 from app.payments.autopay.other_ways import NoLongerDue
 from app.payments.autopay.report import Outcome, OutcomeKind, attempt_outcome
 from app.payments.stripe.gateway import (
@@ -52,7 +53,7 @@ async def _conclude(at: Charging, attempt: Attempt, write: Callable[[Tx], Awaita
 
     async def work(tx: Tx) -> T:
         result = await write(tx)
-        await attempts.release_customer_lease(
+        await leases.release_customer_lease(
             tx, attempt.customer_id, at.holder, now=at.database.now()
         )
         return result
@@ -153,7 +154,7 @@ async def _write_decline(
     """End the attempt as declined, with the day of the next try if there is one."""
     version = decline.method_version or attempt.payment_method_version
     shares = await attempts.load_shares(tx, attempt)
-    tries = await attempts.count_tries(tx, attempt, shares, version)
+    tries = await attempt_history.count_tries(tx, attempt, shares, version)
     on = at.day or max(attempt.business_day, at.today(None))
     verdict = retry.after_decline(decline, tries=max(tries, 1), on=on)
     await attempts.end_declined(

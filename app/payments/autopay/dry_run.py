@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime
 
 from app.payments.autopay import eligibility, holds
 from app.payments.autopay.asked_methods import AskedMethods
-from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.candidates import Candidate
+from app.payments.autopay.eligibility import ChosenMethod, Skip
 from app.payments.autopay.method_choice import choose_payment_method
 from app.payments.autopay.report import Outcome, OutcomeKind, skipped_outcome
 from app.settings import Settings

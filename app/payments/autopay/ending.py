@@ -13,8 +13,9 @@ from uuid import uuid4
 
 from app.errors import ChargeUnderWay, InvalidField, NotFound, Refused, Unavailable
 from app.ledger import audit, settlement
-from app.payments.autopay import attempts
-from app.payments.autopay.attempts import Attempt, LeaseHolder
+from app.payments.autopay import attempts, leases
+from app.payments.autopay.attempts import Attempt
+from app.payments.autopay.leases import LeaseHolder
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -79,7 +80,7 @@ class AttemptEnding:
             yield attempt
         finally:
             async with self.database.transaction() as tx:
-                await attempts.release_leases(tx, holder, now=await database_time(tx))
+                await leases.release_leases(tx, holder, now=await database_time(tx))
 
     async def _prove(self, attempt: Attempt) -> Proof:
         intent_id = attempt.intent_id
@@ -161,7 +162,7 @@ async def _take(tx: Tx, attempt_id: int, holder: LeaseHolder) -> Attempt:
     if current.state not in UNRESOLVED:
         raise Refused(f"attempt {attempt_id} has ended already: it is {current.state}")
     attempt = await attempts.take_over(tx, attempt_id, holder, now=now)
-    if attempt is None or not await attempts.acquire_customer_lease(
+    if attempt is None or not await leases.acquire_customer_lease(
         tx, attempt.customer_id, holder, now=now
     ):
         raise ChargeUnderWay(f"a run is charging for attempt {attempt_id} now; wait a minute")

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, literal_column, or_, select
 
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.candidates import Candidate
+from app.payments.autopay.eligibility import Skip
 from app.rules.allocation import is_sum_of_some
 from app.rules.payment import FINAL, FOR_NONE, LONG_AGO, TAKES_DAYS, PaymentState
 from app.storage.column_types import table_of

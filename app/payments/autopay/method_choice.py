@@ -2,7 +2,8 @@
 
 from app.payments.autopay import eligibility
 from app.payments.autopay.asked_methods import MethodSource
-from app.payments.autopay.eligibility import Candidate, ChosenMethod, Skip
+from app.payments.autopay.candidates import Candidate
+from app.payments.autopay.eligibility import ChosenMethod, Skip
 from app.payments.stripe.gateway import NoAnswer, RequestRefused, StripeRateLimited
 from app.payments.stripe.stripe_objects import method_version, reference
 

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import select
 
 from app.ledger import settlement
-from app.payments.autopay import attempts, holds, unnamed_pages
+from app.payments.autopay import attempt_reports, holds, unnamed_pages
 from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
@@ -254,7 +254,7 @@ class OtherWays:
 
         async def work(tx: Tx) -> None:
             await settlement.record(tx, reports, now=now, who="autopay")
-            await attempts.apply_reports(tx, reports, now=now)
+            await attempt_reports.follow_reports(tx, reports, now=now)
 
         await self.database.with_retry(work)
 

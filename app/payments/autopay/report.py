@@ -12,8 +12,10 @@ from typing import IO, Any
 
 import structlog
 
-from app.payments.autopay.attempts import Attempt, AttemptShare, UnresolvedAttempt
-from app.payments.autopay.eligibility import Candidate, Skip
+from app.payments.autopay.attempt_history import UnresolvedAttempt
+from app.payments.autopay.attempts import Attempt, AttemptShare
+from app.payments.autopay.candidates import Candidate
+from app.payments.autopay.eligibility import Skip
 from app.rules import money
 from app.rules.attempt import AttemptState
 

@@ -21,9 +21,10 @@ from app.errors import (
     Refused,
     Unavailable,
 )
-from app.payments.autopay import attempts, eligibility
+from app.payments.autopay import attempt_history, candidates, eligibility, leases
 from app.payments.autopay.asked_methods import AskedMethods
-from app.payments.autopay.attempts import LeaseHolder, UnresolvedAttempt
+from app.payments.autopay.attempt_history import UnresolvedAttempt
+from app.payments.autopay.candidates import Candidate, Position
 from app.payments.autopay.charge import (
     charge,
     charge_together,
@@ -31,7 +32,8 @@ from app.payments.autopay.charge import (
 )
 from app.payments.autopay.charge_context import Charging, ManualRetry
 from app.payments.autopay.dry_run import Foresight
-from app.payments.autopay.eligibility import Candidate, Position, Skip
+from app.payments.autopay.eligibility import Skip
+from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import (
     FaultAlarm,
@@ -122,7 +124,7 @@ class Autopay:
             AskedMethods(self.gateway),
         )
         with _closed_on_failure(report), _first_error():
-            async for page in self._pages(eligibility.list_due, self._latest(day)):
+            async for page in self._pages(candidates.list_due, self._latest(day)):
                 for foreseen in await foresight.outcomes(page):
                     report.add(foreseen)
             async for one in self._settled(report.day):
@@ -138,7 +140,7 @@ class Autopay:
         if not 0 < len(reason.strip()) <= REASON_MAX:
             raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
         async with self.database.snapshot() as tx:
-            one = await eligibility.find_candidate(tx, invoice_id)
+            one = await candidates.find_candidate(tx, invoice_id)
         if one is None or invoice_id < 0:
             raise NotFound("Invoice", invoice_id)
         skip = eligibility.skip_reason(one, None, _now(), self.settings)
@@ -221,12 +223,12 @@ class Autopay:
         after = 0
         while not self.stop.is_set():
             async with self.database.snapshot() as tx:
-                rows = await attempts.list_unresolved(
+                rows = await attempt_history.list_unresolved(
                     tx, now=self.database.now(), whenever=whenever, after=after
                 )
             if rows:
                 await self._resume_all(at, rows, note)
-            if len(rows) < attempts.PAGE:
+            if len(rows) < attempt_history.PAGE:
                 return
             after = rows[-1].id
 
@@ -280,12 +282,12 @@ class Autopay:
     ) -> AsyncIterator[Sequence[Charge]]:
         """The charges of one customer at a time: of single invoices, then of clients' at once."""
         consolidates = self.settings.autopay_consolidate
-        alone = partial(eligibility.list_due_alone, consolidates=consolidates)
+        alone = partial(candidates.list_due_alone, consolidates=consolidates)
         async for page in self._pages(alone, self._latest(day)):
             for invoices in self._by_customer(page, day, note):
                 yield [[one] for one in invoices]
         async for client_id in self._consolidating_clients(day):
-            of_client = partial(eligibility.list_due_of_client, client_id=client_id)
+            of_client = partial(candidates.list_due_of_client, client_id=client_id)
             async for page in self._pages(of_client, self._latest(day)):
                 for invoices in self._by_customer(page, day, note):
                     yield _together(invoices)
@@ -294,12 +296,12 @@ class Autopay:
         after, consolidates = 0, self.settings.autopay_consolidate
         while not self.stop.is_set():
             async with self.database.snapshot() as tx:
-                found = await eligibility.list_due_clients(
+                found = await candidates.list_due_clients(
                     tx, self._latest(day), after, consolidates=consolidates
                 )
             for client_id in found:
                 yield client_id
-            if len(found) < eligibility.PAGE:
+            if len(found) < candidates.PAGE:
                 return
             after = found[-1]
 
@@ -327,12 +329,12 @@ class Autopay:
                 page = await read(tx, day, after)
             if page:
                 yield page
-            if len(page) < eligibility.PAGE:
+            if len(page) < candidates.PAGE:
                 return
-            after = eligibility.position(page[-1])
+            after = candidates.position(page[-1])
 
     async def _settled(self, day: date) -> AsyncIterator[Candidate]:
-        async for page in self._pages(eligibility.list_settled, day):
+        async for page in self._pages(candidates.list_settled, day):
             for one in page:
                 yield one
 
@@ -370,7 +372,7 @@ class Autopay:
         """Release the run's leases; one that is locked runs out by itself."""
         with contextlib.suppress(RecordLocked):
             async with self.database.transaction() as tx:
-                await attempts.release_leases(tx, holder, now=self.database.now())
+                await leases.release_leases(tx, holder, now=self.database.now())
 
     def _today(self) -> date:
         return calendar.business_day(_now(), self.settings.timezone)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from app.payments.autopay import eligibility, holds
+from app.payments.autopay import candidates, holds
 from app.payments.autopay.attempts import Attempt
-from app.payments.autopay.eligibility import Candidate
+from app.payments.autopay.candidates import Candidate
 from app.payments.stripe.stripe_objects import (
     StripeObject,
     instant_of,
@@ -40,7 +40,7 @@ async def find_page(
     if not open_sessions and not open_intents:
         return None
     async with database.snapshot() as tx:
-        found = [await eligibility.find_candidate(tx, one) for one in invoice_ids]
+        found = [await candidates.find_candidate(tx, one) for one in invoice_ids]
         due = [one for one in found if one is not None]
         pages = [(one, one.get("amount_total")) for one in open_sessions]
         pages += [(one, one.get("amount")) for one in open_intents]

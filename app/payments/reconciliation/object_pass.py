@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from app.errors import Unavailable
 from app.ledger import payment_intents, settlement
-from app.payments.autopay import attempts
+from app.payments.autopay import attempt_reports
 from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
 from app.payments.stripe.gateway import NoAnswer, RequestRefused
@@ -155,7 +155,7 @@ async def _retrieve(at: ReconcilePass, row: _Unfinished) -> list[PaymentReport]:
 async def _record(tx: Tx, news: Sequence[PaymentReport]) -> None:
     now = _now()
     await settlement.record(tx, news, now=now, who="reconcile")
-    await attempts.apply_reports(tx, news, now=now)
+    await attempt_reports.follow_reports(tx, news, now=now)
 
 
 def _now() -> datetime:

@@ -7,5 +7,5 @@
     dead_letters    parked events, retried with backoff until they apply or a person must look
 
 `inbox` hands reports to `ledger/settlement.py`, which hands balances to `ledger/balances.py`.
-May import payments/stripe, payments/autopay/attempts, ledger, storage and rules.
+May import payments/stripe, payments/autopay/attempt_reports, ledger, storage and rules.
 """

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, update
 
 from app.errors import BadEvent, RecordLocked, Unavailable
 from app.ledger import settlement
-from app.payments.autopay import attempts
+from app.payments.autopay import attempt_reports
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -169,7 +169,7 @@ class _Retrying:
 
         async def book(tx: Tx) -> None:
             await settlement.record(tx, [report], now=self.now, who="stripe")
-            await attempts.apply_reports(tx, [report], now=self.now)
+            await attempt_reports.follow_reports(tx, [report], now=self.now)
 
         await self.database.with_retry(book)
         log.info("intent booked for its reversal", intent=intent_id, state=report.state)

@@ -22,13 +22,13 @@ from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import payment_methods, settlement
 from app.ledger.payment_methods import PaymentMethodReport
 from app.payments import payouts
-from app.payments.autopay import attempts
+from app.payments.autopay import attempt_reports
 from app.payments.webhook import event_types
 from app.rules.payment import PaymentReport
 from app.rules.payout import PayoutChange
+from app.storage.bulk_writes import BulkInsertOnce
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
-from app.storage.prepared import BulkInsertOnce
 from app.storage.tables.stripe_events import EventState, StripeEvent
 
 EVENTS = table_of(StripeEvent)
@@ -313,7 +313,7 @@ async def apply_reports(
     payments = [one for one in every if isinstance(one, PaymentReport)]
     methods = [one for one in every if isinstance(one, PaymentMethodReport)]
     refused = await settlement.record(tx, payments, now=now, who="stripe")
-    await attempts.apply_reports(tx, payments, now=now)
+    await attempt_reports.follow_reports(tx, payments, now=now)
     if methods:
         await payment_methods.apply_reports(tx, methods, now=now)
     changed = [one.payout_id for one in every if isinstance(one, PayoutChange)]

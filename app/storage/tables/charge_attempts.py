@@ -9,12 +9,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     UniqueConstraint,
+    literal_column,
     select,
     text,
     union_all,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.rules.attempt import UNRESOLVED
 from app.storage.column_types import Id, Json, Ref, Row, table_of
 
 
@@ -125,6 +127,10 @@ class ChargeAttemptShare(Row):
 
 _ATTEMPTS = table_of(ChargeAttempt)
 _SHARES = table_of(ChargeAttemptShare)
+
+
+# Written out, not bound: the partial indexes on unresolved attempts are chosen only for literals.
+IS_UNRESOLVED = _ATTEMPTS.c.state.in_([literal_column(f"'{state}'") for state in UNRESOLVED])
 
 
 def attempt_ids_of(invoice_id: ColumnElement[int]) -> CompoundSelect[int]:
