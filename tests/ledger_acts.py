@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from app.errors import AppError
 from app.ledger import assignment, invoicing, manual_payments, settlement, void_and_delete
 from app.rules.claim import Evidence
+from app.rules.home import Home
 from app.rules.payment import PaymentReport, PaymentState, Reversal, ReversalKind
 from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Currency
@@ -100,7 +101,7 @@ class LedgerActs:
         return await self._database.with_retry(work)
 
 
-_SAID: dict[str, Any] = {"now": STARTED, "who": "tests", "home": "usd"}
+_SAID: dict[str, Any] = {"now": STARTED, "who": "tests", "home": Home("usd", "UTC")}
 
 
 def _line(total: int) -> dict[str, Any]:
