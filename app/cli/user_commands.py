@@ -1,5 +1,6 @@
-"""The commands on the console's users: user add, list, role, password, disable, enable."""
+"""The commands on the console's users: user add, list, role, link, password, and more."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -9,8 +10,10 @@ import click
 from app.cli.command_group import run, settings_and_logs
 from app.cli.setup_commands import open_upgraded, operator
 from app.cli.terminal import console, moment, say, say_json, table
-from app.console.people import users
+from app.console.people import passwords, users
+from app.console.people.authenticator_app import remove_app
 from app.console.people.roles import DUTIES, Role
+from app.console.people.sessions import end_sessions
 from app.console.people.user_events import Act
 from app.console.people.users import UserSummary
 from app.settings import Settings
@@ -86,6 +89,47 @@ def user_role(login: str, role: str) -> None:
     say(f"{login} is {role}")
 
 
+@user.command("link")
+@click.argument("login")
+def user_link(login: str) -> None:
+    """Print a link that signs LOGIN in once: for a first or a forgotten password."""
+
+    async def work(tx: Tx, act: Act) -> str:
+        return await users.issue_link(tx, await users.load_user(tx, login), act)
+
+    _say_link(*_done(work))
+
+
+@user.command("password")
+@click.argument("login")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read it from the standard input.")
+def user_password(login: str, from_stdin: bool) -> None:
+    """Set a password that is asked for without showing it. A link spares knowing it: user link."""
+    given = _asked_password(from_stdin)
+
+    async def work(tx: Tx, act: Act) -> None:
+        user = await users.load_user(tx, login)
+        passwords.check_strength(given, [user.login, user.name])
+        password_hash = await passwords.hash_password(given)
+        await users.set_password_hash(tx, user.id, password_hash, act)
+        await end_sessions(tx, user.id)
+
+    _done(work)
+    say(f"{login} has a new password; their sessions have ended")
+
+
+@user.command("reset-totp")
+@click.argument("login")
+def user_reset_totp(login: str) -> None:
+    """Ask LOGIN for no code any more: for a lost phone, and after you made sure who asks."""
+
+    async def work(tx: Tx, act: Act) -> None:
+        await remove_app(tx, await users.load_user(tx, login), act)
+
+    _done(work)
+    say(f"{login} signs in without an authenticator app")
+
+
 @user.command("disable")
 @click.argument("login")
 def user_disable(login: str) -> None:
@@ -108,6 +152,13 @@ def user_enable(login: str) -> None:
 
     _done(work)
     say(f"{login} is enabled")
+
+
+def _asked_password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    asked: str = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    return asked
 
 
 def _done(work: Callable[[Tx, Act], Awaitable[T]]) -> tuple[Settings, T]:

@@ -1,9 +1,11 @@
 """How a page becomes HTML: Jinja2, with every value escaped."""
 
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -39,6 +41,14 @@ _ENVIRONMENT = Environment(
     auto_reload=False,
 )
 _ENVIRONMENT.globals["static_url"] = static_url
+
+
+def _moment(at: datetime, viewer: "Viewer") -> str:
+    """`2026-11-22 10:30 CET`, in the viewer's time zone."""
+    return at.astimezone(ZoneInfo(viewer.timezone)).strftime("%Y-%m-%d %H:%M %Z")
+
+
+_ENVIRONMENT.filters["moment"] = _moment
 
 
 def render(

@@ -115,10 +115,12 @@ async def _note_seen(database: Database, session_id: int, now: datetime) -> None
         return  # a database that only reads still shows its pages, until the session is idle
 
 
-async def note_authenticated(tx: Tx, session_id: int, now: datetime) -> None:
-    """The session's user has just shown again who they are."""
-    values = {"authenticated_at": now, "seen_at": now}
+async def renew_session(tx: Tx, session_id: int, now: datetime) -> str:
+    """The session's user has shown again who they are: its new token; the old one is nobody's."""
+    token = new_token()
+    values = {"token_hash": hash_secret(token), "authenticated_at": now, "seen_at": now}
     await tx.execute(update(SESSIONS).where(SESSIONS.c.id == session_id).values(values))
+    return token
 
 
 async def list_sessions(tx: Tx, user_id: int, now: datetime) -> list[SessionSummary]:

@@ -3,6 +3,7 @@ written down, and takes away what it makes invalid."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import available_timezones
 
 from sqlalchemy import Table, func, insert, select, update
 
@@ -22,6 +23,7 @@ PASSKEYS: Table = table_of(Passkey)
 # Long enough for a message to be read, too short to be found in a mailbox next week.
 LINK_LASTS = timedelta(hours=24)
 NAME_MAX = 200
+THEMES = ("auto", "light", "dark")
 
 
 class UserRecord(NamedTuple):
@@ -159,6 +161,29 @@ async def disable_user(tx: Tx, user: UserRecord, act: Act) -> None:
 async def enable_user(tx: Tx, user: UserRecord, act: Act) -> None:
     await tx.execute(update(USERS).where(USERS.c.id == user.id).values(disabled_at=None))
     await record_user_event(tx, SecurityEvent.USER_ENABLED, user.id, act)
+
+
+async def set_password_hash(tx: Tx, user_id: int, password_hash: str, act: Act) -> None:
+    """The user's new password. Links that were sent before open nothing any more."""
+    values = {"password_hash": password_hash, "password_set_at": act.now}
+    await tx.execute(update(USERS).where(USERS.c.id == user_id).values(values))
+    await revoke_one_time(tx, user_id, Purpose.LINK)
+    await revoke_one_time(tx, user_id, Purpose.SECOND_FACTOR)
+    await record_user_event(tx, SecurityEvent.PASSWORD_CHANGED, user_id, act)
+
+
+async def change_profile(
+    tx: Tx, user_id: int, *, name: str, timezone: str | None, theme: str
+) -> None:
+    """How the console shows itself to this person. `timezone` is an IANA name or None."""
+    if theme not in THEMES:
+        raise InvalidField("theme", f"is one of {', '.join(THEMES)}")
+    if timezone is not None and timezone not in available_timezones():
+        raise InvalidField("timezone", "is not an IANA time zone, such as Europe/Berlin")
+    values = {"name": _checked("name", name.strip()), "timezone": timezone, "theme": theme}
+    if not values["name"]:
+        raise InvalidField("name", "is empty")
+    await tx.execute(update(USERS).where(USERS.c.id == user_id).values(values))
 
 
 async def issue_link(tx: Tx, user: UserRecord, act: Act, lasts: timedelta = LINK_LASTS) -> str:
