@@ -15,10 +15,12 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.connection_guard import ConnectionGuard, ConnectionLimits
+from app.console.people.users import has_users
 from app.errors import ConfigurationError, Unavailable
 from app.http_protocol import LimitedProtocol
 from app.node import open_node
 from app.settings import Settings
+from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.serve")
 
@@ -52,6 +54,7 @@ class NodeApplication:
             node = await self._open.enter_async_context(open_node(self._settings))
             self._app = node.web_application()
             log.info("node open", **node.log_fields())
+            await _say_how_to_sign_in(node.database)
         except Exception as error:
             log.error("cannot start", why=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -65,6 +68,13 @@ class NodeApplication:
         await receive()
         await self._open.aclose()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _say_how_to_sign_in(database: Database) -> None:
+    """The console of a new installation has nobody who could open it."""
+    async with database.snapshot() as tx:
+        if not await has_users(tx):
+            log.info("nobody can sign in to the console", mend="paydue user add NAME --role admin")
 
 
 def application_from_environment() -> NodeApplication:

@@ -22,6 +22,9 @@ from app.cli.payment_commands import show_story
 from app.cli.server_commands import PORT
 from app.cli.stripe_commands import show_report
 from app.cli.terminal import amount, console, say, table, words
+from app.console.people import passwords, users
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
 from app.errors import AppError, ConfigurationError
 from app.halo.access.api_credentials import create_credential
 from app.logs import configure
@@ -218,9 +221,12 @@ async def _show_story(stage: Stage, intent_id: str) -> None:
 async def _stay(stage: Stage) -> None:
     async with stage.node.database.transaction() as tx:
         client_id, secret = await create_credential(tx, "demo", ["all"], stage.node.clock())
+    link, password = await _console_user(stage)
     settings = stage.node.settings
     say(
         f"\nIt goes on running, until Ctrl-C.\n"
+        f"  console   {stage.url}{link}\n"
+        f"            (signs you in once; then as demo, with the password {password})\n"
         f"  API       {stage.url}/api/docs\n"
         f"  webhook   {stage.url}/stripe/webhook\n"
         f"  Stripe    {stage.stripe_url}  (controls under /_sandbox)\n\n"
@@ -234,6 +240,18 @@ async def _stay(stage: Stage) -> None:
     stop = asyncio.Event()
     on_signals(stop)
     await stop.wait()
+
+
+async def _console_user(stage: Stage) -> tuple[str, str]:
+    """A one-time link for an admin of the console, and the admin's password."""
+    password = secrets.token_urlsafe(12)
+    password_hash = await passwords.hash_password(password)
+    act = Act("paydue demo", stage.node.clock())
+    async with stage.node.database.transaction() as tx:
+        user_id = await users.add_user(tx, "demo", name="Demo", role=Role.ADMIN, act=act)
+        await users.set_password_hash(tx, user_id, password_hash, act)
+        user = await users.load_user_by_id(tx, user_id)
+        return await users.issue_link(tx, user, act), password
 
 
 def fixture(name: str) -> Path:

@@ -133,9 +133,9 @@ async def follow_link(request: Request) -> Response:
     async with database.transaction() as tx:
         found = await redeem(tx, Purpose.LINK, given, now)
         user = await load_user_by_id(tx, found.user_id) if found and found.user_id else None
-        if user is None or user.disabled_at is not None:
+        if found is None or user is None or user.disabled_at is not None:
             raise LinkUsedUp
-        following = "/" if user.password_hash else "/account/password"
+        following = next_path(request, found.content["following"])
         return await first_factor_shown(tx, request, user, "link", following)
 
 

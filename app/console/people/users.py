@@ -186,12 +186,19 @@ async def change_profile(
     await tx.execute(update(USERS).where(USERS.c.id == user_id).values(values))
 
 
-async def issue_link(tx: Tx, user: UserRecord, act: Act, lasts: timedelta = LINK_LASTS) -> str:
-    """The path of a page that signs the user in, once. An older link opens nothing any more."""
+async def issue_link(tx: Tx, user: UserRecord, act: Act, following: str | None = None) -> str:
+    """The path of a page that signs the user in, once. An older link opens nothing any more.
+
+    It leads on to the path `following`, or to the password's page for those who have none.
+    """
     if user.disabled_at is not None:
         raise Refused(f"{user.login} is disabled")
     await revoke_one_time(tx, user.id, Purpose.LINK)
-    token = await issue_one_time(tx, Purpose.LINK, lasts=lasts, now=act.now, user_id=user.id)
+    following = following or ("/" if user.password_hash else "/account/password")
+    token = await issue_one_time(
+        tx, Purpose.LINK, lasts=LINK_LASTS, now=act.now, user_id=user.id,
+        content={"following": following},
+    )  # fmt: skip
     await record_user_event(tx, SecurityEvent.LINK_ISSUED, user.id, act)
     return f"/sign-in/link?token={token}"
 
