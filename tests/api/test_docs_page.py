@@ -8,8 +8,15 @@ import pytest
 
 from app.halo.openapi import docs_page
 from tests.api.client import Api
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def api(service: Service) -> Api:
+    return service.api
+
 
 STATIC = Path(docs_page.__file__).parent / "static"
 # Of swagger-ui-dist 5.35.0, as npm's checksum of the package vouches for them.

@@ -25,13 +25,14 @@ from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.taxes import TaxRule
 from tests.api.client import Api
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-async def doc(api: Api) -> dict[str, Any]:
-    found = await api.send("GET", "/api/openapi.json", headers={})
+@pytest.fixture(scope="module")
+async def doc(service: Service) -> dict[str, Any]:
+    found = await service.api.send("GET", "/api/openapi.json", headers={})
     assert found.status == 200
     document: dict[str, Any] = json.loads(found.text)
     return document

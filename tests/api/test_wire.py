@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from tests.api.client import Api
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def api(service: Service) -> Api:
+    return service.api
 
 
 @pytest.mark.parametrize(
@@ -132,11 +138,13 @@ async def test_a_flag_is_read_as_clients_write_it(api: Api, said: Any, kept: boo
 async def test_a_value_that_cannot_be_meant_is_refused_by_name(
     api: Api, values: dict[str, Any], named: str
 ) -> None:
+    before = (await api.get("/api/Invoice"))["record_count"]
+
     answer = await api.send("POST", "/api/Invoice", json=[values])
 
     assert answer.status == 400, answer.text
     assert answer.json["Message"].startswith(named)
-    assert (await api.get("/api/Invoice"))["record_count"] == 0
+    assert (await api.get("/api/Invoice"))["record_count"] == before
 
 
 async def test_half_a_character_is_refused(api: Api) -> None:
@@ -219,12 +227,13 @@ async def test_deeply_nested_values_are_refused(api: Api) -> None:
 
 
 async def test_names_nobody_knows_are_ignored(api: Api) -> None:
+    before = (await api.get("/api/Invoice"))["record_count"]
     made = await api.post("/api/Invoice", {"nonsense": 1, "_validateonly": True})
     listed = await api.get("/api/Invoice", nonsense="x", orderby="id", count="true")
 
     assert "nonsense" not in made
     assert "_validateonly" not in made
-    assert listed["record_count"] == 1
+    assert listed["record_count"] == before + 1
 
 
 async def test_properties_of_the_wider_schema_are_given_back(api: Api) -> None:
@@ -284,13 +293,15 @@ async def test_a_list_of_nothing_but_defaults_has_no_nulls(api: Api) -> None:
 
 @pytest.mark.parametrize("path", ["/api/Invoice", "/api/invoice", "/API/INVOICE", "/api/Invoice/"])
 async def test_paths_are_found_in_any_case(api: Api, path: str) -> None:
-    assert (await api.get(path))["record_count"] == 0
+    made = await api.post("/api/Invoice", {})
+
+    assert made["id"] in [one["id"] for one in (await api.get(path))["invoices"]]
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/Nothing", "/api/Invoice/1", "/api/Invoice/-5", "/nothing", "/api/Invoice/UpdateLines",
-     "/api/Invoice/99999999999999999999"],
+    ["/api/Nothing", "/api/Invoice/4711000", "/api/Invoice/-5", "/nothing",
+     "/api/Invoice/UpdateLines", "/api/Invoice/99999999999999999999"],
 )  # fmt: skip
 async def test_what_does_not_exist_is_a_404_in_json(api: Api, path: str) -> None:
     answer = await api.send("GET", path)
