@@ -19,14 +19,11 @@ from tests.clock import NOW, Clock
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """As everywhere, but in a hurry: these tests are many and pull no plugs."""
-    is_sqlite = database_url.startswith("sqlite")
-    if not is_sqlite:
+    if not database_url.startswith("sqlite"):
         await _administer(database_url, "ALTER DATABASE {} SET synchronous_commit = off")
     opened = Database(database_url)
     yield opened
     await opened.close()
-    if not is_sqlite:
-        await _administer(database_url, "DROP DATABASE {} WITH (FORCE)")
 
 
 async def _administer(url: str, statement: str) -> None:
