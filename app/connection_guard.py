@@ -86,6 +86,15 @@ class Connection(Protocol):
     def is_idle(self) -> bool:
         """Nothing is owed to the peer."""
 
+    @property
+    def is_unread(self) -> bool:
+        """The peer takes less than it is sent."""
+
+    @property
+    def stalls_at(self) -> int:
+        """The tick by which it must have taken more; NEVER if it takes all, or for a tick at most
+        has not."""
+
     def check_deadlines(self, tick: int) -> None:
         """Close what has waited for too long."""
 
@@ -96,15 +105,16 @@ class Connection(Protocol):
 class ConnectionGuard:
     """Counts the connections of one process, and makes room where a limit is reached.
 
-    Whoever waits longest for the rest of a request gives way first, then whoever is idle longest;
-    a request that is complete is always answered. So a flood of half requests keeps nobody out.
+    Whoever waits longest for the rest of a request gives way first, then whoever is idle longest,
+    then whoever takes no more of its answer; an answer that is being made gives way to nobody. So
+    neither half requests nor answers that nobody reads keep Stripe out.
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         # Deadlines count sweeps, not seconds: while the loop is stalled no client runs out of time.
         self.tick = 0
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # in the order in which they came
         self._peers: Counter[str] = Counter()
         self._reading: OrderedDict[Connection, None] = OrderedDict()
         self._bodies: OrderedDict[Connection, int] = OrderedDict()
@@ -119,7 +129,7 @@ class ConnectionGuard:
             return "peer connections"
         if len(self._connections) >= self.limits.connections_max and not self._make_room():
             return "connections"
-        self._connections.add(connection)
+        self._connections[connection] = None
         if key is not None:
             self._peers[key] += 1
         self._start_sweeping()
@@ -130,7 +140,7 @@ class ConnectionGuard:
         self.set_busy(connection)
         if connection not in self._connections:
             return
-        self._connections.remove(connection)
+        del self._connections[connection]
         key = self._peer_key(connection)
         if key is None:
             return
@@ -160,7 +170,7 @@ class ConnectionGuard:
         self._body_bytes -= self._bodies.pop(connection, 0)
 
     def _make_room(self) -> bool:
-        oldest = next(iter(self._reading), None) or self._longest_idle()
+        oldest = next(iter(self._reading), None) or self._longest_idle() or self._longest_unread()
         if oldest is None:
             return False
         self._evict(oldest, "connections")
@@ -169,6 +179,10 @@ class ConnectionGuard:
     def _longest_idle(self) -> Connection | None:
         idle = (one for one in self._connections if one.is_idle)
         return min(idle, key=lambda one: one.deadline, default=None)
+
+    def _longest_unread(self) -> Connection | None:
+        unread = (one for one in self._connections if one.is_unread)
+        return min(unread, key=lambda one: one.stalls_at, default=None)
 
     def _evict(self, connection: Connection, reason: str) -> None:
         # First, for the transport reports the end later, and the place is needed now.
@@ -211,19 +225,19 @@ class ConnectionGuard:
 class WriteWatch:
     """Tells when a peer has stopped to take what is written to it."""
 
-    __slots__ = ("_deadline", "_size")
+    __slots__ = ("_size", "deadline")
 
     def __init__(self) -> None:
         self._size = 0
-        self._deadline = NEVER
+        self.deadline = NEVER
 
     def is_stalled(self, size: int, tick: int, patience: int) -> bool:
         """Whether, of a buffer of this size, too little was taken for too long."""
         if not size:
-            self._size, self._deadline = 0, NEVER
-        elif self._deadline == NEVER or size > self._size or size <= self._size - _WRITE_STEP:
-            self._size, self._deadline = size, tick + patience
-        return tick >= self._deadline
+            self._size, self.deadline = 0, NEVER
+        elif self.deadline == NEVER or size > self._size or size <= self._size - _WRITE_STEP:
+            self._size, self.deadline = size, tick + patience
+        return tick >= self.deadline
 
 
 @lru_cache(maxsize=1024)

@@ -20,9 +20,11 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from app.connection_guard import NEVER, ConnectionGuard, WriteWatch
+from app.socket_buffers import bound_unsent_bytes, discard_unsent_bytes, unacknowledged_bytes
 
-# nginx takes 32 KiB of headers at most, and Stripe sends one.
-HEAD_MAX = 64 * 1024
+# nginx takes 32 KiB of headers at most, and Stripe sends one. With its own objects, a connection
+# that never sends more holds less than 64 KiB.
+HEAD_MAX = 48 * 1024
 HEADERS_MAX = 100
 # Nobody who matters pipelines; each request that waits for its turn costs kilobytes.
 PIPELINED_MAX = 8
@@ -42,8 +44,12 @@ class MalformedRequest(Exception):
         self.reason = reason
 
 
-NOT_HTTP = MalformedRequest(400, "malformed request")
-HEAD_TOO_LARGE = MalformedRequest(431, "head too large")
+class HeadTooLarge(MalformedRequest):
+    """More bytes or headers than a head may have. Raised anew each time: an exception keeps the
+    frames that it went through, and one that is raised again and again keeps all of them."""
+
+    def __init__(self) -> None:
+        super().__init__(431, "head too large")
 
 
 def check_head(method: bytes, version: str, url: bytes, headers: Headers) -> None:
@@ -58,7 +64,7 @@ def check_head(method: bytes, version: str, url: bytes, headers: Headers) -> Non
             codings += 1
             _check_coding(value, version)
     if size > HEAD_MAX:
-        raise HEAD_TOO_LARGE
+        raise HeadTooLarge
     if hosts > 1 or (not hosts and version == "1.1"):
         raise MalformedRequest(400, "not one Host")
     if codings > 1:
@@ -125,6 +131,8 @@ class LimitedProtocol(HttpToolsProtocol):
     # uvicorn narrows asyncio.Protocol's argument, and so does whoever overrides its method.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._socket = transport.get_extra_info("socket")
+        bound_unsent_bytes(self._socket)
         self.peer = self.client[0] if self.client else None
         refusal = self._guard.refusal(self)
         if refusal:
@@ -179,7 +187,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # At once, for a segment of headers alone makes megabytes of objects.
         if len(self.headers) >= HEADERS_MAX:
-            raise HEAD_TOO_LARGE
+            raise HeadTooLarge
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -234,6 +242,15 @@ class LimitedProtocol(HttpToolsProtocol):
         """Every request has been answered, and every answer sent."""
         return self._has_answered and not self.transport.get_write_buffer_size()
 
+    @property
+    def is_unread(self) -> bool:
+        """More of an answer is there than the peer takes."""
+        return bool(self.transport.get_write_buffer_size())
+
+    @property
+    def stalls_at(self) -> int:
+        return self._writes.deadline
+
     def _set_reading(self) -> None:
         self._is_reading = True
         self._guard.set_reading(self)
@@ -256,14 +273,14 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_in_body and self._pending_bytes > self._limits.wire_max + HEAD_MAX:
             self._refuse(MalformedRequest(413, "body too large"))
         elif not self._is_in_body and self._pending_bytes > HEAD_MAX:
-            self._refuse(HEAD_TOO_LARGE)
+            self._refuse(HeadTooLarge())
         elif not self._owes_an_earlier_answer():
             self._set_reading()
             if self._is_in_body and not self.cycle.response_complete:
                 self._guard.hold_body(self, self._pending_bytes)
 
     def check_deadlines(self, tick: int) -> None:
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.transport.get_write_buffer_size() or unacknowledged_bytes(self._socket)
         if self._writes.is_stalled(unsent, tick, self._limits.body_s):
             self.give_way("answer not taken")
         elif tick >= self.deadline:
@@ -281,7 +298,11 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_deaf = True
         self._guard.report(reason, self.peer)
         if self.cycle is not None:
-            self.cycle.body = bytearray()  # now, not when the application hears of the end
+            # Now: before the transport tells of the end, others may bring as much again.
+            self.cycle.body = bytearray()
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        discard_unsent_bytes(self._socket)
         self.transport.abort()
 
     # --- refusals ----------------------------------------------------------------------------
@@ -333,7 +354,9 @@ class LimitedProtocol(HttpToolsProtocol):
 
 def _malformed(error: httptools.HttpParserError) -> MalformedRequest:
     cause = error.__context__
-    return cause if isinstance(cause, MalformedRequest) else NOT_HTTP
+    if isinstance(cause, MalformedRequest):
+        return cause
+    return MalformedRequest(400, "malformed request")
 
 
 def _without_upgrade(headers: Headers) -> Iterable[tuple[bytes, bytes]]:

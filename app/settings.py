@@ -298,7 +298,7 @@ class Settings(BaseSettings):
         description="seconds a connection stays open after an answer; longer than a proxy keeps it, or a request may meet its end",
     )
     unfinished_bodies_max: int = Field(
-        16 * 1024 * 1024,
+        8 * 1024 * 1024,
         ge=0,
         alias="PAYDUE_UNFINISHED_BODIES_MAX",
         description="bytes of bodies still arriving that each `serve` process holds; beyond them the oldest is given up",

@@ -51,11 +51,14 @@ _TAG = "Documentation"
 
 
 async def openapi_json(request: Request) -> Response:
-    """The document is made at the first request for it: by then every route is there."""
+    """The document is made at the first request for it: by then every route is there.
+
+    It is kept as it is sent, so that however many ask for it, it is there once.
+    """
     state = request.app.state
     if not hasattr(state, "openapi"):
-        state.openapi = document(request.app.routes)
-    return json_response(state.openapi)
+        state.openapi = bytes(json_response(document(request.app.routes)).body)
+    return Response(state.openapi, media_type="application/json")
 
 
 async def page(_: Request) -> Response:
