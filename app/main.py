@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from app.console.console_routes import CONSOLE_ROUTES
+from app.console.pages.acts_on_events import ReplayEvents
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
@@ -52,6 +53,7 @@ class StripeActs:
     end_attempt: EndAttempt = _without_stripe
     book_intent: BookIntent = _left_to_stripe
     make_refund: MakeRefund = _without_stripe
+    replay_events: ReplayEvents = _without_stripe
 
 
 def create_app(
@@ -87,6 +89,7 @@ def create_app(
     app.state.end_attempt = acts.end_attempt
     app.state.book_intent = acts.book_intent
     app.state.make_refund = acts.make_refund
+    app.state.replay_events = acts.replay_events
     app.state.concurrency_limit = ConcurrencyLimit()
     app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))

@@ -6,7 +6,7 @@ database, an inbox, a gateway, a rate limiter or a webhook endpoint, so each is 
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,8 @@ from app.payments.reconcile import Reconciliation
 from app.payments.refunds import Refunds, refund_as_dict
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
-from app.payments.webhook import endpoint
+from app.payments.webhook import dead_letters, endpoint
+from app.payments.webhook.dead_letters import RetryResult
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import ANSWER_S, Inbox
@@ -60,7 +61,13 @@ class Node:
             self.database,
             extra_routes=routes,
             clock=self.clock,
-            acts=StripeActs(self.retry_charge, self.end_attempt, self.book_intent, self.refund),
+            acts=StripeActs(
+                self.retry_charge,
+                self.end_attempt,
+                self.book_intent,
+                self.refund,
+                self.replay_events,
+            ),
         )
         return WebhookRouter(receiver, app)
 
@@ -97,6 +104,13 @@ class Node:
         """Give money back, because a person says so, and answer the request as JSON."""
         async with self._own_gateway() as gateway:
             return refund_as_dict(await replace(self.refunds(), gateway=gateway).refund(wanted))
+
+    async def replay_events(self, ids: Sequence[int]) -> RetryResult:
+        """Apply stored events again. With a key Stripe is asked for intents that are not known."""
+        async with open_gateway(self.settings, self.database) as gateway:
+            return await dead_letters.retry_events(
+                self.database, self.installation, ids, self.clock(), gateway
+            )
 
     @contextlib.asynccontextmanager
     async def _own_gateway(self) -> AsyncIterator[Gateway]:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from app.cli import payout_commands
-from app.cli.csv_output import csv_text
+from app.rules.spreadsheet import csv_text
 from app.sandbox.server import Sandbox
 from tests.balance import StripeBalance, Thing
 from tests.harness import CLIENTS, INVOICES, Paydue, settings_for, today

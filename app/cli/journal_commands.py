@@ -7,13 +7,14 @@ from datetime import date, datetime, time, timedelta
 import click
 
 from app.cli.command_group import FAILED, run, settings_and_logs
-from app.cli.csv_output import Cell, amount_cell, print_csv
+from app.cli.csv_output import print_csv
 from app.cli.terminal import amount, console, say, say_json, table
 from app.ledger import journal_check, journal_lines
 from app.ledger.journal_check import BookDifference
 from app.ledger.journal_lines import JournalRow
 from app.node import open_current_database
 from app.rules import calendar, money
+from app.rules.spreadsheet import Cell, amount_cell
 
 _COLUMNS = (
     "entry", "at", "kind", "source", "who", "account", "client_id", "client", "invoice_id",

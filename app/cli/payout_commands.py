@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 import click
 
 from app.cli.command_group import run, settings_and_logs
-from app.cli.csv_output import Cell, amount_cell, print_csv
+from app.cli.csv_output import print_csv
 from app.cli.terminal import amount, console, say, table
 from app.ledger import payout_lines
 from app.ledger.payout_lines import PayoutLine, PayoutTotals
 from app.node import open_current_database
+from app.rules.spreadsheet import Cell, amount_cell
 
 # People read so many lines of a payout; a spreadsheet takes all of them with --csv.
 SHOWN = 50

@@ -4,10 +4,43 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute, Route
 
+from app.console.pages import (
+    acts_on_clients,
+    acts_on_events,
+    acts_on_invoices,
+    acts_on_payments,
+    autopay_pages,
+    clients_page,
+    events_page,
+    home_page,
+    invoice_page,
+    invoices_page,
+    money_back_pages,
+    payment_page,
+    payments_page,
+    payouts_page,
+    search_page,
+    unapplied_page,
+    watch_pages,
+)
+from app.console.pages.action_forms import FormAction
 from app.console.people import account_pages, confirm_pages, people_pages, sign_in_pages
 from app.console.people.roles import Role
-from app.console.routing import ConsoleRoute, PublicRoute
+from app.console.routing import ConsoleRoute, PublicRoute, ViewerPage
 from app.console.static_files import serve_static
+
+
+def _read(path: str, page: ViewerPage) -> ConsoleRoute:
+    return ConsoleRoute(path, page, Role.VIEWER)
+
+
+def _act(path: str, action: FormAction, role: Role, *, fresh: bool = False) -> list[ConsoleRoute]:
+    """The form of an action, and its button. What moves money asks who it is once more."""
+    return [
+        ConsoleRoute(path, action.show, role, fresh=fresh),
+        ConsoleRoute(path, action.submit, role, "POST", fresh=fresh),
+    ]
+
 
 CONSOLE_ROUTES: Sequence[BaseRoute] = (
     Route("/static/{name}", serve_static, name="console static"),
@@ -31,5 +64,42 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     ConsoleRoute("/account/app", account_pages.change_app, Role.VIEWER, "POST", fresh=True),
     ConsoleRoute("/people", people_pages.show_people, Role.ADMIN, fresh=True),
     ConsoleRoute("/people", people_pages.change_people, Role.ADMIN, "POST", fresh=True),
-    ConsoleRoute("/", account_pages.show_account, Role.VIEWER),
+    _read("/", home_page.home_page),
+    _read("/search", search_page.search_page),
+    _read("/search/hits", search_page.search_hits),
+    _read("/payments", payments_page.payments_page),
+    _read("/payments.csv", payments_page.export_payments),
+    _read("/payments/{intent_id}", payment_page.payment_page),
+    *_act("/payments/{intent_id}/refund", acts_on_payments.REFUND, Role.FINANCE, fresh=True),
+    ConsoleRoute("/payments/{intent_id}/assign", acts_on_payments.assign_payment, Role.FINANCE),
+    _read("/invoices", invoices_page.invoices_page),
+    _read("/invoices.csv", invoices_page.export_invoices),
+    _read("/invoices/{invoice_id}", invoice_page.invoice_page),
+    _read("/invoices/{invoice_id}/pdf", invoice_page.invoice_document_page),
+    *_act("/invoices/{invoice_id}/note", acts_on_invoices.NOTE, Role.SUPPORT),
+    *_act("/invoices/{invoice_id}/hold", acts_on_invoices.HOLD, Role.SUPPORT),
+    *_act("/invoices/{invoice_id}/release", acts_on_invoices.RELEASE, Role.SUPPORT),
+    *_act("/invoices/{invoice_id}/retry", acts_on_invoices.CHARGE_NOW, Role.FINANCE, fresh=True),
+    *_act("/invoices/{invoice_id}/pay", acts_on_invoices.PAY_BY_HAND, Role.FINANCE, fresh=True),
+    *_act("/invoices/{invoice_id}/void", acts_on_invoices.VOID, Role.FINANCE, fresh=True),
+    _read("/clients", clients_page.clients_page),
+    _read("/clients/{client_id}", clients_page.client_page),
+    *_act("/clients/{client_id}/pause", acts_on_clients.PAUSE, Role.SUPPORT),
+    *_act("/clients/{client_id}/resume", acts_on_clients.RESUME, Role.SUPPORT),
+    _read("/unapplied", unapplied_page.unapplied_page),
+    *_act("/unapplied/{payment_id}", acts_on_payments.ASSIGN, Role.FINANCE, fresh=True),
+    _read("/coming", autopay_pages.coming_page),
+    _read("/attempts", autopay_pages.attempts_page),
+    _read("/refunds", money_back_pages.refunds_page),
+    _read("/disputes", money_back_pages.disputes_page),
+    _read("/payouts", payouts_page.payouts_page),
+    _read("/payouts/{payout_id}", payouts_page.payout_page),
+    _read("/inbox", events_page.inbox_page),
+    *_act("/inbox/replay", acts_on_events.REPLAY_CAUSE, Role.SUPPORT),
+    _read("/events", events_page.events_page),
+    _read("/events/{event_id}", events_page.event_page),
+    _read("/events/{event_id}/payload", events_page.event_payload),
+    *_act("/events/{event_id}/replay", acts_on_events.REPLAY_ONE, Role.SUPPORT),
+    _read("/health", watch_pages.health_page),
+    _read("/audit", watch_pages.audit_page),
 )

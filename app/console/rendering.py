@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from app.control_characters import escape_controls, escape_lines
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,15 +34,27 @@ def static_file(name: str) -> tuple[bytes, str]:
     return content, sha256(content).hexdigest()[:16]
 
 
+def _visible(value: object) -> object:
+    """Text of others on one line, in which no character steers: none turns a name around."""
+    return escape_controls(value) if type(value) is str else value
+
+
+def _lines(text: str) -> Markup:
+    """The same for a text of several lines."""
+    return escape(escape_lines(text))
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
+    finalize=_visible,
     trim_blocks=True,
     lstrip_blocks=True,
     auto_reload=False,
 )
 _ENVIRONMENT.globals["static_url"] = static_url
+_ENVIRONMENT.globals["lines"] = _lines
 
 
 def _moment(at: datetime, viewer: "Viewer") -> str:

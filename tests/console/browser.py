@@ -69,7 +69,7 @@ class Browser:
         ) as answer:
             for line in answer.headers.getall("Set-Cookie", ()):
                 self._keep(line)
-            return Shown(answer.status, await answer.text(), answer.headers)
+            return Shown(answer.status, await answer.text(errors="replace"), answer.headers)
 
     def _keep(self, line: str) -> None:
         self.set_cookies.append(line)

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.column_types import Id, Json, Ref, Row
@@ -38,6 +38,12 @@ class Client(Row):
         Index("ix_client_stripe_payment_method_id", "stripe_payment_method_id"),
         Index("ix_client_stripe_saved_method_id", "stripe_saved_method_id"),
         Index("ix_client_name", "name"),
+        Index(
+            "ix_client_email",
+            "email",
+            sqlite_where=text("email IS NOT NULL"),
+            postgresql_where=text("email IS NOT NULL"),
+        ),
         Index("ix_client_toplevel_id", "toplevel_id"),
     )
 

@@ -52,6 +52,15 @@ class StripePayment(Row):
         Index("uq_stripe_payment_intent_id", "intent_id", unique=True),
         Index("ix_stripe_payment_charge_id", "charge_id"),
         Index("ix_stripe_payment_customer", "stripe_customer_id", "id"),
+        # The newest payments of an amount, and those with a card that ends in four digits.
+        Index("ix_stripe_payment_amount", "amount", "id"),
+        Index(
+            "ix_stripe_payment_method",
+            "payment_method_name",
+            "id",
+            sqlite_where=text("payment_method_name IS NOT NULL"),
+            postgresql_where=text("payment_method_name IS NOT NULL"),
+        ),
         Index(
             "ix_stripe_payment_claimed",
             "claimed_invoice_id",

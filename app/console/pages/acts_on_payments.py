@@ -1,0 +1,194 @@
+"""Actions on payments: refund in part or whole, and say what unapplied money is for."""
+
+import secrets
+from decimal import Decimal
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.action_forms import (
+    REASON,
+    ActionForm,
+    FormAction,
+    FormField,
+    amount_given,
+    text_given,
+)
+from app.console.pages.acts_on_invoices import ledger_context, who, write_notes
+from app.console.pages.chrome import reading
+from app.console.pages.payment_reads import IntentRow, load_payment_details
+from app.console.pages.payments_reads import (
+    ListedPayment,
+    find_invoices,
+    load_listed_payments,
+)
+from app.console.pages.unapplied_page import load_numbers
+from app.console.pages.wording import method_name, shown_amount
+from app.console.routing import Viewer, redirect
+from app.errors import InvalidField, NotFound
+from app.halo.refund_actions import MakeRefund
+from app.ledger import assignment
+from app.ledger.refund_requests import WantedRefund
+from app.ledger.suggestions import list_suggestions
+from app.payments import lookup
+from app.storage.engines import Database, Tx
+
+_KEY_MAX = 64
+
+
+# --- refund ------------------------------------------------------------------------------------
+
+
+async def _refund_form(request: Request, tx: Tx) -> ActionForm:
+    intent_id: str = request.path_params["intent_id"]
+    details = await load_payment_details(tx, intent_id)
+    if details is None or details.intent is None:
+        raise NotFound("payment", intent_id)
+    left = shown_amount(_amount_left(details.intent), details.currency)
+    method = method_name(details.intent.payment_method_name) or "where it came from"
+    return ActionForm(
+        title=f"Refund to {method}",
+        lede=f"Up to {left.text} can go back. A refund cannot be undone.",
+        button="Refund",
+        leave="Keep the money",
+        back=f"/payments/{intent_id}",
+        fields=(
+            FormField("amount", f"Amount in {left.currency}", left.number, kind="amount"),
+            REASON,
+            # The same form sent twice makes one refund.
+            FormField("key", "", secrets.token_urlsafe(16), kind="hidden"),
+        ),
+        facts=(("Client", details.client_name or "not known"), ("Payment", intent_id)),
+        is_dangerous=True,
+    )
+
+
+def _amount_left(intent: IntentRow) -> Decimal:
+    return max(intent.amount - intent.amount_refunded - intent.amount_lost, Decimal(0))
+
+
+async def _refund(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
+    intent_id: str = request.path_params["intent_id"]
+    make_refund: MakeRefund = request.app.state.make_refund
+    key = text_given(given, "key", _KEY_MAX)
+    made = await make_refund(
+        WantedRefund(
+            text_given(given, "reason"),
+            who(viewer),
+            intent_id=intent_id,
+            amount=amount_given(given),
+            caller_key=f"console:{viewer.user_id}:{key}",
+        )
+    )
+    amount = shown_amount(Decimal(made["amount"]), made["currency"])
+    return f"A refund of {amount.text} is {made['state']}.", f"/payments/{intent_id}"
+
+
+# --- assign ------------------------------------------------------------------------------------
+
+
+async def assign_payment(request: Request, _: Viewer) -> Response:
+    """Leads to the form for the share that no invoice has, or else for the first one."""
+    async with reading(request) as tx:
+        payment_id = await lookup.load_payment_id(tx, request.path_params["intent_id"])
+    return redirect(f"/unapplied/{payment_id}")
+
+
+def _payment_id(request: Request) -> int:
+    given: str = request.path_params["payment_id"]
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise NotFound("InvoicePayment", given)
+    return int(given)
+
+
+async def _share(tx: Tx, payment_id: int) -> ListedPayment:
+    found = await load_listed_payments(tx, [payment_id])
+    if not found:
+        raise NotFound("InvoicePayment", payment_id)
+    return found[0]
+
+
+async def _assign_form(request: Request, tx: Tx) -> ActionForm:
+    row = await _share(tx, _payment_id(request))
+    amount = shown_amount(row.counted or row.amount, row.currency_iso)
+    suggestions = [one for one in await list_suggestions(tx, row.id) if len(one.invoice_ids) == 1]
+    numbers = await load_numbers(tx, suggestions)
+    asked = request.query_params.get("invoice", "")
+    choices = [
+        (str(one.invoice_ids[0]), f"{numbers[one.invoice_ids[0]]}: {one.reason}")
+        for one in suggestions
+    ]
+    chosen = asked if asked in dict(choices) else choices[0][0] if choices else "other"
+    number = FormField(
+        "number", "Another invoice, by its number or id", row.invoicenumber or "", kind="optional"
+    )
+    return ActionForm(
+        title=f"Assign {amount.text}",
+        lede="The invoice takes what it owes; the rest stays the client’s credit. Autopay then "
+        "charges only what is left.",
+        button="Assign",
+        leave="Leave it where it is",
+        back=f"/payments/{row.intent_id}" if row.intent_id else "/unapplied",
+        fields=(
+            FormField(
+                "invoice",
+                "What is it for?",
+                chosen,
+                choices=[*choices, ("other", "Another invoice, named below"), ("0", "No invoice")],
+            ),
+            number,
+            FormField("other_client", "It is meant for another client’s invoice", kind="checkbox"),
+            REASON,
+        ),
+        facts=(
+            ("Client", row.client_name or "not known"),
+            ("Now", row.invoicenumber or "on no invoice"),
+        ),
+    )
+
+
+async def _assign(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
+    payment_id, reason = _payment_id(request), text_given(given, "reason")
+    context = ledger_context(request, viewer)
+
+    async def work(tx: Tx) -> int | None:
+        invoice_id = await _chosen_invoice(tx, given)
+        before = (await _share(tx, payment_id)).invoice_id
+        await assignment.assign(
+            tx,
+            payment_id,
+            invoice_id,
+            now=context["now"],
+            who=context["who"],
+            is_other_client=given.get("other_client") == "yes",
+        )
+        named = [one for one in (before, invoice_id) if one is not None]
+        if named:
+            await write_notes(tx, named, reason, **context)
+        return invoice_id
+
+    database: Database = request.app.state.database
+    invoice_id = await database.with_retry(work)
+    if invoice_id is None:
+        return "It is for no invoice; autopay waits for it no more.", "/unapplied"
+    return "The payment is assigned.", f"/invoices/{invoice_id}"
+
+
+async def _chosen_invoice(tx: Tx, given: FormData) -> int | None:
+    chosen = str(given.get("invoice", "other"))
+    if chosen == "0":
+        return None
+    if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
+        return int(chosen)
+    number = text_given(given, "number", 100)
+    found = await find_invoices(tx, number)
+    if not found:
+        raise InvalidField("number", f"no invoice has the number or id {number}")
+    if len(found) > 1:
+        raise InvalidField("number", f"{len(found)} invoices have it; give the id")
+    return found[0]
+
+
+REFUND = FormAction(_refund_form, _refund)
+ASSIGN = FormAction(_assign_form, _assign)

@@ -1,0 +1,244 @@
+"""GET /clients and /clients/{id}: who owes what, how do they pay, and what waits?"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import and_, func, or_, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.cells import ListCell, ListColumn, ListSection, opening, state_of
+from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.invoices_reads import ListedInvoice, invoice_row, load_listed_invoices
+from app.console.pages.listing import PAGE, FilterField, Pager, address, filter_bar, filter_values
+from app.console.pages.payload import masked_email
+from app.console.pages.payment_page import dashboard_url
+from app.console.pages.payments_reads import load_payment_lines
+from app.console.pages.story import Phrase
+from app.console.pages.wording import (
+    ShownAmount,
+    ShownState,
+    Tone,
+    counted,
+    method_name,
+    shown_amount,
+)
+from app.console.people.roles import Role
+from app.console.routing import Viewer
+from app.errors import NotFound
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.fulltext import TRIGRAM, search_parameters
+from app.storage.prepared import projection
+from app.storage.tables.clients import CLIENT_SEARCH, Client
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
+
+CLIENTS = table_of(Client)
+INVOICES = table_of(Invoice)
+SHARES = table_of(InvoicePayment)
+
+# The open invoices of a client that are added up, and the rows that its page shows of each kind.
+SUMMED_MAX = 2000
+SHOWN_MAX = 25
+_PATH = "/clients"
+_FIELDS = (FilterField("name", "Name", hint="part of the name"),)
+_COLUMNS = (
+    ListColumn("Client", "name"),
+    ListColumn("State", "state"),
+    ListColumn("Pays with", "low"),
+    ListColumn("E-mail", "low", is_minor=True),
+    ListColumn("Stripe customer", "low", is_minor=True),
+)
+
+
+class ClientRow(NamedTuple):
+    """A client as lists and its own page show it."""
+
+    id: int
+    name: str
+    email: str | None
+    timezone: str | None
+    inactive: bool
+    stripe_customer_id: str | None
+    stripe_payment_method_id: str | None
+    stripe_payment_method_name: str | None
+    stripe_saved_method_id: str | None
+
+
+class ClientMoney(NamedTuple):
+    """The amounts of a client in one currency."""
+
+    owed: Sequence[ShownAmount]
+    open_count: int
+    credit: Sequence[ShownAmount]
+
+
+async def clients_page(request: Request, viewer: Viewer) -> Response:
+    values = filter_values(request.query_params, _FIELDS)
+    async with reading(request) as tx:
+        rows = await _read(tx, request, values.get("name"))
+        page = rows[:PAGE]
+        following = None
+        if len(rows) > PAGE:
+            last = page[-1]
+            following = address(_PATH, {**values, "after": last.name, "id": last.id})
+        first = address(_PATH, values) if "after" in request.query_params else None
+        return await show(
+            request,
+            viewer,
+            tx,
+            "list.html",
+            title="Clients",
+            bar=filter_bar(_PATH, _FIELDS, values),
+            sections=[
+                ListSection(
+                    "Clients, by name", _COLUMNS, [_cells(row, viewer.role) for row in page],
+                    "No client fits",
+                )
+            ],
+            pager=Pager(first, following, "More", ""),
+        )  # fmt: skip
+
+
+async def _read(tx: Tx, request: Request, name: str | None) -> list[ClientRow]:
+    """A page by name, behind the last row of the page before."""
+    wanted = select(*projection(CLIENTS, ClientRow))
+    given = request.query_params
+    last_id = given.get("id", "")
+    if "after" in given and last_id.isascii() and last_id.isdigit() and len(last_id) < 19:
+        after, last = given["after"], int(last_id)
+        same_name = and_(CLIENTS.c.name == after, CLIENTS.c.id > last)
+        wanted = wanted.where(or_(CLIENTS.c.name > after, same_name))
+    if name is not None and len(name) >= TRIGRAM:
+        wanted = wanted.where(CLIENT_SEARCH.holds("q"))
+    elif name is not None:
+        wanted = wanted.where(CLIENTS.c.name == name)
+    ordered = wanted.order_by(CLIENTS.c.name, CLIENTS.c.id).limit(PAGE + 1)
+    rows = await tx.execute(ordered, search_parameters("q", name or ""))
+    return [ClientRow._make(row) for row in rows]
+
+
+def _cells(row: ClientRow, role: Role) -> list[ListCell]:
+    return [
+        opening(row.name, f"/clients/{row.id}"),
+        state_of(client_state(row)),
+        ListCell(_pays_with(row)),
+        ListCell(masked_email(row.email, role)),
+        ListCell(row.stripe_customer_id or ""),
+    ]
+
+
+def client_state(row: ClientRow) -> ShownState:
+    """Whether autopay can charge the client at all."""
+    if row.inactive:
+        return ShownState(Tone.NONE, "pause", "Inactive")
+    if row.stripe_customer_id is None:
+        return ShownState(Tone.WAIT, "warn", "No Stripe customer")
+    return ShownState(Tone.GOOD, "check", "Active")
+
+
+def _pays_with(row: ClientRow) -> str:
+    if row.stripe_payment_method_name:
+        return method_name(row.stripe_payment_method_name)
+    if row.stripe_payment_method_id:
+        return "Its own method"
+    return "The default at Stripe" if row.stripe_customer_id else ""
+
+
+# --- one client --------------------------------------------------------------------------------
+
+
+async def client_page(request: Request, viewer: Viewer) -> Response:
+    given: str = request.path_params["client_id"]
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise NotFound("Client", given)
+    client_id = int(given)
+    times = times_of(request, viewer)
+    async with reading(request) as tx:
+        row = await load_client(tx, client_id)
+        money = await _money(tx, client_id)
+        customer = row.stripe_customer_id
+        return await show(
+            request,
+            viewer,
+            tx,
+            "client.html",
+            client=row,
+            state=client_state(row),
+            sentence=_sentence(row, money),
+            email=masked_email(row.email, viewer.role),
+            pays_with=_pays_with(row),
+            open_invoices=[invoice_row(one, times) for one in await _open(tx, client_id)],
+            payments=await load_payment_lines(tx, await _newest_payments(tx, client_id), times),
+            dashboard=dashboard_url(request, "customers", customer) if customer else "",
+        )
+
+
+async def load_client(tx: Tx, client_id: int) -> ClientRow:
+    wanted = select(*projection(CLIENTS, ClientRow)).where(CLIENTS.c.id == client_id)
+    row = (await tx.execute(wanted)).one_or_none()
+    if row is None:
+        raise NotFound("Client", client_id)
+    return ClientRow._make(row)
+
+
+async def _money(tx: Tx, client_id: int) -> ClientMoney:
+    """The amounts that it owes on its newest invoices, and its credit, each by currency."""
+    due = (
+        select(INVOICES.c.currency_iso, INVOICES.c.amountdue)
+        .where(INVOICES.c.client_id == client_id, INVOICES.c.id > 0, HAS_AMOUNT_DUE)
+        .order_by(INVOICES.c.id.desc())
+        .limit(SUMMED_MAX)
+        .subquery()
+    )
+    totals = select(due.c.currency_iso, func.count(), func.sum(due.c.amountdue))
+    owed = [tuple(row) for row in await tx.execute(totals.group_by(due.c.currency_iso))]
+    credit = (
+        select(SHARES.c.currency_iso, func.sum(SHARES.c.counted))
+        .where(SHARES.c.client_id == client_id, SHARES.c.invoice_id.is_(None))
+        .group_by(SHARES.c.currency_iso)
+    )
+    return ClientMoney(
+        [shown_amount(total, currency) for currency, _, total in sorted(owed)],
+        sum(count for _, count, _ in owed),
+        [
+            shown_amount(total, currency)
+            for currency, total in await tx.execute(credit)
+            if total > Decimal(0)
+        ],
+    )
+
+
+def _sentence(row: ClientRow, money: ClientMoney) -> list[Phrase]:
+    if not money.owed:
+        told = [Phrase("Owes nothing.", is_strong=True)]
+    else:
+        amounts = " and ".join(one.text for one in money.owed)
+        invoices = counted(money.open_count, "open invoice")
+        told = [Phrase("Owes "), Phrase(amounts, is_strong=True), Phrase(f" on {invoices}.")]
+    if money.credit:
+        credit = " and ".join(one.text for one in money.credit)
+        told += [Phrase(f" {credit} of its money is "), Phrase("on no invoice", href="/unapplied")]
+        told.append(Phrase("."))
+    if row.inactive:
+        told.append(Phrase(" Autopay charges nothing of it, for it is inactive."))
+    elif row.stripe_customer_id is None:
+        told.append(Phrase(" Autopay cannot charge it: no Stripe customer is set."))
+    return told
+
+
+async def _open(tx: Tx, client_id: int) -> list[ListedInvoice]:
+    ids = await tx.scalars(
+        select(INVOICES.c.id)
+        .where(INVOICES.c.client_id == client_id, INVOICES.c.id > 0, HAS_AMOUNT_DUE)
+        .order_by(INVOICES.c.id.desc())
+        .limit(SHOWN_MAX)
+    )
+    return await load_listed_invoices(tx, list(ids))
+
+
+async def _newest_payments(tx: Tx, client_id: int) -> list[int]:
+    newest = select(SHARES.c.id).where(SHARES.c.client_id == client_id)
+    return list(await tx.scalars(newest.order_by(SHARES.c.id.desc()).limit(SHOWN_MAX)))

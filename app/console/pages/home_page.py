@@ -1,0 +1,116 @@
+"""GET /: did today go well, and what waits for me? An empty Paydue shows the first steps."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.autopay_pages import load_coming, sums_text
+from app.console.pages.chrome import load_badges, reading, show, times_of
+from app.console.pages.home_reads import (
+    load_health_signs,
+    load_money_in,
+    load_setup_steps,
+    load_todays_run,
+)
+from app.console.pages.money_back_pages import load_disputes
+from app.console.pages.wording import (
+    ShownAmount,
+    ShownState,
+    counted,
+    dispute_state,
+    shown_amount,
+    words_of,
+)
+from app.console.routing import Viewer
+from app.payments.webhook.endpoint import PATHS
+from app.rules.payment import AWAITS_EVIDENCE
+from app.settings import Settings
+from app.storage.engines import Tx
+
+# Disputes that the page shows; the others stand on their own.
+DISPUTES_MAX = 5
+
+
+class WaitingItem(NamedTuple):
+    """Something that waits for a person."""
+
+    icon: str
+    text: str
+    href: str
+    number: str
+
+
+class OpenDispute(NamedTuple):
+    """A dispute as a row."""
+
+    amount: ShownAmount
+    state: ShownState
+    client: str
+    reason: str
+    href: str
+
+
+async def home_page(request: Request, viewer: Viewer) -> Response:
+    times = times_of(request, viewer)
+    settings: Settings = request.app.state.settings
+    async with reading(request) as tx:
+        steps = await load_setup_steps(
+            tx,
+            has_key=bool(settings.api_key),
+            has_secret=bool(settings.webhook_secrets),
+            webhook_url=f"{_public_url(request)}{PATHS[0]}",
+        )
+        if not steps[-1].is_done:
+            return await show(request, viewer, tx, "first_run.html", steps=steps)
+        tomorrow = times.today + timedelta(days=1)
+        coming = [
+            one
+            for one in await load_coming(tx, tomorrow, settings, times)
+            if one.will_be and one.day <= tomorrow
+        ]
+        return await show(
+            request,
+            viewer,
+            tx,
+            "home.html",
+            heading=times.long_day(times.today).removeprefix("Today, "),
+            run=await load_todays_run(tx, times),
+            chart=await load_money_in(tx, times),
+            signs=await load_health_signs(tx, times),
+            waiting=await _waiting(tx),
+            disputes=await _disputes(tx, request, viewer),
+            coming=f"{counted(len(coming), 'invoice')}: {sums_text(coming)}" if coming else "",
+        )
+
+
+def _public_url(request: Request) -> str:
+    settings: Settings = request.app.state.settings
+    return (settings.public_url or str(request.base_url)).rstrip("/")
+
+
+async def _waiting(tx: Tx) -> list[WaitingItem]:
+    badges = await load_badges(tx)
+    items = (
+        WaitingItem("tray", "Events not applied", "/inbox", badges.get("/inbox", "")),
+        WaitingItem("coin", "Money on no invoice", "/unapplied", badges.get("/unapplied", "")),
+        WaitingItem("flag", "Disputes without evidence", "/disputes", badges.get("/disputes", "")),
+    )
+    return [one for one in items if one.number]
+
+
+async def _disputes(tx: Tx, request: Request, viewer: Viewer) -> list[OpenDispute]:
+    times = times_of(request, viewer)
+    rows = [row for row in await load_disputes(tx) if row.status in AWAITS_EVIDENCE]
+    return [
+        OpenDispute(
+            shown_amount(row.amount, row.currency_iso or "usd"),
+            dispute_state(row.status, row.evidence_due_at, times),
+            row.client_name or "",
+            words_of(row.reason),
+            f"/payments/{row.intent_id}",
+        )
+        for row in rows[:DISPUTES_MAX]
+        if row.currency_iso is not None
+    ]

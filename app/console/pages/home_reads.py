@@ -1,0 +1,308 @@
+"""Did today go well, and what waits for a person? Read within bounds, however long the tables."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import case, func, select
+
+from app.console.pages.charts import BarChart, bar_chart
+from app.console.pages.wording import ShownAmount, Tone, ViewerTime, counted, shown_amount
+from app.payments.reconciliation.cursor import load_completed_at
+from app.rules import calendar, money
+from app.rules.attempt import UNRESOLVED, AttemptState
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.tables.charge_attempts import IS_UNRESOLVED, ChargeAttempt
+from app.storage.tables.clients import Client
+from app.storage.tables.cluster import Job
+from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
+from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, StripeEvent
+
+ATTEMPTS = table_of(ChargeAttempt)
+SHARES = table_of(InvoicePayment)
+INVOICES = table_of(Invoice)
+CLIENTS = table_of(Client)
+EVENTS = table_of(StripeEvent)
+JOBS = table_of(Job)
+
+# The newest rows that the page adds up: days of a small installation, today of a large one.
+SUMMED_MAX = 10_000
+CHART_DAYS = 14
+# A complete reconciliation that is older than this is a reason to look.
+STALE = timedelta(hours=2)
+
+
+class RunPart(NamedTuple):
+    """The attempts of today that ended alike."""
+
+    tone: Tone
+    icon: str
+    number: int
+    text: str
+    sums: Sequence[ShownAmount]
+    href: str
+
+
+class SplitPiece(NamedTuple):
+    """A piece of the bar that shows how today's attempts are split."""
+
+    tone: Tone
+    x: int
+    width: int
+
+
+class TodaysRun(NamedTuple):
+    """Today's attempts to charge, by their end."""
+
+    charged: int
+    tried: int
+    parts: Sequence[RunPart]
+    pieces: Sequence[SplitPiece]
+    note: str
+
+
+class HealthSign(NamedTuple):
+    """A sign of health in words; a bad one leads to where it is mended."""
+
+    tone: Tone
+    icon: str
+    text: str
+    href: str | None = None
+
+
+class SetupStep(NamedTuple):
+    """One step of the first setup, checked live."""
+
+    is_done: bool
+    title: str
+    text: str
+    command: str = ""
+
+
+async def load_todays_run(tx: Tx, times: ViewerTime) -> TodaysRun | None:
+    """None before the first attempt of the day."""
+    columns = (ATTEMPTS.c.business_day, ATTEMPTS.c.state, ATTEMPTS.c.next_try_on)
+    more = (ATTEMPTS.c.currency, ATTEMPTS.c.amount_minor)
+    newest = select(*columns, *more).order_by(ATTEMPTS.c.id.desc()).limit(SUMMED_MAX).subquery()
+    waits = newest.c.next_try_on.is_not(None).label("waits")
+    rows = await tx.execute(
+        select(newest.c.state, waits, newest.c.currency, func.count(),
+               func.sum(newest.c.amount_minor))
+        .where(newest.c.business_day == times.today)
+        .group_by(newest.c.state, waits, newest.c.currency)
+    )  # fmt: skip
+    kinds: dict[str, dict[str, tuple[int, int]]] = {}
+    for state, is_waiting, currency, count, minor in rows:
+        of_kind = kinds.setdefault(_kind(state, is_waiting=bool(is_waiting)), {})
+        known = of_kind.get(currency, (0, 0))
+        of_kind[currency] = (known[0] + count, known[1] + int(minor))
+    return _run(kinds, await _last_run(tx, times)) if kinds else None
+
+
+def _kind(state: str, *, is_waiting: bool) -> str:
+    match AttemptState(state):
+        case AttemptState.SUCCEEDED:
+            return "succeeded"
+        case AttemptState.PROCESSING:
+            return "processing"
+        case AttemptState.DECLINED if not is_waiting:
+            return "declined"
+        case AttemptState.CANCELED:
+            return "ended"
+        case _:
+            return "waits"
+
+
+_PARTS = (
+    ("succeeded", Tone.GOOD, "check", "succeeded"),
+    ("processing", Tone.GO, "clock", "processing"),
+    ("waits", Tone.WAIT, "retry", "tried again later"),
+    ("declined", Tone.BAD, "no", "declined for good"),
+    ("ended", Tone.NONE, "no", "ended before money moved"),
+)
+
+
+def _run(kinds: dict[str, dict[str, tuple[int, int]]], note: str) -> TodaysRun:
+    parts = []
+    for kind, tone, icon, text in _PARTS:
+        of_kind = kinds.get(kind)
+        if of_kind:
+            count = sum(number for number, _ in of_kind.values())
+            sums = [
+                shown_amount(money.from_minor(minor, currency), currency)
+                for currency, (_, minor) in sorted(of_kind.items())
+            ]
+            parts.append(RunPart(tone, icon, count, text, sums, "/attempts"))
+    tried = sum(one.number for one in parts)
+    charged = sum(one.number for one in parts if one.tone == Tone.GOOD)
+    return TodaysRun(charged, tried, parts, _pieces(parts, tried), note)
+
+
+def _pieces(parts: Sequence[RunPart], tried: int) -> list[SplitPiece]:
+    """Pieces of a bar that is 1000 wide, with a gap of 3 between them; none is too thin to see."""
+    pieces, at = [], 0
+    for one in parts:
+        width = max(round(one.number * 1000 / tried), 6)
+        pieces.append(SplitPiece(one.tone, at, width))
+        at += width + 3
+    return pieces
+
+
+async def _last_run(tx: Tx, times: ViewerTime) -> str:
+    row = (await tx.execute(select(JOBS).where(JOBS.c.name == "autopay"))).one_or_none()
+    if row is None or row.finished_at is None:
+        return ""
+    took = ""
+    if row.started_at is not None and row.finished_at >= row.started_at:
+        seconds = (row.finished_at - row.started_at).total_seconds()
+        took = f", took {seconds / 60:.0f} min" if seconds >= 90 else f", took {seconds:.0f} s"
+    return f"Last run finished {times.short(row.finished_at)}{took}"
+
+
+# --- money in ----------------------------------------------------------------------------------
+
+
+async def load_money_in(tx: Tx, times: ViewerTime) -> BarChart | None:
+    """Money that counts, by day and currency, as far back as the newest payments reach."""
+    columns = (SHARES.c.date, SHARES.c.currency_iso, SHARES.c.counted)
+    newest = select(*columns).order_by(SHARES.c.id.desc()).limit(SUMMED_MAX).subquery()
+    oldest, count = (await tx.execute(select(func.min(newest.c.date), func.count()))).one()
+    if not count:
+        return None
+    reaches = times.local(oldest).date() + timedelta(days=1)
+    first = times.today - timedelta(days=CHART_DAYS - 1)
+    if count >= SUMMED_MAX and reaches > first:
+        first = min(reaches, times.today)
+    days = [first + timedelta(days=one) for one in range((times.today - first).days + 1)]
+    starts = [_begins(day, times) for day in days]
+    ends = [*starts[1:], _begins(times.today + timedelta(days=1), times)]
+    sums = [
+        func.sum(case(((newest.c.date >= start) & (newest.c.date < end), newest.c.counted),
+                      else_=Decimal(0)))
+        for start, end in zip(starts, ends, strict=True)
+    ]  # fmt: skip
+    rows = await tx.execute(
+        select(newest.c.currency_iso, *sums)
+        .where(newest.c.date >= starts[0])
+        .group_by(newest.c.currency_iso)
+    )
+    amounts: dict[str, Sequence[Decimal]] = {
+        row[0]: [one or Decimal(0) for one in row[1:]] for row in rows
+    }
+    shown = {currency: some for currency, some in amounts.items() if any(some)}
+    return bar_chart("Money in", days, shown, times) if shown else None
+
+
+def _begins(day: date, times: ViewerTime) -> datetime:
+    return datetime.combine(day, time(), tzinfo=calendar.zone(times.timezone)).astimezone(UTC)
+
+
+# --- health and first steps --------------------------------------------------------------------
+
+
+async def load_health_signs(tx: Tx, times: ViewerTime) -> list[HealthSign]:
+    """Is everything heard, compared and applied?"""
+    return [
+        *await _last_event(tx, times),
+        await _reconciled(tx, times),
+        await _parked(tx, times),
+        *await _unresolved(tx, times),
+    ]
+
+
+async def _last_event(tx: Tx, times: ViewerTime) -> list[HealthSign]:
+    newest = select(EVENTS.c.created_at, EVENTS.c.received_at).order_by(EVENTS.c.id.desc())
+    row = (await tx.execute(newest.limit(1))).one_or_none()
+    if row is None:
+        return [HealthSign(Tone.WAIT, "warn", "No webhook has come yet", "/health")]
+    return [HealthSign(Tone.GOOD, "check", f"Last event {times.ago(row.received_at)} ago")]
+
+
+async def _reconciled(tx: Tx, times: ViewerTime) -> HealthSign:
+    at = await load_completed_at(tx)
+    if at is None:
+        return HealthSign(Tone.WAIT, "warn", "Never reconciled with Stripe", "/health")
+    if times.now - at > STALE:
+        return HealthSign(
+            Tone.WAIT, "warn", f"Reconciled {times.ago(at)} ago; is a worker running?", "/health"
+        )
+    return HealthSign(Tone.GOOD, "check", f"Fully reconciled {times.ago(at)} ago")
+
+
+async def _parked(tx: Tx, times: ViewerTime) -> HealthSign:
+    columns = (EVENTS.c.received_at,)
+    some = select(*columns).where(IS_PARKED_OR_DEAD).limit(1000).subquery()
+    count, oldest = (await tx.execute(select(func.count(), func.min(some.c.received_at)))).one()
+    if not count:
+        return HealthSign(Tone.GOOD, "check", "All events applied")
+    text = f"{counted(count, 'event')} parked, the oldest {times.ago(oldest)}"
+    return HealthSign(Tone.WAIT, "warn", text, "/inbox")
+
+
+async def _unresolved(tx: Tx, times: ViewerTime) -> list[HealthSign]:
+    waiting = [state for state in UNRESOLVED if state != AttemptState.PROCESSING]
+    count, oldest = (
+        await tx.execute(
+            select(func.count(), func.min(ATTEMPTS.c.created_at)).where(
+                IS_UNRESOLVED, ATTEMPTS.c.state.in_(waiting)
+            )
+        )
+    ).one()
+    if not count:
+        return []
+    text = f"{counted(count, 'charge')} without Stripe’s answer, the oldest {times.ago(oldest)}"
+    return [HealthSign(Tone.WAIT, "clock", text, "/attempts?state=unresolved")]
+
+
+async def load_setup_steps(
+    tx: Tx, *, has_key: bool, has_secret: bool, webhook_url: str
+) -> list[SetupStep]:
+    """The steps from an empty Paydue to the first charge, each with what is true now."""
+    heard = await tx.scalar(select(EVENTS.c.id).limit(1))
+    client = await tx.scalar(select(CLIENTS.c.id).limit(1))
+    with_customer = await tx.scalar(
+        select(CLIENTS.c.id).where(CLIENTS.c.stripe_customer_id.is_not(None)).limit(1)
+    )
+    invoice = await tx.scalar(select(INVOICES.c.id).where(INVOICES.c.id > 0).limit(1))
+    worker = await tx.scalar(select(JOBS.c.name).where(JOBS.c.finished_at.is_not(None)).limit(1))
+    return [
+        SetupStep(
+            has_key,
+            "Give Paydue a key of Stripe",
+            "A restricted key is enough; README says which rights it needs.",
+            "STRIPE_API_KEY=…",
+        ),
+        SetupStep(
+            has_secret,
+            "Give Paydue the webhook’s signing secret",
+            "Without it no webhook can be verified, and none is accepted.",
+            "STRIPE_WEBHOOK_SECRET=…",
+        ),
+        SetupStep(
+            heard is not None,
+            "Point Stripe at Paydue",
+            "In Stripe’s dashboard add an endpoint with this address; send a test event.",
+            webhook_url,
+        ),
+        SetupStep(
+            worker is not None,
+            "Start a worker",
+            "It charges what is due each day, and asks Stripe about what webhooks did not bring.",
+            "paydue worker",
+        ),
+        SetupStep(
+            client is not None and with_customer is not None,
+            "Add clients with their Stripe customers",
+            "Through the API, as HaloPSA does, or from a file.",
+            "paydue import clients.json",
+        ),
+        SetupStep(
+            invoice is not None,
+            "Send the first invoice",
+            "One with take_auto_payment is charged on its due date.",
+            "POST /api/Invoice",
+        ),
+    ]

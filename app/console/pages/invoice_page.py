@@ -1,0 +1,182 @@
+"""GET /invoices/{id}: is it paid, will it be charged, when, and why?"""
+
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.autopay_outlook import Outlook, load_outlook
+from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.invoices_reads import (
+    InvoiceChangeRow,
+    InvoiceDetails,
+    InvoiceLineRow,
+    InvoiceTry,
+    load_invoice_details,
+)
+from app.console.pages.payments_reads import load_payment_lines
+from app.console.pages.story import Phrase
+from app.console.pages.wording import (
+    LastTry,
+    ShownAmount,
+    ShownState,
+    ViewerTime,
+    attempt_state,
+    invoice_state,
+    method_name,
+    shown_amount,
+    words_of,
+)
+from app.console.routing import Viewer
+from app.documents import invoice_document, invoice_pdf
+from app.errors import NotFound
+from app.halo.engine.heavy_work import print_document
+from app.rules import money
+from app.rules.invoice import Line
+from app.rules.money import plain
+
+
+class ShownLine(NamedTuple):
+    """A line as it is read: what, how many, at which price."""
+
+    text: str
+    quantity: str
+    price: str
+    tax: str
+    net: ShownAmount
+    is_inactive: bool
+
+
+class ShownTry(NamedTuple):
+    """An attempt as a row."""
+
+    number: int
+    href: str | None
+    amount: ShownAmount
+    state: ShownState
+    when: str
+
+
+class ShownChange(NamedTuple):
+    """An entry of the history as a row."""
+
+    when: str
+    who: str
+    what: str
+    old: str
+    new: str
+
+
+def invoice_id_of(request: Request) -> int:
+    """The id in the path, or NotFound for what cannot be one."""
+    given: str = request.path_params["invoice_id"]
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise NotFound("Invoice", given)
+    return int(given)
+
+
+async def invoice_page(request: Request, viewer: Viewer) -> Response:
+    invoice_id = invoice_id_of(request)
+    times = times_of(request, viewer)
+    async with reading(request) as tx:
+        details = await load_invoice_details(tx, invoice_id)
+        if details is None:
+            raise NotFound("Invoice", invoice_id)
+        outlook = await load_outlook(tx, invoice_id, request.app.state.settings, times)
+        header = details.header
+        return await show(
+            request,
+            viewer,
+            tx,
+            "invoice.html",
+            details=details,
+            header=header,
+            client=details.client,
+            state=invoice_state(header.facts, times),
+            sentence=_sentence(details, times),
+            outlook=outlook,
+            is_charged=_is_about_autopay(details, outlook),
+            lines=[_line(row, header.currency_iso) for row in details.lines],
+            total=shown_amount(header.total, header.currency_iso),
+            tax=shown_amount(header.tax_total, header.currency_iso),
+            paid=shown_amount(-header.amountpaid, header.currency_iso),
+            left=shown_amount(header.amountdue, header.currency_iso),
+            payments=await load_payment_lines(tx, details.payment_ids, times),
+            tries=[_try(row, times) for row in details.tries],
+            changes=[_change(row, times) for row in details.changes],
+            method=method_name(
+                details.client.stripe_payment_method_name if details.client else None
+            ),
+        )
+
+
+async def invoice_document_page(request: Request, viewer: Viewer) -> Response:
+    """The invoice as application/pdf, as the API prints it."""
+    invoice_id = invoice_id_of(request)
+    async with reading(request) as tx:
+        document = await invoice_document.invoice_document(tx, invoice_id)
+    content = await print_document(invoice_pdf.render_pdf, document)
+    headers = {"Content-Disposition": f'inline; filename="invoice-{invoice_id}.pdf"'}
+    return Response(content, media_type="application/pdf", headers=headers)
+
+
+def _is_about_autopay(details: InvoiceDetails, outlook: Outlook | None) -> bool:
+    """A paid or voided invoice is not asked about any more."""
+    header = details.header
+    return outlook is not None and not header.voided and header.amountdue > 0
+
+
+def _sentence(details: InvoiceDetails, times: ViewerTime) -> list[Phrase]:
+    header = details.header
+    client = details.client
+    total = shown_amount(header.total, header.currency_iso)
+    left = shown_amount(header.amountdue, header.currency_iso)
+    paid = shown_amount(header.amountpaid, header.currency_iso)
+    who = Phrase(client.name, href=f"/clients/{client.id}") if client else Phrase("Nobody")
+    if header.voided:
+        return [who, Phrase(" owes nothing: the invoice is voided.")]
+    if header.amountdue <= 0:
+        when = f" on {times.day_of(header.datepaid)}" if header.datepaid else ""
+        return [who, Phrase(" has paid "), Phrase(total.text, is_strong=True), Phrase(f"{when}.")]
+    told = [who, Phrase(" owes "), Phrase(left.text, is_strong=True)]
+    if header.amountpaid:
+        told.append(Phrase(f" of {total.text}; {paid.number} is paid."))
+    else:
+        due = header.duedate
+        told.append(Phrase(f", due {times.day(due)}, {times.distance(due)}." if due else "."))
+    return told
+
+
+def _line(row: InvoiceLineRow, currency: str) -> ShownLine:
+    line = Line(row.qty_order, row.unit_price, row.discount_perc, row.tax_rate)
+    return ShownLine(
+        row.item_shortdescription or "",
+        plain(row.qty_order),
+        plain(row.unit_price),
+        f"{plain(row.tax_rate)} %" if row.tax_rate else "",
+        shown_amount(money.rounded(line.net, currency), currency),
+        row.isinactive,
+    )
+
+
+def _try(row: InvoiceTry, times: ViewerTime) -> ShownTry:
+    amount = money.from_minor(row.amount_minor, row.currency)
+    return ShownTry(
+        row.number,
+        f"/payments/{row.intent_id}" if row.intent_id else None,
+        shown_amount(amount, row.currency),
+        attempt_state(
+            LastTry(row.state, row.next_try_on, row.decline_code, row.code, row.reason), times
+        ),
+        times.full(row.created_at),
+    )
+
+
+def _change(row: InvoiceChangeRow, times: ViewerTime) -> ShownChange:
+    return ShownChange(
+        times.full(row.datetime) if row.datetime else "",
+        row.who or "",
+        words_of(row.field_name),
+        row.old_value or "",
+        row.new_value or "",
+    )

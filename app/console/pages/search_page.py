@@ -1,0 +1,63 @@
+"""GET /search and GET /search/hits: one box for every id, number, name and amount."""
+
+from itertools import groupby
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.search_reads import Hit, find_hits
+from app.console.pages.search_terms import SearchTerms, search_terms
+from app.console.rendering import render
+from app.console.routing import Viewer, redirect
+
+
+async def search_page(request: Request, viewer: Viewer) -> Response:
+    """The hits as a page; a single one is opened at once."""
+    terms = search_terms(request.query_params.get("q", ""))
+    async with reading(request) as tx:
+        hits = await find_hits(tx, terms, times_of(request, viewer)) if terms.text else []
+        if len(hits) == 1:
+            return redirect(hits[0].href)
+        return await show(
+            request, viewer, tx, "search.html", query=terms.text, groups=_groups(hits),
+            unknown=_unknown(terms, hits),
+        )  # fmt: skip
+
+
+async def search_hits(request: Request, viewer: Viewer) -> Response:
+    """The hits alone, for the box while somebody types."""
+    given = request.query_params.get("q", "")
+    terms = search_terms(given)
+    async with reading(request) as tx:
+        hits = await find_hits(tx, terms, times_of(request, viewer)) if terms.text else []
+    return render(
+        request, viewer, "hits.html", query=given, groups=_groups(hits),
+        unknown=_unknown(terms, hits),
+    )  # fmt: skip
+
+
+def _groups(hits: list[Hit]) -> list[tuple[str, list[Hit]]]:
+    return [(name, list(some)) for name, some in groupby(hits, key=lambda one: one.group)]
+
+
+_KINDS = {
+    "pi": "a PaymentIntent",
+    "ch": "a charge",
+    "evt": "an event",
+    "re": "a refund",
+    "dp": "a dispute",
+    "po": "a payout",
+    "cs": "a checkout session",
+    "cus": "a customer",
+}
+
+
+def _unknown(terms: SearchTerms, hits: list[Hit]) -> str:
+    """Why nothing was found; a search that finds nothing shows nothing else."""
+    if hits or not terms.text:
+        return ""
+    kind = _KINDS.get((terms.object_id or "").partition("_")[0])
+    if kind:
+        return f"It looks like {kind} of another Stripe account, or one not told to us yet."
+    return "Ids and e-mail addresses are found whole, names and numbers by three letters or more."

@@ -1,0 +1,211 @@
+"""GET /health and /audit: is everything at work, and who changed what?"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.cells import ListCell, ListColumn, ListSection, state_of
+from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.home_reads import load_health_signs
+from app.console.pages.listing import (
+    LOOKED_AT_MAX,
+    PAGE,
+    FilterField,
+    Pager,
+    address,
+    before_id,
+    filter_bar,
+    filter_values,
+)
+from app.console.pages.wording import ShownState, Tone, ViewerTime, words_of
+from app.console.routing import Viewer
+from app.payments import event_queries
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.prepared import projection
+from app.storage.tables.cluster import Job
+from app.storage.tables.invoices import InvoiceChange
+
+JOBS = table_of(Job)
+CHANGES = table_of(InvoiceChange)
+
+_JOB_COLUMNS = (
+    ListColumn("Job", "low"),
+    ListColumn("State", "state"),
+    ListColumn("Result"),
+    ListColumn("Last run", "num"),
+    ListColumn("Next run", "num"),
+)
+_FOREIGN_COLUMNS = (
+    ListColumn("Reason"),
+    ListColumn("Events", "num"),
+    ListColumn("The last one", "low"),
+    ListColumn("When", "num"),
+)
+_AUDIT_COLUMNS = (
+    ListColumn("Who", "low"),
+    ListColumn("Invoice", "low"),
+    ListColumn("Field"),
+    ListColumn("Before", is_minor=True),
+    ListColumn("After"),
+    ListColumn("When", "num"),
+)
+_FIELDS = (
+    FilterField("who", "Who", hint="autopay"),
+    FilterField("field", "Field", hint="amountpaid"),
+    FilterField("invoice", "Invoice", hint="id"),
+)
+# A value is shown so far; the invoice's history has all of it.
+_VALUE_MAX = 120
+
+
+class JobRow(NamedTuple):
+    """A scheduled job, as the workers share it."""
+
+    name: str
+    next_run_at: datetime
+    lease_until: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: str | None
+
+
+class AuditEntry(NamedTuple):
+    """A recorded change of an invoice."""
+
+    id: int
+    invoice_id: int | None
+    field_name: str | None
+    old_value: str | None
+    new_value: str | None
+    who: str | None
+    datetime: datetime | None
+
+
+async def health_page(request: Request, viewer: Viewer) -> Response:
+    times = times_of(request, viewer)
+    async with reading(request) as tx:
+        jobs = [JobRow._make(row) for row in await tx.execute(
+            select(*projection(JOBS, JobRow)).order_by(JOBS.c.name)
+        )]  # fmt: skip
+        foreign = await event_queries.list_foreign_counts(tx)
+        return await show(
+            request,
+            viewer,
+            tx,
+            "health.html",
+            signs=await load_health_signs(tx, times),
+            sections=[
+                ListSection(
+                    "Jobs",
+                    _JOB_COLUMNS,
+                    [_job_cells(row, times) for row in jobs],
+                    "No worker has run yet: start one with paydue worker",
+                ),
+                ListSection(
+                    "Events that were not for us",
+                    _FOREIGN_COLUMNS,
+                    [
+                        [
+                            ListCell(words_of(row.reason)),
+                            ListCell(f"{row.events:,}"),
+                            ListCell(row.last_event_id),
+                            ListCell(times.short(row.last_at)),
+                        ]
+                        for row in foreign
+                    ],
+                    "None: every verified event was for this Paydue",
+                ),
+            ],
+            title="Health",
+        )
+
+
+def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
+    return [
+        ListCell(words_of(row.name)),
+        state_of(_job_state(row, times)),
+        ListCell(row.result or ""),
+        ListCell(times.short(row.finished_at) if row.finished_at else "never"),
+        ListCell(times.short(row.next_run_at)),
+    ]
+
+
+def _job_state(row: JobRow, times: ViewerTime) -> ShownState:
+    if row.lease_until is not None and row.lease_until > times.now:
+        return ShownState(Tone.GO, "run", "Running")
+    late = (times.now - row.next_run_at).total_seconds()
+    if late > 120:
+        return ShownState(Tone.WAIT, "warn", "Overdue", "Is a worker running?")
+    return ShownState(Tone.GOOD, "check", "Waits for its time")
+
+
+async def audit_page(request: Request, viewer: Viewer) -> Response:
+    times = times_of(request, viewer)
+    values = filter_values(request.query_params, _FIELDS)
+    before = before_id(request.query_params)
+    async with reading(request) as tx:
+        rows, next_before = await _read(tx, values, before)
+        following = address("/audit", {**values, "before": next_before}) if next_before else None
+        return await show(
+            request,
+            viewer,
+            tx,
+            "list.html",
+            title="Audit",
+            lede="Every change of an invoice, newest first; a chain of hashes seals them.",
+            bar=filter_bar("/audit", _FIELDS, values),
+            sections=[
+                ListSection(
+                    "Changes", _AUDIT_COLUMNS, [_audit_cells(row, times) for row in rows],
+                    "No change fits",
+                )
+            ],
+            pager=Pager(
+                address("/audit", values) if before is not None else None, following, "Older", ""
+            ),
+        )  # fmt: skip
+
+
+async def _read(
+    tx: Tx, values: Mapping[str, str], before: int | None
+) -> tuple[list[AuditEntry], int | None]:
+    place = [CHANGES.c.id < before] if before is not None else []
+    invoice = values.get("invoice", "")
+    if invoice.isascii() and invoice.isdigit() and len(invoice) < 19:
+        place.append(CHANGES.c.invoice_id == int(invoice))
+    columns = (CHANGES.c.id, CHANGES.c.who, CHANGES.c.field_name)
+    looked_at = select(*columns).where(*place).order_by(CHANGES.c.id.desc())
+    window = looked_at.limit(LOOKED_AT_MAX).subquery()
+    wanted: list[ColumnElement[bool]] = []
+    if "who" in values:
+        wanted.append(window.c.who == values["who"])
+    if "field" in values:
+        wanted.append(window.c.field_name == values["field"])
+    newest = select(window.c.id).where(*wanted).order_by(window.c.id.desc()).limit(PAGE + 1)
+    ids = list(await tx.scalars(newest))
+    found = select(*projection(CHANGES, AuditEntry)).where(CHANGES.c.id.in_(ids[:PAGE]))
+    rows = await tx.execute(found.order_by(CHANGES.c.id.desc()))
+    return [AuditEntry._make(row) for row in rows], ids[PAGE - 1] if len(ids) > PAGE else None
+
+
+def _audit_cells(row: AuditEntry, times: ViewerTime) -> list[ListCell]:
+    href = f"/invoices/{row.invoice_id}" if row.invoice_id and row.invoice_id > 0 else None
+    return [
+        ListCell(row.who or ""),
+        ListCell(str(row.invoice_id or ""), href),
+        ListCell(row.field_name or ""),
+        ListCell(_cut(row.old_value)),
+        ListCell(_cut(row.new_value)),
+        ListCell(times.short(row.datetime) if row.datetime else ""),
+    ]
+
+
+def _cut(value: str | None) -> str:
+    if value is None or len(value) <= _VALUE_MAX:
+        return value or ""
+    return f"{value[:_VALUE_MAX]}…"

@@ -1,0 +1,293 @@
+"""Every page of the console over a house in which most things have happened, on both engines."""
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from sqlalchemy import String, update
+
+from app.console.console_routes import CONSOLE_ROUTES
+from app.console.people import users
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
+from app.console.routing import ConsoleRoute
+from app.sandbox.server import Sandbox
+from app.storage.column_types import Json, Row, table_of
+from app.storage.tables.stripe_payouts import StripePayout
+from app.storage.tables.stripe_reversals import StripeReversal
+from tests.balance import StripeBalance, with_balance
+from tests.console.browser import Browser, Shown
+from tests.harness import Paydue, event, intent, settings_for
+
+pytestmark = pytest.mark.anyio
+
+REVERSALS = table_of(StripeReversal)
+PAYOUTS = table_of(StripePayout)
+# Markup, a formula, a reversed text, an escape sequence, and enough of it to break a table.
+HOSTILE = (
+    "=1+1 <img src=x onerror='x()'>\"'><script> \u202egnp\u2066 \x1b]52;c;QQ==\a " + "long" * 40
+)
+# Columns that programs read by their value; a hostile one would only be unknown.
+OURS = {"state", "step", "kind", "status", "source", "currency", "currency_iso", "timezone", "role"}
+OUR_TABLES = {"job", "installation_value", "console_user", "console_session", "audit_seal"}
+
+
+@contextlib.asynccontextmanager
+async def _running(url: str) -> AsyncIterator[Paydue]:
+    sandbox = Sandbox(seed=0)
+    async with (
+        sandbox.running(),
+        with_balance(sandbox) as balance,
+        Paydue.running(settings_for(url, balance.url), sandbox) as one,
+    ):
+        await _fill(one, balance)
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def house(module_url: str) -> AsyncIterator[Paydue]:
+    """One house for all tests here: it is only looked at."""
+    async with _running(module_url) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+async def admin(house: Paydue) -> AsyncIterator[Browser]:
+    async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        yield await _signed_in(house, http, Role.ADMIN)
+
+
+async def _signed_in(house: Paydue, http: aiohttp.ClientSession, role: Role) -> Browser:
+    act = Act("tests", datetime.now(UTC))
+    async with house.database.transaction() as tx:
+        await users.add_user(tx, role, name="Ada", role=role, act=act)
+        link = await users.issue_link(tx, await users.load_user(tx, role), act)
+    browser = Browser(http)
+    shown = await browser.follow(link)
+    assert shown.status == 303, shown.text
+    return browser
+
+
+async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
+    """A paid invoice with a refund, a dispute and a payout; a decline; credit; a parked event."""
+    client = await paydue.a_client(name="Acme Dental", email="desk@acme.example")
+    invoice = await paydue.an_invoice("120.00", client=client, invoicenumber="INV-7001")
+    await paydue.an_invoice("30.00", client=await paydue.a_client("insufficient_funds"))
+    await paydue.autopay()
+    payment = (await paydue.payments(invoice))[0]
+    refund = paydue.sandbox.refund(payment.charge_id, amount=2000)
+    paydue.sandbox.open_dispute(payment.intent_id, amount=5000, reason="fraudulent")
+    balance.pays_out(
+        balance.moves("charge", 12000, fee=378, source=payment.charge_id),
+        balance.moves("refund", -2000, source=refund["id"]),
+    )
+    await paydue.deliver(*paydue.sandbox.events)
+    unknown = {
+        "id": "re_unknown",
+        "object": "refund",
+        "amount": 100,
+        "currency": "usd",
+        "charge": "ch_unknown",
+        "payment_intent": "pi_unknown",
+        "status": "succeeded",
+        "created": int(time.time()),
+    }
+    await paydue.deliver(
+        event("payment_intent.succeeded", intent(None, id="pi_unapplied", amount=12050)),
+        event("refund.created", unknown),
+    )
+    await paydue.reconcile()
+
+
+async def _paths(house: Paydue) -> dict[str, str]:
+    """The address of each page that is read, with ids that exist."""
+    payment = (await house.payments(1))[0]
+    (payout,) = await house.rows(PAYOUTS, PAYOUTS.c.id > 0)
+    values = {
+        "intent_id": quote(payment.intent_id),
+        "invoice_id": "1",
+        "client_id": "1",
+        "payment_id": str(payment.id),
+        "payout_id": quote(payout.payout_id),
+        "event_id": quote((await house.events())[0].event_id),
+    }
+    return {
+        route.path: route.path.format(**values)
+        for route in CONSOLE_ROUTES
+        if isinstance(route, ConsoleRoute) and "GET" in (route.methods or ())
+    }
+
+
+async def test_every_page_is_shown_with_what_has_happened(house: Paydue, admin: Browser) -> None:
+    shown: dict[str, Shown] = {}
+    for route, path in (await _paths(house)).items():
+        shown[route] = await admin.get(path)
+
+    assert {route: one.status for route, one in shown.items() if one.status != 200} == {
+        "/payments/{intent_id}/assign": 303
+    }
+    assert _problems(shown) == {}
+    story = _text(shown["/payments/{intent_id}"])
+    assert "Acme Dental paid INV-7001" in story
+    assert "the payment is disputed" in story
+    assert "Stripe takes evidence until" in story
+    assert "Charge sent to Stripe, first try : 120.00 USD" in story
+    assert "120.00 to INV-7001. Known by: our own charge attempt." in story
+    assert "Stripe’s fee −3.78" in story
+    assert "1 of 2 charges succeeded" in _text(shown["/"])
+    assert "could not be applied yet, for 1 cause" in _text(shown["/inbox"])
+    assert "120.50 USD" in _text(shown["/unapplied"])
+    assert "failed" not in _text(shown["/payments"]).lower()
+
+
+async def test_a_search_says_why_each_hit_matched_and_opens_a_single_one(
+    house: Paydue, admin: Browser
+) -> None:
+    payment = (await house.payments(1))[0]
+    (dispute,) = await house.rows(REVERSALS, REVERSALS.c.kind == "dispute")
+    story = f"/payments/{payment.intent_id}"
+    singles = {
+        payment.intent_id: story,
+        payment.charge_id: story,
+        dispute.id: story,
+        "INV-7001": "/invoices/1",
+        "inv-7001": "/invoices/1",
+        "acme dent": "/clients/1",
+        "desk@acme.example": "/clients/1",
+        "Desk@acme.example": "/clients/1",
+        "declined last7days": "/payments?state=declined&days=7",
+    }
+    for text, opened in singles.items():
+        answer = await admin.get(f"/search?q={quote(text)}")
+        assert (text, answer.location or None) == (text, opened)
+
+    hits = {
+        "120.50": "120.50 USD, no client",
+        "120.50 USD": "120.50 USD, no client",
+        "120.50 EUR": "Nothing matches 120.50 EUR",
+        "4242": "Paid with a method ending in 4242",
+        "pi_nobody": "It looks like a PaymentIntent of another Stripe account",
+        "": "Words that filter",
+    }
+    for text, expected in hits.items():
+        shown = _text(await admin.get(f"/search/hits?q={quote(text)}"))
+        assert expected in shown, (text, shown)
+
+
+async def test_a_list_is_filtered_paged_and_exported(house: Paydue, admin: Browser) -> None:
+    payments = await admin.get("/payments?state=disputed&client=acme&days=7&currency=usd")
+    none = await admin.get("/payments?client=acme&amount=1.00")
+    wrong = await admin.get("/payments?days=many&amount=much&state=nonsense&before=x")
+    csv = await admin.get("/payments.csv?state=disputed")
+
+    assert "1 payment, taken:" in _text(payments)
+    assert "No payment fits" in _text(none)
+    assert "Last days: many is not 1 to" in _text(wrong)
+    assert "Amount: much is no amount such as 120.50" in _text(wrong)
+    lines = csv.text.splitlines()
+    assert lines[0].startswith("\ufeffid,date,amount,currency")
+    assert len(lines) == 2
+    assert ",120.00,USD," in lines[1]
+    assert csv.headers["Content-Type"] == "text/csv; charset=utf-8"
+
+
+async def test_a_viewer_reads_no_secret_and_no_personal_data(house: Paydue) -> None:
+    thing = intent(1, client_secret="pi_1_secret_abcdef", receipt_email="desk@acme.example")
+    await house.deliver(event("payment_intent.processing", thing, id="evt_secret"))
+    shown = {}
+    async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        for role in (Role.VIEWER, Role.SUPPORT):
+            browser = await _signed_in(house, http, role)
+            payload = await browser.get("/events/evt_secret/payload")
+            client = await browser.get("/clients/1")
+            shown[role] = payload.text + client.text
+
+    for text in shown.values():
+        assert "_secret_abcdef" not in text
+        assert "[redacted]" in text
+    assert "desk@acme.example" not in shown[Role.VIEWER]
+    assert "d…@acme.example" in shown[Role.VIEWER]
+    assert "desk@acme.example" in shown[Role.SUPPORT]
+
+
+async def _make_hostile(house: Paydue) -> None:
+    async with house.database.transaction() as tx:
+        for table in Row.metadata.sorted_tables:
+            for column in table.c:
+                is_text = isinstance(column.type, String) and not isinstance(column.type, Json)
+                if is_text and column.name not in OURS and table.name not in OUR_TABLES:
+                    await tx.execute(update(table).values({column.name: column + HOSTILE}))
+
+
+async def test_text_of_others_is_shown_as_text_on_every_page(
+    sqlite_template: Path, tmp_path: Path
+) -> None:
+    """On one engine: the texts are the same on both."""
+    url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
+    async with (
+        _running(url) as house,
+        aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http,
+    ):
+        await _make_hostile(house)
+        browser = await _signed_in(house, http, Role.ADMIN)
+        shown: dict[str, Shown] = {}
+        for route, path in (await _paths(house)).items():
+            shown[route] = await browser.get(path)
+        shown["search"] = await browser.get(f"/search/hits?q={quote('acme')}")
+
+    statuses = {route: one.status for route, one in shown.items() if one.status not in (200, 303)}
+    assert statuses == {}
+    assert _problems(shown) == {}
+    everywhere = {route for route, one in shown.items() if "&lt;img" in one.text}
+    assert {"/", "/payments", "/invoices", "/clients", "/payments/{intent_id}"} <= everywhere
+    for line in shown["/payments.csv"].text.splitlines()[1:]:
+        assert not re.search(r'(^|,)"?[=+@-](?!\d)', line), line
+
+
+def _problems(shown: dict[str, Shown]) -> dict[str, list[str]]:
+    """Markup of others, characters that steer, inline script or style, and pages too large."""
+    found: dict[str, list[str]] = {}
+    for route, one in shown.items():
+        if "text/html" not in one.headers.get("Content-Type", ""):
+            continue
+        reader = _MarkupReader()
+        reader.feed(one.text)
+        problems = reader.problems + re.findall("[\x00-\x08\x0b-\x1f\u202a-\u2069]", one.text)
+        if len(one.text.encode()) > PAGE_BYTES and "long" not in one.text:
+            problems.append(f"{len(one.text)} bytes")
+        if problems:
+            found[route] = problems
+    return found
+
+
+class _MarkupReader(HTMLParser):
+    """Notes whatever the strict Content-Security-Policy is there to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problems: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        if tag in ("img", "iframe", "style") or (tag == "script" and "src" not in names):
+            self.problems.append(f"<{tag}>")
+        self.problems += [name for name in names if name == "style" or name.startswith("on")]
+
+
+# The styles and scripts take 25,000 bytes on the wire, once; 60,000 are allowed for a page.
+PAGE_BYTES = 35_000
+
+
+def _text(shown: Shown) -> str:
+    """The words of a page, as they are read."""
+    text = re.sub(r"<(script|style|svg)\b.*?</\1>", " ", shown.text, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", text))).replace(" .", ".")
