@@ -85,6 +85,10 @@ class RecordLocked(DatabaseUnavailable):
     """Another transaction holds a record for longer than anybody waits; the others are free."""
 
 
+class DamagedDatabase(AppError):
+    """A file that should hold a whole database does not. Nothing was put in place of anything."""
+
+
 class StatementTimeout(DatabaseUnavailable):
     """A statement took longer than a caller's may; others are not kept waiting for it."""
 

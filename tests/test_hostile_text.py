@@ -89,6 +89,9 @@ WALKED: dict[str, Sequence[str]] = {
     "db init": (),
     "db upgrade": (),
     "db check": (),
+    "db downgrade": (HOSTILE,),
+    "db backup": ("{backup}",),
+    "db restore": ("{file}",),
     "doctor": (),
 }
 # They serve until they are stopped, and print nothing of the database.
@@ -182,6 +185,7 @@ async def _values(paydue: Paydue, folder: Path) -> dict[str, str]:
         "payout": payouts[0].payout_id,
         "hostile": HOSTILE,
         "file": str(file),
+        "backup": str(folder / "backup.db"),
     }
 
 

@@ -1,4 +1,4 @@
-"""README.md says what there is: every setting with its default, and only commands that exist."""
+"""README and the runbook say what there is: each setting with its default, no other commands."""
 
 import re
 import shlex
@@ -14,7 +14,9 @@ from pydantic import SecretStr
 from app.cli.command_group import paydue
 from app.settings import Settings
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (\S+) \| (.+) \|$", re.MULTILINE)
 
 
@@ -43,12 +45,13 @@ def test_every_setting_is_told_with_its_default_and_meaning() -> None:
 
 
 def _said() -> Iterator[str]:
-    """What README runs: lines of its blocks of commands, and commands within its sentences."""
-    for block in re.findall(r"^ *```sh\n(.*?)^ *```", README, re.MULTILINE | re.DOTALL):
-        for line in block.splitlines():
-            for part in line.split("&&"):
-                yield part.strip()
-    yield from re.findall(r"`((?:\w+=\S+ )?paydue [^`]+)`", README)
+    """What both run: lines of their blocks of commands, and commands within their sentences."""
+    for page in (README, RUNBOOK):
+        for block in re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL):
+            for line in block.splitlines():
+                for part in line.split("&&"):
+                    yield part.strip()
+        yield from re.findall(r"`((?:\w+=\S+ )?paydue [^`]+)`", page)
 
 
 def _calls() -> list[list[str]]:
@@ -57,14 +60,14 @@ def _calls() -> list[list[str]]:
     return [one[1:] for one in found]
 
 
-def test_readme_shows_the_commands_that_matter() -> None:
+def test_the_pages_show_the_commands_that_matter() -> None:
     shown = {call[0] for call in _calls()}
 
     assert shown >= {"demo", "serve", "worker", "doctor", "autopay", "payment", "status", "db"}
 
 
 @pytest.mark.parametrize("call", [pytest.param(one, id=" ".join(one)) for one in _calls()])
-def test_every_command_in_readme_exists(call: list[str]) -> None:
+def test_every_command_on_the_pages_exists(call: list[str]) -> None:
     command: click.Command = paydue
     words = list(call)
 

@@ -24,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "access": ("app.cli.setup_commands", "access"),
     "user": ("app.cli.user_commands", "user"),
     "import": ("app.cli.setup_commands", "import_file"),
-    "db": ("app.cli.setup_commands", "db"),
+    "db": ("app.cli.database_commands", "db"),
     "doctor": ("app.cli.setup_commands", "doctor"),
     "sandbox": ("app.cli.server_commands", "sandbox"),
 }

@@ -1,4 +1,4 @@
-"""The commands that set Paydue up: access, import, db, doctor."""
+"""The commands that set Paydue up: access, import, doctor."""
 
 import contextlib
 import getpass
@@ -26,7 +26,7 @@ from app.node import open_database, open_node
 from app.security_log import SecurityEvent, log_security_event
 from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database, shown_url
+from app.storage.engines import Database
 
 
 @click.group()
@@ -135,59 +135,6 @@ def import_file(file: Path) -> None:
 
 def _counted(counts: Counter[str]) -> list[str]:
     return [f"{count} {name}" for name, count in counts.items() if count]
-
-
-@click.group()
-def db() -> None:
-    """Look after the database's schema."""
-
-
-@db.command("init")
-def db_init() -> None:
-    """Make the database, empty and with this version's schema. One that is there stays as it is."""
-    settings = settings_and_logs()
-
-    async def work() -> tuple[str, str | None]:
-        async with open_database(settings, create=True) as database:
-            before = await schema.revision(database)
-            await schema.upgrade(database)
-            return shown_url(database.url), before
-
-    where, before = run(work())
-    made = "was there already" if before else "is made"
-    say(f"the database {where} {made}; schema {schema.head()}")
-
-
-@db.command("upgrade")
-def db_upgrade() -> None:
-    """Bring the schema up to this version. Safe to run at any time, from several nodes at once."""
-    settings = settings_and_logs()
-
-    async def work() -> tuple[str | None, str | None]:
-        async with open_database(settings) as database:
-            before = await schema.revision(database)
-            await schema.upgrade(database)
-            return before, await schema.revision(database)
-
-    before, after = run(work())
-    say(f"schema {after}" if before == after else f"schema {before or 'empty'} -> {after}")
-
-
-@db.command("check")
-def db_check() -> None:
-    """Say whether the schema is this version's. Exit code 1 when it is not."""
-    settings = settings_and_logs()
-
-    async def work() -> str | None:
-        async with open_database(settings) as database:
-            return await schema.revision(database)
-
-    at = run(work())
-    if at != schema.head():
-        say(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
-        say("mend it with: paydue db upgrade", err=True)
-        sys.exit(FAILED)
-    say(f"schema {at} is up to date")
 
 
 @click.command()

@@ -44,7 +44,9 @@ class Reconciliation:
         async with self.database.snapshot() as tx:
             known, completed_at = await cursor.load_cursor(tx), await cursor.load_completed_at(tx)
             oldest = await cursor.load_oldest_open(tx)
-        if known is not None and completed_at is not None and now - completed_at <= GAP:
+            restored_at = await cursor.load_restored_at(tx)
+        is_recent = completed_at is not None and now - completed_at <= GAP
+        if known is not None and is_recent and restored_at is None:
             at = self._pass(known - cursor.OVERLAP)
             await read_events(at)
             if not at.attempts_unknown:

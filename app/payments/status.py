@@ -1,7 +1,7 @@
 """The status of the installation in numbers: unresolved, parked, disputed, due, paid today."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -70,10 +70,7 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "fraud_warnings_open": await _disputes(tx, "fraud_warning", (WARNING_OPEN,)),
         "evidence_due": await _next_deadline(tx, now),
         "unapplied": sum(count for count, _ in unapplied.values()),
-        "unapplied_by_currency": {
-            currency: money.text(total, currency)
-            for currency, (_, total) in sorted(unapplied.items())
-        },
+        "unapplied_by_currency": _as_text(unapplied),
         "due_today": await _count(
             tx,
             select(func.count()).where(
@@ -90,6 +87,17 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
                 INVOICES.c.datepaid >= midnight, INVOICES.c.datepaid < midnight + timedelta(days=1)
             ),
         ),
+    }
+
+
+async def unapplied_by_currency(tx: Tx) -> dict[str, str]:
+    """Money that no invoice has, by currency."""
+    return _as_text(await _unapplied(tx))
+
+
+def _as_text(unapplied: Mapping[str, tuple[int, Decimal]]) -> dict[str, str]:
+    return {
+        currency: money.text(total, currency) for currency, (_, total) in sorted(unapplied.items())
     }
 
 

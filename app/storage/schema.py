@@ -57,13 +57,43 @@ async def revision(database: Database) -> str | None:
 async def expect_current(database: Database) -> None:
     """Raises ConfigurationError, with the mend, when the schema is not this version's."""
     at = await revision(database)
+    if at is not None and not is_known(at):
+        raise ConfigurationError(newer(at))
     if at != head():
         said = "is empty" if at is None else f"is at schema {at}, this version needs {head()}"
         raise ConfigurationError(f"the database {said}; run: paydue db upgrade")
 
 
+async def expect_known(database: Database) -> str:
+    """The revision, or ConfigurationError when the schema is none, or newer than this version's."""
+    at = await revision(database)
+    if at is None:
+        raise ConfigurationError("this is no database of Paydue's; make one with: paydue db init")
+    if not is_known(at):
+        raise ConfigurationError(newer(at))
+    return at
+
+
+def is_known(at: str) -> bool:
+    """Whether this version of Paydue has the migration of that revision."""
+    script = ScriptDirectory.from_config(_config())
+    return any(one.revision == at for one in script.walk_revisions())
+
+
+def newer(at: str) -> str:
+    """The mend for a database that a newer version of Paydue has upgraded."""
+    return (
+        f"the database is at schema {at}, which a newer version of Paydue has made; this version "
+        f"knows {head()}. Run the newer version again, or let it go back: "
+        f"paydue db downgrade {head()}"
+    )
+
+
 async def upgrade(database: Database, to: str = "head") -> None:
     """Bring the schema to a revision; nodes that start at once take turns."""
+    at = await revision(database)
+    if at is not None and not is_known(at):
+        raise ConfigurationError(newer(at))
     async with database.transaction() as tx:
         if not database.is_sqlite:
             await tx.execute(text("SET LOCAL statement_timeout = 0"))

@@ -121,6 +121,8 @@ def connection_factory(
     return connect
 
 
+# Files that SQLite keeps beside a database.
+SIDE_FILES = ("-wal", "-shm", "-journal")
 # Payments and people's addresses are in the files, and whoever may open the lock file can hold it.
 _OWNER_ONLY = 0o600
 
@@ -132,9 +134,14 @@ def _open_private(path: Path, **options: Any) -> sqlite3.Connection:
     on it in this process, and another's commits would be lost (sqlite.org/howtocorrupt.html, 2.2).
     """
     with contextlib.suppress(OSError):  # it is there, or SQLite says what is wrong with the path
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY))
+        create_private(path)
     opened: sqlite3.Connection = sqlite3.connect(path, **options)
     return opened
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that is its owner's only, or OSError: it is there, or cannot be made."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ONLY))
 
 
 def _fetched(

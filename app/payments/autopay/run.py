@@ -44,7 +44,7 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
-from app.payments.reconciliation.cursor import load_epoch
+from app.payments.reconciliation.cursor import load_epoch, load_restored_at
 from app.payments.stripe.gateway import (
     Gateway,
     NoAnswer,
@@ -139,6 +139,7 @@ class Autopay:
         """
         if not 0 < len(reason.strip()) <= REASON_MAX:
             raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
+        await self._catch_up_after_restore()
         async with self.database.snapshot() as tx:
             one = await candidates.find_candidate(tx, invoice_id)
         if one is None or invoice_id < 0:
@@ -177,6 +178,12 @@ class Autopay:
 
         await self._until_stopped(self._recover(at, note, whenever=False), at.holder)
         return count
+
+    async def _catch_up_after_restore(self) -> None:
+        async with self.database.snapshot() as tx:
+            restored_at = await load_restored_at(tx)
+        if restored_at is not None:
+            await self._catch_up()
 
     async def _catch_up(self) -> None:
         """Read at Stripe up to now; one request that fails does not cost the day."""

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, delete, func, select
 
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -21,6 +21,8 @@ INVOICES = table_of(Invoice)
 CURSOR = "reconciled_until"
 # When the last complete pass began, by our clock.
 COMPLETED = "reconciled_at"
+# When this database was restored from a backup; gone once a complete pass has read Stripe.
+RESTORED = "restored_at"
 # How often the database was found to be an older copy; idempotency keys carry it.
 EPOCH = "epoch"
 # Lists may lag behind; everything found twice is booked once.
@@ -36,6 +38,17 @@ async def load_cursor(tx: Tx) -> datetime | None:
 async def load_completed_at(tx: Tx) -> datetime | None:
     """When the last complete pass began; earlier versions kept it as the cursor."""
     return await _load(tx, COMPLETED) or await _load(tx, CURSOR)
+
+
+async def mark_restored(tx: Tx, at: datetime) -> None:
+    """Until Stripe has been read to its end, nothing is charged: much may have been since."""
+    rows = [{"name": RESTORED, "value": at.isoformat()}]
+    await upsert(tx, FACTS, rows, key=[FACTS.c.name])
+
+
+async def load_restored_at(tx: Tx) -> datetime | None:
+    """When the database was restored, while Stripe has not been read to its end since."""
+    return await _load(tx, RESTORED)
 
 
 async def load_oldest_open(tx: Tx) -> datetime | None:
@@ -61,6 +74,7 @@ async def move_cursor(tx: Tx, *, until: datetime, completed_at: datetime) -> Non
         {"name": COMPLETED, "value": completed_at.isoformat()},
     ]
     await upsert(tx, FACTS, rows, key=[FACTS.c.name])
+    await tx.execute(delete(FACTS).where(FACTS.c.name == RESTORED))
 
 
 async def load_epoch(tx: Tx) -> int:
