@@ -24,7 +24,13 @@ from app.console.pages import (
     watch_pages,
 )
 from app.console.pages.action_forms import FormAction
-from app.console.people import account_pages, confirm_pages, people_pages, sign_in_pages
+from app.console.people import (
+    account_pages,
+    confirm_pages,
+    passkey_pages,
+    people_pages,
+    sign_in_pages,
+)
 from app.console.people.roles import Role
 from app.console.routing import ConsoleRoute, PublicRoute, ViewerPage
 from app.console.static_files import serve_static
@@ -50,9 +56,14 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     PublicRoute("/sign-in/code", sign_in_pages.sign_in_by_code, "POST"),
     PublicRoute("/sign-in/link", sign_in_pages.show_link),
     PublicRoute("/sign-in/link", sign_in_pages.follow_link, "POST"),
+    PublicRoute("/sign-in/passkey/challenge", passkey_pages.challenge_sign_in, "POST"),
+    PublicRoute("/sign-in/passkey", passkey_pages.sign_in_by_passkey, "POST"),
     ConsoleRoute("/sign-out", sign_in_pages.sign_out, Role.VIEWER, "POST"),
     ConsoleRoute("/confirm-identity", confirm_pages.show_confirm_identity, Role.VIEWER),
     ConsoleRoute("/confirm-identity", confirm_pages.confirm_identity, Role.VIEWER, "POST"),
+    ConsoleRoute(
+        "/confirm-identity/passkey", passkey_pages.confirm_by_passkey, Role.VIEWER, "POST"
+    ),
     ConsoleRoute("/account", account_pages.show_account, Role.VIEWER),
     ConsoleRoute("/account", account_pages.change_profile, Role.VIEWER, "POST"),
     ConsoleRoute("/account/sessions", account_pages.change_sessions, Role.VIEWER, "POST"),
@@ -62,6 +73,13 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     ),
     ConsoleRoute("/account/app", account_pages.show_app, Role.VIEWER, fresh=True),
     ConsoleRoute("/account/app", account_pages.change_app, Role.VIEWER, "POST", fresh=True),
+    ConsoleRoute("/account/passkeys", passkey_pages.show_passkeys, Role.VIEWER, fresh=True),
+    ConsoleRoute(
+        "/account/passkeys", passkey_pages.change_passkeys, Role.VIEWER, "POST", fresh=True
+    ),
+    ConsoleRoute(
+        "/account/passkeys/challenge", passkey_pages.challenge_viewer, Role.VIEWER, "POST"
+    ),
     ConsoleRoute("/people", people_pages.show_people, Role.ADMIN, fresh=True),
     ConsoleRoute("/people", people_pages.change_people, Role.ADMIN, "POST", fresh=True),
     _read("/", home_page.home_page),

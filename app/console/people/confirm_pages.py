@@ -9,6 +9,7 @@ from app.console import cookies
 from app.console.people import passwords
 from app.console.people.authenticator_app import has_app, use_code
 from app.console.people.lockout import count_attempt, counted_user, forget_failures
+from app.console.people.passkeys import relying_party
 from app.console.people.sessions import renew_session
 from app.console.people.sign_in import act_of, attempt_was_right, counted
 from app.console.people.user_events import record_user_event
@@ -44,13 +45,14 @@ async def confirm_identity(request: Request, viewer: Viewer) -> Response:
     async with database.transaction() as tx:
         by_code = not user.password_hash and await use_code(tx, user, form.get("code", ""), now)
         if by_password or by_code:
-            return await _confirmed(tx, request, viewer, following)
+            return await confirmed(tx, request, viewer, following)
         act = act_of(request, "somebody")
         await record_user_event(tx, SecurityEvent.SIGN_IN_REFUSED, user.id, act, "not confirmed")
     return _page(request, viewer, user, following, error="That is wrong. Try again.")
 
 
-async def _confirmed(tx: Tx, request: Request, viewer: Viewer, following: str) -> Response:
+async def confirmed(tx: Tx, request: Request, viewer: Viewer, following: str) -> Response:
+    """The person goes on, in the same session, under a new token."""
     act = act_of(request, viewer.login)
     token = await renew_session(tx, viewer.session_id, act.now)
     await attempt_was_right(tx, request)
@@ -58,6 +60,7 @@ async def _confirmed(tx: Tx, request: Request, viewer: Viewer, following: str) -
     await record_user_event(tx, SecurityEvent.IDENTITY_CONFIRMED, viewer.user_id, act)
     response = redirect(following)
     cookies.set_cookie(response, request, cookies.SESSION, token)
+    cookies.delete_cookie(response, request, cookies.STEP)
     return response
 
 
@@ -67,4 +70,5 @@ def _page(
     return render(
         request, viewer, "people/confirm.html", status=403 if error else 200, error=error,
         following=following, has_password=user.password_hash is not None, has_app=has_app(user),
+        has_passkeys=relying_party(request) is not None,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.people import authenticator_app, users
+from app.console.people.passkeys import remove_passkeys
 from app.console.people.roles import DUTIES, Role
 from app.console.people.sign_in import act_of
 from app.console.rendering import render
@@ -53,6 +54,7 @@ async def _change(tx: Tx, request: Request, viewer: Viewer, wanted: str) -> str 
             await users.enable_user(tx, user, act)
         case "factors":
             await authenticator_app.remove_app(tx, user, act)
+            await remove_passkeys(tx, user)
     return None
 
 

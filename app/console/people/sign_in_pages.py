@@ -10,6 +10,7 @@ from app.console.people import passwords
 from app.console.people.authenticator_app import use_code
 from app.console.people.lockout import count_attempt
 from app.console.people.one_time_tokens import Purpose, find_one_time, redeem
+from app.console.people.passkeys import relying_party
 from app.console.people.sessions import end_session
 from app.console.people.sign_in import (
     act_of,
@@ -161,6 +162,7 @@ async def _sign_in_page(
     return render(
         request, None, "people/sign_in.html", status=403 if error else 200, following=following,
         is_set_up=is_set_up, error=error, login=login,
+        has_passkeys=relying_party(request) is not None,
     )  # fmt: skip
 
 
