@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from app.console.console_routes import CONSOLE_ROUTES
 from app.console.pages.acts_on_events import ReplayEvents
+from app.console.people.openid import OpenIdProvider
 from app.errors import DatabaseUnavailable, Unavailable
 from app.halo import routes
 from app.halo.access.authenticator import Authenticator, RequestLimiter
@@ -84,6 +85,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
+    app.state.openid = OpenIdProvider(settings)
     acts = acts or StripeActs()
     app.state.retry_charge = acts.retry_charge
     app.state.end_attempt = acts.end_attempt

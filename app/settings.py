@@ -93,6 +93,14 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _issuer(url: str) -> str:
+    parts = urlsplit(url)
+    is_safe = parts.scheme == "https" or is_loopback(parts.hostname or "")
+    if url and (not parts.hostname or not is_safe or parts.query or parts.fragment):
+        raise ValueError("must begin with https:// and have neither ? nor #")
+    return url
+
+
 def _signing_secrets(given: SecretStr) -> SecretStr:
     """A placeholder or a guessable secret would let anybody sign events."""
     for secret in _split(given.get_secret_value()):
@@ -325,6 +333,21 @@ class Settings(BaseSettings):
         SecretStr(""),
         alias="PAYDUE_INTERNAL_TOKEN",
         description="a token that `/metrics`, `/api/docs` and `/api/openapi.json` ask for, as a bearer or as the password of HTTP Basic; without one they are open",
+    )
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] = Field(
+        "",
+        alias="PAYDUE_OIDC_ISSUER",
+        description="the OpenID provider by which people may sign in to the console, exactly as it names itself, such as `https://login.example.com`",
+    )
+    oidc_client_id: str = Field(
+        "",
+        alias="PAYDUE_OIDC_CLIENT_ID",
+        description="the name by which the OpenID provider knows Paydue",
+    )
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""),
+        alias="PAYDUE_OIDC_CLIENT_SECRET",
+        description="the secret that Paydue shows to the OpenID provider",
     )
     log_format: Annotated[str, _word_of("text", "json")] = Field(
         "text",

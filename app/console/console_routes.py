@@ -27,6 +27,7 @@ from app.console.pages.action_forms import FormAction
 from app.console.people import (
     account_pages,
     confirm_pages,
+    openid_pages,
     passkey_pages,
     people_pages,
     sign_in_pages,
@@ -58,6 +59,8 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     PublicRoute("/sign-in/link", sign_in_pages.follow_link, "POST"),
     PublicRoute("/sign-in/passkey/challenge", passkey_pages.challenge_sign_in, "POST"),
     PublicRoute("/sign-in/passkey", passkey_pages.sign_in_by_passkey, "POST"),
+    PublicRoute("/sign-in/openid", openid_pages.go_to_provider),
+    PublicRoute("/sign-in/openid/callback", openid_pages.come_back),
     ConsoleRoute("/sign-out", sign_in_pages.sign_out, Role.VIEWER, "POST"),
     ConsoleRoute("/confirm-identity", confirm_pages.show_confirm_identity, Role.VIEWER),
     ConsoleRoute("/confirm-identity", confirm_pages.confirm_identity, Role.VIEWER, "POST"),

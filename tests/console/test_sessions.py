@@ -150,7 +150,7 @@ async def test_a_person_has_so_many_sessions_and_the_oldest_ends(console: Consol
         for _ in range(sessions.SESSIONS_MAX - 1):
             await sessions.open_session(
                 tx, user.id, signed_in_by="tests", device=sessions.Device(None, ""),
-                now=console.clock(),
+                now=console.clock(), authenticated_at=console.clock(),
             )  # fmt: skip
 
     assert [(await one.get("/account")).status for one in (first, second)] == [303, 200]

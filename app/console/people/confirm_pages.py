@@ -71,4 +71,5 @@ def _page(
         request, viewer, "people/confirm.html", status=403 if error else 200, error=error,
         following=following, has_password=user.password_hash is not None, has_app=has_app(user),
         has_passkeys=relying_party(request) is not None,
+        has_openid=request.app.state.openid.is_set_up,
     )  # fmt: skip

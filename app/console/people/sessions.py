@@ -69,7 +69,13 @@ class SessionSummary(NamedTuple):
 
 
 async def open_session(
-    tx: Tx, user_id: int, *, signed_in_by: str, device: Device, now: datetime
+    tx: Tx,
+    user_id: int,
+    *,
+    signed_in_by: str,
+    device: Device,
+    now: datetime,
+    authenticated_at: datetime,
 ) -> str:
     """A new session's token. Each sign-in gets a new one, so none can be planted beforehand."""
     await _end_oldest(tx, user_id, now)
@@ -78,7 +84,7 @@ async def open_session(
         insert(SESSIONS).values(
             token_hash=hash_secret(token), user_id=user_id, signed_in_by=signed_in_by,
             peer=device.peer, user_agent=device.user_agent, created_at=now, seen_at=now,
-            authenticated_at=now,
+            authenticated_at=authenticated_at,
         )
     )  # fmt: skip
     return token

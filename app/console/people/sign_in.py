@@ -62,11 +62,22 @@ async def first_factor_shown(
     return response
 
 
-async def start_session(tx: Tx, request: Request, user: UserRecord, signed_in_by: str) -> str:
-    """The token of a new session of this user, whose sign-in is written down."""
+async def start_session(
+    tx: Tx, request: Request, user: UserRecord, signed_in_by: str,
+    authenticated_at: datetime | None = None,
+) -> str:  # fmt: skip
+    """The token of a new session of this user, whose sign-in is written down.
+
+    `authenticated_at` is when they showed who they are, where that is not now.
+    """
     act = act_of(request, user.login)
     token = await open_session(
-        tx, user.id, signed_in_by=signed_in_by, device=Device.of(request), now=act.now
+        tx,
+        user.id,
+        signed_in_by=signed_in_by,
+        device=Device.of(request),
+        now=act.now,
+        authenticated_at=authenticated_at or act.now,
     )
     await forget_failures(tx, counted_user(user.id, user.login))
     await record_user_event(tx, SecurityEvent.SIGNED_IN, user.id, act, signed_in_by)

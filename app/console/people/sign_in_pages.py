@@ -163,6 +163,7 @@ async def _sign_in_page(
         request, None, "people/sign_in.html", status=403 if error else 200, following=following,
         is_set_up=is_set_up, error=error, login=login,
         has_passkeys=relying_party(request) is not None,
+        has_openid=request.app.state.openid.is_set_up,
     )  # fmt: skip
 
 
