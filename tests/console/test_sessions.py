@@ -111,11 +111,13 @@ async def test_a_sign_in_makes_a_new_session_whatever_cookie_the_browser_had(
 
     await victim.follow(await console.a_link(login))
     first = victim.cookies["paydue"]
+    before = Browser(console.http, cookies=dict(victim.cookies))
     await victim.follow(await console.a_link(login))
 
     assert len({planted, first, victim.cookies["paydue"]}) == 3
     attacker = Browser(console.http, cookies={"paydue": planted})
     assert (await attacker.get("/account")).status == 303
+    assert (await before.get("/account")).status == 303
 
 
 async def test_signing_out_ends_the_session_on_the_server(console: Console) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pyotp
 import pytest
+from structlog.testing import capture_logs
 
 from app.console.people import lockout, passwords, sessions, users
 from app.console.people.lockout import counted_peer, wait_after
@@ -52,6 +53,23 @@ async def test_a_password_set_after_a_link_signs_in_and_leads_back(console: Cons
     assert (back.status, back.location) == (303, "/account")
     assert (await browser.get("/account")).status == 200
     assert (await old.get("/account")).status == 303
+
+
+async def test_sign_ins_and_refusals_are_written_down_and_logged(console: Console) -> None:
+    login = await a_user_with_password(console)
+    browser = Browser(console.http, headers={"User-Agent": "<b>a browser</b>"})
+    with capture_logs() as lines:
+        await sign_in(browser, login, OTHER)
+        await sign_in(browser, "nobody", OTHER)
+        await sign_in(browser, login)
+
+    page = (await browser.get("/account")).text
+    kinds = [one["kind"] for one in lines if one["event"] == "security event"]
+    assert kinds == ["sign_in_refused", "sign_in_refused", "signed_in"]
+    assert not any(PASSWORD in str(one) or OTHER in str(one) for one in lines)
+    assert "sign in refused: <bdi>wrong password</bdi>" in page
+    assert "signed in: <bdi>password</bdi>" in page
+    assert "&lt;b&gt;a browser&lt;/b&gt;" in page
 
 
 async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(console: Console) -> None:

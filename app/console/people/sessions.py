@@ -141,6 +141,11 @@ async def list_sessions(tx: Tx, user_id: int, now: datetime) -> list[SessionSumm
     return [SessionSummary(*row) for row in found]
 
 
+async def end_session_of(tx: Tx, token: str) -> None:
+    """The session behind this token, if there is one, has ended."""
+    await tx.execute(delete(SESSIONS).where(SESSIONS.c.token_hash == hash_secret(token)))
+
+
 async def end_session(tx: Tx, user_id: int, session_id: int) -> bool:
     """Whether there was such a session of this user; it has ended."""
     theirs = (SESSIONS.c.id == session_id) & (SESSIONS.c.user_id == user_id)

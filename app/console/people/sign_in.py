@@ -15,7 +15,7 @@ from app.console.people.lockout import (
     forgive_attempt,
 )
 from app.console.people.one_time_tokens import Purpose, issue_one_time
-from app.console.people.sessions import Device, open_session
+from app.console.people.sessions import Device, end_session_of, open_session
 from app.console.people.user_events import Act, record_user_event
 from app.console.people.users import UserRecord
 from app.console.routing import redirect
@@ -68,6 +68,7 @@ async def start_session(
 ) -> str:  # fmt: skip
     """The token of a new session of this user, whose sign-in is written down.
 
+    The session that the browser had before ends.
     `authenticated_at` is when they showed who they are, where that is not now.
     """
     act = act_of(request, user.login)
@@ -79,6 +80,7 @@ async def start_session(
         now=act.now,
         authenticated_at=authenticated_at or act.now,
     )
+    await end_session_of(tx, cookies.read_cookie(request, cookies.SESSION) or "")
     await forget_failures(tx, counted_user(user.id, user.login))
     await record_user_event(tx, SecurityEvent.SIGNED_IN, user.id, act, signed_in_by)
     return token
