@@ -1,4 +1,4 @@
-"""What the kernel keeps of a connection's answers: how much there may be, and how much there is.
+"""Answers that the kernel keeps of a connection: how much there may be, and how much there is.
 
 A client that reads nothing would have it keep megabytes, for minutes after the connection's end.
 """
