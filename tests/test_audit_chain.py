@@ -1,6 +1,8 @@
 """Changes of invoices say who really wrote them, and a chain of hashes shows what was changed."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, insert, select, text, update
@@ -10,8 +12,9 @@ from app.ledger.audit import CHANGES, AuditChange
 from app.ledger.audit_chain import BATCH, SEALS, ChainCheck
 from app.storage.engines import Database
 from tests.clock import NOW
-from tests.harness import Paydue, event
+from tests.harness import NO_STRIPE, Paydue, event
 from tests.service import Service
+from tests.test_cli import DONE, FAILED, command
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +149,28 @@ async def test_a_change_whose_id_was_given_and_is_not_committed_is_waited_for(
 
     found = await check(database)
     assert (found.changes, found.unsealed, found.faults) == (2, 0, [])
+
+
+async def test_the_command_names_a_fault_and_ends_in_1(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    paydue = command(tmp_path, NO_STRIPE).having(PAYDUE_DATABASE_URL=database_url)
+    await write(database, 3)
+    _, head = await audit_chain.seal(database)
+    await write(database, 1)
+
+    clean = await paydue("audit", "verify", "--expect", str(head))
+    async with database.transaction() as tx:
+        await tx.execute(update(CHANGES).values(who="Eve").where(CHANGES.c.new_value == "R1"))
+    edited = await paydue("audit", "verify")
+    foreign = await paydue("audit", "verify", "--expect", "1:" + "0" * 64)
+
+    assert (clean.code, clean.err) == (DONE, "")
+    assert clean.out == f"3 changes are sealed, 1 newer ones are not yet\nhead {head}\n"
+    assert edited.code == foreign.code == FAILED
+    [fault] = edited.err.splitlines()
+    assert re.fullmatch(r"change \d+ was edited after seal 1", fault)
+    assert "is not in the chain" in foreign.err
 
 
 async def test_a_change_names_the_credential_that_wrote_it_whatever_it_says(

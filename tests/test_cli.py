@@ -688,6 +688,38 @@ async def test_access_is_given_once_and_opens_the_api(paydue: Command) -> None:
     assert (await paydue("access", "add", "x", "--scope", "everything")).code == MISUSED
 
 
+async def test_access_without_a_scope_is_given_to_nobody(paydue: Command) -> None:
+    refused = await paydue("access", "add", "billing")
+
+    assert (refused.code, refused.out) == (MISUSED, "")
+    assert "--scope" in refused.err
+    assert (await paydue("access", "list", "--json")).json() == []
+
+
+async def test_who_gave_access_and_took_it_back_is_logged_without_the_secret(
+    paydue: Command,
+) -> None:
+    noisy = paydue.having(PAYDUE_LOG_LEVEL="info", PAYDUE_LOG_FORMAT="json")
+
+    added = await noisy("access", "add", "billing", "--scope", "read:invoices", "--json")
+    revoked = await noisy("access", "revoke", "billing")
+
+    made = added.json()
+    [gift] = security_events(added)
+    [end] = security_events(revoked)
+    assert (gift["kind"], gift["client_id"], gift["name"], gift["scope"]) == (
+        "access_added", made["client_id"], "billing", "read:invoices",
+    )  # fmt: skip
+    assert (end["kind"], end["name"], end["count"]) == ("access_revoked", "billing", 1)
+    assert gift["by"] == end["by"] != ""
+    assert made["client_secret"] not in added.err + revoked.err
+
+
+def security_events(said: Said) -> list[dict[str, Any]]:
+    lines = [orjson.loads(one) for one in said.err.splitlines() if one.startswith("{")]
+    return [one for one in lines if one["event"] == "security event"]
+
+
 async def test_access_is_shown_and_taken_back(paydue: Command) -> None:
     made = (await paydue("access", "add", "billing", "--scope", "all", "--json")).json()
     await paydue("access", "add", "reports", "--scope", "read:invoices")

@@ -1,5 +1,6 @@
 """The connection to PostgreSQL is encrypted as the URL's libpq options say, and doctor shows it."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -47,6 +48,19 @@ def make_certificate(folder: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def encrypted() -> Iterator[Encrypted]:
+    with tls_server() as server:
+        yield server
+
+
+@pytest.fixture
+def asking() -> Iterator[Encrypted]:
+    """One that lets in only who shows the certificate `stranger`."""
+    with tls_server(asks=True) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def tls_server(*, asks: bool = False) -> Iterator[Encrypted]:
     if postgres.binaries() is None or shutil.which("openssl") is None:
         absent("no PostgreSQL binaries or no openssl here")
     folder = Path(tempfile.mkdtemp(prefix="paydue-tls-"))
@@ -55,7 +69,13 @@ def encrypted() -> Iterator[Encrypted]:
     stranger = make_certificate(folder, "stranger")
     if os.geteuid() == 0:
         shutil.chown(folder / "server.key", postgres.USER, postgres.USER)
-    options = ("ssl=on", f"ssl_cert_file={authority}", f"ssl_key_file={folder / 'server.key'}")
+    options = ["ssl=on", f"ssl_cert_file={authority}", f"ssl_key_file={folder / 'server.key'}"]
+    if asks:
+        rules = folder / "hba.conf"
+        rules.write_text(
+            "hostssl tls all all trust clientcert=verify-ca\nhost postgres all all trust\n"
+        )
+        options += [f"ssl_ca_file={stranger}", f"hba_file={rules}"]
     try:
         with postgres.running(*options) as server:
             yield Encrypted(server.create("tls"), authority, stranger)
@@ -115,6 +135,19 @@ async def test_only_verify_full_refuses_a_certificate_for_another_name_postgres(
     assert await encryption(elsewhere.with_options("sslmode=verify-ca" + rooted))
     with pytest.raises(DatabaseUnavailable, match="certificate"):
         await encryption(elsewhere.with_options("sslmode=verify-full" + rooted))
+
+
+async def test_a_server_that_asks_for_a_certificate_gets_the_one_of_the_url_postgres(
+    asking: Encrypted,
+) -> None:
+    certificate = asking.stranger
+    named = f"&sslcert={certificate}&sslkey={certificate.with_suffix('.key')}"
+
+    assert await encryption(
+        asking.with_options("sslmode=verify-full&sslrootcert={authority}" + named)
+    )
+    with pytest.raises(DatabaseUnavailable, match="certificate"):
+        await encryption(asking.with_options("sslmode=verify-full&sslrootcert={authority}"))
 
 
 @pytest.mark.parametrize(

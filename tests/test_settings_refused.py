@@ -1,5 +1,6 @@
 """Settings that would give secrets away are refused before anything starts."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,20 @@ def test_an_env_file_that_others_may_write_is_refused(
     file.chmod(mode)
 
     with pytest.raises(UnsafeEnvFile, match="chmod 600"):
+        Settings()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_an_env_file_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path(".env")
+    file.write_text("PAYDUE_CURRENCY=eur")
+    file.chmod(0o600)
+    os.chown(file, 65534, -1)
+
+    with pytest.raises(UnsafeEnvFile, match="chown"):
         Settings()
 
 

@@ -1,7 +1,9 @@
 """No caller and no event causes a 5xx: every place of every route is sent what breaks programs.
 
 Whatever was accepted must be read again: alone, in its list, and printed. A place gets its share of
-the values, those of its own type first; PAYDUE_FUZZ_ROUNDS=100 gives every place all of them.
+the values, those of its own type first; PAYDUE_FUZZ_ROUNDS=100 gives every place all of them. In a
+single round the two engines share the places: every route is sent hostile values on both, and each
+of its places on one.
 """
 
 import asyncio
@@ -12,7 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -25,6 +27,8 @@ from tests.api.hostile_values import JSON_VALUES, QUERY_VALUES, Place, places
 from tests.harness import Paydue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(3600)]
+
+T = TypeVar("T")
 
 ROUNDS = int(os.environ.get("PAYDUE_FUZZ_ROUNDS", "1"))
 # From one round to the next a place skips so many values: it has no factor in common with their
@@ -48,6 +52,13 @@ class House:
         self.made: defaultdict[str, set[int]] = defaultdict(set)
         self.statuses: Counter[int] = Counter()
         self.failures: list[str] = []
+        self.takes_odd = False
+
+    def share(self, places: Sequence[T]) -> Iterator[tuple[int, T]]:
+        """The places that this engine tries, each with its number."""
+        for number, one in enumerate(places):
+            if ROUNDS > 1 or number % 2 == self.takes_odd:
+                yield number, one
 
     async def ask(self, what: object, method: str, target: str, body: str | None = None) -> Answer:
         """Send it exactly as written; a 5xx is remembered with what caused it."""
@@ -115,6 +126,7 @@ async def house(paydue: Paydue) -> House:
     api = Api(paydue.http, paydue.database)
     api.headers = await paydue.access()
     opened = House(paydue, api)
+    opened.takes_odd = not paydue.database.is_sqlite
     for route in (*ROUTES, *ROUTES):  # twice, for some examples name what others make
         operation = route.operation
         if operation and operation.made and route.path not in opened.ids:
@@ -141,20 +153,20 @@ def _url(one: Place, value: str) -> str:
 async def test_no_path_and_no_parameter_gives_a_5xx(house: House) -> None:
     targets = [one for one in PLACES if one.where != "body"]
 
-    for number, one in enumerate(targets):
+    for number, one in house.share(targets):
         for value in (*_values(number, one.likely), *_values(number, QUERY_VALUES)):
             await house.ask(one, one.method, _url(one, value), None if one.method == "GET" else "")
 
     assert house.failures == []
-    assert house.statuses[200] > 50
-    assert house.statuses[400] > 50
+    assert house.statuses[200] > 25
+    assert house.statuses[400] > 25
 
 
 async def test_no_body_gives_a_5xx_then_or_later(house: House) -> None:
     targets = [one for one in PLACES if one.where == "body"]
     turns = itertools.count()  # each value goes to a new record or to one that exists
 
-    for number, one in enumerate(targets):
+    for number, one in house.share(targets):
         path = re.sub(r"{\w+}", "1", one.path)
         for value in (*_values(number, one.likely), *_values(number, JSON_VALUES)):
             known = house.ids.get(one.path) if next(turns) % 2 else None
@@ -166,12 +178,12 @@ async def test_no_body_gives_a_5xx_then_or_later(house: House) -> None:
     await house.list_everything()
 
     assert house.failures == []
-    assert house.statuses[200] > 200
-    assert house.statuses[400] > 200
+    assert house.statuses[200] > 100
+    assert house.statuses[400] > 100
 
 
 async def test_no_signed_event_gives_a_5xx_then_or_later(house: House) -> None:
-    bodies = list(_hostile_events())
+    bodies = [body for _, body in house.share(list(_hostile_events()))]
 
     for start in range(0, len(bodies), AT_ONCE):
         some = bodies[start : start + AT_ONCE]

@@ -1,5 +1,6 @@
 """Behind an nginx that passes upgrades on, no anonymous request takes a delivery of Stripe's."""
 
+import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from tests.edge.wire import exchange
 from tests.harness import NO_STRIPE, Paydue, event, intent, settings_for, signed
 
 pytestmark = pytest.mark.anyio
-TRIES = 1000
+# A thousand with PAYDUE_FUZZ_ROUNDS=4.
+TRIES = 250 * int(os.environ.get("PAYDUE_FUZZ_ROUNDS", "1"))
 # Long enough for head and body to come in segments of their own; its end would be the head of the
 # request that comes next on the connection, to whoever takes the body for requests.
 BODY = b"\r\n" * 20_000 + b"GET /healthz HTTP/1.1\r\nHost: paydue\r\nX: "
@@ -35,7 +37,7 @@ async def paydue(sqlite_template: Path, tmp_path: Path) -> AsyncIterator[Paydue]
         yield running
 
 
-async def test_no_delivery_is_lost_in_a_thousand_tries(paydue: Paydue, tmp_path: Path) -> None:
+async def test_no_delivery_is_lost_in_hundreds_of_tries(paydue: Paydue, tmp_path: Path) -> None:
     if not NGINX.is_installed:
         absent("no nginx: apt-get install nginx")
     port = int(paydue.url.rpartition(":")[2])
