@@ -71,7 +71,8 @@ class InlineWriterConnection(ReaderConnection):
     """A connection for the writer: its statements run in the event loop, only the commit hops.
 
     It never waits inside SQLite for another writer, for that would stop the loop: BEGIN is tried
-    again instead.
+    again instead. None of its statements is interrupted after a time: SQLite would roll back all
+    that came before it, and commit one by one what follows (sqlite.org/c3ref/interrupt.html).
     """
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

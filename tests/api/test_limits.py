@@ -13,13 +13,14 @@ from app.halo.engine.codec import OBJECTS_MAX, ROWS_MAX
 from app.halo.engine.idempotency import BODY_MAX, KEYS_MAX
 from app.halo.engine.list_query import LIST_MAX
 from app.halo.engine.pagination import SORTED_MAX
-from app.halo.engine.record_queries import ANSWER_ROWS_MAX
+from app.halo.engine.record_queries import ANSWER_BYTES_MAX, ANSWER_ROWS_MAX
 from app.halo.openapi.document import document
 from app.halo.routes import ROUTES
 from app.ledger.invoice_input import LINES_MAX
 from app.ledger.recurring import COPIED_LINES_MAX
 from app.storage.column_types import table_of
 from app.storage.rows import EXTRA_MAX
+from app.storage.tables.clients import Client
 from app.storage.tables.invoices import InvoiceLine
 from tests.api.client import Answer, Api
 
@@ -161,6 +162,23 @@ async def test_an_answer_holds_so_many_rows_and_no_more(api: Api) -> None:
     assert_refused(both, "lines", ANSWER_ROWS_MAX)
 
 
+@pytest.mark.slow
+async def test_a_list_has_so_many_bytes_and_no_more(api: Api) -> None:
+    extra = {"custom": "x" * (EXTRA_MAX - 100)}
+    count = ANSWER_BYTES_MAX // EXTRA_MAX
+    row = {"name": "Ada", "inactive": False, "extra": extra}
+    async with api.database.transaction() as tx:
+        await tx.execute(insert(table_of(Client)), [row] * (count + 10))
+
+    short = await api.send(
+        "GET", "/api/Client", params={"pageinate": "true", "page_size": count - 10}
+    )
+    long = await api.send("GET", "/api/Client")
+
+    assert short.status == 200
+    assert_refused(long, "page_size", ANSWER_BYTES_MAX)
+
+
 async def test_to_view_an_invoice_reads_none_of_its_lines(api: Api) -> None:
     invoice = await api.invoice(1)
     await with_lines(api, invoice["id"], ANSWER_ROWS_MAX)
@@ -226,7 +244,7 @@ async def test_an_invoice_and_its_lines_keep_so_many_bytes_each(api: Api) -> Non
     "limit",
     [
         OBJECTS_MAX, ROWS_MAX, LINES_MAX, COPIED_LINES_MAX, EXTRA_MAX, LIST_MAX, ANSWER_ROWS_MAX,
-        SORTED_MAX, IN_FLIGHT_MAX, TOKENS_MAX, KEYS_MAX, BODY_MAX,
+        ANSWER_BYTES_MAX, SORTED_MAX, IN_FLIGHT_MAX, TOKENS_MAX, KEYS_MAX, BODY_MAX,
     ],
 )  # fmt: skip
 def test_limits_stand_in_the_openapi_document_and_in_the_docs(limit: int) -> None:

@@ -23,6 +23,9 @@ from app.storage.prepared import any_of
 ShownRecord = dict[str, Any]
 # Rows that one answer holds, those inside its records included: 1,000 invoices of twenty lines.
 ANSWER_ROWS_MAX = 20_000
+# Bytes of a list: its longest with usual records has a tenth of them, but a thousand records that
+# keep all they may would take twice as many, for whoever takes them slowly.
+ANSWER_BYTES_MAX = 32 * 1024 * 1024
 # How many children a record is taken to have, before they are read.
 _USUAL_CHILDREN = 10
 # The column of a child's SELECT that names its parent.
@@ -53,6 +56,14 @@ class TooManyRows(InvalidField):
     def __init__(self, field: str) -> None:
         why = f"the answer would hold more than {ANSWER_ROWS_MAX} rows; ask for fewer records"
         super().__init__(field, why)
+
+
+class AnswerTooLong(InvalidField):
+    """A list whose records keep much; fewer records a page are shorter."""
+
+    def __init__(self) -> None:
+        why = f"the answer would take more than {ANSWER_BYTES_MAX} bytes; ask for fewer records"
+        super().__init__("page_size", why)
 
 
 class RecordQueries:

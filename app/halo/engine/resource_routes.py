@@ -20,7 +20,13 @@ from app.halo.engine.filters import CALLER
 from app.halo.engine.heavy_work import HEAVY_ROWS, compute
 from app.halo.engine.idempotency import Work, Written, run_idempotent
 from app.halo.engine.list_query import query_parameters
-from app.halo.engine.record_queries import RecordPage, RecordQueries, row_count
+from app.halo.engine.record_queries import (
+    ANSWER_BYTES_MAX,
+    AnswerTooLong,
+    RecordPage,
+    RecordQueries,
+    row_count,
+)
 from app.halo.engine.resource import LIST, READ, REMOVE, SAVE, Resource
 from app.halo.engine.responses import json_response
 from app.halo.openapi import operations
@@ -104,7 +110,10 @@ def _list(codec: RecordCodec, reading: RecordQueries) -> Endpoint:
 
 async def list_response(resource: Resource, caller: Caller, listing: RecordPage) -> Response:
     rows = row_count(listing.records)
-    return await compute(rows, redacted_response, caller, wrap_list(resource, listing))
+    answer = await compute(rows, redacted_response, caller, wrap_list(resource, listing))
+    if len(answer.body) > ANSWER_BYTES_MAX:
+        raise AnswerTooLong
+    return answer
 
 
 def redacted_response(caller: Caller, content: Any, status: int = 200) -> Response:

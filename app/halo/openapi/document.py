@@ -16,7 +16,7 @@ from app.halo.engine.idempotency import BODY_MAX, HEADER, KEY_MAX, KEYS_MAX, REP
 from app.halo.engine.json_schema import Schema
 from app.halo.engine.list_query import LIST_MAX
 from app.halo.engine.pagination import SORTED_MAX
-from app.halo.engine.record_queries import ANSWER_ROWS_MAX
+from app.halo.engine.record_queries import ANSWER_BYTES_MAX, ANSWER_ROWS_MAX
 from app.halo.engine.resource import READ, REMOVE, Resource
 from app.halo.engine.resource_routes import CaseInsensitiveRoute
 from app.halo.openapi import schemas
@@ -39,7 +39,8 @@ _LIMITS = (
     f"A POST takes {OBJECTS_MAX} objects, and {ROWS_MAX} rows with their lines and entries.",
     f"An invoice has {LINES_MAX} lines at most; `process` copies {COPIED_LINES_MAX} at once.",
     f"A record keeps {EXTRA_MAX} bytes of properties that nothing is computed from.",
-    f"A list or a page has {LIST_MAX} records at most, an answer {ANSWER_ROWS_MAX} rows.",
+    f"A list or a page has {LIST_MAX} records at most, an answer {ANSWER_ROWS_MAX} rows."
+    f" A list has {ANSWER_BYTES_MAX} bytes at most.",
     f"By a field without an index a list sorts {SORTED_MAX} records at most.",
     f"A credential reads {IN_FLIGHT_MAX} lists or documents at once; a further one waits.",
     f"A credential has {TOKENS_MAX} live tokens at most; with one more the oldest ends.",
