@@ -13,6 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
+from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
 from app.main import Clock, StripeActs, create_app, utc_now
 from app.payments import intent_bookings
@@ -28,6 +29,7 @@ from app.payments.webhook.dead_letters import RetryResult
 from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import ANSWER_S, Inbox
+from app.rules.home import home_of
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database, shown_url
@@ -119,6 +121,9 @@ class Node:
             raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
         async with Gateway(self.settings, self.limiter) as gateway:
             yield gateway
+
+    def recurring(self) -> RecurringRun:
+        return RecurringRun(self.database, home_of(self.settings), self.clock, self.stop)
 
     def refunds(self) -> Refunds:
         return Refunds(self.database, self.gateway, self.installation, self.stop)

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+# Text without braces, the year at most once before the number, and the number once.
+_NUMBER_PATTERN = r"[^{}]{0,40}(\{year\}[^{}]{0,10})?\{number(:([1-9]|1[0-8]))?\}[^{}]{0,10}"
 LIVE_API = "https://api.stripe.com"
 # Keys of these kinds move no money, so they may be sent to another Stripe-shaped server.
 _TEST_KEYS = ("sk_test_", "rk_test_")
@@ -72,6 +74,12 @@ def _networks(listed: str) -> str:
         if one.strip():
             ip_network(one.strip())
     return listed
+
+
+def _number_pattern(pattern: str) -> str:
+    if pattern and not re.fullmatch(_NUMBER_PATTERN, pattern):
+        raise ValueError(f"{pattern!r} is no pattern such as INV-{{year}}-{{number:5}}")
+    return pattern
 
 
 def _currency(code: str) -> str:
@@ -241,6 +249,11 @@ class Settings(BaseSettings):
         alias="PAYDUE_CURRENCY",
         description="ISO code of an invoice's currency when neither it nor its client names one",
     )
+    invoice_number: Annotated[str, AfterValidator(_number_pattern)] = Field(
+        "",
+        alias="PAYDUE_INVOICE_NUMBER",
+        description="pattern of the numbers of invoices that come without one, such as `INV-{year}-{number:5}`; empty takes the invoice's `id`",
+    )
     autopay_at: Annotated[time, BeforeValidator(_local_time)] = Field(
         time(6, 0),
         alias="PAYDUE_AUTOPAY_AT",
@@ -255,6 +268,11 @@ class Settings(BaseSettings):
         False,
         alias="PAYDUE_AUTOPAY_CONSOLIDATE",
         description="charge all invoices of a client that are due together in one payment, unless the client's `consolidate` says otherwise",
+    )
+    recurring_auto: bool = Field(
+        True,
+        alias="PAYDUE_RECURRING_AUTO",
+        description="let the worker make the invoices of templates whose next period has begun; it looks every hour",
     )
     reconcile_every: float = Field(
         300.0,

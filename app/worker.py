@@ -30,6 +30,7 @@ POLL_S = 1.0
 SHORT_INTERVAL = timedelta(seconds=5)
 # A change that is edited within this time after it was written is edited unseen.
 SEAL_INTERVAL = timedelta(seconds=60)
+RECURRING_INTERVAL = timedelta(hours=1)
 # After a failure a job waits this long, whatever its schedule.
 AFTER_FAILURE = timedelta(seconds=30)
 _RESULT_MAX = 500
@@ -74,12 +75,20 @@ class Worker:
                 lambda now: calendar.next_daily(now, at, timezone),
                 waits_at_first=True,
             ),
+            **self._recurring_job(),
             "events": ScheduledJob(self._retry_parked_events, lambda now: now + SHORT_INTERVAL),
             "attempts": ScheduledJob(self._resume_attempts, lambda now: now + SHORT_INTERVAL),
             "refunds": ScheduledJob(self._resume_refunds, lambda now: now + SHORT_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
             "audit": ScheduledJob(self._seal_audit, lambda now: now + SEAL_INTERVAL),
         }
+
+    def _recurring_job(self) -> Mapping[str, ScheduledJob]:
+        """Each hour, for a day begins at another hour in each of the clients' time zones."""
+        if not self.node.settings.recurring_auto:
+            return {}
+        bill = ScheduledJob(self._bill_due_templates, lambda now: now + RECURRING_INTERVAL)
+        return {"recurring": bill}
 
     # --- the jobs ----------------------------------------------------------------------------
 
@@ -91,6 +100,9 @@ class Worker:
             )
         finally:
             report.close()
+
+    async def _bill_due_templates(self) -> str:
+        return str(await self.node.recurring().run())
 
     async def _retry_parked_events(self) -> str:
         node = self.node

@@ -68,6 +68,7 @@ WALKED: dict[str, Sequence[str]] = {
     "events show": ("{event}",),
     "events replay": ("{event}",),
     "reconcile": (),
+    "recurring run": (),
     "payouts list": (),
     "payouts show": ("{payout}",),
     "journal export": ("--from", str(DAY - timedelta(days=2)), "--to", str(DAY)),

@@ -16,13 +16,14 @@ OWN = frozenset(
     approval_status reviewrequired thirdpartyinvoicenumber xeroid qboid change_seq
     invoice_date duedate dateposted datesent datepaid date_created last_modified
     total tax_total revenue amountpaid amountdue paymentstatus payments_pending payments_reversed
-    currency_iso
-    startdate enddate lastcreated nextcreationdate period disabled
+    currency_iso currency_conversion_rate
+    startdate enddate lastcreated nextcreationdate anchored_at period disabled
     extra
     """.split()
 )
-# Inactive lines are not copied at all; `extra` is copied with where it comes from.
-LINE_OWN = frozenset("id ihid isinactive extra".split())
+# Inactive lines are not copied at all; `extra` is copied with where it comes from. The dates of an
+# invoice's line are those it bills, and pro rata entries become lines of their own.
+LINE_OWN = frozenset("id ihid isinactive startdate enddate prorata_data extra".split())
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "worker": ("app.cli.server_commands", "worker"),
     "autopay": ("app.cli.stripe_commands", "autopay"),
     "attempts": ("app.cli.attempt_commands", "attempts"),
+    "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),
     "events": ("app.cli.support_commands", "events"),
     "reconcile": ("app.cli.stripe_commands", "reconcile"),

@@ -67,7 +67,7 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int) -> No
 
 @click.command()
 def worker() -> None:
-    """Run what is scheduled: autopay daily, parked events, open attempts, reconciliation.
+    """Run what is scheduled: autopay, templates, parked events, open attempts, reconciliation.
 
     Any number of workers may run on one database; each job is done by one at a time.
     """

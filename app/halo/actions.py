@@ -24,6 +24,7 @@ from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
 from app.ledger import line_edits, recurring, void_and_delete
+from app.ledger.recurring import Processed
 from app.rules.home import home_of
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -158,15 +159,22 @@ async def process_templates(request: Request) -> Response:
         force = is_set(query_parameters(request.scope["query_string"]), "force_creation")
 
         async def work(tx: Tx) -> Response | Written:
-            created = await recurring.create_due_invoices(
-                tx, ids, force=force, **_context(request, caller)
-            )
+            done = await recurring.process(tx, ids, force=force, **_context(request, caller))
+            created = [one.invoice_id for one in done if one.invoice_id is not None]
             lines = await tx.scalar(_COUNT_LINES, {"ids": created})
-            return await WrittenAnswer(_INVOICES, created, caller).within(tx, lines or 0)
+            failed = {one.template_id: _unprocessed(one) for one in done if one.why is not None}
+            shown = [one.invoice_id or one.template_id for one in done]
+            answer = WrittenAnswer(_INVOICES, shown, caller, failed=failed)
+            return await answer.within(tx, lines or 0)
 
         return work
 
     return await run_idempotent(request, EDIT, prepare)
+
+
+def _unprocessed(one: Processed) -> dict[str, Any]:
+    """In the place of the invoice that a template did not make: the reason."""
+    return {"id": 0, "recurring_invoice_id": one.template_id, "_warning": one.why}
 
 
 def _ids(given: Any) -> list[int]:

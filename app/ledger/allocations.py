@@ -157,6 +157,15 @@ def writes(
     return [(_DELETE, gone), (_UPDATE, changed), (_INSERT, new)]
 
 
+def dates(payments: Mapping[str, Payment]) -> dict[str, datetime]:
+    """When each payment was made, by its intent."""
+    return {intent: _made_at(payment) for intent, payment in payments.items()}
+
+
+def _made_at(payment: Payment) -> datetime:
+    return max(payment.state_at, payment.intent_at or LONG_AGO)
+
+
 def _columns(
     payment: Payment, key: Key, share: Share, client_of: Mapping[int, int | None]
 ) -> ShareColumns:
@@ -164,7 +173,7 @@ def _columns(
         "intent_id": payment.intent_id,
         "invoice_id": key,
         "client_id": payment.client_id if key is None else client_of[key],
-        "date": max(payment.state_at, payment.intent_at or LONG_AGO),
+        "date": _made_at(payment),
         "amount": share.amount,
         "currency_iso": payment.currency,
         "status": share.status,

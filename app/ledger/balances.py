@@ -103,6 +103,7 @@ async def recompute(tx: Tx, invoice_ids: Collection[int], *, now: datetime, who:
             paid=((row.paid if row else None) or _ZERO) - invoice.amountpaid,
             pending=(row.pending if row else 0) - invoice.payments_pending,
             reversed=(row.reversed if row else 0) - invoice.payments_reversed,
+            paid_at=row.paid_at if row else None,
         )
     await write_all(tx, _balance_writes(invoices, moved, now, who))
 
@@ -116,6 +117,7 @@ class _PaymentSums(NamedTuple):
     paid: Decimal
     pending: int
     reversed: int
+    paid_at: datetime | None
 
 
 def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
@@ -128,6 +130,7 @@ _SUMS = PreparedStatement(
         func.sum(PAYMENTS.c.counted).label("paid"),
         _count_where(PAYMENTS.c.state == PaymentState.PROCESSING).label("pending"),
         _count_where(_IS_REVERSED).label("reversed"),
+        func.max(case((PAYMENTS.c.counted > 0, PAYMENTS.c.date))).label("paid_at"),
     )
     .where(any_of(PAYMENTS.c.invoice_id, "ids"))
     .group_by(PAYMENTS.c.invoice_id),
@@ -142,6 +145,8 @@ class BalanceDelta:
     paid: Decimal = _ZERO
     pending: int = 0
     reversed: int = 0
+    # The latest day of a payment that counts; None when none of the changed ones does.
+    paid_at: datetime | None = None
 
     def add(self, share: Share, sign: int) -> None:
         self.paid += sign * share.counted
@@ -149,7 +154,9 @@ class BalanceDelta:
         self.reversed += sign * share.is_reversed
 
 
-def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
+def _deltas(
+    before: Allocations, after: Allocations, paid_at: Mapping[str, datetime]
+) -> dict[int, BalanceDelta]:
     """Each invoice's change: its shares as they were are subtracted, as they are now added."""
     found: dict[int, BalanceDelta] = {}
     for allocations, sign in ((before, -1), (after, 1)):
@@ -157,15 +164,28 @@ def _deltas(before: Allocations, after: Allocations) -> dict[int, BalanceDelta]:
             for key, share in shares.items():
                 if key is not None:
                     found.setdefault(key, BalanceDelta()).add(share, sign)
+    for intent, shares in after.items():
+        for key, share in shares.items():
+            if key is not None and share.counted > 0:
+                known = found[key].paid_at
+                found[key].paid_at = max(paid_at[intent], known or paid_at[intent])
     return found
 
 
 def writes(
-    invoices: Mapping[int, InvoiceRow], stored: Stored, after: Allocations, now: datetime, who: str
+    invoices: Mapping[int, InvoiceRow],
+    stored: Stored,
+    after: Allocations,
+    paid_at: Mapping[str, datetime],
+    now: datetime,
+    who: str,
 ) -> list[TableWrite]:
-    """The balances that follow from shares as stored and as they are, written."""
+    """The balances that follow from shares as stored and as they are, written.
+
+    `paid_at` is when each payment was made, by its intent.
+    """
     before = {intent: stored.of(intent) for intent in after}
-    return _balance_writes(invoices, _deltas(before, after), now, who)
+    return _balance_writes(invoices, _deltas(before, after, paid_at), now, who)
 
 
 def _balance_writes(
@@ -199,7 +219,7 @@ def _balance_columns(
         "paymentstatus": owed.status,
         "payments_pending": invoice.payments_pending + delta.pending,
         "payments_reversed": invoice.payments_reversed + delta.reversed,
-        "datepaid": (invoice.datepaid or now) if is_paid else None,
+        "datepaid": (invoice.datepaid or delta.paid_at or now) if is_paid else None,
     }
 
 

@@ -1,13 +1,14 @@
 """Writes the parts of composite tax rates, whose value is their sum, and tax rules' conditions."""
 
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from app.errors import InvalidField, NotFound, Refused
 from app.storage import rows
-from app.storage.column_types import table_of
+from app.storage.column_types import significant, table_of
 from app.storage.engines import Tx
 from app.storage.prepared import projection
 from app.storage.rows import InputRecord
@@ -68,18 +69,22 @@ async def _refuse_composites_of_composites(tx: Tx, ids: Collection[int]) -> None
 
 async def _sum_composites(tx: Tx, ids: Collection[int]) -> None:
     """Set the value of each composite that is, or has as a part, one of these to its parts' sum."""
-    part = TAXES.alias()
-    worth = (
-        select(func.sum(part.c.value))
-        .join(LINKS, LINKS.c.linked_id == part.c.id)
-        .where(LINKS.c.tax_id == TAXES.c.id)
-        .scalar_subquery()
-    )
     moved = select(LINKS.c.tax_id).where(or_(LINKS.c.tax_id.in_(ids), LINKS.c.linked_id.in_(ids)))
-    await tx.execute(update(TAXES).where(TAXES.c.id.in_(moved)).values(value=worth))
-    over = select(TAXES.c.id).where(TAXES.c.id.in_(moved), TAXES.c.value > _PERCENT_MAX)
-    if (found := await tx.scalar(over.limit(1))) is not None:
-        raise InvalidField("linked_rates", f"tax rate {found} would be over {_PERCENT_MAX} percent")
+    parts = (
+        select(LINKS.c.tax_id, TAXES.c.value)
+        .join(TAXES, TAXES.c.id == LINKS.c.linked_id)
+        .where(LINKS.c.tax_id.in_(moved))
+        .order_by(LINKS.c.tax_id)
+    )
+    worth: dict[int, Decimal] = {}
+    for tax_id, value in await tx.execute(parts):
+        worth[tax_id] = significant(worth.get(tax_id, Decimal(0)) + value)
+    for tax_id, value in worth.items():
+        if value > _PERCENT_MAX:
+            raise InvalidField(
+                "linked_rates", f"tax rate {tax_id} would be over {_PERCENT_MAX} percent"
+            )
+    await rows.update_rows(tx, TAXES, {one: {"value": value} for one, value in worth.items()})
 
 
 async def write_conditions(tx: Tx, records: Mapping[int, InputRecord]) -> None:

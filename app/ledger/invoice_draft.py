@@ -5,7 +5,7 @@ Nothing here touches the database; `invoicing` reads the present rows and writes
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
 
@@ -13,8 +13,10 @@ from sqlalchemy import Table
 
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
-from app.rules import money
+from app.rules import calendar, money
+from app.rules.home import Home
 from app.rules.invoice import InvoiceKind, totals
+from app.rules.schedule import due_date
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, Invoice, InvoiceLine, line_of
@@ -26,8 +28,8 @@ RowT = TypeVar("RowT", FullInvoiceRow, FullLineRow)
 
 # Beyond what Stripe takes in any currency, so that sums of lines keep all their digits.
 _LINE_MAX = Decimal(money.MINOR_MAX)
-# The audit names `currency_code` and each property of `extra` instead.
-_NOT_AUDITED = frozenset({"extra", "currency_iso"})
+# The audit names `nextcreationdate`, `currency_code` and each property of `extra` instead.
+_NOT_AUDITED = frozenset({"extra", "currency_iso", "anchored_at"})
 
 
 class Difference(NamedTuple):
@@ -40,11 +42,13 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Currencies:
-    """The currencies a batch may need: codes by id, and each client's."""
+    """The currencies a batch may need, with their rates of today; each client's, and its zone."""
 
     code_of: Mapping[int, str]
+    rate_of: Mapping[int, Decimal]
     of_client: Mapping[int, int | None]
-    home: str
+    timezone_of: Mapping[int, str | None]
+    home: Home
 
     def choose(self, given: InvoiceInput) -> int:
         """The invoice's own, else its client's, else the home currency."""
@@ -52,9 +56,14 @@ class Currencies:
         if own is not None:
             return own
         for currency_id, code in self.code_of.items():
-            if code == self.home:
+            if code == self.home.currency:
                 return currency_id
-        raise Refused(f"{self.home} is not among the currencies; name a currency_code")
+        raise Refused(f"{self.home.currency} is not among the currencies; name a currency_code")
+
+    def day(self, client_id: int | None, instant: datetime) -> date:
+        """The day at that instant where the client is."""
+        timezone = self.timezone_of.get(client_id or 0) or self.home.timezone
+        return calendar.business_day(instant, timezone)
 
 
 @dataclass(slots=True)
@@ -111,9 +120,21 @@ class Draft:
 
     @property
     def owes_anew(self) -> bool:
-        """The balance must be computed again: the total moves, or another kind of invoice owes."""
+        """The balance must be computed again: the total moves, or another kind of invoice owes.
+
+        A new invoice whose lines come to nothing owes nothing from the start.
+        """
         kind = self.before.invoicetype if self.before else InvoiceKind.INVOICE
-        return self.total_moves or self.after.invoicetype != kind
+        is_nothing = self.before is None and bool(self.lines) and self.after.total == 0
+        return self.total_moves or self.after.invoicetype != kind or is_nothing
+
+    @property
+    def day_changes(self) -> bool:
+        """The invoice's own day, which is also its tax point."""
+        days = [
+            one.invoice_date.date() for one in (self.before, self.after) if one and one.invoice_date
+        ]
+        return len(set(days)) > 1
 
     @property
     def client_changes(self) -> bool:
@@ -136,18 +157,72 @@ def draft_header(
     start = row or _NEW_INVOICE
     extra = rows.merge_extra(start.extra, given.extra)
     after = _with_values(start, {**given.values, "extra": extra})
+    if is_template:
+        after = _with_schedule(after, row, given)
     if row is None or given.currency_code not in (None, row.currency_code):
         chosen = currencies.choose(given)
         after = after._replace(currency_code=chosen, currency_iso=currencies.code_of[chosen])
-    if row is not None:
-        return Draft(row, after)
-    after = after._replace(
-        invoice_date=after.invoice_date or now.replace(microsecond=0),
-        date_created=now,
-        last_modified=now,
-        is_recurring_invoice=is_template,
-    )
-    return Draft(None, after)
+        if given.values.get("currency_conversion_rate") is None:  # the rate of its day, for good
+            rate = currencies.rate_of[chosen] or _NEW_INVOICE.currency_conversion_rate
+            after = after._replace(currency_conversion_rate=rate)
+    if row is None:
+        after = after._replace(
+            invoice_date=after.invoice_date or now.replace(microsecond=0),
+            date_created=now,
+            last_modified=now,
+            is_recurring_invoice=is_template,
+        )
+    if not is_template:
+        after = _with_due_day(after, row, given, currencies)
+    return Draft(row, after)
+
+
+def _with_due_day(
+    after: FullInvoiceRow,
+    row: FullInvoiceRow | None,
+    given: InvoiceInput,
+    currencies: Currencies,
+) -> FullInvoiceRow:
+    """The invoice with the due day of its terms, unless its caller says or leaves another.
+
+    HaloPSA writes 0 for terms that nobody has given.
+    """
+    before = row or _NEW_INVOICE
+    is_changed = _terms(after) != _terms(before)
+    if after.duedate != before.duedate or not is_changed or after.invoice_date is None:
+        return after
+    kind, days = _terms(after)
+    if not kind and not days:
+        return after
+    invoiced = currencies.day(after.client_id, after.invoice_date)
+    return after._replace(duedate=due_date(invoiced, kind, days))
+
+
+def _terms(row: FullInvoiceRow) -> tuple[int, int]:
+    """HaloPSA's `due_date_type` and `due_date_int`, or the days of `paymentterms`."""
+    if not row.due_date_type and not row.due_date_int:
+        days = (row.extra or {}).get("paymentterms")
+        return 0, int(days) if isinstance(days, int | float) else 0
+    return row.due_date_type or 0, row.due_date_int or 0
+
+
+def _with_schedule(
+    after: FullInvoiceRow, row: FullInvoiceRow | None, given: InvoiceInput
+) -> FullInvoiceRow:
+    """The template with the dates of its `schedule` object, where its own fields say no other.
+
+    Clients post whole records back, so a field of its own that is as it was says nothing.
+    """
+    before = row or _NEW_INVOICE
+    told = {
+        name: value
+        for name, value in given.schedule.items()
+        if getattr(after, name) == getattr(before, name)
+    }
+    after = _with_values(after, told)
+    if after.nextcreationdate == before.nextcreationdate:
+        return after
+    return after._replace(anchored_at=after.nextcreationdate)
 
 
 def needs_existing_lines(one: Draft, given: InvoiceInput) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from app.ledger.prorata import ProrataData, ProrataEntry
 from app.storage.column_types import table_of
@@ -41,6 +42,8 @@ class InvoiceInput:
     currency_code: int | None = None
     values: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
+    # A template's columns by its `schedule` object, which count where `values` change none.
+    schedule: Mapping[str, datetime | int] = field(default_factory=dict)
     # The whole list of its lines; without it, those that change and those that are added.
     lines: Sequence[LineInput] | None = None
     changed_lines: Sequence[LineInput] = ()
@@ -53,19 +56,36 @@ class InvoiceInput:
         return found if isinstance(found, int) else None
 
     @property
+    def names_terms(self) -> bool:
+        """Its due day may follow from other terms."""
+        names = self.values.keys() | self.extra.keys()
+        return not names.isdisjoint(("due_date_type", "due_date_int", "paymentterms"))
+
+    @property
     def names_lines(self) -> bool:
         """Its lines change, so its totals follow."""
         return self.lines is not None or bool(self.changed_lines or self.added_lines)
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleData:
+    """A template's `schedule`: the JSON as its caller wrote it, and the columns that it names."""
+
+    written: object
+    columns: Mapping[str, datetime | int]
+
+
 def invoice_input(record: InputRecord) -> InvoiceInput:
     """A record of the API, or of an import, whose column values are parsed already."""
     lines = record.get("lines")
+    schedule: ScheduleData | None = record.get("schedule")
+    kept = {} if schedule is None else {"schedule": schedule.written}
     return InvoiceInput(
         id=record.get("id"),
         currency_code=record.get("currency_code"),
         values={name: one for name, one in record.items() if name in _INVOICE_COLUMNS},
-        extra=record.get("extra") or {},
+        extra={**(record.get("extra") or {}), **kept},
+        schedule={} if schedule is None else schedule.columns,
         lines=None if lines is None else [line_input(one) for one in lines],
         added_lines=[line_input(one) for one in record.get("add_lines") or ()],
         last_change_seq=_change_seq(record),

@@ -6,12 +6,13 @@ Payments are settlement's; it is asked to look again whenever a total moved.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import String, bindparam, cast, delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select
 
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, balances, journal, line_taxes, prorata, settlement
+from app.ledger import audit, balances, invoice_numbers, journal, line_taxes, prorata, settlement
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.invoice_draft import (
     INVOICES,
@@ -78,7 +79,7 @@ async def save_drafts(
 ) -> list[Draft]:
     """The invoices as they were written, each with its id and those of its lines."""
     known = await _lock_known(tx, inputs, templates=templates)
-    currencies = await _load_currencies(tx, inputs, home)
+    currencies = await _load_currencies(tx, inputs, known, home)
     drafts = [
         draft_header(given, known.get(given.id or 0), currencies, now, is_template=templates)
         for given in inputs
@@ -93,7 +94,7 @@ async def save_drafts(
         draft_totals(one)
         await asyncio.sleep(0)
     await _refuse_edits(tx, drafts)
-    await _write(tx, drafts, now=now, who=who)
+    await _write(tx, drafts, now=now, who=who, home=home)
     return drafts
 
 
@@ -119,46 +120,55 @@ async def _lock_known(
     return known
 
 
-async def _load_currencies(tx: Tx, inputs: Sequence[InvoiceInput], home: Home) -> Currencies:
+async def _load_currencies(
+    tx: Tx, inputs: Sequence[InvoiceInput], known: Mapping[int, FullInvoiceRow], home: Home
+) -> Currencies:
     client_ids = {given.client_id for given in inputs if given.client_id is not None}
-    of_client = await _load_currency_of_clients(tx, client_ids)
+    zoned = {known[given.id or 0].client_id for given in inputs if given.id and given.names_terms}
+    clients = await _load_clients(tx, client_ids | {one for one in zoned if one is not None})
+    of_client = {row.id: row.currency_code for row in clients}
     named = {given.currency_code for given in inputs if given.currency_code is not None}
     wanted = named | {one for one in of_client.values() if one is not None}
     found = await _CURRENCIES.all(tx, ids=wanted, home=home.currency)
     code_of = {row.id: row.code for row in found}
+    rate_of = {row.id: row.conversion_rate for row in found}
+    timezone_of = {row.id: row.timezone for row in clients}
     _assert_known("currency_code", named - code_of.keys())
-    return Currencies(code_of, of_client, home.currency)
+    return Currencies(code_of, rate_of, of_client, timezone_of, home)
 
 
 class _CurrencyRow(NamedTuple):
     id: int
     code: str
+    conversion_rate: Decimal
 
 
 _CURRENCIES = PreparedStatement(
-    select(Currency.id, Currency.code).where(
+    select(Currency.id, Currency.code, Currency.conversion_rate).where(
         or_(any_of(table_of(Currency).c.id, "ids"), Currency.code == bindparam("home"))
     ),
     _CurrencyRow,
 )
 
 
-async def _load_currency_of_clients(tx: Tx, ids: Collection[int]) -> dict[int, int | None]:
+async def _load_clients(tx: Tx, ids: Collection[int]) -> "Sequence[_ClientRow]":
     if not ids:
-        return {}
-    found = await _CURRENCY_OF_CLIENTS.all(tx, ids=ids)
-    of_client = {row.id: row.currency_code for row in found}
-    _assert_known("client_id", set(ids) - of_client.keys())
-    return of_client
+        return ()
+    found = await _CLIENTS.all(tx, ids=ids)
+    _assert_known("client_id", set(ids).difference(row.id for row in found))
+    return found
 
 
 class _ClientRow(NamedTuple):
     id: int
     currency_code: int | None
+    timezone: str | None
 
 
-_CURRENCY_OF_CLIENTS = PreparedStatement(
-    select(Client.id, Client.currency_code).where(any_of(table_of(Client).c.id, "ids")),
+_CLIENTS = PreparedStatement(
+    select(Client.id, Client.currency_code, Client.timezone).where(
+        any_of(table_of(Client).c.id, "ids")
+    ),
     _ClientRow,
 )
 
@@ -228,10 +238,11 @@ async def _load_existing_lines(
 # --- writing ---------------------------------------------------------------------------------
 
 
-async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str) -> None:
+async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str, home: Home) -> None:
     new = [one for one in drafts if one.before is None]
     changed = [one for one in drafts if one.before is not None and one.is_changed]
-    await _insert(tx, new, now=now, who=who)
+    await _insert(tx, new, now=now, home=home)
+    await invoice_numbers.take_changed(tx, changed)
     await rows.update_rows(tx, INVOICES, _header_changes(changed, now))
     await _write_lines(tx, [*new, *changed])
     changes = [change for one in (*new, *changed) for change in _changes(one)]
@@ -251,7 +262,7 @@ _NEW_INVOICES = NewRows(INVOICES, FullInvoiceRow)
 _NEW_LINES = NewRows(LINES, FullLineRow)
 
 
-async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> None:
+async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, home: Home) -> None:
     templates = [one for one in new if one.is_template]
     numbers = await rows.insert_rows(tx, NUMBERS, [{"given_at": now}] * len(templates))
     for one, number in zip(templates, numbers, strict=True):
@@ -262,32 +273,12 @@ async def _insert(tx: Tx, new: Sequence[Draft], *, now: datetime, who: str) -> N
     ids = await _NEW_INVOICES.insert(tx, [one.after for one in invoices])
     for one, invoice_id in zip(invoices, ids, strict=True):
         one.after = one.after._replace(id=invoice_id)
-    await _number(tx, invoices)
+    await invoice_numbers.give_numbers(tx, invoices, home)
 
 
 def _new_values(row: FullInvoiceRow | FullLineRow) -> dict[str, object]:
     """All columns but the id, which the database gives."""
     return {name: value for name, value in row._asdict().items() if name != "id"}
-
-
-async def _number(tx: Tx, new: Iterable[Draft]) -> None:
-    """An invoice that came without a number gets its id for one."""
-    ids = [one.id for one in new if not one.after.invoicenumber]
-    if ids:
-        await _NUMBER.all(tx, ids=ids)
-
-
-class _Id(NamedTuple):
-    id: int
-
-
-_NUMBER = PreparedStatement(
-    update(INVOICES)
-    .where(any_of(INVOICES.c.id, "ids"))
-    .values(invoicenumber=cast(INVOICES.c.id, String))
-    .returning(INVOICES.c.id),
-    _Id,
-)
 
 
 def _header_changes(changed: Sequence[Draft], now: datetime) -> dict[int, dict[str, object]]:

@@ -8,11 +8,19 @@ from typing import NamedTuple
 from sqlalchemy import select
 
 from app.ledger.invoice_draft import Draft, DraftLine
-from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, matching_rule, tax_id
+from app.rules.tax import (
+    TaxCondition,
+    TaxFact,
+    TaxRuleTerms,
+    explanation,
+    matching_rule,
+    tax_id,
+)
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
-from app.storage.tables.invoices import FullLineRow
+from app.storage.rows import merge_extra
+from app.storage.tables.invoices import FullLineRow, line_of
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -77,18 +85,44 @@ def _names_no_tax(line: DraftLine) -> bool:
 
 def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     if _names_no_tax(line):
-        found = matching_rule(rates.rules, _facts(line.after, one))
-        if found is None:
-            return line.after
-        rate = rates.of_tax.get(found, _NO_TAX)
-        return line.after._replace(tax_code=str(found), tax_rate=rate)
+        return _by_rules(line, one, rates)
     if not _is_given(line, "tax_code"):
         return line.after
     rate_of_tax = rates.of_tax.get(tax_id(line.after.tax_code) or 0)
+    if line.before is not None and line.before.tax_code == line.after.tax_code:
+        return _with_kept_rate(line.before, line, one, rate_of_tax)
     if rate_of_tax is not None:
         return line.after._replace(tax_rate=rate_of_tax)
     # A code that is no tax of ours taxes nothing, unless a rate stands beside it.
     return line.after if _is_given(line, "tax_rate") else line.after._replace(tax_rate=_NO_TAX)
+
+
+def _by_rules(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
+    """The line with the tax of the rule that fits, and with the reason."""
+    facts = _facts(line.after, one)
+    rule = matching_rule(rates.rules, facts)
+    if rule is None:
+        return line.after
+    code = str(rule.tax_id)
+    result = {"taxid": rule.tax_id, "taxcode": code, "_warning": explanation(rule, facts)}
+    return line.after._replace(
+        tax_code=code,
+        tax_rate=rates.of_tax.get(rule.tax_id, _NO_TAX),
+        extra=merge_extra(line.after.extra, {"taxRuleResult": [result]}),
+    )
+
+
+def _with_kept_rate(
+    before: FullLineRow, line: DraftLine, one: Draft, rate_of_tax: Decimal | None
+) -> FullLineRow:
+    """The rate was fixed with the line, and stays until its amount or the invoice's day changes.
+
+    Clients post whole records back: else an invoice of last year is taxed at this year's rate.
+    """
+    if rate_of_tax is None:  # its Tax is gone; the rate that is given or known counts
+        return line.after
+    is_moved = line_of(before).net != line_of(line.after).net or one.day_changes
+    return line.after._replace(tax_rate=rate_of_tax if is_moved else before.tax_rate)
 
 
 def _facts(line: FullLineRow, one: Draft) -> dict[TaxFact, str]:

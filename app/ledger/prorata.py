@@ -3,21 +3,22 @@
 The line keeps what its caller wrote; the rows are for those who list them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
-from app.storage.prepared import projection
 from app.storage.tables.invoice_proratas import InvoiceProRata
 
 PRORATAS = table_of(InvoiceProRata)
+IS_OPEN = PRORATAS.c.invoiceheaderid.is_(None)
+"""An entry that no invoice has billed; those that one has stay as its record."""
 
 
 class ProrataEntry(NamedTuple):
@@ -52,26 +53,13 @@ class LineEntries(NamedTuple):
 
 
 async def replace_rows(tx: Tx, lines: Sequence[LineEntries]) -> None:
-    """Write the lines' rows anew; those that were there go."""
+    """Write the lines' open rows anew; those that were there go."""
     if not lines:
         return
     ids = [line.line_id for line in lines]
-    await tx.execute(delete(PRORATAS).where(PRORATAS.c.invoicedetailid.in_(ids)))
+    await tx.execute(delete(PRORATAS).where(PRORATAS.c.invoicedetailid.in_(ids), IS_OPEN))
     new = [_row(line, entry) for line in lines for entry in line.entries]
     await rows.insert_rows(tx, PRORATAS, new)
-
-
-async def load_entries(tx: Tx, line_ids: Collection[int]) -> dict[int, list[ProrataEntry]]:
-    """The entries of these lines, in the order in which they were given."""
-    found = await tx.execute(
-        select(PRORATAS.c.invoicedetailid, *projection(PRORATAS, ProrataEntry))
-        .where(PRORATAS.c.invoicedetailid.in_(line_ids))
-        .order_by(PRORATAS.c.id)
-    )
-    entries: dict[int, list[ProrataEntry]] = {}
-    for line_id, *values in found:
-        entries.setdefault(line_id, []).append(ProrataEntry._make(values))
-    return entries
 
 
 def _row(line: LineEntries, entry: ProrataEntry) -> dict[str, object]:

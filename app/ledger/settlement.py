@@ -243,7 +243,7 @@ async def write_change(tx: Tx, change: PaymentChange, *, now: datetime, who: str
     client_of = {one: row.client_id for one, row in invoices.items()}
     writes = payment_intents.writes(known, after, now)
     writes += allocations.writes(after, stored, shares, client_of)
-    writes += balances.writes(invoices, stored, shares, now, who)
+    writes += balances.writes(invoices, stored, shares, allocations.dates(after), now, who)
     writes += await journal.share_writes(tx, after, stored, shares, client_of, now, who)
     await write_all(tx, writes)
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
-from app.ledger import audit, balances, journal
+from app.ledger import audit, balances, invoice_numbers, journal, recurring
 from app.ledger.dependents import load_dependents, refusal
+from app.ledger.recurring_templates import Template, with_time_zones
 from app.rules.double_entry import HandPayment
 from app.rules.home import Home
 from app.rules.invoice import Dependents, deletion_refusal, void_refusal
@@ -54,15 +55,33 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
 
 
 async def delete_invoice(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
-    """Delete an invoice with its lines; its audit rows stay."""
-    await _delete(tx, "Invoice", record_id, now=now, who=who)
+    """Delete an invoice with its lines; its audit rows stay.
+
+    The template that made it bills the same period again.
+    """
+    template = await _lock_template_of(tx, record_id, home)
+    await invoice_numbers.refuse_deletion(tx, record_id)
+    row = await _delete(tx, "Invoice", record_id, now=now, who=who)
+    if template is not None:
+        await recurring.give_back_period(tx, row, template, now=now, who=who, home=home)
+
+
+async def _lock_template_of(tx: Tx, invoice_id: int, home: Home) -> Template | None:
+    """Templates have the lower ids, so they are locked before their invoices."""
+    made_by = select(INVOICES.c.recurring_invoice_id).where(INVOICES.c.id == invoice_id)
+    statement = select(INVOICES).where(INVOICES.c.id == made_by.scalar_subquery())
+    found = (await tx.execute(statement.with_for_update())).one_or_none()
+    if found is None or found.id >= 0:
+        return None
+    row = FullInvoiceRow._make(found)
+    return (await with_time_zones(tx, [row], home))[row.id]
 
 
 async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
     await _delete(tx, "RecurringInvoice", record_id, now=now, who=who)
 
 
-async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> None:
+async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> FullInvoiceRow:
     row, dependents = await _lock(tx, what, invoice_id)
     _assert_none(deletion_refusal(dependents), f"{what} {invoice_id} cannot be deleted")
     await rows.assert_unreferenced(tx, INVOICES, what, invoice_id)
@@ -71,6 +90,7 @@ async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str
     await journal.record_invoices(tx, [(row, None)], now=now, who=who)
     change = audit.AuditChange(invoice_id, "deleted", row.invoicenumber, None)
     await audit.write(tx, [change], who=who, now=now)
+    return row
 
 
 async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:

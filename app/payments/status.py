@@ -84,7 +84,9 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
         "paid_today": await _count(
             tx,
             select(func.count()).where(
-                INVOICES.c.datepaid >= midnight, INVOICES.c.datepaid < midnight + timedelta(days=1)
+                INVOICES.c.datepaid >= midnight,
+                INVOICES.c.datepaid < midnight + timedelta(days=1),
+                INVOICES.c.amountpaid > 0,  # what comes to nothing settles by itself
             ),
         ),
     }

@@ -37,3 +37,14 @@ def next_daily(after: datetime, at: time, timezone: str) -> datetime:
     if due <= after:
         due = datetime.combine(local.date() + timedelta(days=1), at, tzinfo=zone(timezone))
     return due.astimezone(UTC)
+
+
+def on_day(day: date, like: datetime | None, timezone: str) -> datetime:
+    """The instant on that day at which the local clock shows what it shows at `like`.
+
+    Midnight without one. A local midnight that is written as an instant of UTC so stays a local
+    midnight when the clocks change.
+    """
+    local = zone(timezone)
+    at = like.astimezone(local).time() if like is not None else time()
+    return datetime.combine(day, at, tzinfo=local).astimezone(UTC)

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import IntEnum
 
 from app.rules import money
 from app.rules.attempt import AttemptStep
+
+# Four factors of 15 digits: no product of theirs is rounded before the document is.
+_EXACT = Context(prec=64)
 
 
 class InvoicePaymentStatus(IntEnum):
@@ -52,11 +55,12 @@ class Line:
 
     @property
     def net(self) -> Decimal:
-        return self.quantity * self.unit_price * (100 - self.discount_percent) / 100
+        price = _EXACT.multiply(self.quantity, self.unit_price)
+        return _EXACT.multiply(price, (100 - self.discount_percent).scaleb(-2, _EXACT))
 
     @property
     def tax(self) -> Decimal:
-        return self.net * self.tax_percent / 100
+        return _EXACT.multiply(self.net, self.tax_percent.scaleb(-2, _EXACT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,12 @@ class Totals:
 
 
 def balance(total: Decimal, counted: Iterable[Decimal]) -> Balance:
-    """An invoice is paid once what counts covers its total; overpayment leaves nothing due."""
+    """An invoice is paid once what counts covers its total; overpayment leaves nothing due.
+
+    One that comes to nothing, or to less, is settled by itself.
+    """
     paid = sum(counted, Decimal(0))
-    if paid >= total and paid > 0:
+    if paid >= total:
         status = InvoicePaymentStatus.PAID
     elif paid > 0:
         status = InvoicePaymentStatus.PART_PAID

@@ -1,4 +1,7 @@
-"""The tax of a line that names none: that of the first rule all of whose conditions hold."""
+"""The tax of a line that names none: that of the first rule all of whose conditions hold.
+
+Of rules with one sequence the more specific, which has more conditions, is the first.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -34,12 +37,24 @@ class TaxRuleTerms:
     conditions: tuple[TaxCondition, ...] = ()
 
 
-def matching_rule(rules: Iterable[TaxRuleTerms], facts: Mapping[TaxFact, str]) -> int | None:
-    """The tax of the first rule that fits, by sequence and then by age. None fits: no tax."""
-    for rule in sorted(rules, key=lambda one: (one.sequence, one.id)):
+def matching_rule(
+    rules: Iterable[TaxRuleTerms], facts: Mapping[TaxFact, str]
+) -> TaxRuleTerms | None:
+    """The first rule that fits: by sequence, by the number of conditions, by age."""
+    for rule in sorted(rules, key=lambda one: (one.sequence, -len(one.conditions), one.id)):
         if all(condition.holds(facts) for condition in rule.conditions):
-            return rule.tax_id
+            return rule
     return None
+
+
+def explanation(rule: TaxRuleTerms, facts: Mapping[TaxFact, str]) -> str:
+    """The reason why a rule fits, for whoever asks later which tax a line has."""
+    held = [
+        f"{fact.name.lower()} {facts[fact]}"
+        for fact in TaxFact
+        if any(condition.tested == fact for condition in rule.conditions)
+    ]
+    return f"rule {rule.id}, sequence {rule.sequence}: {', '.join(held) or 'no condition'}"
 
 
 def tax_id(code: str | None) -> int | None:

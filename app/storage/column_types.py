@@ -2,12 +2,23 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 from typing import Annotated, Any
 
 import orjson
-from sqlalchemy import BigInteger, Date, DateTime, Dialect, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -16,6 +27,11 @@ from app.errors import InvalidField
 DECIMALS = 6
 _SCALE = Decimal(10) ** DECIMALS
 _SCALED_MAX = 2**63 - 1
+# A double keeps every decimal number of 15 digits.
+SIGNIFICANT_DIGITS = 15
+DECIMALS_MAX = 20
+_SIGNIFICANT = Context(prec=SIGNIFICANT_DIGITS, rounding=ROUND_HALF_UP)
+_SIGNIFICANT_CONTEXT = Context(prec=60, rounding=ROUND_HALF_UP)
 
 
 class Exact(TypeDecorator[Decimal]):
@@ -46,6 +62,39 @@ def to_millionths(value: Decimal) -> int:
     if abs(whole) > _SCALED_MAX:
         raise InvalidField("amount", f"{value} is too large")
     return whole
+
+
+class Precise(TypeDecorator[Decimal]):
+    """A quantity, price or rate: a decimal of 15 significant digits, as many as a double keeps.
+
+    PostgreSQL has a type for it. SQLite keeps its digits as text, for its own numbers are binary.
+    """
+
+    impl = Numeric
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Text() if dialect.name == "sqlite" else Numeric())
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Decimal | None], Any] | None:
+        return _digits if dialect.name == "sqlite" else None
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], Decimal | None] | None:
+        return _decimal if dialect.name == "sqlite" else None
+
+    @property
+    def python_type(self) -> type[Decimal]:
+        return Decimal
+
+
+def significant(value: Decimal) -> Decimal:
+    """The value with 15 significant digits and 20 decimals at most, halves away from zero."""
+    rounded = _SIGNIFICANT.plus(value)
+    if rounded.adjusted() - SIGNIFICANT_DIGITS + 1 < -DECIMALS_MAX:
+        rounded = rounded.quantize(Decimal(1).scaleb(-DECIMALS_MAX), context=_SIGNIFICANT_CONTEXT)
+    return rounded if rounded else Decimal(0)
 
 
 class Instant(TypeDecorator[datetime]):
@@ -105,6 +154,16 @@ def _unscaled_or_none(value: int | None) -> Decimal | None:
 
 
 @lru_cache(_REMEMBERED)
+def _digits(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
+
+
+@lru_cache(_REMEMBERED)
+def _decimal(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+@lru_cache(_REMEMBERED)
 def _sortable(value: datetime | None) -> str | None:
     if value is None:
         return None
@@ -132,6 +191,8 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 
 Id = Annotated[int, mapped_column(BigId, primary_key=True)]
 Ref = Annotated[int, mapped_column(BigId)]
+Number = Annotated[Decimal, mapped_column(Precise)]
+"""A quantity, price or rate; a column of plain Decimal is money, in millionths."""
 
 
 class Row(DeclarativeBase):

@@ -27,6 +27,7 @@ class Api:
         self.session = session
         self.database = database
         self.headers: dict[str, str] = {}
+        self.credentials = ("", "")
 
     async def token(self, **form: str) -> Answer:
         return await self.send("POST", "/auth/token", data=form)
@@ -39,6 +40,7 @@ class Api:
             scope=scope,
         )
         assert answer.status == 200, answer.text
+        self.credentials = (client_id, client_secret)
         self.headers = {"Authorization": f"Bearer {answer.json['access_token']}"}
 
     async def send(self, method: str, path: str | URL, **options: Any) -> Answer:

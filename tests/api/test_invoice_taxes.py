@@ -86,15 +86,16 @@ async def test_a_rule_chooses_the_tax_of_a_line_that_names_none(api: Api) -> Non
     assert changed["tax_rate"] == 5
 
 
-async def test_a_rate_that_changed_is_taken_when_a_line_is_saved_with_its_tax(api: Api) -> None:
+async def test_a_rate_that_changed_is_taken_when_a_lines_amount_changes(api: Api) -> None:
     vat = await a_tax(api, 20)
     made = await api.post("/api/Invoice", {"lines": [{"unit_price": 100, "tax_code": str(vat)}]})
     await api.post("/api/Tax", {"id": vat, "value": 25})
 
     untouched = await api.post("/api/Invoice", {"id": made["id"], "reference": "x"})
-    saved = await api.post("/api/Invoice", {"id": made["id"], "lines": untouched["lines"]})
+    line = {**untouched["lines"][0], "unit_price": 200}
+    saved = await api.post("/api/Invoice", {"id": made["id"], "lines": [line]})
 
-    assert (untouched["total"], saved["total"]) == (120, 125)
+    assert (untouched["total"], saved["total"]) == (120, 250)
 
 
 async def test_an_invoice_is_printed(api: Api) -> None:

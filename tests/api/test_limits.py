@@ -17,7 +17,7 @@ from app.halo.engine.record_queries import ANSWER_BYTES_MAX, ANSWER_ROWS_MAX
 from app.halo.openapi.document import document
 from app.halo.routes import ROUTES
 from app.ledger.invoice_input import LINES_MAX
-from app.ledger.recurring import COPIED_LINES_MAX
+from app.ledger.recurring_templates import COPIED_LINES_MAX
 from app.storage.column_types import table_of
 from app.storage.rows import EXTRA_MAX
 from app.storage.tables.clients import Client

@@ -199,21 +199,6 @@ async def test_a_wrong_value_of_what_decides_money_is_refused_by_name(
     assert (await api.get("/api/RecurringInvoice"))["invoices"] == []
 
 
-async def test_an_invoice_takes_its_templates_pro_rata_rows(api: Api) -> None:
-    line = {"unit_price": 1, "prorata_data": [{"quantity": 2, "user_id": 4}, {"quantity": 3}]}
-    template = await api.post("/api/RecurringInvoice", {"lines": [{"unit_price": 5}, line]})
-
-    made = await api.post("/api/RecurringInvoice/process", template["id"])
-
-    rows = [
-        (one["quantity"], one.get("user_id"))
-        for one in await api.get("/api/InvoiceDetailProRata")
-        if one["invoicedetailid"] == made["lines"][1]["id"]
-    ]
-    assert rows == [(2, 4), (3, None)]
-    assert made["lines"][1]["prorata_data"] == line["prorata_data"]
-
-
 async def test_ten_who_process_one_template_at_once_make_one_invoice(api: Api) -> None:
     template = await api.post("/api/RecurringInvoice", {"lines": [{"unit_price": 1}]})
 

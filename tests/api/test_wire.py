@@ -39,10 +39,47 @@ async def test_a_number_is_written_as_people_write_it(api: Api) -> None:
     assert '"total":20.1,' in answer.text
 
 
+# A double's digits as JSON writes them, and the 15 that are kept of them, halves away from zero.
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("0.3333333333333333", "0.333333333333333"), ("0.0000123456", "0.0000123456"),
+        ("6.17E-05", "0.0000617"), ("0.30000000000000004", "0.3"),
+        ("2.0000000000000005", "2"), ("0.66666666666666663", "0.666666666666667"),
+        ("1.00000000000000500", "1.00000000000001"), ("-1.000000000000005", "-1.00000000000001"),
+        ("9876543210.1234567", "9876543210.12346"), ("1E-20", "0.00000000000000000001"),
+        ("4e-21", "0"), ("-0.0", "0"), ("1e-28", "0"),
+    ],
+)  # fmt: skip
+async def test_a_double_keeps_fifteen_digits(api: Api, written: str, kept: str) -> None:
+    """B10 of the cases from the field."""
+    fields = ("unit_price", "unit_cost")
+    given = ", ".join(f'"{name}": {written}' for name in fields)
+
+    answer = await api.post_text("/api/RecurringInvoice", f'[{{"add_lines": [{{{given}}}]}}]')
+
+    line = (await api.get(f"/api/RecurringInvoice/{answer.json['id']}"))["lines"][0]
+    assert [line[name] for name in fields] == [Decimal(kept)] * 2
+
+
+async def test_amounts_of_many_digits_are_rounded_once(api: Api) -> None:
+    """A third of three cents, three times: a cent each; rates and prices below a millionth."""
+    third = {"qty_order": "0.333333333333333", "unit_price": "0.03"}
+    tiny = {"qty_order": 810005.5, "unit_price": "0.0000123456", "tax_rate": "0.0000617"}
+
+    made = await api.post("/api/Invoice", {"lines": [third] * 3})
+    small = await api.post("/api/Invoice", {"lines": [tiny]})
+
+    assert made["total"] == Decimal("0.03")
+    assert small["lines"][0]["net_amount"] == Decimal("10.0000039008")
+    assert (small["total"], small["tax_total"]) == (10, 0)
+    assert small["lines"][0]["tax_rate"] == Decimal("0.0000617")
+
+
 @pytest.mark.parametrize(
     "price",
     ["NaN", "Infinity", "-Infinity", "true", "1e999", "1e-999", "1e99999999999999999999",
-     "0.0000001", "123456789012345678901234567890", '"a"', '"1_0"', '"NaN"', "[]", "{}",
+     "123456789012345678901234567890", '"a"', '"1_0"', '"NaN"', "[]", "{}",
      "0.1000000000000000000000000000000001", "1" * 5000, "9300000000000"],
 )  # fmt: skip
 async def test_a_number_that_cannot_be_meant_is_refused_by_name(api: Api, price: str) -> None:

@@ -40,7 +40,7 @@ from sqlalchemy import (
 
 from app.halo.access.api_credentials import create_credential
 from app.storage import schema
-from app.storage.column_types import table_of, to_millionths
+from app.storage.column_types import Precise, table_of, to_millionths
 from app.storage.engines import Database, Tx
 from app.storage.tables.clients import Client
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -343,7 +343,7 @@ async def _fill(tx: Tx, first: int, last: int, *, clients: int) -> None:
         await _insert(
             tx, InvoiceLine, n, ihid=n.c.n, sequenceid=literal_column(str(place)),
             item_shortdescription=literal("Service"),
-            unit_price=literal_column(str(to_millionths(Decimal(50)))),
+            unit_price=literal(Decimal(50), Precise()),
         )  # fmt: skip
     n = numbers(tx, first, last)
     intent_id = literal("pi_") + func.substr(cast(n.c.n + 10**12, Text), 2)

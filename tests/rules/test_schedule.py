@@ -1,10 +1,13 @@
 """When a template makes its next invoice, and which day that one falls due."""
 
-from datetime import UTC, date, datetime
+from calendar import monthrange
+from datetime import date, timedelta
 
 import pytest
+from hypothesis import given, strategies as st
 
 from app.rules import schedule
+from app.rules.schedule import BillingPeriod, NotBilled, TemplateSchedule
 
 # HaloPSA's codes of `period`.
 ONCE, WEEK, MONTH, YEAR, QUARTER, HALF_YEAR = range(6)
@@ -61,22 +64,138 @@ AFTER_INVOICE, AFTER_MONTH_END, DAY_OF_NEXT, DAY_OF_SAME = range(4)
         ("9995-01-01", FIVE_YEARS, None),
     ],
 )
-def test_the_next_invoice_is_made_a_period_later(
+def test_the_next_period_begins_a_period_later(
     start: str, period: int, next_one: str | None
 ) -> None:
-    found = schedule.next_creation(datetime.fromisoformat(start), period)
+    first = date.fromisoformat(start)
 
-    assert found == (datetime.fromisoformat(next_one) if next_one else None)
+    found = schedule.next_period(TemplateSchedule(period, first), first, set())
+
+    assert found == (date.fromisoformat(next_one) if next_one else None)
 
 
-@pytest.mark.parametrize("period", [WEEK, MONTH, FIVE_YEARS])
-def test_the_next_invoice_is_made_at_the_same_time_of_day(period: int) -> None:
-    start = datetime(2026, 1, 31, 9, 30, 15, 250, tzinfo=UTC)
+# Each row: the anchor, HaloPSA's code, and the first days of the periods that follow it. Month ends
+# as java.time's plusMonths, dateutil's relativedelta and Stripe's billing_cycle_anchor have them.
+@pytest.mark.parametrize(
+    ("anchor", "period", "following"),
+    [
+        ("2026-01-31", MONTH, "2026-02-28 2026-03-31 2026-04-30 2026-05-31 2026-06-30"),
+        ("2027-12-30", MONTH, "2028-01-30 2028-02-29 2028-03-30 2028-04-30"),
+        ("2026-08-31", QUARTER, "2026-11-30 2027-02-28 2027-05-31 2027-08-31"),
+        ("2026-08-31", HALF_YEAR, "2027-02-28 2027-08-31 2028-02-29"),
+        ("2028-02-29", YEAR, "2029-02-28 2030-02-28 2031-02-28 2032-02-29"),
+        ("2096-02-29", FOUR_YEARS, "2100-02-28 2104-02-29"),
+        ("2026-12-31", WEEK, "2027-01-07 2027-01-14"),
+    ],
+)
+def test_a_shorter_month_does_not_move_the_day_for_good(
+    anchor: str, period: int, following: str
+) -> None:
+    first = date.fromisoformat(anchor)
+    found, day = [], first
+    for _ in following.split():
+        one = schedule.next_period(TemplateSchedule(period, day, anchor=first), day, set())
+        assert one is not None
+        found.append(str(one))
+        day = one
 
-    found = schedule.next_creation(start, period)
+    assert found == following.split()
 
-    assert found is not None
-    assert found.timetz() == start.timetz()
+
+TODAY = date(2026, 11, 22)
+
+
+def days(period: int | None, **named: str) -> TemplateSchedule:
+    on = {name: date.fromisoformat(one) for name, one in named.items()}
+    return TemplateSchedule(
+        period, on.get("day"), on.get("anchor"), on.get("start"), on.get("end"), on.get("billed")
+    )
+
+
+@pytest.mark.parametrize(
+    ("terms", "made", "expected"),
+    [
+        # The period is the one that is due, whatever the day of the run.
+        (days(MONTH, day="2026-11-01"), "", "2026-11-01 2026-11-30"),
+        (days(MONTH, day="2026-11-22"), "", "2026-11-22 2026-12-21"),
+        (days(MONTH, day="2026-09-30", anchor="2026-08-31"), "", "2026-09-30 2026-10-30"),
+        (days(MONTH, day="2026-11-23"), "", NotBilled.AHEAD),
+        # One that is made is passed over, whoever set the date back.
+        (days(MONTH, day="2026-09-01"), "2026-09-01", "2026-10-01 2026-10-31"),
+        (days(MONTH, day="2026-10-01"), "2026-10-01 2026-11-01", NotBilled.AHEAD),
+        (days(ONCE, day="2026-09-01"), "", "2026-09-01"),
+        (days(ONCE, day="2026-09-01"), "2026-09-01", NotBilled.ONCE),
+        (days(ONCE, day="2026-09-01"), "2026-08-01", NotBilled.ONCE),
+        (days(None, day="2026-09-01"), "2026-09-01", NotBilled.ONCE),
+        (days(10, day="2026-09-01"), "", "2026-09-01"),
+        # Its own first and last day.
+        (days(MONTH, day="2026-11-01", end="2026-10-31"), "", NotBilled.ENDED),
+        (days(MONTH, day="2026-11-01", end="2026-11-01"), "", "2026-11-01 2026-11-30"),
+        (days(MONTH, day="2026-01-31", start="2026-06-15"), "", "2026-06-30 2026-07-30"),
+        (days(MONTH, day="2026-01-15", start="2026-06-15"), "", "2026-06-15 2026-07-14"),
+        (days(MONTH, day="2026-01-15", start="2027-06-15"), "", NotBilled.AHEAD),
+        (days(ONCE, day="2026-01-15", start="2026-06-15"), "", "2026-06-15"),
+        (days(MONTH, day="2026-02-28", start="2026-01-31"), "", "2026-02-28 2026-03-30"),
+        # Nobody has said a next day.
+        (days(MONTH), "", "2026-11-22 2026-12-21"),
+        (days(MONTH, start="2026-01-31"), "", "2026-10-31 2026-11-29"),
+        (days(MONTH, start="2026-12-01"), "", NotBilled.AHEAD),
+        (days(MONTH, billed="2026-11-10"), "", NotBilled.AHEAD),
+        (days(MONTH, billed="2026-10-10", start="2026-01-01"), "", "2026-11-01 2026-11-30"),
+        (days(ONCE), "2026-01-01", NotBilled.ONCE),
+        (days(None), "", "2026-11-22"),
+        (days(None), "2026-11-21", "2026-11-22"),
+        (days(None), "2026-11-22", NotBilled.ONCE),
+        # The calendar's end is one.
+        (days(MONTH, day="9999-12-31"), "", NotBilled.AHEAD),
+    ],
+)  # fmt: skip
+def test_a_template_bills_the_first_period_that_has_begun_and_is_not_made(
+    terms: TemplateSchedule, made: str, expected: str | NotBilled
+) -> None:
+    known = {date.fromisoformat(one) for one in made.split()}
+
+    found = schedule.billing_period(terms, today=TODAY, made=known)
+
+    if isinstance(found, BillingPeriod):
+        assert " ".join(str(one) for one in (found.first, found.last) if one) == expected
+    else:
+        assert found == expected
+
+
+def test_a_period_ahead_is_billed_early_when_a_person_asks() -> None:
+    terms = days(MONTH, day="2026-12-01", end="2026-12-31")
+
+    early = schedule.billing_period(terms, today=TODAY, early=True)
+    ended = schedule.billing_period(terms, today=TODAY, early=True, made={date(2026, 12, 1)})
+
+    assert early == BillingPeriod(date(2026, 12, 1), date(2026, 12, 31))
+    assert ended == NotBilled.ENDED
+
+
+@given(
+    st.dates(date(1990, 1, 1), date(2090, 1, 1)),
+    st.integers(1, 9),
+    st.integers(-40, 400),
+    st.integers(0, 500),
+)
+def test_periods_follow_each_other_without_a_gap_and_keep_their_day(
+    anchor: date, period: int, number: int, offset: int
+) -> None:
+    day = schedule.occurrence(anchor, period, number)
+    assert day is not None
+    terms = TemplateSchedule(period, day, anchor=anchor)
+
+    following = schedule.next_period(terms, day, set())
+    within = day + timedelta(days=offset % ((following or day) - day).days)
+
+    assert following == schedule.occurrence(anchor, period, number + 1)
+    assert schedule.is_occurrence(anchor, period, day)
+    assert schedule.next_occurrence(anchor, period, within) == following
+    assert next(schedule.periods_between(terms, within, within)).first == day
+    if period != WEEK:
+        assert following is not None
+        assert following.day == min(anchor.day, monthrange(following.year, following.month)[1])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from app.halo.engine.parsing import Parser, nested, parser_of, whole
 from app.halo.engine.resource import Resource, Serializer
 from app.rules.money import plain
 from app.rules.notation import midnight, moment
-from app.storage.column_types import Exact, Instant, table_of
+from app.storage.column_types import Exact, Instant, Precise, table_of
 from app.storage.engines import Record
 
 # HaloPSA's clients send one to a few objects; their importers send hundreds. Each object may
@@ -223,7 +223,7 @@ def _existing(name: str, value: Any) -> int | None:
 def serializer_of(kind: TypeEngine[Any]) -> Serializer | None:
     """The serializer of a column's type; None where JSON shows the value as it is."""
     match kind:
-        case Exact():
+        case Exact() | Precise():
             return number
         case Instant():
             return moment

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Boolean, Date, Integer
 from sqlalchemy.types import TypeEngine
 
 from app.halo.engine import parsing
-from app.storage.column_types import Exact, Instant, Json
+from app.storage.column_types import Exact, Instant, Json, Precise
 
 Schema = Mapping[str, Any]
 """A JSON Schema of the dialect that OpenAPI 3.1 uses."""
@@ -34,6 +34,7 @@ _OF_PARSERS: Mapping[parsing.Parser, Schema] = {
     parsing.whole: WHOLE,
     parsing.reference: WHOLE,
     parsing.exact: NUMBER,
+    parsing.double: NUMBER,
     parsing.percentage: NUMBER,
     parsing.plain_number: NUMBER,
     parsing.instant: MOMENT,
@@ -54,7 +55,7 @@ def column_schema(kind: TypeEngine[Any], parse: parsing.Parser | None = None) ->
 def type_schema(kind: TypeEngine[Any]) -> Schema:
     """The values that a column, or an expression, of this type shows."""
     match kind:
-        case Exact():
+        case Exact() | Precise():
             return NUMBER
         case Instant() | Date():
             return MOMENT

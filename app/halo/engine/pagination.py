@@ -19,12 +19,23 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, Select, bindparam, func, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    bindparam,
+    cast,
+    func,
+    select,
+)
 
 from app.errors import InvalidField
 from app.halo.engine.codec import RecordCodec
 from app.halo.engine.heavy_work import compute
 from app.halo.engine.list_query import ListQuery
+from app.storage.column_types import Precise
 from app.storage.engines import Record, Tx
 
 # A shorter list is counted in a millisecond, so its length is always the present one.
@@ -140,6 +151,8 @@ class ListReader:
 
 def _sorted_by(column: ColumnElement[Any], down: bool) -> ColumnElement[Any]:
     """NULL is greater than every value on both engines: as PostgreSQL has its indexes."""
+    if isinstance(column.type, Precise):  # SQLite has its digits as text
+        column = cast(column, Float)
     if not getattr(column, "nullable", True):
         return column.desc() if down else column.asc()
     return column.desc().nulls_first() if down else column.asc().nulls_last()

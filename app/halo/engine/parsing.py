@@ -17,7 +17,7 @@ from sqlalchemy.types import TypeEngine
 
 from app.errors import InvalidField
 from app.rules.notation import moment
-from app.storage.column_types import DECIMALS, Exact, Instant, Json
+from app.storage.column_types import DECIMALS, Exact, Instant, Json, Precise, significant
 
 Parser = Callable[[str, Any], Any]
 
@@ -41,23 +41,17 @@ _LARGEST = Decimal(_WHOLE_MAX).scaleb(-DECIMALS)
 
 def parser_of(kind: TypeEngine[Any]) -> Parser:
     """The parser of a column's type. A Field that takes less names a parser of its own."""
-    match kind:
-        case Exact():
-            return exact
-        case Instant():
-            return instant
-        case Date():
-            return day
-        case Boolean():
-            return flag
-        case BigInteger():
-            return whole
-        case Integer():
-            return small
-        case Json():
-            return nested
-        case _:
-            return text
+    parsers: tuple[tuple[type[TypeEngine[Any]], Parser], ...] = (
+        (Exact, exact),
+        (Precise, double),
+        (Instant, instant),
+        (Date, day),
+        (Boolean, flag),
+        (BigInteger, whole),  # an Integer too, so it comes first
+        (Integer, small),
+        (Json, nested),
+    )
+    return next((parse for one, parse in parsers if isinstance(kind, one)), text)
 
 
 def flag(name: str, value: Any) -> bool | None:
@@ -72,8 +66,8 @@ def flag(name: str, value: Any) -> bool | None:
 
 
 def exact(name: str, value: Any) -> Decimal | None:
-    """A number with no more digits or decimals than we keep."""
-    if value is None:
+    """A number with no more digits or decimals than we keep; nothing where nothing is written."""
+    if value is None or _is_nothing(value):
         return None
     given = _decimal(name, value)
     if given != 0 and given.adjusted() < -DECIMALS:
@@ -85,12 +79,26 @@ def exact(name: str, value: Any) -> Decimal | None:
     return given
 
 
+def double(name: str, value: Any) -> Decimal | None:
+    """A number as HaloPSA's doubles hold it, rounded to 15 significant digits."""
+    if value is None or _is_nothing(value):
+        return None
+    given = _decimal(name, value)
+    if abs(given) > _LARGEST:
+        raise InvalidField(name, f"{_quoted(value)} is too large")
+    return significant(given)
+
+
 def percentage(name: str, value: Any) -> Decimal | None:
     """A number from 0 to 100."""
-    found = exact(name, value)
+    found = double(name, value)
     if found is not None and not 0 <= found <= 100:
         raise InvalidField(name, f"{found} is not a percentage from 0 to 100")
     return found
+
+
+def _is_nothing(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower() in _NOTHING
 
 
 def _decimal(name: str, value: Any) -> Decimal:
@@ -118,7 +126,7 @@ def _whole(bits: int) -> Parser:
     largest = 2 ** (bits - 1) - 1
 
     def read(name: str, value: Any) -> int | None:
-        if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
+        if value is None or _is_nothing(value):
             return None
         given = _decimal(name, value)
         if given != given.to_integral_value():
@@ -157,7 +165,7 @@ def day(name: str, value: Any) -> date | None:
 
 
 def _datetime(name: str, value: Any) -> datetime | None:
-    if value is None or (isinstance(value, str) and value.strip().lower() in _NOTHING):
+    if value is None or _is_nothing(value):
         return None
     if not isinstance(value, str):
         raise InvalidField(name, f"{_quoted(value)} is not a date")
@@ -218,7 +226,7 @@ def _plain(name: str, value: Any, depth: int) -> Any:
 
 def plain_number(name: str, value: Any) -> int | float | None:
     """A number from which nothing is computed: the digits that a JSON reader sees are enough."""
-    if value is None:
+    if value is None or _is_nothing(value):
         return None
     given = _decimal(name, value)
     if given != given.to_integral_value():

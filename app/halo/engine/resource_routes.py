@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -166,16 +166,19 @@ class WrittenAnswer:
     ids: Sequence[int]
     caller: Caller
     status: int = 200
+    # In the place of a record that was not written: the reason, by the id that stands for it.
+    failed: Mapping[int, dict[str, Any]] = field(default_factory=dict)
 
     async def within(self, tx: Tx, rows: int) -> Response | Written:
         """Made in the transaction, unless so many rows were given that others wait for its end."""
         if rows <= HEAVY_ROWS:
             return await self.make(tx)
-        ids = [{"id": one} for one in self.ids]
+        ids = [self.failed.get(one, {"id": one}) for one in self.ids]
         return Written(json_response(one_or_many(ids), self.status), self.make)
 
     async def make(self, tx: Tx) -> Response:
-        found = await self.reading.by_ids(tx, set(self.ids), detailed=False)
+        written = set(self.ids).difference(self.failed)
+        found = {**self.failed, **await self.reading.by_ids(tx, written, detailed=False)}
         shown = [found[one] for one in self.ids if one in found]
         answer = one_or_many(shown)
         return await compute(row_count(shown), redacted_response, self.caller, answer, self.status)

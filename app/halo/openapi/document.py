@@ -22,7 +22,7 @@ from app.halo.engine.resource_routes import CaseInsensitiveRoute
 from app.halo.openapi import schemas
 from app.halo.openapi.operations import Operation
 from app.ledger.invoice_input import LINES_MAX
-from app.ledger.recurring import COPIED_LINES_MAX
+from app.ledger.recurring_templates import COPIED_LINES_MAX
 from app.storage.rows import EXTRA_MAX
 
 _ABOUT = """\

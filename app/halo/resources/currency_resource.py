@@ -31,7 +31,7 @@ CURRENCIES = Resource(
             str.upper,
             schema=json_schema.SHORT_TEXT,
         ),
-        "conversion_rate": Field("Units of it for one of the home currency."),
+        "conversion_rate": Field("Units of the home currency for one of it."),
         "last_updated": Field("When its rate was changed last.", read_only=True),
         "history": Field("Earlier rates, each with its `enddate`.", read_only=True),
     },

@@ -93,7 +93,7 @@ FIELDS: Mapping[str, Field] = {
     "date_created": shared_fields.DATE_CREATED,
     "last_modified": shared_fields.LAST_MODIFIED,
     "currency_code": Field("`id` of its Currency; without it the client's counts.", reference),
-    "currency_conversion_rate": Field("Units of its currency for one of the home currency."),
+    "currency_conversion_rate": Field("Units of the home currency for one of its own."),
     "total": Field("The sum of its lines, with tax.", read_only=True),
     "tax_total": Field("The tax of its lines.", read_only=True),
     "revenue": Field("The sum of its lines, without tax.", read_only=True),

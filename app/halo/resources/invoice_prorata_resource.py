@@ -20,12 +20,15 @@ INVOICE_PRORATAS = Resource(
         "recurring_invoice_id": Field("The template's `id`, where the line is a template's."),
         "client_id": Field("The client's `id`."),
         "site_id": Field("The site's `id`."),
-        "date": Field("The date of the entry."),
-        "quantity": Field("The quantity of the entry; no invoice is made of it."),
-        "unitprice": Field("The price of one; no invoice is made of it."),
-        "unitcost": Field("The cost of one; no invoice is made of it."),
+        "date": Field("The first day that is billed, where the client is."),
+        "quantity": Field("The quantity that comes, or that goes when it is negative."),
+        "unitprice": Field("The price of one for a whole period; the line's when there is none."),
+        "unitcost": Field("The cost of one for a whole period."),
         "shortdescription": Field("The entry in a few words."),
         "longdescription": Field("The entry at length."),
+        "invoiceheaderid": Field(
+            "`id` of the invoice that billed it, by a line of its own.", read_only=True
+        ),
         "prorata_next_invoice": Field("Whether the client wants it on the next invoice."),
     },
     output=Output(
@@ -43,7 +46,7 @@ INVOICE_PRORATAS = Resource(
                 istempprorata
             """,
             numbers="""
-                change_id client_to_invoice_id device_id invoiceheaderid quantity_id user_id
+                change_id client_to_invoice_id device_id quantity_id user_id
             """,
             texts="_warning",
         )

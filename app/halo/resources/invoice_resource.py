@@ -28,6 +28,7 @@ from app.halo.resources.invoice_fields import DERIVED, FIELDS, NO_SALESORDER
 from app.halo.resources.invoice_filters import FILTERS
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
+from app.halo.resources.schedule_object import SCHEDULE, shown_schedule
 from app.ledger.invoice_input import LINES_MAX
 from app.rules.invoice import InvoiceKind
 from app.storage.engines import Record, Tx
@@ -37,7 +38,7 @@ from app.storage.tables.invoices import Invoice, InvoiceLine
 
 
 def _computed(row: Record) -> dict[str, Any]:
-    found = _credit(row)
+    found = {**_credit(row), **shown_schedule(row)}
     warnings = list(_warnings(row))
     return {**found, "_warning": "; ".join(warnings)} if warnings else found
 
@@ -119,6 +120,7 @@ _CREDIT = {
         json_schema.NUMBER, "Of a credit note: the credit that no payment has used."
     ),
 }
+_SCHEDULE = {"schedule": Property({"type": "object"}, SCHEDULE.about)}
 _WARNING = {
     "_warning": Property(json_schema.TEXT, "Anything about the invoice that somebody should mend.")
 }
@@ -127,7 +129,7 @@ _DETAILS = {
         json_schema.NUMBER, "The part of its tax that is of composite rates. With `includedetails`."
     ),
     "conversion_rate": Property(
-        json_schema.NUMBER, "Units of its currency for one of the home currency."
+        json_schema.NUMBER, "Units of the home currency for one of its own."
     ),
     "currency_code_name": Property(
         json_schema.TEXT, "The name of its Currency. With `includedetails`."
@@ -157,7 +159,7 @@ INVOICES = Resource(
     ),
     output=Output(
         derived=DERIVED,
-        computed=Computed({**_CREDIT, **_WARNING}, _computed),
+        computed=Computed({**_CREDIT, **_SCHEDULE, **_WARNING}, _computed),
         details=Details(_DETAILS, invoice_details.add_details),
         children={
             "lines": Child(
@@ -194,6 +196,7 @@ INVOICES = Resource(
             ),
         },
         instructions={
+            "schedule": SCHEDULE,
             "last_change_seq": Field(
                 "The `change_seq` that you have seen; when it is not the newest any more, 409.",
                 parsing.small,

@@ -76,7 +76,7 @@ INVOICE = passthrough(
     others="""
         address client custombuttons customfields exact_payment_conditon external_links
         extratabs merge_data new_approvalprocess_cab new_approvalprocess_users originaddress
-        qbo_term schedule shipaddress site xero_branding_theme
+        qbo_term shipaddress site xero_branding_theme
     """,
 )
 

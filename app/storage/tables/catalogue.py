@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Number, Ref, Row
 
 
 class CostCentre(Row):
@@ -28,7 +28,7 @@ class BudgetType(Row):
 
     id: Mapped[Id]
     name: Mapped[str]
-    defaultrate: Mapped[Decimal | None]
+    defaultrate: Mapped[Number | None]
     chargerate: Mapped[int | None]
     # No published property, but the parameter that filters by it is.
     ticket_id: Mapped[int | None]
@@ -46,15 +46,15 @@ class ChargeRate(Row):
     org: Mapped[int] = mapped_column(default=-1)
     startdate: Mapped[datetime | None]
     expirydate: Mapped[datetime | None]
-    rate: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    rateoverride: Mapped[Decimal | None]
-    mileage_rate: Mapped[Decimal | None]
-    minimum: Mapped[Decimal | None]
-    increment: Mapped[Decimal | None]
-    oohmultiplier: Mapped[Decimal | None]
-    holidaymultiplier: Mapped[Decimal | None]
-    weekendmultiplier: Mapped[Decimal | None]
-    contractmultiplier: Mapped[Decimal | None]
+    rate: Mapped[Number] = mapped_column(default=Decimal(0))
+    rateoverride: Mapped[Number | None]
+    mileage_rate: Mapped[Number | None]
+    minimum: Mapped[Number | None]
+    increment: Mapped[Number | None]
+    oohmultiplier: Mapped[Number | None]
+    holidaymultiplier: Mapped[Number | None]
+    weekendmultiplier: Mapped[Number | None]
+    contractmultiplier: Mapped[Number | None]
     use_for_travel: Mapped[bool] = mapped_column(default=True)
     use_for_mileage: Mapped[bool] = mapped_column(default=True)
     extra: Mapped[Any | None] = mapped_column(Json)

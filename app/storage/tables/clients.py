@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Number, Ref, Row
 from app.storage.fulltext import SearchIndex
 
 
@@ -71,7 +71,7 @@ class Currency(Row):
     name: Mapped[str]
     symbol: Mapped[str]
     code: Mapped[str] = mapped_column(unique=True)
-    conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    conversion_rate: Mapped[Number] = mapped_column(default=Decimal(1))
     last_updated: Mapped[datetime | None]
     history: Mapped[Any | None] = mapped_column(Json)
     extra: Mapped[Any | None] = mapped_column(Json)

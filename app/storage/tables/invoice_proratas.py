@@ -1,13 +1,12 @@
 """Pro rata rows of invoice lines: what a line will add for a part of a period."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Number, Ref, Row
 
 
 class InvoiceProRata(Row):
@@ -22,10 +21,12 @@ class InvoiceProRata(Row):
     client_id: Mapped[Ref | None]
     site_id: Mapped[Ref | None]
     date: Mapped[datetime | None]
-    quantity: Mapped[Decimal | None]
-    unitprice: Mapped[Decimal | None]
-    unitcost: Mapped[Decimal | None]
+    quantity: Mapped[Number | None]
+    unitprice: Mapped[Number | None]
+    unitcost: Mapped[Number | None]
     shortdescription: Mapped[str | None]
     longdescription: Mapped[str | None]
     prorata_next_invoice: Mapped[bool | None]
+    # The invoice that billed it; it is not billed again.
+    invoiceheaderid: Mapped[Ref | None] = mapped_column(index=True)
     extra: Mapped[Any | None] = mapped_column(Json)

@@ -9,7 +9,7 @@ from sqlalchemy import ForeignKey, Index, and_, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.rules.invoice import Line
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Number, Ref, Row
 from app.storage.engines import Record
 from app.storage.fulltext import SearchIndex
 
@@ -57,6 +57,8 @@ class Invoice(Row):
     enddate: Mapped[datetime | None]
     lastcreated: Mapped[datetime | None]
     nextcreationdate: Mapped[datetime | None]
+    # The next date as somebody last wrote it: a schedule of the 31st comes back to the 31st.
+    anchored_at: Mapped[datetime | None]
     # HaloPSA's codes; rules/schedule.py says what follows from them.
     period: Mapped[int | None]
     due_date_type: Mapped[int | None]
@@ -72,7 +74,7 @@ class Invoice(Row):
     last_modified: Mapped[datetime | None]
     currency_code: Mapped[Ref | None] = mapped_column(ForeignKey("currency.id"))
     currency_iso: Mapped[str] = mapped_column(default="usd")
-    currency_conversion_rate: Mapped[Decimal] = mapped_column(default=Decimal(1))
+    currency_conversion_rate: Mapped[Number] = mapped_column(default=Decimal(1))
     total: Mapped[Decimal] = mapped_column(default=Decimal(0))
     tax_total: Mapped[Decimal] = mapped_column(default=Decimal(0))
     revenue: Mapped[Decimal] = mapped_column(default=Decimal(0))
@@ -127,11 +129,11 @@ class InvoiceLine(Row):
     item_longdescription: Mapped[str | None]
     nominal_code: Mapped[str | None]
     tax_code: Mapped[str | None]
-    qty_order: Mapped[Decimal] = mapped_column(default=Decimal(1))
-    unit_price: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    unit_cost: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    discount_perc: Mapped[Decimal] = mapped_column(default=Decimal(0))
-    tax_rate: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    qty_order: Mapped[Number] = mapped_column(default=Decimal(1))
+    unit_price: Mapped[Number] = mapped_column(default=Decimal(0))
+    unit_cost: Mapped[Number] = mapped_column(default=Decimal(0))
+    discount_perc: Mapped[Number] = mapped_column(default=Decimal(0))
+    tax_rate: Mapped[Number] = mapped_column(default=Decimal(0))
     isinactive: Mapped[bool] = mapped_column(default=False)
     asset_id: Mapped[Ref | None]
     onetimecharge: Mapped[bool | None]
@@ -158,6 +160,26 @@ class RecurringNumber(Row):
     given_at: Mapped[datetime]
 
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class InvoiceNumber(Row):
+    """A number that an invoice has, or had. It is never given to another one."""
+
+    __tablename__ = "invoice_number"
+
+    number: Mapped[str] = mapped_column(primary_key=True)
+    invoice_id: Mapped[Ref] = mapped_column(index=True)
+    # It is one of a series without gaps: its invoice is voided rather than deleted.
+    is_serial: Mapped[bool] = mapped_column(default=False)
+
+
+class InvoiceSeries(Row):
+    """The last number of a series of invoice numbers; its row is locked by who takes the next."""
+
+    __tablename__ = "invoice_series"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    last_number: Mapped[Ref]
 
 
 class InvoiceChange(Row):
@@ -226,6 +248,7 @@ class FullInvoiceRow(NamedTuple):
     enddate: datetime | None
     lastcreated: datetime | None
     nextcreationdate: datetime | None
+    anchored_at: datetime | None
     period: int | None
     due_date_type: int | None
     due_date_int: int | None

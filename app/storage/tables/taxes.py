@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Json, Ref, Row
+from app.storage.column_types import Id, Json, Number, Ref, Row
 
 
 class Tax(Row):
@@ -16,7 +16,7 @@ class Tax(Row):
     name: Mapped[str]
     code: Mapped[str | None]
     # Of a composite rate: what its linked rates add up to.
-    value: Mapped[Decimal] = mapped_column(default=Decimal(0))
+    value: Mapped[Number] = mapped_column(default=Decimal(0))
     is_composite: Mapped[bool] = mapped_column(default=False)
     category_code: Mapped[str | None]
     xero_tenant_id: Mapped[str | None]
