@@ -77,11 +77,14 @@ def require_own_form(request: Request, given: str, cookie: str) -> None:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Browsers say both headers or one; whoever says neither has the token to show."""
+    """Browsers say both headers or one; whoever says neither has the token to show.
+
+    Our pages send no referrer, and browsers then call the origin of their forms `null`.
+    """
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
-    origin = request.headers.get("origin")
-    if origin is None:
+    origin = request.headers.get("origin", "null")
+    if origin == "null":
         return True
     settings: Settings = request.app.state.settings
     host = request.headers.get("host", "")
