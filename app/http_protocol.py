@@ -54,21 +54,18 @@ class HeadTooLarge(MalformedRequest):
 
 def check_head(method: bytes, version: str, url: bytes, headers: Headers) -> None:
     """Passes a head whose meaning no other reader of HTTP can dispute, else MalformedRequest."""
-    size, hosts, codings = len(url), 0, 0
+    size, hosts = len(url), 0
     for name, value in headers:
         size += len(name) + len(value)
         if name == b"host":
             hosts += 1
             _check_host(value)
         elif name == b"transfer-encoding":
-            codings += 1
             _check_coding(value, version)
     if size > HEAD_MAX:
         raise HeadTooLarge
     if hosts > 1 or (not hosts and version == "1.1"):
         raise MalformedRequest(400, "not one Host")
-    if codings > 1:
-        raise MalformedRequest(501, "transfer coding not supported")
     _check_request_line(method, version, url)
 
 

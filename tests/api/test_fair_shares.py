@@ -1,6 +1,8 @@
 """Fair shares: one credential leaves connections, memory and the writer's turn to the others."""
 
+import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +15,17 @@ from app.errors import StatementTimeout
 from app.halo.access.api_credentials import TOKENS_MAX, create_credential
 from app.halo.access.concurrency_limit import IN_FLIGHT_MAX, ConcurrencyLimit
 from app.halo.engine import pagination
+from app.halo.engine.heavy_work import HEAVY_ROWS, compute, print_document
 from app.halo.engine.idempotency import BODY_MAX, KEYS_MAX, RECORDS
 from app.halo.engine.pagination import REMEMBERED_MAX, SORTED_MAX
 from app.main import create_app
 from app.serving import serve_in_loop
 from app.settings import Settings
-from app.storage.engines import POSTGRES_READERS, READERS, Database
+from app.storage.engines import CLIENTS_WRITERS, POSTGRES_READERS, READERS, Database
 from tests.api.client import Answer, Api
 from tests.clock import NOW, Clock
-from tests.harness import watched
+from tests.harness import event, intent, watched
+from tests.service import Service
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +73,29 @@ def numbers(count: int) -> str:
     """The beginning of a statement that selects from `n` as many rows."""
     following = f"SELECT i + 1 FROM n WHERE i < {count}"
     return f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL {following})"
+
+
+# --- the money path --------------------------------------------------------------------------
+
+
+async def test_a_webhook_needs_nothing_that_requests_of_the_api_hold(service: Service) -> None:
+    """Every reader, the turns of clients, and both threads are taken for as long as it takes."""
+    database, go_on = service.database, threading.Event()
+    async with contextlib.AsyncExitStack() as held, asyncio.TaskGroup() as group:
+        held.callback(go_on.set)
+        for _ in range(READERS if database.is_sqlite else POSTGRES_READERS):
+            await held.enter_async_context(database.snapshot())
+        await held.enter_async_context(database.key_snapshot())
+        for _ in range(1 if database.is_sqlite else CLIENTS_WRITERS):
+            await held.enter_async_context(database.clients_turn())
+            if not database.is_sqlite:
+                await held.enter_async_context(database.transaction())
+        group.create_task(compute(HEAVY_ROWS + 1, go_on.wait, 60))
+        group.create_task(print_document(go_on.wait, 60))
+        await asyncio.sleep(0)
+
+        await service.deliver(event("payment_intent.succeeded", intent(None)))
+        go_on.set()
 
 
 # --- lists at once ---------------------------------------------------------------------------
