@@ -16,7 +16,7 @@ from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.rules import calendar, money
 from app.rules.home import Home
 from app.rules.invoice import InvoiceKind, totals
-from app.rules.schedule import due_date
+from app.rules.schedule import TemplateSchedule, due_date, is_occurrence
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, Invoice, InvoiceLine, line_of
@@ -158,7 +158,7 @@ def draft_header(
     extra = rows.merge_extra(start.extra, given.extra)
     after = _with_values(start, {**given.values, "extra": extra})
     if is_template:
-        after = _with_schedule(after, row, given)
+        after = _with_schedule(after, row, given, currencies)
     if row is None or given.currency_code not in (None, row.currency_code):
         chosen = currencies.choose(given)
         after = after._replace(currency_code=chosen, currency_iso=currencies.code_of[chosen])
@@ -207,7 +207,10 @@ def _terms(row: FullInvoiceRow) -> tuple[int, int]:
 
 
 def _with_schedule(
-    after: FullInvoiceRow, row: FullInvoiceRow | None, given: InvoiceInput
+    after: FullInvoiceRow,
+    row: FullInvoiceRow | None,
+    given: InvoiceInput,
+    currencies: Currencies,
 ) -> FullInvoiceRow:
     """The template with the dates of its `schedule` object, where its own fields say no other.
 
@@ -220,9 +223,23 @@ def _with_schedule(
         if getattr(after, name) == getattr(before, name)
     }
     after = _with_values(after, told)
-    if after.nextcreationdate == before.nextcreationdate:
+    if after.nextcreationdate == before.nextcreationdate or _is_in_series(after, currencies):
         return after
     return after._replace(anchored_at=after.nextcreationdate)
+
+
+def _is_in_series(row: FullInvoiceRow, currencies: Currencies) -> bool:
+    """The next date is one that the schedule comes to by itself, so it moves no other.
+
+    A 28th of February that belongs to the 31sts would be followed by a 28th of March: a second
+    period of that month.
+    """
+    if row.anchored_at is None or row.nextcreationdate is None:
+        return False
+    anchor, day = (
+        currencies.day(row.client_id, one) for one in (row.anchored_at, row.nextcreationdate)
+    )
+    return TemplateSchedule(row.period).recurs and is_occurrence(anchor, row.period or 0, day)
 
 
 def needs_existing_lines(one: Draft, given: InvoiceInput) -> bool:

@@ -56,10 +56,12 @@ class InvoiceInput:
         return found if isinstance(found, int) else None
 
     @property
-    def names_terms(self) -> bool:
-        """Its due day may follow from other terms."""
-        names = self.values.keys() | self.extra.keys()
-        return not names.isdisjoint(("due_date_type", "due_date_int", "paymentterms"))
+    def names_days(self) -> bool:
+        """Its due day may follow from other terms, or a template's schedule from another date."""
+        names = self.values.keys() | self.extra.keys() | self.schedule.keys()
+        return not names.isdisjoint(
+            ("due_date_type", "due_date_int", "paymentterms", "nextcreationdate")
+        )
 
     @property
     def names_lines(self) -> bool:

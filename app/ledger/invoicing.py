@@ -124,7 +124,7 @@ async def _load_currencies(
     tx: Tx, inputs: Sequence[InvoiceInput], known: Mapping[int, FullInvoiceRow], home: Home
 ) -> Currencies:
     client_ids = {given.client_id for given in inputs if given.client_id is not None}
-    zoned = {known[given.id or 0].client_id for given in inputs if given.id and given.names_terms}
+    zoned = {known[given.id or 0].client_id for given in inputs if given.id and given.names_days}
     clients = await _load_clients(tx, client_ids | {one for one in zoned if one is not None})
     of_client = {row.id: row.currency_code for row in clients}
     named = {given.currency_code for given in inputs if given.currency_code is not None}

@@ -18,11 +18,13 @@ from app.ledger.recurring_templates import (
     INVOICES,
     LINES,
     Template,
+    count_lines,
     line_days,
     load_billed_lines,
     load_made,
     load_newest,
     lock_templates,
+    refuse_lines_in_all,
     refuse_too_many_lines,
 )
 from app.rules import schedule
@@ -78,8 +80,9 @@ async def process(
 ) -> list[Processed]:
     """Process each of these templates, in their order; one that cannot be stops no other.
 
-    A single one that cannot be processed raises its reason.
+    A single one that cannot be processed raises its reason, and so does a call for too many lines.
     """
+    refuse_lines_in_all(await count_lines(tx, ids))
     try:
         async with tx.begin_nested():
             made = await create_due_invoices(tx, ids, force=force, now=now, who=who, home=home)

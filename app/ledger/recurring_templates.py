@@ -139,6 +139,11 @@ async def refuse_too_many_lines(tx: Tx, ids: Collection[int]) -> None:
     for template_id, count in count_of.items():
         if count > LINES_MAX:
             raise Refused(f"lines: {template_id} has {count}; an invoice may have {LINES_MAX}")
+    refuse_lines_in_all(count_of)
+
+
+def refuse_lines_in_all(count_of: Mapping[int, int]) -> None:
+    """One call copies so many lines at most, whichever templates have them."""
     total = sum(count_of.values())
     if total > COPIED_LINES_MAX:
         raise Refused(f"body: {total} lines would be copied; {COPIED_LINES_MAX} may be at once")

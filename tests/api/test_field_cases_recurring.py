@@ -174,6 +174,21 @@ async def test_a_date_that_is_set_back_bills_no_period_twice(api: Api) -> None:
     assert await count(api, one) == 2
 
 
+async def test_a_date_that_is_set_back_to_a_clipped_day_keeps_the_series(api: Api) -> None:
+    """The 28th of February belongs to the 31sts: no 28th of March is billed beside the 31st."""
+    client = await api.client(timezone="Australia/Sydney")
+    one = await template(api, client_id=client, nextcreationdate="2026-01-30T13:00:00")
+    for _ in range(3):
+        newest = await api.post(PROCESS, one["id"])
+    await api.post(TEMPLATE, {"id": one["id"], "nextcreationdate": "2026-02-27T13:00:00"})
+
+    april = await api.post(PROCESS, one["id"])
+
+    assert newest["period_start_date"] == "2026-03-30T13:00:00"
+    assert april["period_start_date"] == "2026-04-29T14:00:00"
+    assert await next_date(api, one) == "2026-05-30T14:00:00"
+
+
 async def test_a_template_that_cannot_be_billed_stops_no_other(api: Api) -> None:
     """B9: each other one gets its invoice, and the bad one's place says why."""
     good = await template(api, nextcreationdate="2026-11-01")
