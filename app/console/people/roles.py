@@ -20,5 +20,5 @@ DUTIES = {
     Role.VIEWER: "reads everything, with personal data masked",
     Role.SUPPORT: "reads everything, and acts where no money moves: notes, holds, replays",
     Role.FINANCE: "moves money: charges, refunds, credits, assignments",
-    Role.ADMIN: "manages users, and does all of the above",
+    Role.ADMIN: "manages users, and does what the others may",
 }
