@@ -54,7 +54,7 @@ class NodeApplication:
             node = await self._open.enter_async_context(open_node(self._settings))
             self._app = node.web_application()
             log.info("node open", **node.log_fields())
-            await _say_how_to_sign_in(node.database)
+            await say_how_to_sign_in(node.database)
         except Exception as error:
             log.error("cannot start", why=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -70,7 +70,7 @@ class NodeApplication:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _say_how_to_sign_in(database: Database) -> None:
+async def say_how_to_sign_in(database: Database) -> None:
     """The console of a new installation has nobody who could open it."""
     async with database.snapshot() as tx:
         if not await has_users(tx):

@@ -221,7 +221,7 @@ async def _show_story(stage: Stage, intent_id: str) -> None:
 async def _stay(stage: Stage) -> None:
     async with stage.node.database.transaction() as tx:
         client_id, secret = await create_credential(tx, "demo", ["all"], stage.node.clock())
-    link, password = await _console_user(stage)
+    link, password = await add_console_user(stage.node)
     settings = stage.node.settings
     say(
         f"\nIt goes on running, until Ctrl-C.\n"
@@ -242,12 +242,12 @@ async def _stay(stage: Stage) -> None:
     await stop.wait()
 
 
-async def _console_user(stage: Stage) -> tuple[str, str]:
+async def add_console_user(node: Node) -> tuple[str, str]:
     """A one-time link for an admin of the console, and the admin's password."""
     password = secrets.token_urlsafe(12)
     password_hash = await passwords.hash_password(password)
-    act = Act("paydue demo", stage.node.clock())
-    async with stage.node.database.transaction() as tx:
+    act = Act("paydue demo", node.clock())
+    async with node.database.transaction() as tx:
         user_id = await users.add_user(tx, "demo", name="Demo", role=Role.ADMIN, act=act)
         await users.set_password_hash(tx, user_id, password_hash, act)
         user = await users.load_user_by_id(tx, user_id)

@@ -2,15 +2,23 @@
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pyotp
 import pytest
 from structlog.testing import capture_logs
 
+from app.cli import demo
 from app.console.people import lockout, passwords, sessions, users
 from app.console.people.lockout import counted_peer, wait_after
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
 from app.errors import InvalidField
+from app.serving import say_how_to_sign_in
 from app.settings import Settings
+from app.storage.engines import Database
+from tests.clock import NOW
 from tests.console.browser import Browser, Shown
 from tests.console.conftest import Console
 
@@ -321,3 +329,28 @@ async def test_an_address_waits_too_whatever_names_it_tries(console: Console) ->
     found = [await attempt(number) for number in range(27)]
 
     assert found == ["free"] * 25 + ["locked"] * 2
+
+
+async def test_the_demos_user_signs_in_by_its_link_and_by_its_password(console: Console) -> None:
+    node: Any = SimpleNamespace(database=console.database, clock=console.clock)
+
+    link, password = await demo.add_console_user(node)
+
+    by_link = await console.browser().follow(link)
+    by_password = await sign_in(console.browser(), "demo", password)
+    assert (by_link.status, by_link.location, by_password.status) == (303, "/", 303)
+
+
+async def test_a_server_says_how_to_add_the_first_user_and_no_more_than_that(
+    database: Database,
+) -> None:
+    with capture_logs() as lines:
+        await say_how_to_sign_in(database)
+        async with database.transaction() as tx:
+            act = Act("tests", NOW)
+            await users.add_user(tx, "first", name="", role=Role.ADMIN, act=act)
+        await say_how_to_sign_in(database)
+
+    assert [one.get("mend") for one in lines if "nobody" in one["event"]] == [
+        "paydue user add NAME --role admin"
+    ]
