@@ -159,10 +159,12 @@ class Years:
                 self.acts[act.__name__] += 1
 
     async def _delete(self, one: Terms) -> None:
+        """One of the last year: a period of more than two years ago waits for a person."""
+        recent = INVOICES.c.made_for > self.now.date() - timedelta(days=365)
         async with self.database.transaction() as tx:
             made = list(
                 await tx.scalars(
-                    select(INVOICES.c.id).where(INVOICES.c.recurring_invoice_id == one.id)
+                    select(INVOICES.c.id).where(INVOICES.c.recurring_invoice_id == one.id, recent)
                 )
             )
             if made:
