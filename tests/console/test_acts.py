@@ -1,0 +1,175 @@
+"""Acts of people, through their forms: each does what the API does, once, and leaves its reason."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import aiohttp
+import pytest
+from sqlalchemy import select
+
+from app.console.people import users
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
+from app.storage.column_types import table_of
+from app.storage.tables.invoices import InvoiceChange
+from app.storage.tables.stripe_refund_requests import RefundRequest
+from tests.console.browser import Browser
+from tests.harness import CLIENTS, EVENTS, Paydue, event, intent
+
+pytestmark = pytest.mark.anyio
+
+CHANGES = table_of(InvoiceChange)
+REQUESTS = table_of(RefundRequest)
+
+
+@pytest.fixture
+async def browser(paydue: Paydue) -> AsyncIterator[Browser]:
+    act = Act("tests", datetime.now(UTC))
+    async with paydue.database.transaction() as tx:
+        await users.add_user(tx, "ada", name="Ada", role=Role.FINANCE, act=act)
+        link = await users.issue_link(tx, await users.load_user(tx, "ada"), act)
+    async with aiohttp.ClientSession(paydue.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        one = Browser(http)
+        await one.follow(link)
+        yield one
+
+
+async def _notes(paydue: Paydue, invoice_id: int) -> list[tuple[str, str]]:
+    wanted = select(CHANGES.c.who, CHANGES.c.new_value).where(
+        CHANGES.c.invoice_id == invoice_id, CHANGES.c.field_name == "note"
+    )
+    async with paydue.database.snapshot() as tx:
+        return [(who, text) for who, text in await tx.execute(wanted.order_by(CHANGES.c.id))]
+
+
+async def test_a_held_invoice_is_not_charged_until_it_is_released(
+    paydue: Paydue, browser: Browser
+) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    page = f"/invoices/{invoice}"
+
+    without = await browser.submit(f"{page}/hold", {"reason": " "})
+    held = await browser.submit(f"{page}/hold", {"reason": "asked for a new PO number"})
+    await paydue.autopay()
+    assert (await paydue.invoice(invoice)).amountpaid == 0
+    outlook = await browser.get(page)
+    await browser.submit(f"{page}/release", {"reason": "the number is there"})
+    charged = await browser.submit(f"{page}/retry", {"reason": "on the phone"})
+
+    assert without.status == 400
+    assert "Nothing was done." in without.text
+    assert held.location.startswith(f"{page}?done=")
+    assert "Autopay is switched off for it." in outlook.text
+    assert charged.status == 303, charged.text
+    assert "charged" in charged.location
+    assert (await paydue.invoice(invoice)).amountdue == 0
+    assert len(paydue.sandbox.ledger.charges()) == 1
+    assert await _notes(paydue, invoice) == [
+        ("ada", "asked for a new PO number"),
+        ("ada", "the number is there"),
+    ]
+
+
+async def test_a_form_that_is_sent_twice_refunds_once(paydue: Paydue, browser: Browser) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    await paydue.autopay()
+    story = f"/payments/{(await paydue.payments(invoice))[0].intent_id}"
+    form = {
+        **(await browser.get(f"{story}/refund")).hidden,
+        "amount": "20.00",
+        "reason": "too many",
+    }
+
+    first = await browser.post(f"{story}/refund", form)
+    second = await browser.post(f"{story}/refund", form)
+    more = await browser.submit(f"{story}/refund", {"amount": "100.01", "reason": "all"})
+    wrong = await browser.submit(f"{story}/refund", {"amount": "much", "reason": "all"})
+
+    assert first.status == second.status == 303, first.text
+    assert len(await paydue.rows(REQUESTS, REQUESTS.c.id > 0)) == 1
+    assert (await paydue.invoice(invoice)).amountpaid == Decimal(100)
+    assert (more.status, wrong.status) == (400, 400)
+    assert "is no amount such as 120.50" in wrong.text
+    assert "20.00 refunded" in (await browser.get(story)).text
+
+
+async def test_unapplied_money_is_assigned_by_suggestion_or_by_number(
+    paydue: Paydue, browser: Browser
+) -> None:
+    client = await paydue.a_client(stripe_customer_id="cus_acme")
+    invoice = await paydue.an_invoice("120.50", client=client, invoicenumber="INV-9001")
+    other = await paydue.an_invoice("30.00", client=client, invoicenumber="INV-9002")
+    paid = [intent(None, amount=amount, customer="cus_acme") for amount in (12050, 4000)]
+    await paydue.deliver(*(event("payment_intent.succeeded", one) for one in paid))
+    whole, part = await paydue.payments()
+
+    offered = await browser.get("/unapplied")
+    assert "INV-9001" in offered.text
+    missing = {"invoice": "other", "number": "INV-1", "reason": "x"}
+    none = await browser.submit(f"/unapplied/{whole.id}", missing)
+    await browser.submit(f"/unapplied/{whole.id}", {"invoice": str(invoice), "reason": "same"})
+    named = {"invoice": "other", "number": "inv-9002", "reason": "by phone"}
+    await browser.submit(f"/unapplied/{part.id}", named)
+
+    assert none.status == 400
+    assert "no invoice has the number or id INV-1" in none.text
+    assert (await paydue.invoice(invoice)).amountdue == 0
+    assert (await paydue.invoice(other)).amountdue == 0
+    assert await _notes(paydue, other) == [("ada", "by phone")]
+    assert '10<span class="fr">.00' in (await browser.get("/unapplied")).text
+
+
+async def test_a_payment_by_hand_a_note_a_void_and_a_pause_are_the_apis(
+    paydue: Paydue, browser: Browser
+) -> None:
+    client = await paydue.a_client()
+    paid = await paydue.an_invoice("120.00", client=client)
+    void = await paydue.an_invoice("30.00", client=client)
+    cash = {"amount": "120.00", "method": "Bank transfer", "reference": "slip 7"}
+
+    await browser.submit(f"/invoices/{paid}/pay", cash)
+    await browser.submit(f"/invoices/{paid}/note", {"reason": "promised for Friday"})
+    refused = await browser.submit(f"/invoices/{paid}/void", {"reason": "no"})
+    await browser.submit(f"/invoices/{void}/void", {"reason": "made twice"})
+    await browser.submit(f"/clients/{client}/pause", {"reason": "moving banks"})
+    paused = (await paydue.rows(CLIENTS, CLIENTS.c.id == client))[0].inactive
+    await browser.submit(f"/clients/{client}/resume", {"reason": "moved"})
+
+    assert (await paydue.invoice(paid)).amountpaid == Decimal(120)
+    assert await _notes(paydue, paid) == [("ada", "promised for Friday")]
+    assert refused.status == 400
+    assert "money was paid on it" in refused.text
+    assert (await paydue.invoice(void)).voided
+    assert paused
+    assert not (await paydue.rows(CLIENTS, CLIENTS.c.id == client))[0].inactive
+
+
+async def test_a_parked_event_is_replayed_by_cause_and_by_id(
+    paydue: Paydue, browser: Browser
+) -> None:
+    refund = {
+        "object": "refund", "amount": 100, "currency": "usd", "charge": "ch_late",
+        "payment_intent": "pi_late", "status": "succeeded", "created": 1_700_000_000,
+    }  # fmt: skip
+    await paydue.deliver(
+        *(
+            event("refund.created", {**refund, "id": f"re_{one}"}, id=f"evt_{one}")
+            for one in ("one", "two")
+        )
+    )
+    assert "for 1 cause" in (await browser.get("/inbox")).text
+    again = await browser.submit("/events/evt_one/replay")
+    await paydue.deliver(event("payment_intent.succeeded", intent(None, id="pi_late")))
+
+    cause = "no payment is known for this intent yet"
+    done = await browser.submit(f"/inbox/replay?cause={cause}")
+
+    assert "1+parked" in again.location
+    # Stripe was asked about the first one meanwhile, so its reason is another.
+    last = await browser.submit("/events/evt_one/replay")
+    assert "1+applied" in done.location
+    assert "1+applied" in last.location
+    states = {row.state for row in await paydue.rows(EVENTS, EVENTS.c.id > 0)}
+    assert states == {"applied"}
+    assert "Everything that Stripe sent is applied." in (await browser.get("/inbox")).text
