@@ -1,11 +1,8 @@
 """Every page of the console over a house in which most things have happened, on both engines."""
 
-import contextlib
 import re
 import shutil
-import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,18 +12,13 @@ import aiohttp
 import pytest
 from sqlalchemy import String, update
 
-from app.console.console_routes import CONSOLE_ROUTES
-from app.console.people import users
 from app.console.people.roles import Role
-from app.console.people.user_events import Act
-from app.console.routing import ConsoleRoute
-from app.sandbox.server import Sandbox
 from app.storage.column_types import Json, Row, table_of
 from app.storage.tables.stripe_payouts import StripePayout
 from app.storage.tables.stripe_reversals import StripeReversal
-from tests.balance import StripeBalance, with_balance
 from tests.console.browser import Browser, Shown
-from tests.harness import Paydue, event, intent, settings_for
+from tests.console.furnished import furnished, page_paths, signed_in
+from tests.harness import Paydue, event, intent
 
 pytestmark = pytest.mark.anyio
 
@@ -41,95 +33,22 @@ OURS = {"state", "step", "kind", "status", "source", "currency", "currency_iso",
 OUR_TABLES = {"job", "installation_value", "console_user", "console_session", "audit_seal"}
 
 
-@contextlib.asynccontextmanager
-async def _running(url: str) -> AsyncIterator[Paydue]:
-    sandbox = Sandbox(seed=0)
-    async with (
-        sandbox.running(),
-        with_balance(sandbox) as balance,
-        Paydue.running(settings_for(url, balance.url), sandbox) as one,
-    ):
-        await _fill(one, balance)
-        yield one
-
-
 @pytest.fixture(scope="module")
 async def house(module_url: str) -> AsyncIterator[Paydue]:
     """One house for all tests here: it is only looked at."""
-    async with _running(module_url) as one:
+    async with furnished(module_url) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
 async def admin(house: Paydue) -> AsyncIterator[Browser]:
     async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
-        yield await _signed_in(house, http, Role.ADMIN)
-
-
-async def _signed_in(house: Paydue, http: aiohttp.ClientSession, role: Role) -> Browser:
-    act = Act("tests", datetime.now(UTC))
-    async with house.database.transaction() as tx:
-        await users.add_user(tx, role, name="Ada", role=role, act=act)
-        link = await users.issue_link(tx, await users.load_user(tx, role), act)
-    browser = Browser(http)
-    shown = await browser.follow(link)
-    assert shown.status == 303, shown.text
-    return browser
-
-
-async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
-    """A paid invoice with a refund, a dispute and a payout; a decline; credit; a parked event."""
-    client = await paydue.a_client(name="Acme Dental", email="desk@acme.example")
-    invoice = await paydue.an_invoice("120.00", client=client, invoicenumber="INV-7001")
-    await paydue.an_invoice("30.00", client=await paydue.a_client("insufficient_funds"))
-    await paydue.autopay()
-    payment = (await paydue.payments(invoice))[0]
-    refund = paydue.sandbox.refund(payment.charge_id, amount=2000)
-    paydue.sandbox.open_dispute(payment.intent_id, amount=5000, reason="fraudulent")
-    balance.pays_out(
-        balance.moves("charge", 12000, fee=378, source=payment.charge_id),
-        balance.moves("refund", -2000, source=refund["id"]),
-    )
-    await paydue.deliver(*paydue.sandbox.events)
-    unknown = {
-        "id": "re_unknown",
-        "object": "refund",
-        "amount": 100,
-        "currency": "usd",
-        "charge": "ch_unknown",
-        "payment_intent": "pi_unknown",
-        "status": "succeeded",
-        "created": int(time.time()),
-    }
-    await paydue.deliver(
-        event("payment_intent.succeeded", intent(None, id="pi_unapplied", amount=12050)),
-        event("refund.created", unknown),
-    )
-    await paydue.reconcile()
-
-
-async def _paths(house: Paydue) -> dict[str, str]:
-    """The address of each page that is read, with ids that exist."""
-    payment = (await house.payments(1))[0]
-    (payout,) = await house.rows(PAYOUTS, PAYOUTS.c.id > 0)
-    values = {
-        "intent_id": quote(payment.intent_id),
-        "invoice_id": "1",
-        "client_id": "1",
-        "payment_id": str(payment.id),
-        "payout_id": quote(payout.payout_id),
-        "event_id": quote((await house.events())[0].event_id),
-    }
-    return {
-        route.path: route.path.format(**values)
-        for route in CONSOLE_ROUTES
-        if isinstance(route, ConsoleRoute) and "GET" in (route.methods or ())
-    }
+        yield await signed_in(house, http, Role.ADMIN)
 
 
 async def test_every_page_is_shown_with_what_has_happened(house: Paydue, admin: Browser) -> None:
     shown: dict[str, Shown] = {}
-    for route, path in (await _paths(house)).items():
+    for route, path in (await page_paths(house)).items():
         shown[route] = await admin.get(path)
 
     assert {route: one.status for route, one in shown.items() if one.status != 200} == {
@@ -206,7 +125,7 @@ async def test_a_viewer_reads_no_secret_and_no_personal_data(house: Paydue) -> N
     shown = {}
     async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
         for role in (Role.VIEWER, Role.SUPPORT):
-            browser = await _signed_in(house, http, role)
+            browser = await signed_in(house, http, role)
             payload = await browser.get("/events/evt_secret/payload")
             client = await browser.get("/clients/1")
             shown[role] = payload.text + client.text
@@ -234,13 +153,13 @@ async def test_text_of_others_is_shown_as_text_on_every_page(
     """On one engine: the texts are the same on both."""
     url = f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'paydue.db')}"
     async with (
-        _running(url) as house,
+        furnished(url) as house,
         aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http,
     ):
         await _make_hostile(house)
-        browser = await _signed_in(house, http, Role.ADMIN)
+        browser = await signed_in(house, http, Role.ADMIN)
         shown: dict[str, Shown] = {}
-        for route, path in (await _paths(house)).items():
+        for route, path in (await page_paths(house)).items():
             shown[route] = await browser.get(path)
         shown["search"] = await browser.get(f"/search/hits?q={quote('acme')}")
 

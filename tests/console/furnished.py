@@ -1,0 +1,101 @@
+"""A house in which most things have happened, for tests that look at pages."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import aiohttp
+
+from app.console.console_routes import CONSOLE_ROUTES
+from app.console.people import users
+from app.console.people.roles import Role
+from app.console.people.user_events import Act
+from app.console.routing import ConsoleRoute
+from app.sandbox.server import Sandbox
+from app.storage.column_types import table_of
+from app.storage.tables.stripe_payouts import StripePayout
+from tests.balance import StripeBalance, with_balance
+from tests.console.browser import Browser
+from tests.harness import Paydue, event, intent, settings_for
+
+PAYOUTS = table_of(StripePayout)
+
+
+@contextlib.asynccontextmanager
+async def furnished(url: str) -> AsyncIterator[Paydue]:
+    sandbox = Sandbox(seed=0)
+    async with (
+        sandbox.running(),
+        with_balance(sandbox) as balance,
+        Paydue.running(settings_for(url, balance.url), sandbox) as one,
+    ):
+        await _fill(one, balance)
+        yield one
+
+
+async def a_link(house: Paydue, role: Role) -> str:
+    """A new user's link, which signs in once."""
+    act = Act("tests", datetime.now(UTC))
+    async with house.database.transaction() as tx:
+        await users.add_user(tx, role, name="Ada", role=role, act=act)
+        return await users.issue_link(tx, await users.load_user(tx, role), act)
+
+
+async def signed_in(house: Paydue, http: aiohttp.ClientSession, role: Role) -> Browser:
+    link = await a_link(house, role)
+    browser = Browser(http)
+    shown = await browser.follow(link)
+    assert shown.status == 303, shown.text
+    return browser
+
+
+async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
+    """A paid invoice with a refund, a dispute and a payout; a decline; credit; a parked event."""
+    client = await paydue.a_client(name="Acme Dental", email="desk@acme.example")
+    invoice = await paydue.an_invoice("120.00", client=client, invoicenumber="INV-7001")
+    await paydue.an_invoice("30.00", client=await paydue.a_client("insufficient_funds"))
+    await paydue.autopay()
+    payment = (await paydue.payments(invoice))[0]
+    refund = paydue.sandbox.refund(payment.charge_id, amount=2000)
+    paydue.sandbox.open_dispute(payment.intent_id, amount=5000, reason="fraudulent")
+    balance.pays_out(
+        balance.moves("charge", 12000, fee=378, source=payment.charge_id),
+        balance.moves("refund", -2000, source=refund["id"]),
+    )
+    await paydue.deliver(*paydue.sandbox.events)
+    unknown = {
+        "id": "re_unknown",
+        "object": "refund",
+        "amount": 100,
+        "currency": "usd",
+        "charge": "ch_unknown",
+        "payment_intent": "pi_unknown",
+        "status": "succeeded",
+        "created": int(time.time()),
+    }
+    await paydue.deliver(
+        event("payment_intent.succeeded", intent(None, id="pi_unapplied", amount=12050)),
+        event("refund.created", unknown),
+    )
+    await paydue.reconcile()
+
+
+async def page_paths(house: Paydue) -> dict[str, str]:
+    """The address of each page that is read, with ids that exist."""
+    payment = (await house.payments(1))[0]
+    (payout,) = await house.rows(PAYOUTS, PAYOUTS.c.id > 0)
+    values = {
+        "intent_id": quote(payment.intent_id),
+        "invoice_id": "1",
+        "client_id": "1",
+        "payment_id": str(payment.id),
+        "payout_id": quote(payout.payout_id),
+        "event_id": quote((await house.events())[0].event_id),
+    }
+    return {
+        route.path: route.path.format(**values)
+        for route in CONSOLE_ROUTES
+        if isinstance(route, ConsoleRoute) and "GET" in (route.methods or ())
+    }
