@@ -287,7 +287,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if not self._is_unfinished:
             self.transport.close()
         elif self._is_in_body and self.flow.read_paused:
-            self.deadline = tick + 1  # it is we who do not read
+            self.deadline = tick + self._limits.body_s  # it is we who do not read
         else:
             self._refuse(MalformedRequest(408, f"{self._awaited} took too long"))
 

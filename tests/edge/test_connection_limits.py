@@ -166,6 +166,32 @@ async def test_whoever_says_no_more_is_closed(observer: Observer) -> None:
     assert [status(one) for one in received] == [None, 408, 408, 200, 200]
 
 
+@pytest.mark.slow
+async def test_a_body_that_paydue_itself_does_not_read_is_not_late() -> None:
+    let_go = asyncio.Event()
+
+    async def slow_reader(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await let_go.wait()
+            while (await receive()).get("more_body"):
+                pass
+        await answered_with(5, scope, receive, send)
+
+    body = bytes(8 * 1024 * 1024)  # more than the server and the kernel take before it is read
+    head = post(HOST + b"Content-Length: %d\r\n" % len(body), b"")
+    settings = Settings.model_construct(body_timeout=1, body_max=len(body))
+    async with (
+        serve_in_loop(slow_reader, settings) as base,
+        opened(int(base.rpartition(":")[2]), head) as reader,
+    ):
+        writer_of(reader).write(body)
+        await asyncio.sleep(3.5)  # its deadline is two sweeps away
+        let_go.set()
+        answer = await asyncio.wait_for(reader.readline(), wait_limit(15))
+
+    assert status(answer) == 200
+
+
 async def test_a_body_of_many_bytes_on_the_wire_is_cut_off(observer: Observer) -> None:
     extension = b"1;" + b"x" * 8000 + b"\r\na\r\n"
     before = refused("body too large")
@@ -192,6 +218,15 @@ async def test_a_refusal_is_never_taken_for_an_earlier_answer(observer: Observer
         received = await exchange(port, GET + b"GARBAGE\r\n\r\n")
 
     assert received.count(b"HTTP/1.1 ") == 1
+    assert answered(received) == ["GET /1"]
+
+
+async def test_the_connection_ends_after_the_answers_to_those_before_a_refused_one(
+    observer: Observer,
+) -> None:
+    async with observer.served() as port, opened(port, GET + b"GARBAGE\r\n\r\n") as reader:
+        received = await rest(reader)
+
     assert answered(received) == ["GET /1"]
 
 
