@@ -261,7 +261,8 @@ async def test_an_idle_connection_gives_way_where_nobody_waits(observer: Observe
         assert await rest(idle) == b""
 
 
-async def test_an_answer_that_is_being_made_gives_way_to_nobody() -> None:
+@pytest.mark.parametrize("said", [GET, GET + HALF_HEAD], ids=["alone", "before half a request"])
+async def test_an_answer_that_is_being_made_gives_way_to_nobody(said: bytes) -> None:
     begun, let_go = asyncio.Event(), asyncio.Event()
 
     async def slow_answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -273,7 +274,7 @@ async def test_an_answer_that_is_being_made_gives_way_to_nobody() -> None:
     settings = Settings.model_construct(connections_max=1)
     async with serve_in_loop(slow_answer, settings) as base:
         port = int(base.rpartition(":")[2])
-        async with opened(port, GET) as reader:
+        async with opened(port, said) as reader:
             await begun.wait()
             newcomer = await exchange(port, LAST)
             let_go.set()
