@@ -291,6 +291,14 @@ def test_a_long_password_of_any_characters_is_taken(password: str) -> None:
     passwords.check_strength(password, [])
 
 
+async def test_whoever_has_no_password_is_signed_in_by_none() -> None:
+    """Not even by the one whose hash is compared with, to take as long."""
+    of_nobody = "no password of anybody"
+
+    assert not await passwords.matches(None, of_nobody)
+    assert await passwords.matches(await passwords.hash_password(of_nobody), of_nobody)
+
+
 @pytest.mark.parametrize(
     ("failures", "seconds"),
     [(0, 0), (4, 0), (5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (999, 900)],
