@@ -1,5 +1,8 @@
 """GET /static/NAME: the console's style sheets, scripts and pictures."""
 
+import gzip
+from functools import cache
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,7 +35,18 @@ async def serve_static(request: Request) -> Response:
     }
     if digest in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=headers)
+    if media_type.startswith("text/") or media_type == "image/svg+xml":
+        headers["Vary"] = "Accept-Encoding"
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            content = _compressed(name)
     return Response(content, headers=headers, media_type=media_type)
+
+
+@cache
+def _compressed(name: str) -> bytes:
+    """Files alone are compressed, never a page: its length would tell of what stands in it."""
+    return gzip.compress(static_file(name)[0], mtime=0)
 
 
 def _names() -> set[str]:

@@ -47,6 +47,8 @@ INVOICES = table_of(Invoice)
 
 # Days ahead, and invoices of them, that one page shows; `paydue autopay run --dry-run` has all.
 DAYS_AHEAD = 14
+# Invoices of one day that are listed; the day's sums are of all.
+LISTED_MAX = 20
 _COMING_COLUMNS = (
     ListColumn("Invoice", "low"),
     ListColumn("Amount", "money"),
@@ -170,17 +172,22 @@ def _section(
     day: date, coming: Sequence[ComingCharge], names: Mapping[int, str], times: ViewerTime
 ) -> ListSection:
     title = f"{times.day(day)}, {times.distance(day)}"
-    rows = [_coming_cells(one, names, times) for one in coming]
-    note = f"{counted(len(coming), 'invoice')}: {sums_text(coming)}"
-    return ListSection(title, _COMING_COLUMNS, rows, note=note)
+    return _listed(title, coming, names, times)
 
 
 def _not_charged(
     coming: Sequence[ComingCharge], names: Mapping[int, str], times: ViewerTime
 ) -> ListSection:
-    rows = [_coming_cells(one, names, times) for one in coming]
-    note = f"{counted(len(coming), 'invoice')}: {sums_text(coming)}"
-    return ListSection("Due, and not charged", _COMING_COLUMNS, rows, note=note)
+    return _listed("Due, and not charged", coming, names, times)
+
+
+def _listed(
+    title: str, coming: Sequence[ComingCharge], names: Mapping[int, str], times: ViewerTime
+) -> ListSection:
+    rows = [_coming_cells(one, names, times) for one in coming[:LISTED_MAX]]
+    shown = f", the first {LISTED_MAX} shown" if len(coming) > LISTED_MAX else ""
+    note = f"{counted(len(coming), 'invoice')}{shown}: {sums_text(coming)}"
+    return ListSection(title, _COMING_COLUMNS, rows, note=note)
 
 
 def _coming_cells(one: ComingCharge, names: Mapping[int, str], times: ViewerTime) -> list[ListCell]:

@@ -29,7 +29,7 @@ EVENTS = table_of(StripeEvent)
 JOBS = table_of(Job)
 
 # The newest rows that the page adds up: days of a small installation, today of a large one.
-SUMMED_MAX = 10_000
+SUMMED_MAX = 4_000
 CHART_DAYS = 14
 # A complete reconciliation that is older than this is a reason to look.
 STALE = timedelta(hours=2)
