@@ -22,6 +22,7 @@ from app.ledger.recurring_templates import (
     LINES,
     Template,
     count_lines,
+    load_billed_until,
     load_made,
     with_time_zones,
 )
@@ -249,6 +250,8 @@ async def _lock_enabled(tx: Tx, ids: Sequence[int], home: Home) -> dict[int, Tem
 async def _holds(tx: Tx, plan: PeriodPlan, now: datetime) -> dict[int, str]:
     """The reason of each template that a person has to process."""
     reviews = await _lines_to_review(tx, plan.billed)
+    firsts = {one: period.first for one, period in plan.billed.items()}
+    billed_until = await load_billed_until(tx, plan.templates, firsts)
     found: dict[int, str] = {}
     for one, period in plan.billed.items():
         template = plan.templates[one]
@@ -258,6 +261,12 @@ async def _holds(tx: Tx, plan: PeriodPlan, now: datetime) -> dict[int, str]:
             found[one] = "needsreviewbeforecreation: somebody must review a line of it first"
         elif period.first < template.today(now) - MISSED_MAX:
             found[one] = "nextcreationdate: more than two years ago"
+        elif (last := billed_until.get(one)) is not None and period.first <= last:
+            found[one] = f"nextcreationdate: billed already until {last}"
+        elif period.last is not None and any(
+            period.first < day <= period.last for day in plan.made[one]
+        ):
+            found[one] = "nextcreationdate: its period runs into one that is billed"
     return found
 
 

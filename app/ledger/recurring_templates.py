@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, func, or_, select, tuple_
 
 from app.errors import NotFound, Refused
 from app.ledger.invoice_input import LINES_MAX
@@ -106,6 +106,29 @@ async def load_made(tx: Tx, templates: Collection[Template]) -> dict[int, set[da
     )
     for one, made_for in await tx.execute(statement):
         found[one].add(made_for)
+    return found
+
+
+async def load_billed_until(
+    tx: Tx, templates: Mapping[int, Template], firsts: Mapping[int, date]
+) -> dict[int, date]:
+    """By template, the last day that its period before this first day was billed for.
+
+    The period's own dates stand on its invoice, for the schedule may have changed since.
+    """
+    if not firsts:
+        return {}
+    template_id, day = INVOICES.c.recurring_invoice_id, INVOICES.c.made_for
+    earlier = or_(*(and_(template_id == one, day < first) for one, first in firsts.items()))
+    newest = select(template_id, func.max(day)).where(earlier).group_by(template_id)
+    places = [tuple(row) for row in await tx.execute(newest)]
+    wanted = select(template_id, INVOICES.c.extra).where(tuple_(template_id, day).in_(places))
+    found: dict[int, date] = {}
+    for one, extra in await tx.execute(wanted) if places else ():
+        last = (extra or {}).get("period_end_date")
+        if isinstance(last, str):
+            at = datetime.fromisoformat(last).replace(tzinfo=UTC)
+            found[one] = calendar.business_day(at, templates[one].timezone)
     return found
 
 

@@ -82,6 +82,47 @@ async def test_a_run_bills_each_missed_period_and_holds_what_a_person_must_see(
     assert [one["take_auto_payment"] for one in shown["invoices"]] == [True] * 3
 
 
+@pytest.mark.parametrize(
+    ("moved_to", "why"),
+    [
+        ("2026-10-15", "nextcreationdate: billed already until 2026-10-31"),
+        ("2026-10-31", "nextcreationdate: billed already until 2026-10-31"),
+        ("2026-09-20", "nextcreationdate: its period runs into one that is billed"),
+    ],
+)
+async def test_days_that_are_billed_wait_for_a_person(
+    api: Api, clock: Clock, moved_to: str, why: str
+) -> None:
+    """Whoever moves the next date among them may mean another day of the month, or not see them."""
+    one = await template(api, nextcreationdate="2026-10-01", take_auto_payment=True)
+    await runs(api, clock).run()
+    before = await made(api)
+
+    await api.post(TEMPLATE, {"id": one, "nextcreationdate": moved_to})
+    foreseen, report = await runs(api, clock).dry_run(), await runs(api, clock).run()
+
+    assert foreseen.counts == report.counts == {BillingOutcome.HELD: 1}
+    assert report.reasons[0].why == why
+    assert await made(api) == before == {(one, "2026-10-01"): 1, (one, "2026-11-01"): 1}
+    await api.post(f"{TEMPLATE}/process", one)  # a person has seen it
+    assert (await made(api))[one, moved_to] == 1
+
+
+async def test_days_after_the_billed_ones_are_billed_whatever_the_day(
+    api: Api, clock: Clock
+) -> None:
+    one = await template(api, nextcreationdate="2026-10-01", period=1)
+    await api.post(f"{TEMPLATE}/process", one)
+    await api.post(TEMPLATE, {"id": one, "nextcreationdate": "2026-10-09", "period": 2})
+
+    report = await runs(api, clock).run()
+
+    assert report.counts == {BillingOutcome.CREATED: 2}
+    assert set(await made(api)) == {
+        (one, "2026-10-01"), (one, "2026-10-09"), (one, "2026-11-09"),
+    }  # fmt: skip
+
+
 async def test_a_template_that_fails_is_named_and_stops_no_other(api: Api, clock: Clock) -> None:
     """Two lines that were stored with more than any currency takes."""
     ids = [await template(api, nextcreationdate="2026-11-01") for _ in range(5)]
