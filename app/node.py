@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
 from starlette.types import ASGIApp
 
 from app.errors import ConfigurationError, Unavailable
@@ -32,7 +33,10 @@ from app.payments.webhook.inbox import ANSWER_S, Inbox
 from app.rules.home import home_of
 from app.settings import Settings
 from app.storage import schema
+from app.storage.durability import list_risks
 from app.storage.engines import Database, shown_url
+
+log = structlog.get_logger("paydue.node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class Node:
         """Where this node works, for the first line of its log."""
         mode = "live" if self.settings.livemode else "test"
         return {"mode": mode, "database": shown_url(self.database.url), "schema": schema.head()}
+
+    async def warn_of_risks(self) -> None:
+        """Log each way in which the database may lose what it has acknowledged."""
+        if self.database.is_sqlite:
+            return  # its pages are looked through by `paydue doctor`: that takes long
+        async with self.database.snapshot() as tx:
+            for risk in await list_risks(tx):
+                log.warning("the database may lose events", why=risk.said, mend=risk.mend)
 
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""

@@ -54,6 +54,7 @@ class NodeApplication:
             node = await self._open.enter_async_context(open_node(self._settings))
             self._app = node.web_application()
             log.info("node open", **node.log_fields())
+            await node.warn_of_risks()
             await say_how_to_sign_in(node.database)
         except Exception as error:
             log.error("cannot start", why=str(error))

@@ -61,6 +61,8 @@ class Worker:
             except Unavailable as error:
                 log.warning("waiting for the database", why=error.message)
                 await self._pause(POLL_S)
+        with contextlib.suppress(Unavailable):
+            await self.node.warn_of_risks()
         log.info("worker ready", jobs=sorted(jobs), **self.node.log_fields())
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():

@@ -45,7 +45,7 @@ def test_every_setting_is_told_with_its_default_and_meaning() -> None:
 
 
 def _said() -> Iterator[str]:
-    """What both run: lines of their blocks of commands, and commands within their sentences."""
+    """The commands of both pages: lines of their blocks, and those within their sentences."""
     for page in (README, RUNBOOK):
         for block in re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL):
             for line in block.splitlines():

@@ -61,6 +61,8 @@ def db_check() -> None:
             return await schema.revision(database)
 
     at = run(work())
+    if at is not None and not schema.is_known(at):
+        raise ConfigurationError(schema.newer(at))
     if at != schema.head():
         say(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
         say("mend it with: paydue db upgrade", err=True)

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -10,41 +9,25 @@ from stat import S_IRWXG, S_IRWXO
 
 import aiohttp
 from pydantic import ValidationError
-from rich.text import Text
 
-from app.cli.terminal import words
+from app.cli.check_result import Check, failed_check
+from app.cli.database_checks import database_checks
+from app.cli.error_words import setting_words
 from app.errors import ConfigurationError, Unavailable
 from app.node import open_database, unlimited_gateway
 from app.payments.event_queries import list_foreign_counts
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook.foreign_events import ForeignReason
-from app.settings import Settings, UnsafeEnvFile, is_loopback
+from app.settings import Settings, UnsafeEnvFile, is_loopback, unknown_settings
 from app.storage import schema
 from app.storage.engines import normalize_url, shown_url
+from app.storage.postgres_hosts import hosts_of
 
 # Stripe's signatures are good for 300 s; a clock this far off will soon refuse real ones.
 SKEW_MAX_S = 60
 # Before this release two connections could corrupt a WAL; Paydue's lock file keeps them apart.
 SQLITE_GOOD = (3, 51, 3)
 _KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    said: str
-    mend: str = ""
-    is_bad: bool = False
-
-    @property
-    def mark(self) -> Text:
-        if self.is_bad:
-            return words(("bad", "red"))
-        return words(("note", "yellow") if self.mend else ("ok", "green"))
-
-
-def failed_check(name: str, said: str, mend: str) -> Check:
-    return Check(name, said, mend, is_bad=True)
 
 
 async def all_checks() -> list[Check]:
@@ -54,12 +37,13 @@ async def all_checks() -> list[Check]:
         return [failed_check("settings", str(error), "keep .env to yourself")]
     except ValidationError as error:
         return [
-            failed_check(
-                "settings", f"{'.'.join(map(str, one['loc']))}: {one['msg']}", "correct its value"
-            )
+            failed_check("settings", setting_words(one), "correct its value")
             for one in error.errors()
         ]
-    return await checks_of(settings)
+    except UnicodeDecodeError as error:
+        return [failed_check("settings", f".env: {error}", "write it in UTF-8")]
+    unknown = [failed_check("settings", said, "correct its name") for said in unknown_settings()]
+    return [*unknown, *await checks_of(settings)]
 
 
 async def checks_of(settings: Settings) -> list[Check]:
@@ -78,7 +62,8 @@ async def checks_of(settings: Settings) -> list[Check]:
     ]
     mode = "live" if settings.livemode else "test"
     first = Check("settings", f"{mode} mode, {settings.timezone}, autopay at {settings.autopay_at}")
-    return [first, *[await check(settings) for check in checks]]
+    found = [first, *[await check(settings) for check in checks]]
+    return [*found, *await database_checks(settings)]
 
 
 async def _key(settings: Settings) -> Check:
@@ -152,6 +137,8 @@ async def _database(settings: Settings) -> Check:
     except Unavailable as error:
         return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
     shown = shown_url(database.url)
+    if at is not None and not schema.is_known(at):
+        return failed_check("database", schema.newer(at), "run the newer version of Paydue")
     if at != schema.head():
         return failed_check("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
     return Check("database", f"{shown}: schema {at}")
@@ -182,7 +169,7 @@ async def _encryption(settings: Settings) -> Check:
     if found:
         return Check("encryption", f"the connection to PostgreSQL is encrypted: {found}")
     said = "the connection to PostgreSQL is not encrypted"
-    if is_loopback(url.host or "localhost"):
+    if all(host.startswith("/") or is_loopback(host) for host in hosts_of(url)):
         return Check("encryption", f"{said}, and stays on this machine")
     return failed_check(
         "encryption", said, "append ?sslmode=verify-full&sslrootcert=FILE to PAYDUE_DATABASE_URL"

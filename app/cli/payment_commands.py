@@ -41,6 +41,8 @@ def payment_find(text: str, as_json: bool) -> None:
     elif stories:
         for story in stories:
             show_story(story)
+        if lookup.may_be_more(stories):
+            say(f"paydue: there may be more than these {len(stories)}; ask for less", err=True)
     else:
         say(f"paydue: nothing is known of {text!r}", err=True)
         sys.exit(FAILED)

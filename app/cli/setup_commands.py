@@ -138,9 +138,16 @@ def _counted(counts: Counter[str]) -> list[str]:
 
 
 @click.command()
-def doctor() -> None:
-    """Check settings, key, secret, clock, database and versions, and say how to mend each."""
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of the checks.")
+def doctor(as_json: bool) -> None:
+    """Check settings, key, clock, database, worker and events, and say how to mend each.
+
+    Exit code 1 when something is bad; a note is worth knowing and changes no exit code.
+    """
     found = run(health_checks.all_checks())
+    if as_json:
+        say_json([one.as_dict() for one in found])
+        sys.exit(FAILED if any(one.is_bad for one in found) else 0)
     rows = ((one.mark, one.name, one.said, one.mend) for one in found)
     console().print(table("doctor", ("", "check", "found", "how to mend"), rows))
     if any(one.is_bad for one in found):

@@ -90,8 +90,19 @@ async def find_intents(tx: Tx, text: str) -> list[PaymentStory]:
     an invoice's number, id or total, a client's name or Stripe customer."""
     text = text.strip()
     intents = await _intents_named(tx, text)
-    invoices = set() if intents else await _invoices_named(tx, text)
+    if intents:
+        return await load_stories(tx, intents, set())
+    invoices = await _invoices_named(tx, text)
+    if not invoices:
+        intents, invoices = await _found_by_amount(tx, text)
+    if not (intents or invoices):
+        intents, invoices = await _found_by_client(tx, text)
     return await load_stories(tx, intents, invoices)
+
+
+def may_be_more(stories: Sequence[PaymentStory]) -> bool:
+    """Whether as many were found as are looked for; the question is then too wide."""
+    return len(stories) >= FOUND_MAX
 
 
 async def load_stories(
@@ -181,21 +192,33 @@ async def _invoices_named(tx: Tx, text: str) -> set[int]:
     found = await _set(tx, INVOICES.c.id, INVOICES.c.invoicenumber == text)
     if text.isascii() and text.isdigit() and int(text) <= _BIGINT_MAX:
         found |= await _set(tx, INVOICES.c.id, INVOICES.c.id == int(text))
-    if found:
-        return found
+    return found
+
+
+async def _found_by_amount(tx: Tx, text: str) -> tuple[set[str], set[int]]:
+    """Payments of an amount, also those that no invoice has, and invoices of that total."""
     amount = _amount(text)
-    if amount is not None:
-        found |= await _set(tx, INVOICES.c.id, INVOICES.c.total == amount)
-    return found or await _invoices_of_clients(tx, text)
+    if amount is None:
+        return set(), set()
+    return (
+        await _set(tx, INTENTS.c.intent_id, INTENTS.c.amount == amount),
+        await _set(tx, INVOICES.c.id, INVOICES.c.total == amount),
+    )
 
 
-async def _invoices_of_clients(tx: Tx, text: str) -> set[int]:
+async def _found_by_client(tx: Tx, text: str) -> tuple[set[str], set[int]]:
+    """All payments and invoices of clients, also the payments that no invoice has."""
     clients = await _set(
         tx,
         CLIENTS.c.id,
         or_(CLIENTS.c.stripe_customer_id == text, CLIENTS.c.name.icontains(text, autoescape=True)),
     )
-    return await _set(tx, INVOICES.c.id, INVOICES.c.client_id.in_(clients)) if clients else set()
+    if not clients:
+        return set(), set()
+    return (
+        await _set(tx, PAYMENTS.c.intent_id, PAYMENTS.c.client_id.in_(clients)),
+        await _set(tx, INVOICES.c.id, INVOICES.c.client_id.in_(clients)),
+    )
 
 
 def _amount(text: str) -> Decimal | None:

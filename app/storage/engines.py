@@ -29,6 +29,7 @@ from app.storage.driver_errors import (
     translate_for_sqlalchemy,
     translated,
 )
+from app.storage.postgres_hosts import hosts_as_options, primary_of
 from app.storage.postgres_tls import encryption_of, transport_security
 from app.storage.sqlite_driver import ReaderConnection, WriterLock, connection_factory
 
@@ -278,7 +279,7 @@ async def database_time(tx: Tx) -> datetime:
 def normalize_url(url: str) -> URL:
     """The URL with the asynchronous driver that we use for its engine."""
     try:
-        parsed = make_url(url)
+        parsed = make_url(hosts_as_options(url))
         backend = parsed.get_backend_name()
     except Exception:  # its message may quote the URL, password and all
         raise ConfigurationError("PAYDUE_DATABASE_URL is not a database URL") from None
@@ -352,7 +353,10 @@ def _sqlite_engine(url: URL, *, writes: bool, size: int = READERS) -> AsyncEngin
 
 def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
     try:
-        bare, security = transport_security(url)
+        name = url.query.get("application_name")
+        if name:
+            options = {**options, "application_name": str(name)}
+        bare, security = transport_security(primary_of(url))
         engine = create_async_engine(
             bare,
             hide_parameters=True,
