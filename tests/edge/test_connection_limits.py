@@ -8,6 +8,7 @@ import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from prometheus_client import REGISTRY
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from app.connection_guard import ConnectionLimits
+from app.connection_guard import ConnectionLimits, _peer_key
 from app.http_protocol import HEAD_MAX, HEADERS_MAX, PIPELINED_MAX, LimitedProtocol
 from app.serving import serve_in_loop
 from app.settings import Settings
@@ -315,6 +316,23 @@ async def eventually_answered(port: int) -> bool:
             return True
         await asyncio.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("10.1.2.3", None),
+        ("::ffff:10.1.2.3", None),
+    ],
+)
+def test_a_host_is_an_address_or_a_64_of_ipv6_and_a_proxy_is_none(
+    address: str, host: str | None
+) -> None:
+    assert _peer_key(address, (ip_network("10.0.0.0/8"),)) == host
 
 
 async def test_a_proxy_has_as_many_connections_as_it_likes(observer: Observer) -> None:
