@@ -347,6 +347,11 @@ class Settings(BaseSettings):
         alias="PAYDUE_PUBLIC_URL",
         description="the address by which clients reach Paydue, `https://HOST`; `/api/authinfo` names it",
     )
+    documents_folder: str = Field(
+        "",
+        alias="PAYDUE_DOCUMENTS_FOLDER",
+        description="the folder of the documents' `seller.toml`, `logo.svg` or `logo.png`, own templates and `fonts`; without one they name no seller",
+    )
     internal_token: Annotated[SecretStr, AfterValidator(_internal_token)] = Field(
         SecretStr(""),
         alias="PAYDUE_INTERNAL_TOKEN",

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),
     "events": ("app.cli.support_commands", "events"),
+    "invoice": ("app.cli.invoice_commands", "invoice"),
     "reconcile": ("app.cli.stripe_commands", "reconcile"),
     "payouts": ("app.cli.payout_commands", "payouts"),
     "journal": ("app.cli.journal_commands", "journal"),

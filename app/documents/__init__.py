@@ -1,4 +1,6 @@
-"""Documents of invoices: `invoice_document` reads one, `invoice_pdf` prints it.
+"""Documents of invoices and clients: PDFs by Typst, and e-invoices of the same data.
 
-May import storage and rules. Begin with `invoice_document`.
+`invoice_document` reads one into the plain values of `document_content`, `invoice_view` makes all
+its texts, `templates` lay them out, and `typst_process` prints. May import storage and rules.
+Begin with `printer`.
 """

@@ -1,6 +1,6 @@
 """Actions on invoices besides list, save and read: plain functions, one for each endpoint."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -8,7 +8,11 @@ from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.documents import invoice_document, invoice_pdf
+from app.documents import printer
+from app.documents.document_content import DocumentKind
+from app.documents.einvoice_gaps import EinvoiceFormat
+from app.documents.invoice_document import load_invoice_document
+from app.documents.languages import LANGUAGES
 from app.errors import InvalidField, NotFound
 from app.halo.access.authenticator import Caller, authorize
 from app.halo.access.concurrency_limit import bounded_snapshot, reading_place
@@ -37,6 +41,12 @@ READ, EDIT = "read:invoices", "edit:invoices"
 EVERYTHING = "admin"
 # One run of a person's; the worker has its own way for thousands.
 PROCESSED_MAX = 100
+# The documents of one invoice; a credit note's own is its invoice document.
+PRINTED_KINDS = (
+    DocumentKind.INVOICE.value,
+    DocumentKind.RECEIPT.value,
+    EinvoiceFormat.FACTUR_X.value,
+)
 
 _INVOICES = RecordQueries(codec_of(INVOICES))
 _LINES = RecordQueries(codec_of(INVOICE_LINES))
@@ -251,15 +261,33 @@ async def print_invoice(request: Request) -> Response:
 
     async def prepare(caller: Caller, _: bytes) -> Response:
         invoice_id = id_in_path(INVOICES, request.path_params["id"])
+        language = _one_of(request, "language", LANGUAGES)
+        kind = _one_of(request, "document", PRINTED_KINDS)
+        settings = request.app.state.settings
         async with reading_place(request, caller):
             async with bounded_snapshot(request) as tx:
-                document = await invoice_document.invoice_document(tx, invoice_id)
-            content = await print_document(invoice_pdf.render_pdf, document)
-        disposition = f'inline; filename="invoice-{invoice_id}.pdf"'
+                document = await load_invoice_document(tx, invoice_id, settings.timezone)
+            content = await print_document(
+                printer.print_invoice,
+                document,
+                settings.documents_folder,
+                now=_now(request),
+                language=language,
+                kind=kind,
+            )
+        disposition = f'inline; filename="{kind or "invoice"}-{invoice_id}.pdf"'
         headers = {"Content-Disposition": disposition}
         return Response(content, media_type="application/pdf", headers=headers)
 
     return await run_idempotent(request, READ, prepare)
+
+
+def _one_of(request: Request, name: str, allowed: Sequence[str]) -> str:
+    """A parameter that is one of some words, or empty."""
+    given = query_parameters(request.scope["query_string"]).get(name, ("",))[-1].strip().lower()
+    if given and given not in allowed:
+        raise InvalidField(name, f"is none of {', '.join(allowed)}")
+    return given
 
 
 # --- shared by the actions -----------------------------------------------------------------------

@@ -31,9 +31,9 @@ from tests.mutation.mutants import Mutant
 ROOT = Path(__file__).parents[2]
 # Imported before the first fork, for each child would spend a second on them.
 LIBRARIES = """
-    aiohttp aiosqlite alembic.command asyncpg fpdf hypothesis orjson prometheus_client
+    aiohttp aiosqlite alembic.command asyncpg hypothesis orjson prometheus_client
     pydantic_settings pypdf rich sqlalchemy.ext.asyncio starlette.applications stripe structlog
-    uvicorn
+    typst uvicorn
 """.split()
 # A mutant that takes so much longer than the tests took before hangs.
 SLOWER = 8

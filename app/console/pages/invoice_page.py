@@ -28,12 +28,14 @@ from app.console.pages.wording import (
     words_of,
 )
 from app.console.routing import Viewer
-from app.documents import invoice_document, invoice_pdf
+from app.documents import printer
+from app.documents.invoice_document import load_invoice_document
 from app.errors import NotFound
 from app.halo.engine.heavy_work import print_document
 from app.rules import money
 from app.rules.invoice import Line
 from app.rules.money import plain
+from app.settings import Settings
 
 
 class ShownLine(NamedTuple):
@@ -113,9 +115,12 @@ async def invoice_page(request: Request, viewer: Viewer) -> Response:
 async def invoice_document_page(request: Request, viewer: Viewer) -> Response:
     """The invoice as application/pdf, as the API prints it."""
     invoice_id = invoice_id_of(request)
+    settings: Settings = request.app.state.settings
     async with reading(request) as tx:
-        document = await invoice_document.invoice_document(tx, invoice_id)
-    content = await print_document(invoice_pdf.render_pdf, document)
+        document = await load_invoice_document(tx, invoice_id, settings.timezone)
+    content = await print_document(
+        printer.print_invoice, document, settings.documents_folder, now=request.app.state.clock()
+    )
     headers = {"Content-Disposition": f'inline; filename="invoice-{invoice_id}.pdf"'}
     return Response(content, media_type="application/pdf", headers=headers)
 

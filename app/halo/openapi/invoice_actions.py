@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from app.documents.languages import LANGUAGES
 from app.halo.engine import json_schema
 from app.halo.engine.codec import codec_of
 from app.halo.engine.filters import Parameter
@@ -123,12 +124,26 @@ RETRIED = Operation(
 
 PRINTED = Operation(
     summary="Make the document of an invoice",
-    about="The answer is application/pdf.",
+    about=(
+        "The answer is application/pdf, which keeps for decades (PDF/A-3b). A credit note gets its "
+        "own document."
+    ),
     tag=INVOICES.path,
     right=_READ,
+    parameters={
+        "language": Parameter(
+            {**json_schema.TEXT, "enum": list(LANGUAGES)},
+            "The document's language; the client's, or the seller's, without one.",
+        ),
+        "document": Parameter(
+            {**json_schema.TEXT, "enum": ["invoice", "receipt", "factur-x"]},
+            "`receipt` is about the payments of the invoice; `factur-x` is an e-invoice, the same "
+            "PDF with the XML of EN 16931 inside. Refused with the fields that its data lacks.",
+        ),
+    },
     gives={},
     gives_type="application/pdf",
-    refusals=(404,),
+    refusals=(400, 404, 503),
     resources=(INVOICES,),
 )
 

@@ -29,6 +29,17 @@ class Client(Row):
     stripe_saved_method_id: Mapped[str | None]
     # One charge for all invoices that are due on a day; None is PAYDUE_AUTOPAY_CONSOLIDATE.
     consolidate: Mapped[bool | None]
+    # The buyer as documents and e-invoices name it.
+    address1: Mapped[str | None]
+    address2: Mapped[str | None]
+    postcode: Mapped[str | None]
+    city: Mapped[str | None]
+    country: Mapped[str | None]
+    vat_number: Mapped[str | None]
+    registration_number: Mapped[str | None]
+    einvoice_address: Mapped[str | None]
+    buyer_reference: Mapped[str | None]
+    language: Mapped[str | None]
     date_created: Mapped[datetime | None]
     last_modified: Mapped[datetime | None]
     extra: Mapped[Any | None] = mapped_column(Json)

@@ -1,0 +1,1 @@
+"""Documents: how they are printed, and whether e-invoices are valid."""
