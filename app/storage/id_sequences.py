@@ -60,10 +60,12 @@ class IdReservation:
     On SQLite there is one writer, which counts on from the largest; no row of the table may ever be
     deleted. On PostgreSQL they come from the table's sequence, a block at a time for a connection,
     as a sequence with a CACHE gives them: a question for every batch would cost a round trip.
+    Where people read the ids, a block of 1 leaves no gaps.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, block: int = BLOCK) -> None:
         self._table = table
+        self._block = block
         self._next = PreparedStatement(self._statement, _ReservedId)
 
     async def reserve(self, tx: Tx, count: int) -> Sequence[int]:
@@ -72,7 +74,7 @@ class IdReservation:
             return range(first[0].id, first[0].id + count)
         block = reserved_ids(tx).setdefault(self._table.name, deque())
         if len(block) < count:
-            found = await self._next.all(tx, name=self._table.name, count=max(count, BLOCK))
+            found = await self._next.all(tx, name=self._table.name, count=max(count, self._block))
             block.extend(row.id for row in found)
         return [block.popleft() for _ in range(count)]
 

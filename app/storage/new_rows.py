@@ -29,7 +29,7 @@ class NewRows:
         self._names = names
         self._without_id = BulkInsert(table, [name for name in names if name != "id"])
         self._whole = BulkInsert(table, names)
-        self._ids = IdReservation(table)
+        self._ids = IdReservation(table, block=1)
         self._last = PreparedStatement(select(func.max(table.c.id).label("id")), _LastId)
 
     async def insert(

@@ -106,3 +106,12 @@ async def test_the_money_path_waits_for_one_turn_of_the_apis(database: Database)
         go_on.set()
     assert order[most] == "webhook"
     assert len(order) == most + 4
+
+
+async def test_ids_have_no_gaps_and_ascend_with_the_place(api: Api) -> None:
+    first = (await api.post("/api/Invoice", {}))["id"]
+    made = await api.post("/api/Invoice", {"lines": [{}, {}]}, {"lines": [{}]}, {})
+
+    assert [one["id"] for one in made] == [first + 1, first + 2, first + 3]
+    ids = [line["id"] for one in made for line in one["lines"]]
+    assert ids == list(range(ids[0], ids[0] + 3))
