@@ -290,12 +290,12 @@ async def test_an_empty_database_is_refused_with_the_mend(empty: Database) -> No
 
 async def test_another_versions_schema_is_refused_with_the_mend(database: Database) -> None:
     async with database.transaction() as tx:
-        await tx.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     with pytest.raises(ConfigurationError) as said:
         await schema.expect_current(database)
 
-    assert f"at schema 0000, this version needs {schema.head()}" in str(said.value)
+    assert f"at schema 0001, this version needs {schema.head()}" in str(said.value)
     assert "paydue db upgrade" in str(said.value)
 
 

@@ -61,7 +61,7 @@ CLIENTS = Resource(
         "name": Field("The client's name. Required.", short_text),
         "toplevel_id": Field("The number of the organisation that the client is part of."),
         "inactive": Field("Whether the client is not used any more."),
-        "email": Field("The address that the client is written to."),
+        "email": Field("The address that the client is written to.", short_text),
         "timezone": Field(
             "IANA time zone of the client's business day; `PAYDUE_TIMEZONE` without one.",
             _timezone,
