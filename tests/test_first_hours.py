@@ -97,13 +97,14 @@ async def test_serving_says_where_in_which_mode_and_on_which_database(paydue: Co
         told_all.started("serve", "--port", "0") as process,
     ):
         assert process.stderr is not None
-        lines = [(await process.stderr.readline()).decode() for _ in range(2)]
+        lines = [(await process.stderr.readline()).decode() for _ in range(3)]
         process.send_signal(signal.SIGTERM)
         code = await process.wait()
 
-    first, second = lines
+    first, second, third = lines
     assert f"mode=test database=sqlite:///{paydue.folder / 'paydue.db'} schema=" in first
-    assert re.search(r"serving +url=http://127\.0\.0\.1:\d+", second)
+    assert "nobody can sign in to the console" in second
+    assert re.search(r"serving +url=http://127\.0\.0\.1:\d+", third)
     assert code == DONE
 
 

@@ -7,14 +7,17 @@ from typing import Any
 
 import pyotp
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
+from app import security_log
 from app.cli import demo
 from app.console.people import lockout, passwords, sessions, users
 from app.console.people.lockout import counted_peer, wait_after
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
 from app.errors import InvalidField
+from app.logs import LogSampler
 from app.serving import say_how_to_sign_in
 from app.settings import Settings
 from app.storage.engines import Database
@@ -63,7 +66,11 @@ async def test_a_password_set_after_a_link_signs_in_and_leads_back(console: Cons
     assert (await old.get("/account")).status == 303
 
 
-async def test_sign_ins_and_refusals_are_written_down_and_logged(console: Console) -> None:
+async def test_sign_ins_and_refusals_are_written_down_and_logged(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(security_log, "_sampler", LogSampler())  # others of this process signed in
+    monkeypatch.setattr(security_log, "log", structlog.get_logger("paydue.security"))
     login = await a_user_with_password(console)
     browser = Browser(console.http, headers={"User-Agent": "<b>a browser</b>"})
     with capture_logs() as lines:
