@@ -66,23 +66,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         own = item.get_closest_marker("timeout")
         seconds = own.args[0] if own else float(config.getini("timeout"))
         item.add_marker(pytest.mark.timeout(wait_limit(seconds)), append=False)
-    items[:] = _slow_first(items)
-
-
-def _slow_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Slow tests at the head of each worker's share, so that none is left alone with one.
-
-    xdist gives each worker a part of the list as it stands; who is done takes over from others.
-    """
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    slow = [one for one in items if one.get_closest_marker("slow")]
-    others = [one for one in items if not one.get_closest_marker("slow")]
-    share = -(-len(others) // workers)
-    return [
-        one
-        for worker in range(workers)
-        for one in (*slow[worker::workers], *others[worker * share : (worker + 1) * share])
-    ]
 
 
 def pytest_collection_finish() -> None:
