@@ -9,7 +9,7 @@ from sqlalchemy import Table, func, select
 from app.storage.bulk_writes import BulkInsert
 from app.storage.engines import Tx
 from app.storage.id_sequences import IdReservation
-from app.storage.prepared import PreparedStatement
+from app.storage.prepared import PreparedStatement, field_names
 
 # SQLite's writer runs in the event loop, which answers others after so many rows: two or three
 # milliseconds.
@@ -25,7 +25,7 @@ class NewRows:
 
     def __init__(self, table: Table, row: type[tuple[Any, ...]]) -> None:
         names = tuple(one.name for one in table.columns)
-        assert names == row._fields, f"{row.__name__} has other fields than {table.name}"  # type: ignore[attr-defined]
+        assert names == field_names(row), f"{row.__name__} has other fields than {table.name}"
         self._names = names
         self._without_id = BulkInsert(table, [name for name in names if name != "id"])
         self._whole = BulkInsert(table, names)

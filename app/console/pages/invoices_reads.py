@@ -68,6 +68,18 @@ _FACTS = (
 )  # fmt: skip
 
 
+def _facts(row: "ListedInvoice | InvoiceHeader") -> InvoiceFacts:
+    return InvoiceFacts(
+        row.voided,
+        row.paymentstatus,
+        row.amountdue,
+        row.payments_pending,
+        row.payments_reversed,
+        row.take_auto_payment or row.include_in_autopay,
+        row.duedate,
+    )
+
+
 class ListedInvoice(NamedTuple):
     """An invoice as a row of the list."""
 
@@ -89,15 +101,7 @@ class ListedInvoice(NamedTuple):
 
     @property
     def facts(self) -> InvoiceFacts:
-        return InvoiceFacts(
-            self.voided,
-            self.paymentstatus,
-            self.amountdue,
-            self.payments_pending,
-            self.payments_reversed,
-            self.take_auto_payment or self.include_in_autopay,
-            self.duedate,
-        )
+        return _facts(self)
 
 
 class InvoiceListRow(NamedTuple):
@@ -223,15 +227,7 @@ class InvoiceHeader(NamedTuple):
 
     @property
     def facts(self) -> InvoiceFacts:
-        return InvoiceFacts(
-            self.voided,
-            self.paymentstatus,
-            self.amountdue,
-            self.payments_pending,
-            self.payments_reversed,
-            self.take_auto_payment or self.include_in_autopay,
-            self.duedate,
-        )
+        return _facts(self)
 
     @property
     def name(self) -> str:

@@ -18,11 +18,13 @@ _REDACTED = "[redacted]"
 _SECRET_FIELDS = frozenset("client_secret secret ephemeral_key account_number".split())
 # A secret that stands inside another text: an intent's, a key of the API, a signing secret.
 _SECRET_TEXT = re.compile(r"(_secret_[A-Za-z0-9]+|\b[sr]k_(?:live|test)_\w+|\bwhsec_\w+)")
+# In metadata and custom fields stands whatever a shop has asked its customers for.
 _PERSONAL_FIELDS = frozenset(
-    """address billing_details birthday city customer_details customer_email customer_name
-    customer_phone customer_purchase_ip customer_shipping description email first_name individual
-    ip ip_address last_name line1 line2 name phone postal_code receipt_email receipt_url shipping
-    shipping_details statement_descriptor user_agent""".split()
+    """address billing_details birthday city custom_fields customer_details customer_email
+    customer_name customer_phone customer_purchase_ip customer_shipping description email
+    first_name individual ip ip_address last_name line1 line2 metadata name phone
+    postal_code receipt_email receipt_url shipping shipping_details statement_descriptor
+    user_agent""".split()
 )
 
 
