@@ -103,12 +103,7 @@ def _party(party: Party, kind: EinvoiceFormat, *, contact: bool, is_taxed: bool)
     if not address and kind == EinvoiceFormat.XRECHNUNG:
         scheme, address = "EM", party.email
     made: Terms = {
-        "name": _text(party.name),
-        "addr_l1": _text(party.address1),
-        "addr_l2": _text(party.address2),
-        "postcode": _text(party.postcode),
-        "city": _text(party.city),
-        "country_code": party.country,
+        **_address(party),
         "vat_identifier": party.vat_number.replace(" ", "") if is_taxed else "",
         "legal_identifier": _text(party.registration_number),
         "einvoicing_addr": address,
@@ -121,6 +116,18 @@ def _party(party: Party, kind: EinvoiceFormat, *, contact: bool, is_taxed: bool)
     }
     if contact and any(reached.values()):
         made["contacts"] = [{name: one for name, one in reached.items() if one}]
+    return {name: one for name, one in made.items() if one}
+
+
+def _address(party: Party) -> Terms:
+    made: Terms = {
+        "name": _text(party.name),
+        "addr_l1": _text(party.address1),
+        "addr_l2": _text(party.address2),
+        "postcode": _text(party.postcode),
+        "city": _text(party.city),
+        "country_code": party.country,
+    }
     return {name: one for name, one in made.items() if one}
 
 
@@ -200,11 +207,12 @@ def _payment_means(document: InvoiceDocument, seller: Seller) -> Terms:
 def _delivery(document: InvoiceDocument, period: tuple[date, date] | None) -> Terms:
     """The day of delivery is the last of the period, or the invoice's own day.
 
-    Factur-X has no invoice without one. A supply to another member state says where it went.
+    Factur-X has no invoice without one. A supply to another member state says where it went, and
+    in CII no party is without a name.
     """
     terms: Terms = {"BT-72": period[1] if period else document.issued_on}
     if any(one.category == "K" for one in document.taxes):
-        terms["BG-13"] = {"country_code": document.buyer.country}
+        terms["BG-13"] = _address(document.buyer)
     return terms
 
 

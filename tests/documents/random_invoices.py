@@ -38,7 +38,7 @@ _RATES = {
     "O": (0,),
 }
 _WORDS = "Support Hosting Beratung déplacement “quoted” <b>&amp; 日本語 العربية Ωmega €uro".split()
-_CURRENCIES = ("EUR", "EUR", "EUR", "USD", "CHF", "JPY", "SEK")
+_CURRENCIES = ("EUR", "EUR", "EUR", "USD", "CHF", "JPY", "SEK", "KWD", "ISK")
 
 
 def random_invoice(seed: int) -> tuple[InvoiceDocument, Seller]:

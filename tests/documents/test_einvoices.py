@@ -58,6 +58,35 @@ def test_a_credit_note_is_one() -> None:
     assert "381" in "".join(xml.itertext())
 
 
+UNTAXED = ("Z", "E", "AE", "K", "G", "O")
+
+
+@pytest.mark.parametrize("kind", XML)
+@pytest.mark.parametrize("category", UNTAXED)
+@pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
+def test_every_reason_not_to_tax_has_an_einvoice(
+    category: str, currency: str, kind: EinvoiceFormat
+) -> None:
+    document = invoice(
+        [line("10", tax_category=category, tax_percent=Decimal(0))], currency=currency,
+        taxes=[TaxShare(Decimal(0), category, "", Decimal(10), Decimal(0))],
+        tax=Decimal(0), total=Decimal(10), paid=Decimal(0), due=Decimal(10), payments=[],
+    )  # fmt: skip
+    seller = SELLER.model_copy(update={"vat_number": "" if category == "O" else "DE123456789"})
+
+    xml = ElementTree.fromstring(einvoice_xml(document, seller, kind))
+
+    assert amount(xml, SUMS["total"]) == 10
+    assert category in {one.text for one in xml.iter()}
+    is_delivered = BUYER.name in {
+        one.text
+        for place in xml.iter()
+        if place.tag.rpartition("}")[2] in ("DeliveryParty", "ShipToTradeParty")
+        for one in place.iter()
+    }
+    assert is_delivered == (category == "K")
+
+
 def test_texts_of_customers_are_texts() -> None:
     hostile = "<a>&amp; ]]> \x08 \ufffe \u202e &lt;"
     document = invoice([line("10", title=hostile)], notes=[hostile])
