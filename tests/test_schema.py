@@ -22,7 +22,7 @@ from app.payments import lookup
 from app.payments.autopay import candidates
 from app.payments.status import status
 from app.payments.webhook import dead_letters
-from app.storage import schema
+from app.storage import engines, schema
 from app.storage.column_types import table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables.charge_attempts import ChargeAttempt
@@ -278,6 +278,28 @@ async def test_five_nodes_that_start_at_once_upgrade_once(
         await node.close()
     assert (len(names), revisions) == (1, {schema.head()})
     assert await _count(empty, FACTS) == 1
+
+
+async def test_a_node_waits_for_another_ones_long_migration(
+    empty: Database, database_url: str
+) -> None:
+    other = Database(database_url)
+    began = asyncio.Event()
+
+    async def migrates_long() -> None:
+        async with schema.turn_to_migrate(other):
+            began.set()
+            await asyncio.sleep(engines.WAIT_S + 0.5)
+
+    holder = asyncio.create_task(migrates_long())
+    await began.wait()
+
+    await schema.upgrade(empty)
+
+    assert holder.done(), "it was this one's turn before the other had ended"
+    assert await schema.revision(empty) == schema.head()
+    await holder
+    await other.close()
 
 
 # --- the schema that is expected -------------------------------------------------------------

@@ -75,6 +75,9 @@ _WRITERS = {
     "enable_seqscan": "off",
     "jit": "off",
 }
+# A migration rewrites whole tables, and a node that starts waits for another's to end.
+MIGRATION_S = 600.0
+_MIGRATIONS = {"idle_in_transaction_session_timeout": f"{MIGRATION_S:.0f}s"}
 # A reader's filters say what the best plan is: a new one each time.
 _READERS = {
     "lock_timeout": f"{LOCK_WAIT_S:.0f}s",
@@ -125,7 +128,7 @@ class Database:
         # How many transactions of one process may write at once without waiting for each other.
         self.writers = 1 if self.is_sqlite else POSTGRES_WRITERS
         if self.is_sqlite:
-            self._lock: WriterLock | None = WriterLock(_file(self.url), WAIT_S)
+            self._lock: WriterLock | None = WriterLock(_file(self.url))
             self._clients_turn = asyncio.Semaphore(1)
             self._writer = _sqlite_engine(self.url, writes=True)
             self._reader = _sqlite_engine(self.url, writes=False)
@@ -173,6 +176,23 @@ class Database:
                     yield tx
             except CONNECTION_ERRORS as error:
                 raise translated(error) from error
+
+    @contextlib.asynccontextmanager
+    async def migration(self) -> AsyncIterator[Tx]:
+        """A transaction whose statements may take long, and which waits long for its turn.
+
+        On PostgreSQL it has a connection of its own, for the limit of a statement is the driver's.
+        """
+        async with self._turn(MIGRATION_S):
+            engine = self._writer if self.is_sqlite else _migration_engine(self.url)
+            try:
+                async with engine.begin() as tx:
+                    yield tx
+            except CONNECTION_ERRORS as error:
+                raise translated(error) from error
+            finally:
+                if engine is not self._writer:
+                    await engine.dispose()
 
     @contextlib.asynccontextmanager
     async def clients_turn(self) -> AsyncIterator[None]:
@@ -238,14 +258,14 @@ class Database:
             raw = await tx.get_raw_connection()
             return encryption_of(raw.driver_connection)
 
-    def _turn(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return self._lock.hold() if self._lock else contextlib.nullcontext()
+    def _turn(self, wait_s: float = WAIT_S) -> contextlib.AbstractAsyncContextManager[None]:
+        return self._lock.hold(wait_s) if self._lock else contextlib.nullcontext()
 
     async def close(self) -> None:
         await self._reader.dispose()
         await self._by_key.dispose()
         if self._lock:
-            async with self._lock.hold():  # the last connection to close writes a checkpoint
+            async with self._lock.hold(WAIT_S):  # the last connection to close writes a checkpoint
                 await self._writer.dispose()
             self._lock.close()
         else:
@@ -351,7 +371,17 @@ def _sqlite_engine(url: URL, *, writes: bool, size: int = READERS) -> AsyncEngin
     return engine
 
 
-def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: Any) -> AsyncEngine:
+def _migration_engine(url: URL) -> AsyncEngine:
+    return _postgres_engine(url, 1, _MIGRATIONS, statement_limit_s=None)
+
+
+def _postgres_engine(
+    url: URL,
+    size: int,
+    options: Mapping[str, str],
+    statement_limit_s: float | None = WAIT_S,
+    **more: Any,
+) -> AsyncEngine:
     try:
         name = url.query.get("application_name")
         if name:
@@ -366,7 +396,7 @@ def _postgres_engine(url: URL, size: int, options: Mapping[str, str], **more: An
             pool_use_lifo=True,
             connect_args={
                 "timeout": WAIT_S,
-                "command_timeout": WAIT_S,
+                "command_timeout": statement_limit_s,
                 "server_settings": dict(options),
                 **security,
             },

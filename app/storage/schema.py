@@ -1,5 +1,7 @@
 """Brings the schema up to date and says whether it is: Alembic, on either engine."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from alembic import command
@@ -10,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from app.errors import ConfigurationError
 from app.storage.column_types import Row
-from app.storage.engines import Database
+from app.storage.engines import Database, Tx
 from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
     audit_seals,
     catalogue,
@@ -94,17 +96,22 @@ async def upgrade(database: Database, to: str = "head") -> None:
     at = await revision(database)
     if at is not None and not is_known(at):
         raise ConfigurationError(newer(at))
-    async with database.transaction() as tx:
-        if not database.is_sqlite:
-            await tx.execute(text("SET LOCAL statement_timeout = 0"))
-            await tx.execute(text("SET LOCAL lock_timeout = 0"))  # one's turn may take long
-            await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+    async with turn_to_migrate(database) as tx:
         await tx.run_sync(_upgrade, to)
 
 
 async def downgrade(database: Database, to: str) -> None:
-    async with database.transaction() as tx:
+    async with turn_to_migrate(database) as tx:
         await tx.run_sync(lambda connection: command.downgrade(_config(connection), to))
+
+
+@contextlib.asynccontextmanager
+async def turn_to_migrate(database: Database) -> AsyncIterator[Tx]:
+    """One node at a time, however long the one before needs."""
+    async with database.migration() as tx:
+        if not database.is_sqlite:
+            await tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        yield tx
 
 
 async def installation(database: Database) -> str:

@@ -167,25 +167,24 @@ def _rows(cursor: sqlite3.Cursor, arguments: tuple[Any, ...]) -> list[Any]:
 class WriterLock:
     """One writer at a time: first come, first served inside the process, a lock file between."""
 
-    def __init__(self, database: Path, patience_s: float) -> None:
+    def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + "-lock")
-        self._patience_s = patience_s
         self._file: IO[bytes] | None = None
         self._inside = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def hold(self) -> AsyncIterator[None]:
-        async with _hold_within(self._inside, self._patience_s):
-            await self._take()
+    async def hold(self, patience_s: float) -> AsyncIterator[None]:
+        async with _hold_within(self._inside, patience_s):
+            await self._take(patience_s)
             try:
                 yield
             finally:
                 self._give()
 
-    async def _take(self) -> None:
+    async def _take(self, patience_s: float) -> None:
         import fcntl
 
-        deadline = asyncio.get_running_loop().time() + self._patience_s
+        deadline = asyncio.get_running_loop().time() + patience_s
         while True:
             try:
                 fcntl.flock(self._lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)

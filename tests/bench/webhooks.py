@@ -136,10 +136,9 @@ def running(command: list[str], file: str, url: str) -> Iterator[int]:
 def wait_for(port: int) -> None:
     for _ in range(200):
         with contextlib.suppress(OSError):
-            try:
+            with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)
-            except urllib.error.HTTPError:
-                return
+            return
         time.sleep(0.05)
     raise RuntimeError("the server did not start")
 
