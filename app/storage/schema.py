@@ -1,6 +1,7 @@
 """Brings the schema up to date and says whether it is: Alembic, on either engine."""
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,9 +46,7 @@ _ADVISORY_LOCK = 7_293_483  # "paydue" on a telephone's keys: nodes that start t
 
 def head() -> str:
     """The newest revision this version of Paydue knows."""
-    found = ScriptDirectory.from_config(_config()).get_current_head()
-    assert found is not None, "the package has lost its migrations"
-    return found
+    return _known_revisions()[0]
 
 
 async def revision(database: Database) -> str | None:
@@ -78,8 +77,14 @@ async def expect_known(database: Database) -> str:
 
 def is_known(at: str) -> bool:
     """Whether this version of Paydue has the migration of that revision."""
-    script = ScriptDirectory.from_config(_config())
-    return any(one.revision == at for one in script.walk_revisions())
+    return at in _known_revisions()
+
+
+@functools.cache
+def _known_revisions() -> tuple[str, ...]:
+    """From the newest to the oldest. Alembic loads every migration's module to find them."""
+    found = ScriptDirectory.from_config(_config()).walk_revisions()
+    return tuple(one.revision for one in found)
 
 
 def newer(at: str) -> str:
