@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from app.errors import AppError
+from app.payments.stripe import gateway
 from tests.gate import Gate
 from tests.harness import ATTEMPTS, CLIENTS, Paydue, settings_for, today
 
@@ -127,8 +128,9 @@ FAULTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_one_charge_goes_out_whatever_stripe_answers_to_one_call_of_a_run(
-    paydue: Paydue, route: str, fault: str
+    paydue: Paydue, route: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gateway, "_LIMITED_WAIT_S", 0.01)
     await paydue.reconcile()
     client = await paydue.a_client(stripe_payment_method_id=None)
     invoice = await paydue.an_invoice(client=client)
