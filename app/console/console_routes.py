@@ -1,6 +1,7 @@
 """The console on one page: each path, its page, and the role it is for."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute, Route
 
@@ -24,6 +25,7 @@ from app.console.pages import (
     watch_pages,
 )
 from app.console.pages.action_forms import FormAction
+from app.console.pages.window_list import WindowList
 from app.console.people import (
     account_pages,
     confirm_pages,
@@ -39,6 +41,11 @@ from app.console.static_files import serve_static
 
 def _read(path: str, page: ViewerPage) -> ConsoleRoute:
     return ConsoleRoute(path, page, Role.VIEWER)
+
+
+def _list(one: WindowList[Any]) -> list[ConsoleRoute]:
+    """The page of a list, and the same rows as a file."""
+    return [_read(one.path, one.show), _read(f"{one.path}.csv", one.export)]
 
 
 def _act(path: str, action: FormAction, role: Role, *, fresh: bool = False) -> list[ConsoleRoute]:
@@ -88,13 +95,11 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     _read("/", home_page.home_page),
     _read("/search", search_page.search_page),
     _read("/search/hits", search_page.search_hits),
-    _read("/payments", payments_page.payments_page),
-    _read("/payments.csv", payments_page.export_payments),
+    *_list(payments_page.PAYMENT_LIST),
     _read("/payments/{intent_id}", payment_page.payment_page),
     *_act("/payments/{intent_id}/refund", acts_on_payments.REFUND, Role.FINANCE, fresh=True),
     ConsoleRoute("/payments/{intent_id}/assign", acts_on_payments.assign_payment, Role.FINANCE),
-    _read("/invoices", invoices_page.invoices_page),
-    _read("/invoices.csv", invoices_page.export_invoices),
+    *_list(invoices_page.INVOICE_LIST),
     _read("/invoices/{invoice_id}", invoice_page.invoice_page),
     _read("/invoices/{invoice_id}/pdf", invoice_page.invoice_document_page),
     *_act("/invoices/{invoice_id}/note", acts_on_invoices.NOTE, Role.SUPPORT),

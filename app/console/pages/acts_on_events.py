@@ -7,13 +7,14 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from app.console.pages.action_forms import ActionForm, FormAction, FormField
+from app.console.pages.chrome import reading
 from app.console.pages.events_page import ids_of_cause
 from app.console.pages.wording import counted
 from app.console.routing import Viewer
 from app.errors import InvalidField
 from app.payments import event_queries
 from app.payments.webhook.dead_letters import RetryResult
-from app.storage.engines import Database, Tx
+from app.storage.engines import Tx
 from app.storage.tables.stripe_events import EventState
 
 # Each is tried in a transaction of its own; the rest is replayed by pressing again.
@@ -44,8 +45,7 @@ async def _one_form(request: Request, tx: Tx) -> ActionForm:
 
 async def _replay_one(request: Request, _: Viewer, given: FormData) -> tuple[str, str]:
     event_id: str = request.path_params["event_id"]
-    database: Database = request.app.state.database
-    async with database.snapshot() as tx:
+    async with reading(request) as tx:
         row = await event_queries.load_event(tx, event_id)
     if row.state not in (EventState.PARKED, EventState.DEAD):
         return f"The event is {row.state}; there is nothing to replay.", f"/events/{event_id}"
@@ -73,8 +73,7 @@ def _cause(request: Request) -> str:
 
 
 async def _replay_cause(request: Request, _: Viewer, given: FormData) -> tuple[str, str]:
-    database: Database = request.app.state.database
-    async with database.snapshot() as tx:
+    async with reading(request) as tx:
         ids = await ids_of_cause(tx, _cause(request))
     if not ids:
         raise InvalidField("cause", "no event waits for it any more")

@@ -1,9 +1,8 @@
 """Actions on an invoice: note, hold, release, charge now, paid by hand, void. Each is the API's."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypedDict
+from typing import Any
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -20,13 +19,13 @@ from app.console.pages.autopay_outlook import load_outlook
 from app.console.pages.chrome import times_of
 from app.console.pages.invoice_page import invoice_id_of
 from app.console.pages.invoices_reads import InvoiceHeader, load_invoice_header
+from app.console.pages.ledger_acts import database_of, ledger_context, who, write_notes
 from app.console.pages.wording import shown_amount
 from app.console.routing import Viewer
 from app.errors import NotFound
 from app.halo.actions import RetryCharge
-from app.ledger import audit, invoicing, manual_payments, void_and_delete
-from app.rules.home import Home, home_of
-from app.storage.engines import Database, Tx
+from app.ledger import invoicing, manual_payments, void_and_delete
+from app.storage.engines import Tx
 
 
 async def _header(request: Request, tx: Tx) -> InvoiceHeader:
@@ -51,19 +50,6 @@ def _form(header: InvoiceHeader, title: str, lede: str, button: str, **more: Any
     )
 
 
-def who(viewer: Viewer) -> str:
-    """The name under which the console's acts stand in the history."""
-    return viewer.login
-
-
-async def write_notes(
-    tx: Tx, invoice_ids: Sequence[int], text: str, *, now: datetime, who: str, home: Home
-) -> None:
-    """A note stands in an invoice's history, as one that the API reports does."""
-    records = [{"invoice_id": one, "field_name": "note", "new_value": text} for one in invoice_ids]
-    await audit.save(tx, records, now=now, who=who, home=home)
-
-
 # --- note --------------------------------------------------------------------------------------
 
 
@@ -79,46 +65,41 @@ async def _add_note(request: Request, viewer: Viewer, given: FormData) -> tuple[
     async def work(tx: Tx) -> None:
         await write_notes(tx, [invoice_id], text, **ledger_context(request, viewer))
 
-    await _database(request).with_retry(work)
+    await database_of(request).with_retry(work)
     return "The note is in the history.", f"/invoices/{invoice_id}"
 
 
 # --- hold and release --------------------------------------------------------------------------
 
 
-async def _hold_form(request: Request, tx: Tx) -> ActionForm:
-    lede = "Autopay does not charge it until somebody lets it again. Nothing else changes."
-    return _form(await _header(request, tx), "Hold", lede, "Hold it")
+def _autopay_flag(
+    *, title: str, lede: str, button: str, said: str, flags: dict[str, bool]
+) -> FormAction:
+    """An action that lets autopay charge an invoice, or not."""
+
+    async def load_form(request: Request, tx: Tx) -> ActionForm:
+        return _form(await _header(request, tx), title, lede, button)
+
+    async def act(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
+        invoice_id = invoice_id_of(request)
+        await _set_flags(request, viewer, given, invoice_id, flags)
+        return said, f"/invoices/{invoice_id}"
+
+    return FormAction(load_form, act)
 
 
-async def _release_form(request: Request, tx: Tx) -> ActionForm:
-    lede = "Autopay charges it once it is due. The client’s consent is needed for that."
-    return _form(await _header(request, tx), "Let autopay charge", lede, "Let autopay charge it")
-
-
-async def _hold(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
-    flags = {"take_auto_payment": False, "include_in_autopay": False}
-    return await _flag(request, viewer, given, flags, "It is held: autopay does not charge it.")
-
-
-async def _release(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
-    flags = {"take_auto_payment": True}
-    return await _flag(request, viewer, given, flags, "Autopay charges it once it is due.")
-
-
-async def _flag(
-    request: Request, viewer: Viewer, given: FormData, flags: dict[str, bool], said: str
-) -> tuple[str, str]:
+async def _set_flags(
+    request: Request, viewer: Viewer, given: FormData, invoice_id: int, flags: dict[str, bool]
+) -> None:
     """A saved invoice, as POST /api/Invoice saves it, with the reason beside it."""
-    invoice_id, reason = invoice_id_of(request), text_given(given, "reason")
+    reason = text_given(given, "reason")
+    context = ledger_context(request, viewer)
 
     async def work(tx: Tx) -> None:
-        record = {"id": invoice_id, **flags}
-        await invoicing.save(tx, [record], **ledger_context(request, viewer))
-        await write_notes(tx, [invoice_id], reason, **ledger_context(request, viewer))
+        await invoicing.save(tx, [{"id": invoice_id, **flags}], **context)
+        await write_notes(tx, [invoice_id], reason, **context)
 
-    await _database(request).with_retry(work)
-    return said, f"/invoices/{invoice_id}"
+    await database_of(request).with_retry(work)
 
 
 # --- charge now --------------------------------------------------------------------------------
@@ -175,7 +156,7 @@ async def _pay(request: Request, viewer: Viewer, given: FormData) -> tuple[str, 
     async def work(tx: Tx) -> None:
         await manual_payments.save(tx, [record], **ledger_context(request, viewer))
 
-    await _database(request).with_retry(work)
+    await database_of(request).with_retry(work)
     return f"A payment of {_plain(amount)} is entered.", f"/invoices/{invoice_id}"
 
 
@@ -201,31 +182,25 @@ async def _void(request: Request, viewer: Viewer, given: FormData) -> tuple[str,
         await void_and_delete.void(tx, invoice_id, now=now, who=who(viewer))
         await write_notes(tx, [invoice_id], reason, **ledger_context(request, viewer))
 
-    await _database(request).with_retry(work)
+    await database_of(request).with_retry(work)
     return "The invoice is voided.", f"/invoices/{invoice_id}"
 
 
-def _database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
-
-
-class LedgerContext(TypedDict):
-    """The arguments that every write of the ledger takes."""
-
-    now: datetime
-    who: str
-    home: Home
-
-
-def ledger_context(request: Request, viewer: Viewer) -> LedgerContext:
-    state = request.app.state
-    return LedgerContext(now=state.clock(), who=who(viewer), home=home_of(state.settings))
-
-
 NOTE = FormAction(_note_form, _add_note)
-HOLD = FormAction(_hold_form, _hold)
-RELEASE = FormAction(_release_form, _release)
+HOLD = _autopay_flag(
+    title="Hold",
+    lede="Autopay does not charge it until somebody lets it again. Nothing else changes.",
+    button="Hold it",
+    said="It is held: autopay does not charge it.",
+    flags={"take_auto_payment": False, "include_in_autopay": False},
+)
+RELEASE = _autopay_flag(
+    title="Let autopay charge",
+    lede="Autopay charges it once it is due. The client’s consent is needed for that.",
+    button="Let autopay charge it",
+    said="Autopay charges it once it is due.",
+    flags={"take_auto_payment": True},
+)
 CHARGE_NOW = FormAction(_retry_form, _retry)
 PAY_BY_HAND = FormAction(_pay_form, _pay)
 VOID = FormAction(_void_form, _void)

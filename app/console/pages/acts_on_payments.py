@@ -15,8 +15,8 @@ from app.console.pages.action_forms import (
     amount_given,
     text_given,
 )
-from app.console.pages.acts_on_invoices import ledger_context, who, write_notes
-from app.console.pages.chrome import reading
+from app.console.pages.chrome import id_in_path, reading
+from app.console.pages.ledger_acts import database_of, ledger_context, who, write_notes
 from app.console.pages.payment_reads import IntentRow, load_payment_details
 from app.console.pages.payments_reads import (
     ListedPayment,
@@ -32,7 +32,7 @@ from app.ledger import assignment
 from app.ledger.refund_requests import WantedRefund
 from app.ledger.suggestions import list_suggestions
 from app.payments import lookup
-from app.storage.engines import Database, Tx
+from app.storage.engines import Tx
 
 _KEY_MAX = 64
 
@@ -96,10 +96,7 @@ async def assign_payment(request: Request, _: Viewer) -> Response:
 
 
 def _payment_id(request: Request) -> int:
-    given: str = request.path_params["payment_id"]
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise NotFound("InvoicePayment", given)
-    return int(given)
+    return id_in_path(request, "payment_id", "InvoicePayment")
 
 
 async def _share(tx: Tx, payment_id: int) -> ListedPayment:
@@ -168,8 +165,7 @@ async def _assign(request: Request, viewer: Viewer, given: FormData) -> tuple[st
             await write_notes(tx, named, reason, **context)
         return invoice_id
 
-    database: Database = request.app.state.database
-    invoice_id = await database.with_retry(work)
+    invoice_id = await database_of(request).with_retry(work)
     if invoice_id is None:
         return "It is for no invoice; autopay waits for it no more.", "/unapplied"
     return "The payment is assigned.", f"/invoices/{invoice_id}"

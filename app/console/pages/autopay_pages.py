@@ -10,12 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, opening, state_of
-from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.chrome import reading, times_of
+from app.console.pages.list_view import ListView, keyset_pager, show_list
 from app.console.pages.listing import (
     PAGE,
     FilterField,
-    Pager,
-    address,
     before_id,
     filter_values,
     tabs,
@@ -54,7 +53,7 @@ _COMING_COLUMNS = (
     ListColumn("Amount", "money"),
     ListColumn("Outlook", "state"),
     ListColumn("Client", "name"),
-    ListColumn("Due", "num"),
+    ListColumn("Due", "when"),
 )
 _ATTEMPT_COLUMNS = (
     ListColumn("Amount", "money"),
@@ -62,7 +61,7 @@ _ATTEMPT_COLUMNS = (
     ListColumn("Client", "name"),
     ListColumn("Invoice", "low"),
     ListColumn("Try", "num", is_minor=True),
-    ListColumn("When", "num"),
+    ListColumn("When", "when"),
 )
 _FIELDS = (FilterField("state", "State", (("unresolved", "Not ended"),)),)
 _VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
@@ -117,16 +116,11 @@ async def coming_page(request: Request, viewer: Viewer) -> Response:
         held = [one for one in coming if not one.will_be]
         if held:
             sections.append(_not_charged(held, names, times))
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
-            title="Coming charges",
-            lede=_lede(coming, times),
-            sections=sections
-            or [ListSection("Coming", _COMING_COLUMNS, [], "Nothing is due in the next 14 days")],
+        nothing = ListSection(
+            "Coming", _COMING_COLUMNS, [], f"Nothing is due in the next {DAYS_AHEAD} days"
         )
+        view = ListView("Coming charges", sections or [nothing], lede=_lede(coming, times))
+        return await show_list(request, viewer, tx, view)
 
 
 async def load_coming(
@@ -219,22 +213,15 @@ async def attempts_page(request: Request, viewer: Viewer) -> Response:
     before = before_id(request.query_params)
     async with reading(request) as tx:
         rows = await _tries(tx, before, unresolved="state" in values)
-        following = None
-        if len(rows) > PAGE:
-            following = address("/attempts", {**values, "before": rows[PAGE - 1].id})
+        next_before = rows[PAGE - 1].id if len(rows) > PAGE else None
         cells = [_try_cells(row, times) for row in rows[:PAGE]]
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        view = ListView(
             title="Attempts",
             views=tabs("/attempts", _VIEWS, values),
             sections=[ListSection("Attempts", _ATTEMPT_COLUMNS, cells, "No attempt fits")],
-            pager=Pager(
-                address("/attempts", values) if before is not None else None, following, "Older", ""
-            ),
+            pager=keyset_pager("/attempts", values, before, next_before),
         )
+        return await show_list(request, viewer, tx, view)
 
 
 async def _tries(tx: Tx, before: int | None, *, unresolved: bool) -> list[ListedTry]:

@@ -1,4 +1,4 @@
-"""Rows of a plain list: cells of a few kinds, so that such a page needs no template of its own."""
+"""The list part: columns, cells and rows of a few kinds, so that a table needs no template."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,12 +7,17 @@ from app.console.pages.wording import ShownAmount, ShownState
 
 
 class ListColumn(NamedTuple):
-    """A column's title, and its kind: `text`, `name`, `low`, `num`, `money`, `state` or `id`."""
+    """A column's title, and its kind: `text`, `name`, `low`, `num`, `when`, `money`, `state`, `id`.
+
+    `text` is read, `low` looked up; a `name` may be cut; an `id` is copied by a click.
+    """
 
     title: str
     kind: str = "text"
     # Left out on a middling screen.
     is_minor: bool = False
+    # The rows are in the order of this column, the newest first.
+    is_order: bool = False
 
 
 class ListCell(NamedTuple):
@@ -24,6 +29,21 @@ class ListCell(NamedTuple):
     opens: bool = False
     amount: ShownAmount | None = None
     state: ShownState | None = None
+    # The whole of what the text shortens.
+    title: str = ""
+    is_dim: bool = False
+    # The link is something to do, rather than the thing that the cell names.
+    is_act: bool = False
+
+
+class Tick(NamedTuple):
+    """The box by which a row is selected, with the amount that the selection adds up."""
+
+    id: int
+    label: str
+    currency: str
+    minor: int
+    places: int
 
 
 class ListSection(NamedTuple):
@@ -34,6 +54,10 @@ class ListSection(NamedTuple):
     rows: Sequence[Sequence[ListCell]]
     empty: str = "Nothing"
     note: str = ""
+    # One for each row, where rows are selected; the selection goes to this address as a file.
+    ticks: Sequence[Tick] = ()
+    file: str = ""
+    empty_hint: str = ""
 
 
 def opening(text: str, href: str, why: str = "") -> ListCell:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from app.console.pages.wording import ViewerTime, shown_amount
 from app.console.rendering import render
 from app.console.routing import Viewer
+from app.errors import NotFound
 from app.rules.payment import AWAITS_EVIDENCE
 from app.storage.column_types import table_of
 from app.storage.engines import STATEMENT_S, Database, Tx
@@ -25,6 +26,8 @@ REVERSALS = table_of(StripeReversal)
 
 # A number beside a word says that something waits; how much more than this is no matter there.
 BADGE_MAX = 100
+# Of a number that both databases can compare with an id.
+ID_DIGITS_MAX = 18
 # After an action the page says what was done; the text comes back in the address, and is short.
 NOTICE_MAX = 200
 
@@ -32,6 +35,14 @@ NOTICE_MAX = 200
 def times_of(request: Request, viewer: Viewer) -> ViewerTime:
     now: datetime = request.app.state.clock()
     return ViewerTime(now, viewer.timezone)
+
+
+def id_in_path(request: Request, name: str, noun: str) -> int:
+    """The number in the path, or NotFound for what cannot be one."""
+    given: str = request.path_params[name]
+    if not given.isascii() or not given.isdigit() or len(given) > ID_DIGITS_MAX:
+        raise NotFound(noun, given)
+    return int(given)
 
 
 @contextlib.asynccontextmanager

@@ -9,11 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.pages.cells import ListCell, ListColumn, ListSection, opening, state_of
-from app.console.pages.chrome import reading, show, times_of
-from app.console.pages.invoices_reads import ListedInvoice, invoice_row, load_listed_invoices
+from app.console.pages.chrome import id_in_path, reading, show, times_of
+from app.console.pages.invoices_page import invoices_section
+from app.console.pages.invoices_reads import ListedInvoice, load_listed_invoices
+from app.console.pages.list_view import ListView, show_list
 from app.console.pages.listing import PAGE, FilterField, Pager, address, filter_bar, filter_values
 from app.console.pages.payload import masked_email
 from app.console.pages.payment_page import dashboard_url
+from app.console.pages.payments_page import payments_section
 from app.console.pages.payments_reads import load_payment_lines
 from app.console.pages.story import Phrase
 from app.console.pages.wording import (
@@ -85,21 +88,14 @@ async def clients_page(request: Request, viewer: Viewer) -> Response:
             last = page[-1]
             following = address(_PATH, {**values, "after": last.name, "id": last.id})
         first = address(_PATH, values) if "after" in request.query_params else None
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        cells = [_cells(row, viewer.role) for row in page]
+        view = ListView(
             title="Clients",
+            sections=[ListSection("Clients, by name", _COLUMNS, cells, "No client fits")],
             bar=filter_bar(_PATH, _FIELDS, values),
-            sections=[
-                ListSection(
-                    "Clients, by name", _COLUMNS, [_cells(row, viewer.role) for row in page],
-                    "No client fits",
-                )
-            ],
             pager=Pager(first, following, "More", ""),
-        )  # fmt: skip
+        )
+        return await show_list(request, viewer, tx, view)
 
 
 async def _read(tx: Tx, request: Request, name: str | None) -> list[ClientRow]:
@@ -151,10 +147,7 @@ def _pays_with(row: ClientRow) -> str:
 
 
 async def client_page(request: Request, viewer: Viewer) -> Response:
-    given: str = request.path_params["client_id"]
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise NotFound("Client", given)
-    client_id = int(given)
+    client_id = id_in_path(request, "client_id", "Client")
     times = times_of(request, viewer)
     async with reading(request) as tx:
         row = await load_client(tx, client_id)
@@ -170,8 +163,11 @@ async def client_page(request: Request, viewer: Viewer) -> Response:
             sentence=_sentence(row, money),
             email=masked_email(row.email, viewer.role),
             pays_with=_pays_with(row),
-            open_invoices=[invoice_row(one, times) for one in await _open(tx, client_id)],
-            payments=await load_payment_lines(tx, await _newest_payments(tx, client_id), times),
+            invoices=invoices_section(await _open(tx, client_id), times),
+            payments=payments_section(
+                await load_payment_lines(tx, await _newest_payments(tx, client_id), times),
+                with_client=False,
+            ),
             dashboard=dashboard_url(request, "customers", customer) if customer else "",
         )
 

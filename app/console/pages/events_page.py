@@ -11,12 +11,11 @@ from starlette.responses import Response
 
 from app.console.pages.cells import ListCell, ListColumn, ListSection, opening, state_of
 from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.list_view import ListView, keyset_pager, show_list
 from app.console.pages.listing import (
     LOOKED_AT_MAX,
     PAGE,
     FilterField,
-    Pager,
-    address,
     before_id,
     filter_bar,
     filter_values,
@@ -57,7 +56,7 @@ _COLUMNS = (
     ListColumn("State", "state"),
     ListColumn("Payment", "low", is_minor=True),
     ListColumn("From", "low", is_minor=True),
-    ListColumn("Received", "num"),
+    ListColumn("Received", "when"),
 )
 # What differs between two events of one cause: ids, numbers, and texts in quotes.
 _PARTICULARS = re.compile(r"\b[a-z]{2,6}_\w+|'[^']*'|\d[\d.,]*")
@@ -97,23 +96,15 @@ async def events_page(request: Request, viewer: Viewer) -> Response:
     before = before_id(request.query_params)
     async with reading(request) as tx:
         rows, next_before = await _read(tx, values, before)
-        following = address(_PATH, {**values, "before": next_before}) if next_before else None
-        first = address(_PATH, values) if before is not None else None
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        cells = [_cells(row, times) for row in rows]
+        view = ListView(
             title="Events",
             views=tabs(_PATH, _VIEWS, values),
             bar=filter_bar(_PATH, _FIELDS, values),
-            sections=[
-                ListSection(
-                    "Events", _COLUMNS, [_cells(row, times) for row in rows], "No event fits"
-                )
-            ],
-            pager=Pager(first, following, "Older", ""),
+            sections=[ListSection("Events", _COLUMNS, cells, "No event fits")],
+            pager=keyset_pager(_PATH, values, before, next_before),
         )
+        return await show_list(request, viewer, tx, view)
 
 
 async def _read(

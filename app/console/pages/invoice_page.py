@@ -1,12 +1,14 @@
 """GET /invoices/{id}: is it paid, will it be charged, when, and why?"""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.pages.autopay_outlook import Outlook, load_outlook
-from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, state_of
+from app.console.pages.chrome import id_in_path, reading, show, times_of
 from app.console.pages.invoices_reads import (
     InvoiceChangeRow,
     InvoiceDetails,
@@ -14,12 +16,12 @@ from app.console.pages.invoices_reads import (
     InvoiceTry,
     load_invoice_details,
 )
+from app.console.pages.payments_page import payments_section
 from app.console.pages.payments_reads import load_payment_lines
 from app.console.pages.story import Phrase
 from app.console.pages.wording import (
     LastTry,
     ShownAmount,
-    ShownState,
     ViewerTime,
     attempt_state,
     invoice_state,
@@ -37,6 +39,13 @@ from app.rules.invoice import Line
 from app.rules.money import plain
 from app.settings import Settings
 
+_TRY_COLUMNS = (
+    ListColumn("Amount", "money"),
+    ListColumn("State", "state"),
+    ListColumn("Try", "num"),
+    ListColumn("When", "when"),
+)
+
 
 class ShownLine(NamedTuple):
     """A line as it is read: what, how many, at which price."""
@@ -47,16 +56,6 @@ class ShownLine(NamedTuple):
     tax: str
     net: ShownAmount
     is_inactive: bool
-
-
-class ShownTry(NamedTuple):
-    """An attempt as a row."""
-
-    number: int
-    href: str | None
-    amount: ShownAmount
-    state: ShownState
-    when: str
 
 
 class ShownChange(NamedTuple):
@@ -70,11 +69,7 @@ class ShownChange(NamedTuple):
 
 
 def invoice_id_of(request: Request) -> int:
-    """The id in the path, or NotFound for what cannot be one."""
-    given: str = request.path_params["invoice_id"]
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise NotFound("Invoice", given)
-    return int(given)
+    return id_in_path(request, "invoice_id", "Invoice")
 
 
 async def invoice_page(request: Request, viewer: Viewer) -> Response:
@@ -103,8 +98,8 @@ async def invoice_page(request: Request, viewer: Viewer) -> Response:
             tax=shown_amount(header.tax_total, header.currency_iso),
             paid=shown_amount(-header.amountpaid, header.currency_iso),
             left=shown_amount(header.amountdue, header.currency_iso),
-            payments=await load_payment_lines(tx, details.payment_ids, times),
-            tries=[_try(row, times) for row in details.tries],
+            payments=payments_section(await load_payment_lines(tx, details.payment_ids, times)),
+            tries=_tries(details.tries, times),
             changes=[_change(row, times) for row in details.changes],
             method=method_name(
                 details.client.stripe_payment_method_name if details.client else None
@@ -164,17 +159,19 @@ def _line(row: InvoiceLineRow, currency: str) -> ShownLine:
     )
 
 
-def _try(row: InvoiceTry, times: ViewerTime) -> ShownTry:
-    amount = money.from_minor(row.amount_minor, row.currency)
-    return ShownTry(
-        row.number,
-        f"/payments/{row.intent_id}" if row.intent_id else None,
-        shown_amount(amount, row.currency),
-        attempt_state(
-            LastTry(row.state, row.next_try_on, row.decline_code, row.code, row.reason), times
-        ),
-        times.full(row.created_at),
-    )
+def _tries(rows: Sequence[InvoiceTry], times: ViewerTime) -> ListSection:
+    return ListSection("Attempts", _TRY_COLUMNS, [_try_cells(row, times) for row in rows])
+
+
+def _try_cells(row: InvoiceTry, times: ViewerTime) -> list[ListCell]:
+    amount = shown_amount(money.from_minor(row.amount_minor, row.currency), row.currency)
+    last = LastTry(row.state, row.next_try_on, row.decline_code, row.code, row.reason)
+    return [
+        amount_of(amount, f"/payments/{row.intent_id}" if row.intent_id else None),
+        state_of(attempt_state(last, times)),
+        ListCell(str(row.number)),
+        ListCell(times.short(row.created_at), title=times.full(row.created_at)),
+    ]
 
 
 def _change(row: InvoiceChangeRow, times: ViewerTime) -> ShownChange:

@@ -1,99 +1,92 @@
 """GET /invoices: which are open, which are overdue, and what is left to pay?"""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Collection, Sequence
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from app.console.pages.chrome import reading, show, times_of
-from app.console.pages.csv_export import AT_ONCE, csv_response, selected_ids
+from app.console.pages.cells import (
+    ListCell,
+    ListColumn,
+    ListSection,
+    Tick,
+    amount_of,
+    opening,
+    state_of,
+)
 from app.console.pages.invoices_reads import (
     FIELDS,
     VIEWS,
     ListedInvoice,
-    invoice_row,
     invoices_window,
     load_listed_invoices,
 )
-from app.console.pages.listing import (
-    before_id,
-    filter_bar,
-    filter_values,
-    read_ids,
-    read_window,
-    tabs,
-    window_count,
-    window_pager,
-)
-from app.console.pages.wording import ViewerTime, invoice_state
-from app.console.routing import Viewer
+from app.console.pages.window_list import WindowList
+from app.console.pages.wording import ViewerTime, invoice_state, shown_amount
+from app.rules import money
 from app.rules.spreadsheet import Cell, amount_cell
+from app.storage.engines import Tx
 
-PATH = "/invoices"
-
-
-async def invoices_page(request: Request, viewer: Viewer) -> Response:
-    times = times_of(request, viewer)
-    values = filter_values(request.query_params, FIELDS)
-    before = before_id(request.query_params)
-    async with reading(request) as tx:
-        window, errors = await invoices_window(tx, values, times)
-        page = await read_window(tx, window, before)
-        rows = await load_listed_invoices(tx, page.ids)
-        return await show(
-            request,
-            viewer,
-            tx,
-            "invoices.html",
-            rows=[invoice_row(row, times) for row in rows],
-            views=tabs(PATH, VIEWS, values),
-            bar=filter_bar(PATH, FIELDS, values, errors),
-            counts=f"{window_count(page, 'invoice')}, left to pay:",
-            sums=page.sums,
-            pager=window_pager(PATH, values, page, times, noun="invoice", before=before),
-            query_string=request.url.query,
-        )
+_NUMBER = ListColumn("Number", "low")
+_LEFT = ListColumn("Left to pay", "money")
+_STATE = ListColumn("State", "state")
+_DUE = ListColumn("Due", "when")
 
 
-async def export_invoices(request: Request, viewer: Viewer) -> Response:
-    """The ticked invoices, or all that the filters find, as CSV."""
-    ids = selected_ids(request.query_params)
-    times = times_of(request, viewer)
-    rows = _chosen(request, ids, times) if ids else _all(request, times)
-    return csv_response("invoices.csv", _HEADER, rows)
+def invoices_section(rows: Sequence[ListedInvoice], times: ViewerTime) -> ListSection:
+    """Open invoices as a table of another page, such as their client's."""
+    cells = [
+        [
+            _number(row),
+            _left_to_pay(row),
+            state_of(invoice_state(row.facts, times)),
+            _due(row, times),
+        ]
+        for row in rows
+    ]
+    return ListSection(
+        "Open invoices", (_NUMBER, _LEFT, _STATE, _DUE), cells, "No open invoice"
+    )  # fmt: skip
 
 
-_HEADER = (
-    "id", "number", "client_id", "client", "date", "due", "total", "left", "currency", "state",
-    "autopay",
-)  # fmt: skip
+def _cells(row: ListedInvoice, times: ViewerTime) -> list[ListCell]:
+    return [
+        _number(row),
+        _left_to_pay(row),
+        state_of(invoice_state(row.facts, times)),
+        _client(row),
+        ListCell(shown_amount(row.total, row.currency_iso).number),
+        _due(row, times),
+    ]
 
 
-async def _chosen(
-    request: Request, ids: Sequence[int], times: ViewerTime
-) -> AsyncIterator[Sequence[Cell]]:
-    async with reading(request) as tx:
-        rows = await load_listed_invoices(tx, ids)
-    for row in rows:
-        yield _cells(row, times)
+def _number(row: ListedInvoice) -> ListCell:
+    return opening(row.invoicenumber or str(row.id), f"/invoices/{row.id}")
 
 
-async def _all(request: Request, times: ViewerTime) -> AsyncIterator[Sequence[Cell]]:
-    values = filter_values(request.query_params, FIELDS)
-    before: int | None = None
-    while True:
-        async with reading(request) as tx:
-            window, _ = await invoices_window(tx, values, times)
-            page = await read_ids(tx, window, before, AT_ONCE)
-            rows = await load_listed_invoices(tx, page.ids)
-        for row in rows:
-            yield _cells(row, times)
-        if page.next_before is None:
-            return
-        before = page.next_before
+def _left_to_pay(row: ListedInvoice) -> ListCell:
+    return amount_of(shown_amount(row.amountdue, row.currency_iso))
 
 
-def _cells(row: ListedInvoice, times: ViewerTime) -> Sequence[Cell]:
+def _client(row: ListedInvoice) -> ListCell:
+    if row.client_id is None:
+        return ListCell()
+    name = row.client_name or str(row.client_id)
+    return ListCell(name, f"/clients/{row.client_id}", title=name)
+
+
+def _due(row: ListedInvoice, times: ViewerTime) -> ListCell:
+    return ListCell(times.day(row.duedate) if row.duedate else "")
+
+
+def _tick(row: ListedInvoice) -> Tick:
+    places = money.exponent(row.currency_iso)
+    label = f"Select {row.invoicenumber or row.id}"
+    return Tick(row.id, label, row.currency_iso.upper(), int(row.amountdue.scaleb(places)), places)
+
+
+async def _load_rows(tx: Tx, ids: Collection[int], _: ViewerTime) -> list[ListedInvoice]:
+    return await load_listed_invoices(tx, ids)
+
+
+def _file_cells(row: ListedInvoice, times: ViewerTime) -> Sequence[Cell]:
     return (
         row.id,
         row.invoicenumber,
@@ -107,3 +100,26 @@ def _cells(row: ListedInvoice, times: ViewerTime) -> Sequence[Cell]:
         invoice_state(row.facts, times).text,
         "yes" if row.facts.is_flagged else "no",
     )
+
+
+INVOICE_LIST = WindowList(
+    path="/invoices",
+    title="Invoices",
+    noun="invoice",
+    sums_of="left to pay",
+    fields=FIELDS,
+    views=VIEWS,
+    columns=(
+        _NUMBER, _LEFT, _STATE, ListColumn("Client", "name"),
+        ListColumn("Total", "num", is_minor=True), _DUE,
+    ),
+    load_window=invoices_window,
+    load_rows=_load_rows,
+    cells=_cells,
+    tick=_tick,
+    file_header=(
+        "id", "number", "client_id", "client", "date", "due", "total", "left", "currency", "state",
+        "autopay",
+    ),
+    file_cells=_file_cells,
+)  # fmt: skip

@@ -11,13 +11,8 @@ from app.console.pages.listing import FilterField, RowCondition, Window
 from app.console.pages.payments_reads import find_clients
 from app.console.pages.wording import (
     InvoiceFacts,
-    ShownAmount,
-    ShownState,
     ViewerTime,
-    invoice_state,
-    shown_amount,
 )
-from app.rules import money
 from app.rules.invoice import InvoicePaymentStatus
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -104,17 +99,6 @@ class ListedInvoice(NamedTuple):
         return _facts(self)
 
 
-class InvoiceListRow(NamedTuple):
-    """A row in words."""
-
-    row: ListedInvoice
-    total: ShownAmount
-    due: ShownAmount
-    minor: int
-    places: int
-    state: ShownState
-
-
 async def invoices_window(
     tx: Tx, values: Mapping[str, str], times: ViewerTime
 ) -> tuple[Window, list[str]]:
@@ -181,18 +165,6 @@ async def load_listed_invoices(tx: Tx, ids: Collection[int]) -> list[ListedInvoi
         .order_by(INVOICES.c.id.desc())
     )
     return [ListedInvoice._make(row) for row in await tx.execute(wanted)]
-
-
-def invoice_row(row: ListedInvoice, times: ViewerTime) -> InvoiceListRow:
-    places = money.exponent(row.currency_iso)
-    return InvoiceListRow(
-        row,
-        shown_amount(row.total, row.currency_iso),
-        shown_amount(row.amountdue, row.currency_iso),
-        int(row.amountdue.scaleb(places)),
-        places,
-        invoice_state(row.facts, times),
-    )
 
 
 # --- one invoice -------------------------------------------------------------------------------

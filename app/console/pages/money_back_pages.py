@@ -16,8 +16,9 @@ from app.console.pages.cells import (
     opening,
     state_of,
 )
-from app.console.pages.chrome import reading, show, times_of
-from app.console.pages.listing import PAGE, ListTab, Pager, address, before_id
+from app.console.pages.chrome import reading, times_of
+from app.console.pages.list_view import ListView, keyset_pager, show_list
+from app.console.pages.listing import PAGE, ListTab, before_id
 from app.console.pages.wording import (
     ShownState,
     Tone,
@@ -50,7 +51,7 @@ _REFUND_COLUMNS = (
     ListColumn("Reason"),
     ListColumn("Client", "name", is_minor=True),
     ListColumn("Asked by", "low", is_minor=True),
-    ListColumn("When", "num"),
+    ListColumn("When", "when"),
 )
 _DISPUTE_COLUMNS = (
     ListColumn("Amount", "money"),
@@ -95,13 +96,9 @@ async def refunds_page(request: Request, viewer: Viewer) -> Response:
     before = before_id(request.query_params)
     async with reading(request) as tx:
         rows = await _refunds(tx, before)
-        following = address("/refunds", {"before": rows[PAGE - 1].id}) if len(rows) > PAGE else None
+        next_before = rows[PAGE - 1].id if len(rows) > PAGE else None
         cells = [_refund_cells(row, times) for row in rows[:PAGE]]
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        view = ListView(
             title="Refunds",
             lede="Refunds asked for here. Those made at Stripe stand with their payments.",
             views=[
@@ -111,8 +108,9 @@ async def refunds_page(request: Request, viewer: Viewer) -> Response:
             sections=[
                 ListSection("Refunds", _REFUND_COLUMNS, cells, "No refund was asked for here")
             ],
-            pager=Pager("/refunds" if before is not None else None, following, "Older", ""),
+            pager=keyset_pager("/refunds", {}, before, next_before),
         )
+        return await show_list(request, viewer, tx, view)
 
 
 async def _refunds(tx: Tx, before: int | None) -> list[ListedRefund]:
@@ -151,11 +149,7 @@ async def disputes_page(request: Request, viewer: Viewer) -> Response:
         rows = await load_disputes(tx)
         waiting = [row for row in rows if _awaits(row)]
         rest = [row for row in rows if not _awaits(row)]
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        view = ListView(
             title="Disputes",
             lede=_lede(waiting, times),
             sections=[
@@ -174,6 +168,7 @@ async def disputes_page(request: Request, viewer: Viewer) -> Response:
                 ),
             ],
         )
+        return await show_list(request, viewer, tx, view)
 
 
 def _awaits(row: ListedDispute) -> bool:

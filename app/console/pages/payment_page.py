@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.payment_reads import PaymentDetails, load_payment_details
-from app.console.pages.payment_story import happenings, sentence, state_of_details
+from app.console.pages.payment_sentence import sentence, state_of_details
+from app.console.pages.payment_timeline import happenings
 from app.console.pages.story import story_days
 from app.console.pages.wording import ShownAmount, method_name, shown_amount
 from app.console.routing import Viewer

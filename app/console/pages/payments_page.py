@@ -1,99 +1,83 @@
 """GET /payments: which payments, how much, and what is odd? And the same as a file."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from app.console.pages.chrome import reading, show, times_of
-from app.console.pages.csv_export import AT_ONCE, csv_response, selected_ids
-from app.console.pages.listing import (
-    before_id,
-    filter_bar,
-    filter_values,
-    read_ids,
-    read_window,
-    tabs,
-    window_count,
-    window_pager,
-)
+from app.console.pages.cells import ListCell, ListColumn, ListSection, Tick, amount_of, state_of
 from app.console.pages.payments_reads import (
     FIELDS,
     VIEWS,
-    ListedPayment,
-    load_listed_payments,
+    PaymentLine,
     load_payment_lines,
     payments_window,
 )
-from app.console.pages.wording import words_of
-from app.console.routing import Viewer
+from app.console.pages.window_list import WindowList
+from app.console.pages.wording import ViewerTime, words_of
 from app.rules.payment import PaymentStatus
 from app.rules.spreadsheet import Cell, amount_cell
 
-PATH = "/payments"
+_AMOUNT = ListColumn("Amount", "money")
+_STATE = ListColumn("State", "state")
+_CLIENT = ListColumn("Client", "name")
+_INVOICE = ListColumn("Invoice", "low")
+_METHOD = ListColumn("Method", "low", is_minor=True)
+_WHEN = ListColumn("When", "when", is_order=True)
+_INTENT = ListColumn("Intent", "id")
 
 
-async def payments_page(request: Request, viewer: Viewer) -> Response:
-    times = times_of(request, viewer)
-    values = filter_values(request.query_params, FIELDS)
-    before = before_id(request.query_params)
-    async with reading(request) as tx:
-        window, errors = await payments_window(tx, values, times.now)
-        page = await read_window(tx, window, before)
-        return await show(
-            request,
-            viewer,
-            tx,
-            "payments.html",
-            lines=await load_payment_lines(tx, page.ids, times),
-            views=tabs(PATH, VIEWS, values),
-            bar=filter_bar(PATH, FIELDS, values, errors),
-            counts=f"{window_count(page, 'payment')}, taken:",
-            sums=page.sums,
-            pager=window_pager(PATH, values, page, times, noun="payment", before=before),
-            query_string=request.url.query,
-        )
+def payments_section(lines: Sequence[PaymentLine], *, with_client: bool = True) -> ListSection:
+    """Payments as a table of another page: of one client, or of one invoice."""
+    whose = _CLIENT if with_client else _INVOICE
+    rows = [_short_cells(line, with_client=with_client) for line in lines]
+    columns = (_AMOUNT, _STATE, whose, _METHOD, _WHEN)
+    return ListSection("Payments", columns, rows, "No payment yet")
 
 
-async def export_payments(request: Request, viewer: Viewer) -> Response:
-    """The ticked payments, or all that the filters find, as CSV."""
-    ids = selected_ids(request.query_params)
-    if ids:
-        return csv_response("payments.csv", _HEADER, _chosen(request, ids))
-    return csv_response("payments.csv", _HEADER, _all(request, viewer))
+def _short_cells(line: PaymentLine, *, with_client: bool) -> list[ListCell]:
+    return [
+        amount_of(line.amount, line.href),
+        state_of(line.state),
+        ListCell(line.row.client_name or "") if with_client else _invoice(line),
+        ListCell(line.method),
+        ListCell(line.when),
+    ]
 
 
-_HEADER = (
-    "id", "date", "amount", "currency", "counted", "refunded", "state", "client_id", "client",
-    "invoice_id", "invoice", "method", "intent_id",
-)  # fmt: skip
+def _cells(line: PaymentLine, times: ViewerTime) -> list[ListCell]:
+    return [
+        amount_of(line.amount, line.href),
+        state_of(line.state),
+        _client(line),
+        _invoice(line),
+        ListCell(line.method),
+        ListCell(line.when, title=times.full(line.row.date)),
+        ListCell(line.row.intent_id or ""),
+    ]
 
 
-async def _chosen(request: Request, ids: Sequence[int]) -> AsyncIterator[Sequence[Cell]]:
-    async with reading(request) as tx:
-        rows = await load_listed_payments(tx, ids)
-    for row in rows:
-        yield _cells(row)
+def _client(line: PaymentLine) -> ListCell:
+    row = line.row
+    if row.client_id is None:
+        return ListCell("Not known", is_dim=True)
+    name = row.client_name or str(row.client_id)
+    return ListCell(name, f"/clients/{row.client_id}", title=name)
 
 
-async def _all(request: Request, viewer: Viewer) -> AsyncIterator[Sequence[Cell]]:
-    """Page by page, each in a snapshot of its own, so that a long file holds no connection."""
-    times = times_of(request, viewer)
-    values = filter_values(request.query_params, FIELDS)
-    before: int | None = None
-    while True:
-        async with reading(request) as tx:
-            window, _ = await payments_window(tx, values, times.now)
-            page = await read_ids(tx, window, before, AT_ONCE)
-            rows = await load_listed_payments(tx, page.ids)
-        for row in rows:
-            yield _cells(row)
-        if page.next_before is None:
-            return
-        before = page.next_before
+def _invoice(line: PaymentLine) -> ListCell:
+    row = line.row
+    if row.invoice_id is not None:
+        return ListCell(row.invoicenumber or str(row.invoice_id), f"/invoices/{row.invoice_id}")
+    if row.counted <= 0:
+        return ListCell()
+    return ListCell("Assign…", f"/unapplied/{row.id}", is_act=True)
 
 
-def _cells(row: ListedPayment) -> Sequence[Cell]:
+def _tick(line: PaymentLine) -> Tick:
+    label = f"Select {line.amount.text}"
+    return Tick(line.row.id, label, line.amount.currency, line.minor, line.places)
+
+
+def _file_cells(line: PaymentLine, _: ViewerTime) -> Sequence[Cell]:
+    row = line.row
     amounts = (row.amount, row.counted, row.amount_refunded)
     amount, counted, refunded = (amount_cell(one, row.currency_iso) for one in amounts)
     return (
@@ -111,3 +95,23 @@ def _cells(row: ListedPayment) -> Sequence[Cell]:
         row.payment_method_name,
         row.intent_id,
     )
+
+
+PAYMENT_LIST = WindowList(
+    path="/payments",
+    title="Payments",
+    noun="payment",
+    sums_of="taken",
+    fields=FIELDS,
+    views=VIEWS,
+    columns=(_AMOUNT, _STATE, _CLIENT, _INVOICE, _METHOD, _WHEN, _INTENT),
+    load_window=payments_window,
+    load_rows=load_payment_lines,
+    cells=_cells,
+    tick=_tick,
+    file_header=(
+        "id", "date", "amount", "currency", "counted", "refunded", "state", "client_id", "client",
+        "invoice_id", "invoice", "method", "intent_id",
+    ),
+    file_cells=_file_cells,
+)  # fmt: skip

@@ -108,7 +108,7 @@ class PaymentLine(NamedTuple):
 
 
 async def payments_window(
-    tx: Tx, values: Mapping[str, str], now: datetime
+    tx: Tx, values: Mapping[str, str], times: ViewerTime
 ) -> tuple[Window, list[str]]:
     """The window of the filters, and what is wrong with those that could not be read."""
     errors: list[str] = []
@@ -123,7 +123,7 @@ async def payments_window(
             errors.append(f"Amount: {values['amount']} is no amount such as 120.50")
         else:
             base.append(_is_of_amount(amount))
-    wanted = [*_by_state(values), *_by_days(values, now, errors), *_by_currency(values)]
+    wanted = [*_by_state(values), *_by_days(values, times.now, errors), *_by_currency(values)]
     columns = ("status", "invoice_id")
     return Window(SHARES, base, wanted, columns, "counted", "date"), errors
 

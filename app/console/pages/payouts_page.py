@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, state_of
-from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.chrome import reading, times_of
+from app.console.pages.list_view import HeadLink, ListView, show_list
 from app.console.pages.payment_page import dashboard_url
 from app.console.pages.wording import ViewerTime, counted, payout_state, shown_amount, words_of
 from app.console.routing import Viewer
@@ -37,15 +38,12 @@ async def payouts_page(request: Request, viewer: Viewer) -> Response:
     async with reading(request) as tx:
         rows = await payout_lines.list_payouts(tx, PAYOUTS_MAX)
         cells = [_cells(row, times) for row in rows]
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        view = ListView(
             title="Payouts",
             lede="The newest payouts to the bank. A month as CSV: paydue payouts.",
             sections=[ListSection("Payouts", _COLUMNS, cells, "No payout is known yet")],
         )
+        return await show_list(request, viewer, tx, view)
 
 
 def _cells(row: PayoutTotals, times: ViewerTime) -> list[ListCell]:
@@ -75,22 +73,15 @@ async def payout_page(request: Request, viewer: Viewer) -> Response:
                 break
         one = totals.payout
         amount = shown_amount(one.amount, one.currency_iso)
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        cells = [_line_cells(line) for line in lines]
+        view = ListView(
             title=f"Payout of {amount.text}",
             lede=_lede(totals, times),
-            actions=[("Open at Stripe", dashboard_url(request, "payouts", payout_id))],
-            sections=[
-                ListSection(
-                    "Lines", _LINE_COLUMNS, [_line_cells(line) for line in lines],
-                    "Its lines are not read yet",
-                )
-            ],
+            links=[HeadLink("Stripe", dashboard_url(request, "payouts", payout_id), "out")],
+            sections=[ListSection("Lines", _LINE_COLUMNS, cells, "Its lines are not read yet")],
             counts=_counts(totals),
-        )  # fmt: skip
+        )
+        return await show_list(request, viewer, tx, view)
 
 
 def _lede(totals: PayoutTotals, times: ViewerTime) -> str:

@@ -11,12 +11,11 @@ from starlette.responses import Response
 from app.console.pages.cells import ListCell, ListColumn, ListSection, state_of
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.home_reads import load_health_signs
+from app.console.pages.list_view import ListView, keyset_pager, show_list
 from app.console.pages.listing import (
     LOOKED_AT_MAX,
     PAGE,
     FilterField,
-    Pager,
-    address,
     before_id,
     filter_bar,
     filter_values,
@@ -37,14 +36,14 @@ _JOB_COLUMNS = (
     ListColumn("Job", "low"),
     ListColumn("State", "state"),
     ListColumn("Result"),
-    ListColumn("Last run", "num"),
-    ListColumn("Next run", "num"),
+    ListColumn("Last run", "when"),
+    ListColumn("Next run", "when"),
 )
 _FOREIGN_COLUMNS = (
     ListColumn("Reason"),
     ListColumn("Events", "num"),
     ListColumn("The last one", "low"),
-    ListColumn("When", "num"),
+    ListColumn("When", "when"),
 )
 _AUDIT_COLUMNS = (
     ListColumn("Who", "low"),
@@ -52,7 +51,7 @@ _AUDIT_COLUMNS = (
     ListColumn("Field"),
     ListColumn("Before", is_minor=True),
     ListColumn("After"),
-    ListColumn("When", "num"),
+    ListColumn("When", "when"),
 )
 _FIELDS = (
     FilterField("who", "Who", hint="autopay"),
@@ -121,7 +120,6 @@ async def health_page(request: Request, viewer: Viewer) -> Response:
                     "None: every verified event was for this Paydue",
                 ),
             ],
-            title="Health",
         )
 
 
@@ -150,25 +148,15 @@ async def audit_page(request: Request, viewer: Viewer) -> Response:
     before = before_id(request.query_params)
     async with reading(request) as tx:
         rows, next_before = await _read(tx, values, before)
-        following = address("/audit", {**values, "before": next_before}) if next_before else None
-        return await show(
-            request,
-            viewer,
-            tx,
-            "list.html",
+        cells = [_audit_cells(row, times) for row in rows]
+        view = ListView(
             title="Audit",
             lede="Every change of an invoice, newest first; a chain of hashes seals them.",
             bar=filter_bar("/audit", _FIELDS, values),
-            sections=[
-                ListSection(
-                    "Changes", _AUDIT_COLUMNS, [_audit_cells(row, times) for row in rows],
-                    "No change fits",
-                )
-            ],
-            pager=Pager(
-                address("/audit", values) if before is not None else None, following, "Older", ""
-            ),
-        )  # fmt: skip
+            sections=[ListSection("Changes", _AUDIT_COLUMNS, cells, "No change fits")],
+            pager=keyset_pager("/audit", values, before, next_before),
+        )
+        return await show_list(request, viewer, tx, view)
 
 
 async def _read(

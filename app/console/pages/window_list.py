@@ -1,0 +1,124 @@
+"""A list of very many rows: filters, views, sums, a page of them, and all of them as a file.
+
+Such a list is declared: its columns, how a row becomes cells, and the window that its filters ask
+for. The two pages at its path and at `path.csv` follow.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.cells import ListCell, ListColumn, ListSection, Tick
+from app.console.pages.chrome import reading, times_of
+from app.console.pages.csv_export import AT_ONCE, csv_response, selected_ids
+from app.console.pages.list_view import HeadLink, ListView, show_list
+from app.console.pages.listing import (
+    FilterField,
+    Window,
+    WindowPage,
+    before_id,
+    filter_bar,
+    filter_values,
+    read_ids,
+    read_window,
+    tabs,
+    window_count,
+    window_pager,
+)
+from app.console.pages.wording import ViewerTime
+from app.console.routing import Viewer
+from app.rules.spreadsheet import Cell
+from app.storage.engines import Tx
+
+RowT = TypeVar("RowT")
+# The window of the filters, and what is wrong with those that could not be read.
+LoadWindow = Callable[[Tx, Mapping[str, str], ViewerTime], Awaitable[tuple[Window, list[str]]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowList(Generic[RowT]):
+    """`noun` is one row, `sums_of` says of what the sums are; `file_*` make the CSV."""
+
+    path: str
+    title: str
+    noun: str
+    sums_of: str
+    fields: Sequence[FilterField]
+    views: Sequence[tuple[str, Mapping[str, str]]]
+    columns: Sequence[ListColumn]
+    load_window: LoadWindow
+    load_rows: Callable[[Tx, Collection[int], ViewerTime], Awaitable[Sequence[RowT]]]
+    cells: Callable[[RowT, ViewerTime], Sequence[ListCell]]
+    tick: Callable[[RowT], Tick]
+    file_header: Sequence[str]
+    file_cells: Callable[[RowT, ViewerTime], Sequence[Cell]]
+
+    async def show(self, request: Request, viewer: Viewer) -> Response:
+        times = times_of(request, viewer)
+        values = filter_values(request.query_params, self.fields)
+        before = before_id(request.query_params)
+        async with reading(request) as tx:
+            window, errors = await self.load_window(tx, values, times)
+            page = await read_window(tx, window, before)
+            view = ListView(
+                title=self.title,
+                sections=[await self._section(tx, page, times)],
+                links=[HeadLink("Export CSV", self._file_of(request), "down")],
+                views=tabs(self.path, self.views, values),
+                bar=filter_bar(self.path, self.fields, values, errors),
+                counts=f"{window_count(page, self.noun)}, {self.sums_of}:",
+                sums=page.sums,
+                pager=window_pager(
+                    self.path, values, page, times, noun=self.noun, before=before
+                ),
+            )  # fmt: skip
+            return await show_list(request, viewer, tx, view)
+
+    async def _section(self, tx: Tx, page: WindowPage, times: ViewerTime) -> ListSection:
+        rows = await self.load_rows(tx, page.ids, times)
+        return ListSection(
+            f"{self.title}, newest first",
+            self.columns,
+            [self.cells(row, times) for row in rows],
+            empty=f"No {self.noun} fits",
+            empty_hint="Take a filter away, or look further back.",
+            ticks=[self.tick(row) for row in rows],
+            file=f"{self.path}.csv",
+        )
+
+    def _file_of(self, request: Request) -> str:
+        query = request.url.query
+        return f"{self.path}.csv?{query}" if query else f"{self.path}.csv"
+
+    async def export(self, request: Request, viewer: Viewer) -> Response:
+        """The ticked rows, or all that the filters find, as CSV."""
+        times = times_of(request, viewer)
+        ids = selected_ids(request.query_params)
+        rows = self._chosen(request, ids, times) if ids else self._all(request, times)
+        return csv_response(f"{self.path.strip('/')}.csv", self.file_header, rows)
+
+    async def _chosen(
+        self, request: Request, ids: Sequence[int], times: ViewerTime
+    ) -> AsyncIterator[Sequence[Cell]]:
+        async with reading(request) as tx:
+            rows = await self.load_rows(tx, ids, times)
+        for row in rows:
+            yield self.file_cells(row, times)
+
+    async def _all(self, request: Request, times: ViewerTime) -> AsyncIterator[Sequence[Cell]]:
+        """Page by page, each in a snapshot of its own, so that a long file holds no connection."""
+        values = filter_values(request.query_params, self.fields)
+        before: int | None = None
+        while True:
+            async with reading(request) as tx:
+                window, _ = await self.load_window(tx, values, times)
+                page = await read_ids(tx, window, before, AT_ONCE)
+                rows = await self.load_rows(tx, page.ids, times)
+            for row in rows:
+                yield self.file_cells(row, times)
+            if page.next_before is None:
+                return
+            before = page.next_before
