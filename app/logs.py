@@ -48,9 +48,21 @@ class LogSampler:
         return held_back
 
 
+class LeveledLogger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]
+    """The logger of every module. Its class has the level, which cached loggers follow."""
+
+
+def set_level(name: str) -> None:
+    """Write lines of this level and above from now on: `debug`, `info`, `warning` or `error`."""
+    level = _LEVELS[name]
+    for method, found in vars(structlog.make_filtering_bound_logger(level)).items():
+        if not method.startswith("__"):
+            setattr(LeveledLogger, method, found)
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+
+
 def configure(settings: Settings) -> None:
-    """Set up logging for this process, once."""
-    level = _LEVELS[settings.log_level]
+    """Set up logging for this process, once. `set_level` may change its level later."""
     as_json = settings.log_format == "json"
     structlog.configure(
         processors=[
@@ -59,11 +71,12 @@ def configure(settings: Settings) -> None:
             _exception_without_values,
             structlog.processors.JSONRenderer() if as_json else _line,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=LeveledLogger,
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=max(level, logging.WARNING), handlers=[LibraryHandler()], force=True)
+    logging.basicConfig(handlers=[LibraryHandler()], force=True)
+    set_level(settings.log_level)
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_crash
     # At DEBUG the SDK prints request and response bodies.

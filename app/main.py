@@ -1,5 +1,6 @@
 """The web application: which URLs exist, and what stands in front of them."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -64,8 +65,11 @@ def create_app(
     extra_routes: Sequence[BaseRoute] = (),
     clock: Clock = utc_now,
     acts: StripeActs | None = None,
+    stop: asyncio.Event | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
+
+    It says that it is not ready once `stop` is set, and serves on.
 
     Without the acts that ask Stripe nothing is charged, ended or refunded by hand, and an intent
     that a payment by hand names is believed once Stripe reports it.
@@ -85,6 +89,7 @@ def create_app(
     app.state.settings = settings
     app.state.database = database
     app.state.clock = clock
+    app.state.stop = stop or asyncio.Event()
     app.state.openid = OpenIdProvider(settings)
     acts = acts or StripeActs()
     app.state.retry_charge = acts.retry_charge
@@ -98,13 +103,28 @@ def create_app(
     return app
 
 
+def create_health_app(settings: Settings, database: Database, stop: asyncio.Event) -> Starlette:
+    """The service's own pages alone, for a process that answers nothing else."""
+    app = Starlette(
+        routes=HEALTH_ROUTES,
+        middleware=[Middleware(ErrorMiddleware)],
+        exception_handlers={HTTPException: http_error_response},
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.stop = stop
+    return app
+
+
 async def healthz(_: Request) -> Response:
     """The process lives."""
     return json_response({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers, and its schema is the one this version needs."""
+    """The database answers, its schema is the one this version needs, and no stop was asked for."""
+    if request.app.state.stop.is_set():
+        raise Unavailable("this process is stopping")
     at = await schema.revision(request.app.state.database)
     if at != _head():
         raise DatabaseUnavailable(f"the schema is at {at}, this version needs {_head()}")
@@ -116,10 +136,13 @@ def _head() -> str:
     return schema.head()
 
 
-ROUTES: Sequence[BaseRoute] = (
-    *routes.ROUTES,
+HEALTH_ROUTES: Sequence[BaseRoute] = (
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", internal(metrics)),
+)
+ROUTES: Sequence[BaseRoute] = (
+    *routes.ROUTES,
+    *HEALTH_ROUTES,
     *CONSOLE_ROUTES,
 )

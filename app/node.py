@@ -13,10 +13,11 @@ from typing import Any
 import structlog
 from starlette.types import ASGIApp
 
+from app import logs
 from app.errors import ConfigurationError, Unavailable
 from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
-from app.main import Clock, StripeActs, create_app, utc_now
+from app.main import Clock, StripeActs, create_app, create_health_app, utc_now
 from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
@@ -31,7 +32,7 @@ from app.payments.webhook.endpoint import WebhookEndpoint, WebhookRouter
 from app.payments.webhook.foreign_events import ForeignEventCounter
 from app.payments.webhook.inbox import ANSWER_S, Inbox
 from app.rules.home import home_of
-from app.settings import Settings
+from app.settings import Settings, SettingsRefused, reread
 from app.storage import schema
 from app.storage.durability import list_risks
 from app.storage.engines import Database, shown_url
@@ -66,6 +67,27 @@ class Node:
             for risk in await list_risks(tx):
                 log.warning("the database may lose events", why=risk.said, mend=risk.mend)
 
+    def reload(self) -> "Node":
+        """The same node with its secrets and log level read again; as it was when they are wrong.
+
+        An open gateway uses the new key from its next call on.
+        """
+        try:
+            change = reread(self.settings)
+        except SettingsRefused as error:
+            log.error("settings not reloaded", why=str(error))
+            return self
+        if change.needs_restart:
+            log.warning("these settings need a restart", settings=list(change.needs_restart))
+        logs.set_level(change.settings.log_level)
+        self.gateway.use(change.settings)
+        log.info("settings reloaded", changed=list(change.changed))
+        return replace(self, settings=change.settings)
+
+    def health_application(self) -> ASGIApp:
+        """The pages by which a process without a web application shows that it is well."""
+        return create_health_app(self.settings, self.database, self.stop)
+
     def web_application(self) -> ASGIApp:
         """The webhook, the API and the service's own pages."""
         receiver = WebhookEndpoint(self.settings, self.inbox, self.foreign)
@@ -75,6 +97,7 @@ class Node:
             self.database,
             extra_routes=routes,
             clock=self.clock,
+            stop=self.stop,
             acts=StripeActs(
                 self.retry_charge,
                 self.end_attempt,

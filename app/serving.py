@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import cast
@@ -13,17 +15,20 @@ from typing import cast
 import structlog
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
 
 from app.connection_guard import ConnectionGuard, ConnectionLimits
 from app.console.people.users import has_users
 from app.errors import ConfigurationError, Unavailable
 from app.http_protocol import LimitedProtocol
-from app.node import open_node
+from app.node import Node, open_node
 from app.settings import Settings
 from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.serve")
 
+# By it a supervisor tells its processes that they are about to be ended.
+DRAIN_SIGNAL = signal.SIGUSR1
 # SIGTERM: what was accepted is answered within this, well before an orchestrator kills.
 FINISH_S = 8
 # Reference counts free nearly all that a request makes. So many objects, a few megabytes, are made
@@ -40,6 +45,7 @@ class NodeApplication:
         self._settings = settings
         self._open = contextlib.AsyncExitStack()
         self._app: ASGIApp | None = None
+        self._node: Node | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -51,8 +57,9 @@ class NodeApplication:
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
+            asyncio.get_running_loop().add_signal_handler(DRAIN_SIGNAL, self.begin_drain)
             node = await self._open.enter_async_context(open_node(self._settings))
-            self._app = node.web_application()
+            self._use(node)
             log.info("node open", **node.log_fields())
             await node.warn_of_risks()
             await say_how_to_sign_in(node.database)
@@ -69,6 +76,37 @@ class NodeApplication:
         await receive()
         await self._open.aclose()
         await send({"type": "lifespan.shutdown.complete"})
+
+    def _use(self, node: Node) -> None:
+        self._node = node
+        self._app = node.web_application()
+
+    def begin_drain(self) -> None:
+        """Answer 503 at /readyz from now on, and go on serving."""
+        if self._node is not None:
+            log.info("draining", seconds=self._settings.drain)
+            self._node.stop.set()
+
+    def reload(self) -> None:
+        """Serve the next requests by the secrets and the log level as they are set now."""
+        if self._node is not None:
+            self._use(self._node.reload())
+
+
+class HealthApplication:
+    """The health pages of a node that serves nothing else, which may be told to read settings."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._app = node.health_application()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def reload(self) -> None:
+        """Work by the secrets and the log level as they are set now."""
+        self._node = self._node.reload()
+        self._app = self._node.health_application()
 
 
 async def say_how_to_sign_in(database: Database) -> None:
@@ -88,7 +126,13 @@ def application_from_environment() -> NodeApplication:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, but a SIGTERM that was obeyed ends in exit code 0, not in the signal once more."""
+    """uvicorn, but SIGTERM drains and ends in exit code 0, and SIGHUP reads secrets again."""
+
+    def __init__(self, config: uvicorn.Config, app: NodeApplication, drain_s: int) -> None:
+        super().__init__(config)
+        self._app = app
+        self._drain_s = drain_s
+        self._is_draining = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -98,13 +142,47 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(name, self.handle_exit, name, None)
+        loop.add_signal_handler(signal.SIGINT, self.handle_exit, signal.SIGINT, None)
+        loop.add_signal_handler(signal.SIGTERM, self._drain)
+        loop.add_signal_handler(signal.SIGHUP, self._app.reload)
         try:
             yield
         finally:
-            for name in (signal.SIGINT, signal.SIGTERM):
+            for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.remove_signal_handler(name)
+
+    def _drain(self) -> None:
+        """Close the port after the drain; at once where none is wanted, and at a second SIGTERM."""
+        if self._is_draining or not self._drain_s:
+            self.handle_exit(signal.SIGTERM, None)
+            return
+        self._is_draining = True
+        self._app.begin_drain()
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._drain_s, self.handle_exit, signal.SIGTERM, None)
+
+
+class Supervisor(Multiprocess):
+    """Several server processes on one port. SIGTERM drains all of them before it ends them.
+
+    SIGHUP replaces them one after the other, each by one that has read the settings again.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], drain_s: int) -> None:
+        super().__init__(config, sockets)
+        self._drain_s = drain_s
+        self._is_draining = False
+
+    def handle_term(self) -> None:
+        if self._is_draining or not self._drain_s:
+            super().handle_term()
+            return
+        self._is_draining = True
+        for process in self.processes:
+            if process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, DRAIN_SIGNAL)
+        threading.Timer(self._drain_s, self.should_exit.set).start()
 
 
 class InnerServer(uvicorn.Server):

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import time
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -11,7 +12,14 @@ from stat import S_IWGRP, S_IWOTH
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 # Text without braces, the year at most once before the number, and the number once.
@@ -372,6 +380,13 @@ class Settings(BaseSettings):
         alias="PAYDUE_OIDC_CLIENT_SECRET",
         description="the secret that Paydue shows to the OpenID provider",
     )
+    drain: int = Field(
+        0,
+        ge=0,
+        le=300,
+        alias="PAYDUE_DRAIN",
+        description="seconds between SIGTERM and the end of `serve` in which it serves on while `/readyz` answers 503, so that a load balancer sends nobody to a closed port",
+    )
     log_format: Annotated[str, _word_of("text", "json")] = Field(
         "text",
         alias="PAYDUE_LOG_FORMAT",
@@ -426,6 +441,54 @@ class Settings(BaseSettings):
     @property
     def talks_to_stripe_itself(self) -> bool:
         return self.stripe_api_base.rstrip("/") == LIVE_API
+
+
+# The settings that a running process takes over when it reads them again.
+_RELOADABLE = ("stripe_api_key", "stripe_webhook_secret", "internal_token", "log_level")
+
+
+class SettingsRefused(Exception):
+    """A running process cannot take the settings over; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """Settings of a running process, read again: with the names of those that differ."""
+
+    settings: Settings
+    changed: Sequence[str]
+    needs_restart: Sequence[str]
+
+
+def reread(running: Settings) -> SettingsChange:
+    """The settings with all that may change while a process runs; SettingsRefused when they are wrong."""
+    try:
+        found = Settings()
+    except ValidationError as error:
+        words = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        raise SettingsRefused("; ".join(words)) from None
+    except (UnsafeEnvFile, UnicodeDecodeError) as error:
+        raise SettingsRefused(str(error)) from None
+    if found.livemode is not running.livemode:
+        raise SettingsRefused("STRIPE_API_KEY is of the other mode, which needs a restart")
+    return change_of(running, found)
+
+
+def change_of(running: Settings, found: Settings) -> SettingsChange:
+    """The change that a process which runs with one makes when it finds the other."""
+    differing = [
+        name for name in Settings.model_fields if getattr(running, name) != getattr(found, name)
+    ]
+    taken = {name: getattr(found, name) for name in differing if name in _RELOADABLE}
+    return SettingsChange(
+        running.model_copy(update=taken),
+        [_alias(name) for name in taken],
+        [_alias(name) for name in differing if name not in taken],
+    )
+
+
+def _alias(name: str) -> str:
+    return str(Settings.model_fields[name].alias)
 
 
 # Names that are not settings of the program: the tests' own, and those that Kubernetes gives to

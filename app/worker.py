@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -43,6 +46,16 @@ class ScheduledJob:
     run: Callable[[], Awaitable[str]]
     next_after: Callable[[datetime], datetime]
     waits_at_first: bool = False  # for its scheduled time, though it has never run
+    log_level: int = logging.INFO  # of the line at its end
+
+
+def _frequent_job(run: Callable[[], Awaitable[str]]) -> ScheduledJob:
+    """Every few seconds, and mostly it finds nothing: too often for a line in the log."""
+    return ScheduledJob(run, lambda now: now + SHORT_INTERVAL, log_level=logging.DEBUG)
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,7 @@ class Worker:
     """One of any number of workers on one database. Its node's gateway is open."""
 
     node: Node
+    name: str = field(default_factory=_process_name)
 
     async def run(self) -> None:
         """Run each job when it is due, until the node is told to stop. Waits for the database."""
@@ -78,11 +92,13 @@ class Worker:
                 waits_at_first=True,
             ),
             **self._recurring_job(),
-            "events": ScheduledJob(self._retry_parked_events, lambda now: now + SHORT_INTERVAL),
-            "attempts": ScheduledJob(self._resume_attempts, lambda now: now + SHORT_INTERVAL),
-            "refunds": ScheduledJob(self._resume_refunds, lambda now: now + SHORT_INTERVAL),
+            "events": _frequent_job(self._retry_parked_events),
+            "attempts": _frequent_job(self._resume_attempts),
+            "refunds": _frequent_job(self._resume_refunds),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
-            "audit": ScheduledJob(self._seal_audit, lambda now: now + SEAL_INTERVAL),
+            "audit": ScheduledJob(
+                self._seal_audit, lambda now: now + SEAL_INTERVAL, log_level=logging.DEBUG
+            ),
         }
 
     def _recurring_job(self) -> Mapping[str, ScheduledJob]:
@@ -173,12 +189,18 @@ class Worker:
                     JOBS.c.next_run_at <= now,
                     or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now),
                 )
-                .values(lease_token=token, lease_until=now + LEASE, started_at=now)
+                .values(
+                    lease_token=token,
+                    lease_until=now + LEASE,
+                    lease_holder=self.name,
+                    started_at=now,
+                )
             )
         return token if taken.rowcount else None
 
     async def _run_under_lease(self, name: str, job: ScheduledJob, token: str) -> None:
         renewal = asyncio.create_task(self._renew_lease(name, token))
+        log.debug("job started", job=name)
         failed = True
         try:
             result = await job.run()
@@ -194,10 +216,11 @@ class Worker:
             log.exception("job failed", job=name)
         finally:
             renewal.cancel()
+        if not failed:
+            log.log(job.log_level, "job finished", job=name, result=result)
         now = self.node.database.now()
-        await self._release_lease(
-            name, token, now, now + AFTER_FAILURE if failed else job.next_after(now), result
-        )
+        next_run_at = now + AFTER_FAILURE if failed else job.next_after(now)
+        await self._release_lease(name, token, now, next_run_at, result, failed=failed)
 
     async def _renew_lease(self, name: str, token: str) -> None:
         while True:
@@ -211,9 +234,17 @@ class Worker:
                     )
 
     async def _release_lease(
-        self, name: str, token: str, now: datetime, next_run_at: datetime, result: str
+        self,
+        name: str,
+        token: str,
+        now: datetime,
+        next_run_at: datetime,
+        result: str,
+        *,
+        failed: bool = False,
     ) -> None:
         """End our lease. A job that was stopped half-way is due at once, for another worker."""
+        stopped = self.node.stop.is_set()
         async with self.node.database.transaction() as tx:
             await tx.execute(
                 update(JOBS)
@@ -221,8 +252,10 @@ class Worker:
                 .values(
                     lease_token=None,
                     lease_until=None,
+                    lease_holder=None,
                     finished_at=now,
-                    next_run_at=now if self.node.stop.is_set() else next_run_at,
+                    succeeded_at=JOBS.c.succeeded_at if failed or stopped else now,
+                    next_run_at=now if stopped else next_run_at,
                     result=result[:_RESULT_MAX],
                 )
             )

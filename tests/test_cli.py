@@ -65,7 +65,7 @@ STATUS = {
     "events_foreign", "oldest_parked_event_s", "last_reconciliation_s",
     "oldest_open_attempt_s", "due_today", "paid_today", "invoices_held",
     "refunds_unresolved", "disputes_open", "inquiries_open", "fraud_warnings_open", "evidence_due",
-    "unapplied", "unapplied_by_currency",
+    "unapplied", "unapplied_by_currency", "jobs",
 }  # fmt: skip
 RECONCILED = {
     "events", "events_new", "intents", "intents_new", "reversals", "asked", "orphans_canceled",

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select, update
 
 from app import worker as worker_module
 from app.payments.reconciliation.cursor import CURSOR
+from app.payments.status import JobStatus, list_jobs
 from app.storage.column_types import table_of
 from app.storage.tables.cluster import InstallationValue, Job
 from app.worker import AFTER_FAILURE, LEASE, ScheduledJob, Worker
@@ -164,6 +165,45 @@ async def test_a_heartbeat_keeps_the_lease(paydue: Paydue, monkeypatch: pytest.M
     await worker._run_under_lease("long", job, str(token))
 
     assert (await jobs(paydue))["long"].result == "kept"
+
+
+async def test_who_is_at_a_job_is_shown_until_it_ends(paydue: Paydue) -> None:
+    await a_job(paydue, "shown")
+    worker = replace(Worker(paydue.node), name="host-1, process 7")
+
+    token = await worker._acquire_lease("shown")
+    at_work = await status_of_job(paydue, "shown")
+    now = datetime.now(UTC)
+    await worker._release_lease("shown", str(token), now, now, "done")
+
+    ended = await status_of_job(paydue, "shown")
+    assert (at_work.holder, at_work.succeeded_at) == ("host-1, process 7", None)
+    assert (ended.holder, ended.succeeded_at) == (None, now)
+
+
+async def test_neither_a_failure_nor_a_stop_is_a_success(paydue: Paydue) -> None:
+    await a_job(paydue, "late")
+    before = datetime.now(UTC) - timedelta(days=2)
+    async with paydue.database.transaction() as tx:
+        await tx.execute(update(JOBS).values(succeeded_at=before))
+    stopping = Worker(replace(paydue.node, stop=asyncio.Event()))
+    now = datetime.now(UTC)
+
+    token = await stopping._acquire_lease("late")
+    await stopping._release_lease("late", str(token), now, now, "failed", failed=True)
+    after_failure = await status_of_job(paydue, "late")
+    stopping.node.stop.set()
+    token = await stopping._acquire_lease("late")
+    await stopping._release_lease("late", str(token), now, now, "half of it")
+
+    assert after_failure.succeeded_at == before
+    assert (await status_of_job(paydue, "late")).succeeded_at == before
+
+
+async def status_of_job(paydue: Paydue, name: str) -> JobStatus:
+    async with paydue.database.snapshot() as tx:
+        (found,) = [one for one in await list_jobs(tx, datetime.now(UTC)) if one.name == name]
+    return found
 
 
 async def test_a_failed_job_is_due_again_soon_and_the_others_go_on(paydue: Paydue) -> None:

@@ -43,7 +43,11 @@ async def _durability(tx: Tx) -> list[Check]:
 
 async def _worker(tx: Tx, now: datetime) -> Check:
     rows = (await tx.execute(select(JOBS).order_by(JOBS.c.name))).all()
-    at_work = [row.name for row in rows if row.lease_until and row.lease_until > now]
+    at_work = [
+        f"{row.name} ({row.lease_holder})"
+        for row in rows
+        if row.lease_until and row.lease_until > now
+    ]
     last = max((row.finished_at for row in rows if row.finished_at), default=None)
     failing = [f"{row.name}: {row.result}" for row in rows if _is_failure(row.result)]
     if last is None and not at_work:

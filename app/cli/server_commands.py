@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
 
 import click
+import structlog
 
 from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
@@ -32,7 +34,8 @@ PORT = click.IntRange(0, 65_535)
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the webhook endpoint and the API.
 
-    Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted.
+    Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted,
+    and after PAYDUE_DRAIN. SIGHUP reads secrets and log level again, from the file .env.
     """
     settings = settings_and_logs()
     assert_key_set(settings)
@@ -48,7 +51,8 @@ def serve(host: str, port: int, workers: int) -> None:
 
 async def _serve_one(settings: Settings, listener: socket.socket) -> None:
     app = serving.NodeApplication(settings)
-    server = serving.Server(serving.server_config(app, limits=ConnectionLimits.of(settings)))
+    config = serving.server_config(app, limits=ConnectionLimits.of(settings))
+    server = serving.Server(config, app, settings.drain)
     with contextlib.suppress(SystemExit):  # uvicorn's own exit code, for what its log has said
         await server.serve(sockets=[listener])
     if not server.started:
@@ -56,27 +60,37 @@ async def _serve_one(settings: Settings, listener: socket.socket) -> None:
 
 
 def _serve_many(settings: Settings, listener: socket.socket, workers: int) -> None:
-    from uvicorn.supervisors import Multiprocess
-
     factory = "app.serving:application_from_environment"
     limits = ConnectionLimits.of(settings)
     config = serving.server_config(factory, limits=limits, workers=workers)
     say(f"paydue: {workers} processes serve at {serving.url_of(listener)}", err=True)
-    Multiprocess(config, sockets=[listener]).run()
+    serving.Supervisor(config, [listener], settings.drain).run()
 
 
 @click.command()
-def worker() -> None:
+@click.option("--health-host", default="127.0.0.1", show_default=True, help="Its address.")
+@click.option(
+    "--health-port", type=PORT, help="Serve /healthz, /readyz and /metrics here; none by default."
+)
+def worker(health_host: str, health_port: int | None) -> None:
     """Run what is scheduled: autopay, templates, parked events, open attempts, reconciliation.
 
-    Any number of workers may run on one database; each job is done by one at a time.
+    Any number of workers may run on one database; each job is done by one at a time, and
+    `paydue status` shows by which. SIGHUP reads secrets and log level again, from the file .env.
     """
     settings = settings_and_logs()
 
     async def work() -> None:
         stop = asyncio.Event()
         on_signals(stop)
-        async with open_stripe_node(settings, stop=stop) as node:
+        async with contextlib.AsyncExitStack() as open_parts:
+            node = await open_parts.enter_async_context(open_stripe_node(settings, stop=stop))
+            pages = serving.HealthApplication(node)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, pages.reload)
+            if health_port is not None:
+                served = serving.serve_in_loop(pages, settings, host=health_host, port=health_port)
+                url = await open_parts.enter_async_context(served)
+                structlog.get_logger("paydue.worker").info("health pages served", url=url)
             await Worker(node).run()
 
     run(work())

@@ -9,7 +9,7 @@ from app.cli.command_group import run, settings_and_logs
 from app.cli.terminal import amount, console, moment, say, say_json, table
 from app.node import open_current_database, open_gateway
 from app.payments import event_queries, lookup
-from app.payments.status import status as status_of
+from app.payments.status import JobStatus, list_jobs, status as status_of
 from app.payments.webhook import dead_letters
 from app.storage import schema
 from app.storage.engines import Record
@@ -105,19 +105,38 @@ def events_replay(event_ids: tuple[str, ...], dead: bool, parked: bool) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """Show what is open, what waits, what is due, and what came in today."""
+    """Show what is open, what waits, what is due, what came in today, and who is at which job."""
     settings = settings_and_logs()
 
-    async def work() -> dict[str, object]:
+    async def work() -> tuple[dict[str, object], list[JobStatus]]:
         async with open_current_database(settings) as database, database.snapshot() as tx:
-            return await status_of(tx, now=datetime.now(UTC), timezone=settings.timezone)
+            now = datetime.now(UTC)
+            jobs = await list_jobs(tx, now)
+            return await status_of(tx, now=now, timezone=settings.timezone), jobs
 
-    found = run(work())
+    found, jobs = run(work())
     if as_json:
-        say_json(found)
-    else:
-        rows = ((name.replace("_", " "), _cell(value)) for name, value in found.items())
-        console().print(table("status", ("what", ">count"), rows))
+        say_json({**found, "jobs": {one.name: _job(one) for one in jobs}})
+        return
+    rows = ((name.replace("_", " "), _cell(value)) for name, value in found.items())
+    console().print(table("status", ("what", ">count"), rows))
+    columns = ("job", "worker at it", "last success", "next run", "result")
+    console().print(table("jobs", columns, map(_job_row, jobs)))
+
+
+def _job(one: JobStatus) -> dict[str, object]:
+    return {
+        "holder": one.holder,
+        "started_at": lookup.instant(one.started_at),
+        "succeeded_at": lookup.instant(one.succeeded_at),
+        "next_run_at": lookup.instant(one.next_run_at),
+        "result": one.result,
+    }
+
+
+def _job_row(one: JobStatus) -> tuple[object, ...]:
+    times = (moment(lookup.instant(at)) for at in (one.succeeded_at, one.next_run_at))
+    return (one.name, one.holder or "-", *times, one.result)
 
 
 def _cell(value: object) -> object:

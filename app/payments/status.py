@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, literal_column, or_, select
 
@@ -24,6 +24,7 @@ from app.rules.payment import (
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.charge_attempts import IS_UNRESOLVED, ChargeAttempt, ChargeAttemptShare
+from app.storage.tables.cluster import Job
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 from app.storage.tables.stripe_events import (
@@ -39,6 +40,7 @@ PAYMENTS = table_of(InvoicePayment)
 ATTEMPTS = table_of(ChargeAttempt)
 SHARES = table_of(ChargeAttemptShare)
 EVENTS = table_of(StripeEvent)
+JOBS = table_of(Job)
 FOREIGN_COUNTS = table_of(ForeignEventCount)
 REVERSALS = table_of(StripeReversal)
 
@@ -90,6 +92,32 @@ async def status(tx: Tx, *, now: datetime, timezone: str) -> dict[str, Any]:
             ),
         ),
     }
+
+
+class JobStatus(NamedTuple):
+    """A scheduled job: when it runs and ran, and the worker that is at it, if any."""
+
+    name: str
+    holder: str | None
+    started_at: datetime | None
+    succeeded_at: datetime | None
+    next_run_at: datetime
+    result: str | None
+
+
+async def list_jobs(tx: Tx, now: datetime) -> list[JobStatus]:
+    """The scheduled jobs by name. A lease that has ended has no holder."""
+    return [
+        JobStatus(
+            row.name,
+            row.lease_holder if row.lease_until and row.lease_until > now else None,
+            row.started_at,
+            row.succeeded_at,
+            row.next_run_at,
+            row.result,
+        )
+        for row in await tx.execute(select(JOBS).order_by(JOBS.c.name))
+    ]
 
 
 async def unapplied_by_currency(tx: Tx) -> dict[str, str]:

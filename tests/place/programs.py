@@ -63,7 +63,7 @@ class Program:
 async def program(
     *command: str, database_url: str, stripe_url: str, folder: Path, **environment: Any
 ) -> AsyncIterator[Program]:
-    """`paydue COMMAND`; killed at the end if it still runs."""
+    """`paydue COMMAND`; killed at the end if it still runs. A setting that is None is not set."""
     errors = folder / f"{command[0]}-{time.monotonic_ns()}.log"
     settings = {
         "PAYDUE_DATABASE_URL": database_url,
@@ -75,10 +75,11 @@ async def program(
         "PAYDUE_STRIPE_TIMEOUT": "5",
         **environment,
     }
+    given = {name: value for name, value in settings.items() if value is not None}
     with errors.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "app", *command, stderr=file, stdout=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **settings},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **given},
             cwd=folder,
         )  # fmt: skip
     try:

@@ -115,7 +115,18 @@ class Gateway:
         )
         self._http = stripe.AIOHTTPClient(timeout=timeout, session=session)
         self._session = session
-        self._client = stripe.StripeClient(
+        self._client = self._new_client()
+        return self
+
+    def use(self, settings: Settings) -> None:
+        """From the next call on, the key of these settings: another one of the same mode."""
+        self._settings = settings
+        self._account_name = None
+        if self._http is not None:
+            self._client = self._new_client()
+
+    def _new_client(self) -> stripe.StripeClient:
+        return stripe.StripeClient(
             self._settings.api_key,
             base_addresses={"api": self._settings.stripe_api_base.rstrip("/")},
             stripe_version=API_VERSION,
@@ -123,7 +134,6 @@ class Gateway:
             max_network_retries=0,
             http_client=self._http,
         )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()

@@ -16,8 +16,10 @@ class Job(Row):
     next_run_at: Mapped[datetime]
     lease_token: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    lease_holder: Mapped[str | None]  # host and process, for people
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    succeeded_at: Mapped[datetime | None]  # the newest end that was neither a failure nor a stop
     result: Mapped[str | None]
 
 
