@@ -13,7 +13,10 @@ from app.console.people.user_events import Act
 from app.storage.engines import Database
 from tests.clock import Clock
 from tests.console.browser import Browser
+from tests.console.screen import screen
 from tests.service import Service
+
+__all__ = ["screen"]  # a fixture, which the tests in the browser ask for by its name
 
 _numbers = itertools.count(1)
 

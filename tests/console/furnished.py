@@ -35,12 +35,13 @@ async def furnished(url: str) -> AsyncIterator[Paydue]:
         yield one
 
 
-async def a_link(house: Paydue, role: Role) -> str:
+async def a_link(house: Paydue, role: Role, login: str = "") -> str:
     """A new user's link, which signs in once."""
+    login = login or role
     act = Act("tests", datetime.now(UTC))
     async with house.database.transaction() as tx:
-        await users.add_user(tx, role, name="Ada", role=role, act=act)
-        return await users.issue_link(tx, await users.load_user(tx, role), act)
+        await users.add_user(tx, login, name="Ada", role=role, act=act)
+        return await users.issue_link(tx, await users.load_user(tx, login), act)
 
 
 async def signed_in(house: Paydue, http: aiohttp.ClientSession, role: Role) -> Browser:

@@ -1,20 +1,14 @@
 """The console in Debian's Chromium: keys, the box, accessibility, and nothing from elsewhere."""
 
-import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import axe_playwright_python
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Page
 
-from app.console.people.roles import Role
-from tests.conftest import absent
-from tests.console.furnished import a_link, furnished, page_paths
-from tests.harness import Paydue
-from tests.patience import wait_limit
+from tests.console.furnished import page_paths
+from tests.console.screen import Screen
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -22,51 +16,6 @@ AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 ALL_RULES = "['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']"
 # The rules whose result depends on the theme or the width.
 RULES_OF_SIGHT = "['color-contrast', 'target-size', 'link-in-text-block']"
-
-
-@dataclass
-class Screen:
-    """A browser's window that notes what went wrong, and whom it asked."""
-
-    house: Paydue
-    context: BrowserContext
-    errors: list[str] = field(default_factory=list)
-    hosts: set[str] = field(default_factory=set)
-
-    async def page(self, width: int, theme: str) -> Page:
-        page = await self.context.new_page()
-        await page.set_viewport_size({"width": width, "height": 900})
-        await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        page.on("console", lambda said: self._note(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self._note(str(error)))
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        return page
-
-    def _note(self, text: str) -> None:
-        self.errors.append(text)
-
-
-@pytest.fixture(scope="module")
-async def screen(
-    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Screen]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("no chromium: apt-get install chromium")
-    database = shutil.copy(sqlite_template, tmp_path_factory.mktemp("browser") / "paydue.db")
-    async with furnished(f"sqlite:///{database}") as house, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        context = await browser.new_context(base_url=house.url)
-        context.set_default_timeout(wait_limit(15) * 1000)
-        page = await context.new_page()
-        await page.goto(await a_link(house, Role.ADMIN))
-        await page.get_by_role("button", name="Sign in").click()
-        await page.wait_for_url("**/account/**")
-        await page.close()
-        yield Screen(house, context)
-        await browser.close()
 
 
 async def _problems(page: Page, rules: str) -> list[str]:
@@ -111,7 +60,7 @@ async def test_a_payment_is_found_read_and_left_with_keys_alone(screen: Screen) 
     await page.goto("/")
     await page.keyboard.press("/")
     await page.keyboard.type("acme")
-    await page.get_by_role("option", name="Acme Dental").wait_for()
+    await page.locator("#hits [data-of=acme]").get_by_text("Acme Dental", exact=True).wait_for()
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/clients/1")
     await page.keyboard.press("Control+k")

@@ -17,7 +17,7 @@ from app.storage.column_types import Json, Row, table_of
 from app.storage.tables.stripe_payouts import StripePayout
 from app.storage.tables.stripe_reversals import StripeReversal
 from tests.console.browser import Browser, Shown
-from tests.console.furnished import furnished, page_paths, signed_in
+from tests.console.furnished import a_link, furnished, page_paths, signed_in
 from tests.harness import Paydue, event, intent
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +100,48 @@ async def test_a_search_says_why_each_hit_matched_and_opens_a_single_one(
     for text, expected in hits.items():
         shown = _text(await admin.get(f"/search/hits?q={quote(text)}"))
         assert expected in shown, (text, shown)
+
+
+async def test_a_command_leads_to_its_form_for_those_who_may_send_it(
+    house: Paydue, admin: Browser
+) -> None:
+    payment = (await house.payments(1))[0]
+    commands = {
+        "pause autopay for acme": "/clients/1/pause",
+        "Resume desk@acme.example": "/clients/1/resume",
+        "hold the invoice INV-7001": "/invoices/1/hold",
+        "charge inv-7001 ": "/invoices/1/retry",
+        "refund half of INV-7001": f"/payments/{payment.intent_id}/refund?part=half",
+        f"assign {payment.intent_id}": f"/payments/{payment.intent_id}/assign",
+        f"replay {(await house.events())[0].event_id}": "/events/",
+    }
+    for text, opened in commands.items():
+        answer = await admin.get(f"/search?q={quote(text)}")
+        assert answer.location.startswith(opened), (text, answer.location)
+    for text in ("pause", "refund half", "pause nobody at all", "void 4242424242"):
+        assert "Actions" not in _text(await admin.get(f"/search?q={quote(text)}"))
+
+    async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        finance = await signed_in(house, http, Role.FINANCE)
+        assert (await finance.get("/search?q=refund%20INV-7001")).location
+    async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        link = await a_link(house, Role.VIEWER, "reader")
+        reader = Browser(http)
+        await reader.follow(link)
+        assert "Nothing matches" in _text(await reader.get("/search?q=refund%20INV-7001"))
+
+
+async def test_a_question_leads_to_the_page_that_answers_it(admin: Browser) -> None:
+    questions = {
+        "what failed today?": "/payments?state=declined&days=1",
+        "tomorrow": "/coming",
+        "charged twice": "/repeated",
+        "money for no invoice": "/unapplied",
+        "which payout": "/payouts",
+        "what did stripe send": "/events",
+    }
+    for text, opened in questions.items():
+        assert (await admin.get(f"/search?q={quote(text)}")).location == opened
 
 
 async def test_a_list_is_filtered_paged_and_exported(house: Paydue, admin: Browser) -> None:

@@ -32,6 +32,7 @@ from app.ledger import assignment
 from app.ledger.refund_requests import WantedRefund
 from app.ledger.suggestions import list_suggestions
 from app.payments import lookup
+from app.rules import money
 from app.storage.engines import Tx
 
 _KEY_MAX = 64
@@ -46,6 +47,7 @@ async def _refund_form(request: Request, tx: Tx) -> ActionForm:
     if details is None or details.intent is None:
         raise NotFound("payment", intent_id)
     left = shown_amount(_amount_left(details.intent), details.currency)
+    wanted = shown_amount(_amount_wanted(request, details.intent), details.currency)
     method = method_name(details.intent.payment_method_name) or "where it came from"
     return ActionForm(
         title=f"Refund to {method}",
@@ -54,7 +56,7 @@ async def _refund_form(request: Request, tx: Tx) -> ActionForm:
         leave="Keep the money",
         back=f"/payments/{intent_id}",
         fields=(
-            FormField("amount", f"Amount in {left.currency}", left.number, kind="amount"),
+            FormField("amount", f"Amount in {left.currency}", wanted.number, kind="amount"),
             REASON,
             # The same form sent twice makes one refund.
             FormField("key", "", secrets.token_urlsafe(16), kind="hidden"),
@@ -66,6 +68,14 @@ async def _refund_form(request: Request, tx: Tx) -> ActionForm:
 
 def _amount_left(intent: IntentRow) -> Decimal:
     return max(intent.amount - intent.amount_refunded - intent.amount_lost, Decimal(0))
+
+
+def _amount_wanted(request: Request, intent: IntentRow) -> Decimal:
+    """All that is left, or half of it where that was asked for in the box."""
+    left = _amount_left(intent)
+    if request.query_params.get("part") != "half":
+        return left
+    return money.rounded(left / 2, intent.currency_iso)
 
 
 async def _refund(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:

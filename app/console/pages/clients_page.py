@@ -18,6 +18,7 @@ from app.console.pages.payload import masked_email
 from app.console.pages.payment_page import dashboard_url
 from app.console.pages.payments_page import payments_section
 from app.console.pages.payments_reads import load_payment_lines
+from app.console.pages.repeated_page import WITHIN, load_repeated
 from app.console.pages.story import Phrase
 from app.console.pages.wording import (
     ShownAmount,
@@ -30,6 +31,7 @@ from app.console.pages.wording import (
 from app.console.people.roles import Role
 from app.console.routing import Viewer
 from app.errors import NotFound
+from app.rules.repeated_payment import PaidAmount
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.fulltext import TRIGRAM, search_parameters
@@ -45,6 +47,8 @@ SHARES = table_of(InvoicePayment)
 # The open invoices of a client that are added up, and the rows that its page shows of each kind.
 SUMMED_MAX = 2000
 SHOWN_MAX = 25
+# The newest payments of a client among which one amount paid twice is looked for.
+REPEATED_LOOKED_AT = 500
 _PATH = "/clients"
 _FIELDS = (FilterField("name", "Name", hint="part of the name"),)
 _COLUMNS = (
@@ -161,6 +165,7 @@ async def client_page(request: Request, viewer: Viewer) -> Response:
             client=row,
             state=client_state(row),
             sentence=_sentence(row, money),
+            repeated=_repeated(await load_repeated(tx, [client_id], REPEATED_LOOKED_AT), client_id),
             email=masked_email(row.email, viewer.role),
             pays_with=_pays_with(row),
             invoices=invoices_section(await _open(tx, client_id), times),
@@ -223,6 +228,18 @@ def _sentence(row: ClientRow, money: ClientMoney) -> list[Phrase]:
     elif row.stripe_customer_id is None:
         told.append(Phrase(" Autopay cannot charge it: no Stripe customer is set."))
     return told
+
+
+def _repeated(groups: Sequence[Sequence[PaidAmount]], client_id: int) -> list[Phrase]:
+    """The answer to `was I charged twice?`"""
+    if not groups:
+        return [Phrase(f"No amount was paid twice within {WITHIN.days} days.")]
+    amounts = [shown_amount(one[0].amount, one[0].currency).text for one in groups]
+    told = f"{', '.join(dict.fromkeys(amounts))} came more than once within {WITHIN.days} days: "
+    return [
+        Phrase(told),
+        Phrase("look whether one is too many", href=f"/repeated?client={client_id}"),
+    ]
 
 
 async def _open(tx: Tx, client_id: int) -> list[ListedInvoice]:

@@ -6,17 +6,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.search_commands import find_acts
+from app.console.pages.search_places import place_hits
 from app.console.pages.search_reads import Hit, find_hits
 from app.console.pages.search_terms import SearchTerms, search_terms
 from app.console.rendering import render
 from app.console.routing import Viewer, redirect
+from app.storage.engines import Tx
 
 
 async def search_page(request: Request, viewer: Viewer) -> Response:
     """The hits as a page; a single one is opened at once."""
     terms = search_terms(request.query_params.get("q", ""))
     async with reading(request) as tx:
-        hits = await find_hits(tx, terms, times_of(request, viewer)) if terms.text else []
+        hits = await _find(tx, terms, request, viewer)
         if len(hits) == 1:
             return redirect(hits[0].href)
         return await show(
@@ -30,11 +33,20 @@ async def search_hits(request: Request, viewer: Viewer) -> Response:
     given = request.query_params.get("q", "")
     terms = search_terms(given)
     async with reading(request) as tx:
-        hits = await find_hits(tx, terms, times_of(request, viewer)) if terms.text else []
+        hits = await _find(tx, terms, request, viewer)
     return render(
         request, viewer, "hits.html", query=given, groups=_groups(hits),
         unknown=_unknown(terms, hits),
     )  # fmt: skip
+
+
+async def _find(tx: Tx, terms: SearchTerms, request: Request, viewer: Viewer) -> list[Hit]:
+    """Actions first, for whoever types a verb means it; then records, then pages."""
+    if not terms.text:
+        return []
+    times = times_of(request, viewer)
+    acts = await find_acts(tx, terms.text, viewer.role, times)
+    return [*acts, *await find_hits(tx, terms, times), *place_hits(terms.text)]
 
 
 def _groups(hits: list[Hit]) -> list[tuple[str, list[Hit]]]:

@@ -121,7 +121,7 @@ async def _by_object_id(tx: Tx, object_id: str, times: ViewerTime) -> list[Hit]:
 
 
 async def _intent(tx: Tx, intent_id: str, times: ViewerTime) -> list[Hit]:
-    found = await _intents(tx, [intent_id], "Its id", times)
+    found = await intent_hits(tx, [intent_id], "Its id", times)
     return found or await _unbooked(tx, intent_id)
 
 
@@ -132,7 +132,7 @@ async def _charge(tx: Tx, charge_id: str, times: ViewerTime) -> list[Hit]:
 
 async def _session(tx: Tx, session_id: str, times: ViewerTime) -> list[Hit]:
     intents = await _set(tx, EVENTS.c.intent_id, EVENTS.c.object_id == session_id)
-    return await _intents(tx, intents, f"Paid by checkout session {session_id}", times)
+    return await intent_hits(tx, intents, f"Paid by checkout session {session_id}", times)
 
 
 async def _customer(tx: Tx, object_id: str, _: ViewerTime) -> list[Hit]:
@@ -168,7 +168,7 @@ async def _event(tx: Tx, event_id: str, times: ViewerTime) -> list[Hit]:
 
 async def _of_reversal(tx: Tx, object_id: str, times: ViewerTime) -> list[Hit]:
     named = await _set(tx, REVERSALS.c.intent_id, REVERSALS.c.id == object_id)
-    return await _intents(tx, named, f"{object_id} is of this payment", times)
+    return await intent_hits(tx, named, f"{object_id} is of this payment", times)
 
 
 async def _payout(tx: Tx, payout_id: str, times: ViewerTime) -> list[Hit]:
@@ -229,7 +229,7 @@ def _is_amount(amount: Amount) -> ColumnElement[bool]:
     return same & (INTENTS.c.currency_iso == amount.currency) if amount.currency else same
 
 
-async def _intents(tx: Tx, intents: Collection[str], why: str, times: ViewerTime) -> list[Hit]:
+async def intent_hits(tx: Tx, intents: Collection[str], why: str, times: ViewerTime) -> list[Hit]:
     return await _payment_hits(tx, _newest(INTENTS.c.intent_id.in_(intents)), why, times)
 
 

@@ -22,8 +22,43 @@
     const found = options();
     if (found.length) choose(found[(found.indexOf(chosen()) + step + found.length) % found.length]);
   };
+  // --- recent ones: kept in this browser alone, for this person, until they sign out
+  const KEPT = "paydue-recent", RECENT_MAX = 6;
+  const viewer = box?.form.dataset.viewer;
+  const recent = () => {
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEPT));
+      return kept?.viewer === viewer ? kept.records : [];
+    } catch {
+      return []; // a browser may keep nothing
+    }
+  };
+  const remember = ({ recent: icon, title }) => {
+    const record = { icon, title, href: location.pathname };
+    const records = [record, ...recent().filter((other) => other.href !== record.href)];
+    try {
+      localStorage.setItem(KEPT, JSON.stringify({ viewer, records: records.slice(0, RECENT_MAX) }));
+    } catch {}
+  };
+  const showRecent = () => {
+    const group = one("[data-recents]", hits), like = one("[role=option]", hits);
+    if (!group || !like) return;
+    recent().forEach(({ icon, title, href }, place) => {
+      const hit = like.cloneNode(true), use = one("use", hit);
+      hit.id = `recent-${place}`;
+      hit.href = href;
+      use.setAttribute("href", use.getAttribute("href").replace(/#.*/, `#${icon}`));
+      one(".what", hit).textContent = title;
+      group.append(hit);
+      group.hidden = false;
+    });
+  };
+  if (one("main[data-recent]")) remember(one("main").dataset);
+  one(".sign-out")?.addEventListener("submit", () => localStorage.removeItem(KEPT));
+
   if (box) {
     box.form.addEventListener("htmx:after:swap", () => {
+      showRecent();
       if (document.activeElement !== box) return;
       open(hits.childElementCount > 0);
       choose(options()[0]);

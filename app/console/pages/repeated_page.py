@@ -1,0 +1,91 @@
+"""GET /repeated: was anybody charged twice? Payments of one client and amount within a week."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, String, cast, func, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.cells import ListSection
+from app.console.pages.chrome import reading, times_of
+from app.console.pages.list_view import ListView, show_list
+from app.console.pages.listing import (
+    LOOKED_AT_MAX,
+    FilterField,
+    filter_bar,
+    filter_values,
+)
+from app.console.pages.payments_page import payments_section
+from app.console.pages.payments_reads import find_clients, load_payment_lines
+from app.console.pages.wording import ViewerTime, counted, shown_amount
+from app.console.routing import Viewer
+from app.rules.repeated_payment import PaidAmount, repeated_payments
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.tables.invoice_payments import InvoicePayment
+
+SHARES = table_of(InvoicePayment)
+
+# A client that pays weekly pays one amount every seven days; twice within less is looked at.
+WITHIN = timedelta(days=6)
+# Groups that one page shows, the newest first.
+SHOWN_MAX = 20
+_PATH = "/repeated"
+_FIELDS = (FilterField("client", "Client", hint="name or id"),)
+
+
+async def repeated_page(request: Request, viewer: Viewer) -> Response:
+    times = times_of(request, viewer)
+    values = filter_values(request.query_params, _FIELDS)
+    async with reading(request) as tx:
+        clients = await find_clients(tx, values["client"]) if "client" in values else None
+        groups = await load_repeated(tx, clients)
+        view = ListView(
+            title="Charged twice?",
+            sections=[await _section(tx, group, times) for group in groups[:SHOWN_MAX]]
+            or [ListSection("Payments", (), (), "No amount was paid twice")],
+            lede=_lede(groups),
+            bar=filter_bar(_PATH, _FIELDS, values),
+        )
+        return await show_list(request, viewer, tx, view)
+
+
+async def load_repeated(
+    tx: Tx, clients: Sequence[int] | None, looked_at: int = LOOKED_AT_MAX
+) -> list[list[PaidAmount]]:
+    """Such groups among the newest payments that count: of these clients, or of all."""
+    whose: list[ColumnElement[bool]] = []
+    if clients is not None:
+        whose.append(SHARES.c.client_id.in_(clients))
+    payment = func.coalesce(SHARES.c.intent_id, cast(SHARES.c.id, String))
+    columns = (SHARES.c.id, payment, SHARES.c.client_id, SHARES.c.currency_iso)
+    rows = await tx.execute(
+        select(*columns, SHARES.c.amount, SHARES.c.date)
+        .where(SHARES.c.client_id.is_not(None), SHARES.c.counted > 0, *whose)
+        .where(SHARES.c.credit_note_id.is_(None))
+        .order_by(SHARES.c.id.desc())
+        .limit(looked_at)
+    )
+    paid = [PaidAmount._make(row) for row in rows]
+    return repeated_payments(paid, WITHIN)
+
+
+def _lede(groups: Sequence[Sequence[PaidAmount]]) -> str:
+    looked_at = f"among the newest {LOOKED_AT_MAX:,} payments"
+    if not groups:
+        return f"No client paid one amount twice within {WITHIN.days} days, {looked_at}."
+    shown = f", the newest {SHOWN_MAX} shown" if len(groups) > SHOWN_MAX else ""
+    return (
+        f"{counted(len(groups), 'client and amount', 'clients and amounts')} with more than one "
+        f"payment within {WITHIN.days} days, {looked_at}{shown}. Each invoice stands beside its "
+        "payment: two for one invoice are one too many."
+    )
+
+
+async def _section(tx: Tx, group: Sequence[PaidAmount], times: ViewerTime) -> ListSection:
+    lines = await load_payment_lines(tx, [one.id for one in group], times)
+    amount = shown_amount(group[0].amount, group[0].currency)
+    title = f"{lines[0].row.client_name or group[0].client_id}, {amount.text}"
+    section = payments_section(lines, with_client=False)
+    return section._replace(title=title, note=counted(len(lines), "payment"))
