@@ -262,6 +262,11 @@ class Settings(BaseSettings):
         alias="PAYDUE_INVOICE_NUMBER",
         description="pattern of the numbers of invoices that come without one, such as `INV-{year}-{number:5}`; empty takes the invoice's `id`",
     )
+    tax_rounding: Annotated[str, _word_of("invoice", "line")] = Field(
+        "invoice",
+        alias="PAYDUE_TAX_ROUNDING",
+        description="the sums of new invoices that are rounded: those of each tax rate (`invoice`), or those of each `line`",
+    )
     autopay_at: Annotated[time, BeforeValidator(_local_time)] = Field(
         time(6, 0),
         alias="PAYDUE_AUTOPAY_AT",

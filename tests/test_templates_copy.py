@@ -14,6 +14,7 @@ OWN = frozenset(
     """
     id invoicenumber is_recurring_invoice recurring_invoice_id made_for posted voided
     approval_status reviewrequired thirdpartyinvoicenumber xeroid qboid change_seq
+    rounded_by_line tax_point_date
     invoice_date duedate dateposted datesent datepaid date_created last_modified
     total tax_total revenue amountpaid amountdue paymentstatus payments_pending payments_reversed
     currency_iso currency_conversion_rate

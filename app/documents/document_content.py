@@ -9,6 +9,9 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+# More decimals than any price has after its discount, and fewer than arithmetic keeps.
+PRICE_STEP = Decimal("1e-10")
+
 
 class DocumentKind(StrEnum):
     """The kinds of documents; each has a template of this name."""
@@ -59,17 +62,28 @@ class DocumentLine:
     tax_percent: Decimal
     tax_category: str
     net: Decimal
+    price_includes_tax: bool = False
+    # The rounded price with its tax, of a line whose price has it.
+    gross: Decimal = Decimal(0)
+
+    @property
+    def net_unit_price(self) -> Decimal:
+        """The price without tax: what a price with tax leaves of it, to ten decimals."""
+        if not self.price_includes_tax:
+            return self.unit_price
+        return (self.unit_price * 100 / (100 + self.tax_percent)).quantize(PRICE_STEP)
 
 
 @dataclass(frozen=True, slots=True)
 class TaxShare:
-    """The tax of all lines of one rate and category. Of a rate of 0, `name` says the reason."""
+    """The tax of the lines of one rate and category; of a rate of 0 `reason` or `name` says why."""
 
     percent: Decimal
     category: str
     name: str
     net: Decimal
     tax: Decimal
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,8 @@ class InvoiceDocument:
     language: str = ""
     voided: bool = False
     issued_on: date | None = None
+    # Where it is another day than the document's own.
+    tax_point: date | None = None
     due_on: date | None = None
     period: tuple[date, date] | None = None
     order_number: str = ""
@@ -109,3 +125,8 @@ class InvoiceDocument:
     paid: Decimal = Decimal(0)
     due: Decimal = Decimal(0)
     payment_url: str = ""
+
+    @property
+    def is_gross(self) -> bool:
+        """All prices have their tax in them, and so have the amounts of the lines."""
+        return bool(self.lines) and all(one.price_includes_tax for one in self.lines)

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from app.control_characters import escape_lines
 from app.documents.document_content import (
+    PRICE_STEP,
     DocumentKind,
     DocumentLine,
     InvoiceDocument,
@@ -18,7 +19,7 @@ from app.documents.document_content import (
     TaxShare,
 )
 from app.documents.document_folder import Seller
-from app.documents.einvoice_gaps import PRICE_STEP, EinvoiceFormat, assert_complete
+from app.documents.einvoice_gaps import EinvoiceFormat, assert_complete
 from app.rules import money
 
 Terms = dict[str, object]
@@ -73,6 +74,8 @@ def business_terms(document: InvoiceDocument, seller: Seller, kind: EinvoiceForm
         "BT-2": document.issued_on,
         "BT-3": _CREDIT_NOTE_TYPE if is_credit else _INVOICE_TYPE,
         "BT-5": currency,
+        # factur-x writes that of a UBL credit note in a place where its schema has none.
+        "BT-7": None if is_credit and kind != EinvoiceFormat.FACTUR_X else document.tax_point,
         "BT-9": document.due_on or (document.issued_on if is_credit and document.due else None),
         "BT-10": _text(document.buyer_reference),
         "BT-13": _text(document.order_number),
@@ -82,7 +85,7 @@ def business_terms(document: InvoiceDocument, seller: Seller, kind: EinvoiceForm
         "BG-3": [{"BT-25": _text(document.corrects)}] if document.corrects else [],
         "BG-4": _party(seller.party, kind, contact=True, is_taxed=is_taxed),
         "BG-7": _party(document.buyer, kind, contact=False, is_taxed=is_taxed),
-        "BG-23": [_breakdown(one, currency) for one in document.taxes],
+        "BG-23": _breakdowns(document),
         "BG-25": [_line(at, one, period, currency) for at, one in enumerate(document.lines, 1)],
         "BT-106": _amount(document.net, currency),
         "BT-109": _amount(document.net, currency),
@@ -131,6 +134,14 @@ def _address(party: Party) -> Terms:
     return {name: one for name, one in made.items() if one}
 
 
+def _breakdowns(document: InvoiceDocument) -> list[Terms]:
+    """The taxes. In CII the tax point stands in one of them, and nowhere else (CII-SR-461)."""
+    made = [_breakdown(one, document.currency) for one in document.taxes]
+    if document.tax_point and made:
+        made[0]["BT-7"] = document.tax_point
+    return made
+
+
 def _breakdown(share: TaxShare, currency: str) -> Terms:
     made: Terms = {
         "BT-116": _amount(share.net, currency),
@@ -139,7 +150,7 @@ def _breakdown(share: TaxShare, currency: str) -> Terms:
         "BT-119": money.plain(share.percent),
     }
     if share.category in _EXEMPTIONS:
-        made["BT-120"] = _text(share.name) or _EXEMPTIONS[share.category]
+        made["BT-120"] = _text(share.reason or share.name) or _EXEMPTIONS[share.category]
     if share.category in _EXEMPTION_CODES:
         made["BT-121"] = _EXEMPTION_CODES[share.category]
     return made
@@ -150,7 +161,7 @@ def _line(
 ) -> Terms:
     """A price is never negative: a line that gives something back has a negative quantity."""
     sign = -1 if line.unit_price < 0 else 1
-    gross = sign * line.unit_price
+    gross = sign * line.net_unit_price
     price = (gross * (100 - line.discount_percent) / 100).quantize(PRICE_STEP)
     title, rest = _name(line)
     made: Terms = {

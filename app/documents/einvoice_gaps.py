@@ -37,8 +37,6 @@ _WITH_BUYERS_VAT = frozenset({"AE", "K"})
 _VAT_NUMBER = re.compile("[A-Z]{2}[0-9A-Z+*.]{2,13}")
 # Peppol takes no e-mail address as a participant; XRechnung does.
 _NO_PARTICIPANT = ("EM:",)
-# More decimals than any price has after its discount, and fewer than arithmetic keeps.
-PRICE_STEP = Decimal("1e-10")
 # A line may be so far from its quantity times its price (PEPPOL-EN16931-R120).
 _SLACK = Decimal("0.02")
 # Amounts of EN 16931 have at most two decimals.
@@ -130,7 +128,7 @@ def _of_peppol(document: InvoiceDocument, seller: Seller) -> Iterator[str]:
         if not party.einvoice_address or party.einvoice_address.startswith(_NO_PARTICIPANT):
             yield f"{who}.einvoice_address: is no Peppol participant, such as 0088:4012345000009"
     for place, one in enumerate(document.lines):
-        exact = one.quantity * one.unit_price * (100 - one.discount_percent) / 100
+        exact = one.quantity * one.net_unit_price * (100 - one.discount_percent) / 100
         if abs(exact - one.net) > _SLACK:
             yield f"lines[{place}]: {exact.normalize():f} is no amount in {document.currency}"
     if not document.buyer_reference and not document.order_number:

@@ -18,7 +18,7 @@ from app.documents.document_content import (
 from app.errors import NotFound, Refused
 from app.rules import calendar
 from app.rules.apportionment import apportion
-from app.rules.invoice import InvoiceKind, Line
+from app.rules.invoice import InvoiceKind, Line, Totals, line_totals
 from app.rules.tax import tax_id
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
@@ -67,6 +67,7 @@ async def load_invoice_document(tx: Tx, invoice_id: int, timezone: str) -> Invoi
         language=(client.language or "") if client is not None else "",
         voided=row.voided,
         issued_on=day_of(row.invoice_date, zone),
+        tax_point=_tax_point(row, zone),
         due_on=None if is_credit else row.duedate,
         period=_period(row.extra, zone),
         order_number=row.cust_order_number or row.order_number or "",
@@ -74,8 +75,10 @@ async def load_invoice_document(tx: Tx, invoice_id: int, timezone: str) -> Invoi
         corrects=await _load_corrected(tx, row.extra),
         notes=[text for name in _NOTES if (text := getattr(row, name))],
         lines=[
-            _line(one, net, zone, sign, category)
-            for one, net, category in zip(lines, shares.nets, shares.categories, strict=True)
+            _line(one, (net, gross), zone, sign, category)
+            for one, net, gross, category in zip(
+                lines, shares.nets, shares.grosses, shares.categories, strict=True
+            )
         ],
         taxes=shares.taxes,
         payments=payments,
@@ -129,7 +132,9 @@ async def _load_taxes(tx: Tx, lines: Iterable[Record]) -> dict[int, Record]:
     if not ids:
         return {}
     found = await tx.execute(
-        select(TAXES.c.id, TAXES.c.name, TAXES.c.category_code).where(TAXES.c.id.in_(sorted(ids)))
+        select(TAXES.c.id, TAXES.c.name, TAXES.c.category_code, TAXES.c.exemption_reason).where(
+            TAXES.c.id.in_(sorted(ids))
+        )
     )
     return {one.id: one for one in found}
 
@@ -161,17 +166,15 @@ class _TaxShares:
     def __init__(
         self, row: Record, lines: Sequence[Record], taxes: Mapping[int, Record], sign: int
     ) -> None:
-        exact = [line_of(one) for one in lines]
+        currency = row.currency_iso
+        exact = [_amounts(line_of(one), currency, by_line=row.rounded_by_line) for one in lines]
         groups: dict[tuple[Decimal, str], list[int]] = defaultdict(list)
-        self.categories = [
-            _category(one.tax_rate, taxes.get(tax_id(one.tax_code) or 0)) for one in lines
-        ]
+        self.categories = [_category(one, taxes.get(tax_id(one.tax_code) or 0)) for one in lines]
         for at, one in enumerate(lines):
             groups[one.tax_rate, self.categories[at]].append(at)
         keys = sorted(groups, key=lambda one: (-one[0], one[1]))
         nets = [_sum(exact[at].net for at in groups[key]) * sign for key in keys]
         taxed = [_sum(exact[at].tax for at in groups[key]) * sign for key in keys]
-        currency = row.currency_iso
         group_nets = apportion(nets, sign * row.revenue, currency)
         group_taxes = apportion(taxed, sign * row.tax_total, currency)
         self.nets = _line_nets(
@@ -179,14 +182,21 @@ class _TaxShares:
         )
         self.taxes = [
             TaxShare(
-                percent, category, _tax_name(lines, taxes, groups[percent, category]), net, tax
+                percent, category, _tax_name(lines, taxes, groups[percent, category]), net, tax,
+                _reason(lines, taxes, groups[percent, category]),
             )
             for (percent, category), net, tax in zip(keys, group_nets, group_taxes, strict=True)
-        ]
+        ]  # fmt: skip
+        self.grosses = apportion([one.gross * sign for one in exact], sign * row.total, currency)
+
+
+def _amounts(line: Line, currency: str, *, by_line: bool) -> Totals:
+    """A line's net and tax as the invoice's sums are made of them."""
+    return line_totals(line, currency) if by_line else Totals(line.net, line.tax)
 
 
 def _line_nets(
-    exact: Sequence[Line],
+    exact: Sequence[Totals],
     sign: int,
     groups: Iterable[tuple[list[int] | None, Decimal]],
     currency: str,
@@ -201,10 +211,29 @@ def _line_nets(
     return nets
 
 
-def _category(rate: Decimal, tax: Record | None) -> str:
-    """The tax's own category of UNTDID 5305; whatever has a rate is standard rated."""
-    code = ((tax.category_code if tax is not None else None) or "").strip().upper()
-    return code or ("S" if rate > 0 else "")
+def _category(line: Record, tax: Record | None) -> str:
+    """The category of UNTDID 5305 that the line keeps, or its tax's own.
+
+    Whatever has a rate is standard rated.
+    """
+    code = line.tax_category or (tax.category_code if tax is not None else None) or ""
+    return code.strip().upper() or ("S" if line.tax_rate > 0 else "")
+
+
+def _reason(lines: Sequence[Record], taxes: Mapping[int, Record], places: Sequence[int]) -> str:
+    """The reason why nothing is taxed, as the first of the lines keeps it, or as its tax says."""
+    kept = (lines[at].tax_exemption_reason for at in places)
+    of_tax = (
+        getattr(taxes.get(tax_id(lines[at].tax_code) or 0), "exemption_reason", None)
+        for at in places
+    )
+    return next((one for one in (*kept, *of_tax) if one), "")
+
+
+def _tax_point(row: Record, zone: str) -> date | None:
+    """The tax point, where it is another day than the invoice's own."""
+    own: date | None = row.tax_point_date
+    return None if own == day_of(row.invoice_date, zone) else own
 
 
 def _tax_name(lines: Sequence[Record], taxes: Mapping[int, Record], places: Sequence[int]) -> str:
@@ -212,7 +241,10 @@ def _tax_name(lines: Sequence[Record], taxes: Mapping[int, Record], places: Sequ
     return next((one.name for one in names if one is not None), "")
 
 
-def _line(row: Record, net: Decimal, zone: str, sign: int, category: str) -> DocumentLine:
+def _line(
+    row: Record, amounts: tuple[Decimal, Decimal], zone: str, sign: int, category: str
+) -> DocumentLine:
+    net, gross = amounts
     first, last = day_of(row.startdate, zone), day_of(row.enddate, zone)
     return DocumentLine(
         title=row.item_shortdescription or row.item_code or "",
@@ -225,6 +257,8 @@ def _line(row: Record, net: Decimal, zone: str, sign: int, category: str) -> Doc
         tax_percent=row.tax_rate,
         tax_category=category,
         net=net,
+        price_includes_tax=row.price_includes_tax,
+        gross=gross,
     )
 
 

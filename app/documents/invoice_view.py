@@ -39,6 +39,7 @@ def invoice_view(
         "currency": currency,
         "buyer": party_view(document.buyer, speech, folder.seller.country),
         "facts": list(_facts(document, speech)),
+        "is_gross": document.is_gross,
         "has_discounts": any(one.discount_percent for one in document.lines),
         "lines": _lines(document, speech),
         "totals": list(_totals(document, speech)),
@@ -127,6 +128,8 @@ def _facts(document: InvoiceDocument, speech: Language) -> Iterator[list[str]]:
         yield [words["date"], speech.day(document.issued_on)]
     if document.due_on:
         yield [words["due_date"], speech.day(document.due_on)]
+    if document.tax_point:
+        yield [words["tax_point"], speech.day(document.tax_point)]
     if document.period:
         yield [words["period"], speech.period(document.period)]
     texts = (("corrects", document.corrects), ("order_number", document.order_number),
@@ -137,34 +140,40 @@ def _facts(document: InvoiceDocument, speech: Language) -> Iterator[list[str]]:
 
 
 def _lines(document: InvoiceDocument, speech: Language) -> list[View]:
-    """The lines, each with the sum of the nets up to it, which pages carry over."""
+    """The lines, each with the sum of the amounts up to it, which pages carry over.
+
+    Amounts are net, unless all prices have their tax in them.
+    """
     longest = min(DESCRIPTION_MAX, ALL_DESCRIPTIONS_MAX // max(len(document.lines), 1))
     carried = Decimal(0)
     shown: list[View] = []
     for place, line in enumerate(document.lines, start=1):
-        carried += line.net
-        row = _line(line, longest, speech, document.currency)
+        amount = line.gross if document.is_gross else line.net
+        carried += amount
+        price = line.unit_price if document.is_gross else line.net_unit_price
+        row = _line(line, longest, speech)
+        row["price"] = speech.price(price, document.currency)
+        row["net"] = speech.amount(amount, document.currency)
         sum_so_far = speech.amount(carried, document.currency)
         shown.append({"position": str(place), **row, "carried": sum_so_far})
     return shown
 
 
-def _line(line: DocumentLine, longest: int, speech: Language, currency: str) -> View:
+def _line(line: DocumentLine, longest: int, speech: Language) -> View:
     return {
         "title": printed_rows(line.title, longest),
         "text": printed_rows(line.text, longest),
         "period": speech.period(line.period) if line.period else "",
         "quantity": speech.number(line.quantity),
-        "price": speech.price(line.unit_price, currency),
         "discount": speech.percent(line.discount_percent) if line.discount_percent else "",
         "tax": speech.percent(line.tax_percent),
-        "net": speech.amount(line.net, currency),
     }
 
 
 def _totals(document: InvoiceDocument, speech: Language) -> Iterator[list[str]]:
     """The net, and the tax of each rate; the total stands below them."""
-    yield [speech.words["subtotal"], speech.amount(document.net, document.currency)]
+    net = speech.words["taxable" if document.is_gross else "subtotal"]
+    yield [net, speech.amount(document.net, document.currency)]
     for one in document.taxes:
         if one.tax or len(document.taxes) == 1:
             rate = f"{speech.words['total_tax']} {speech.percent(one.percent)}"
@@ -172,7 +181,9 @@ def _totals(document: InvoiceDocument, speech: Language) -> Iterator[list[str]]:
 
 
 def _tax(share: TaxShare, speech: Language, currency: str) -> View:
-    reason = "" if share.percent else share.name or speech.words["without_tax_reason"]
+    reason = (
+        "" if share.percent else share.reason or share.name or speech.words["without_tax_reason"]
+    )
     return {
         "rate": speech.percent(share.percent),
         "name": printed_line(share.name if share.percent else reason, 80),

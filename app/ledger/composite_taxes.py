@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, insert, or_, select, update
 
 from app.errors import InvalidField, NotFound, Refused
+from app.rules.tax import TaxFact, is_interval
 from app.storage import rows
 from app.storage.column_types import significant, table_of
 from app.storage.engines import Tx
@@ -137,4 +138,16 @@ def _condition(
         raise NotFound(f"TaxRule {rule_id}: condition", given["id"])
     changed = {name: value for name, value in given.items() if name in _GIVEN}
     extra = rows.merge_extra(row.extra, given.get("extra", {}))
-    return {**row._asdict(), **changed, "extra": extra}
+    condition = {**row._asdict(), **changed, "extra": extra}
+    _refuse_interval(condition)
+    return condition
+
+
+def _refuse_interval(condition: Mapping[str, object]) -> None:
+    """Days that are none would make a rule that never holds, and nobody would be told."""
+    if condition["value_type"] == TaxFact.TAX_POINT and not is_interval(
+        str(condition["value"] or "")
+    ):
+        raise InvalidField(
+            "tax_conditions.value", "of a tax point is two days, such as 2027-01-01/2027-12-31"
+        )

@@ -15,7 +15,7 @@ from app.errors import InvalidField, NotFound, Refused
 from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.rules import calendar, money
 from app.rules.home import Home
-from app.rules.invoice import InvoiceKind, totals
+from app.rules.invoice import InvoiceKind, TaxRounding, totals
 from app.rules.schedule import TemplateSchedule, due_date, is_occurrence
 from app.storage import rows
 from app.storage.column_types import table_of
@@ -129,10 +129,12 @@ class Draft:
         return self.total_moves or self.after.invoicetype != kind or is_nothing
 
     @property
-    def day_changes(self) -> bool:
-        """The invoice's own day, which is also its tax point."""
+    def tax_point_changes(self) -> bool:
+        """The day that decides about its taxes: the invoice's own, unless it names another."""
         days = [
-            one.invoice_date.date() for one in (self.before, self.after) if one and one.invoice_date
+            one.tax_point_date or one.invoice_date.date()
+            for one in (self.before, self.after)
+            if one and one.invoice_date
         ]
         return len(set(days)) > 1
 
@@ -171,6 +173,7 @@ def draft_header(
             date_created=now,
             last_modified=now,
             is_recurring_invoice=is_template,
+            rounded_by_line=currencies.home.tax_rounding == TaxRounding.LINE,
         )
     if not is_template:
         after = _with_due_day(after, row, given, currencies)
@@ -281,9 +284,9 @@ def draft_totals(one: Draft) -> None:
     currency = one.after.currency_iso
     lines = [line_of(line.after) for line in one.lines]
     for place, line in enumerate(lines):
-        if abs(line.net) > _LINE_MAX:
+        if abs(line.amount) > _LINE_MAX:
             raise InvalidField(f"lines[{place}].unit_price", "comes to more than can be paid")
-    found = totals(lines, currency)
+    found = totals(lines, currency, TaxRounding.of(by_line=one.after.rounded_by_line))
     money.to_minor(found.gross, currency, "total")
     one.after = one.after._replace(total=found.gross, tax_total=found.tax, revenue=found.net)
     if one.is_template:  # HaloPSA shows a template's total as due; nobody pays templates

@@ -89,7 +89,7 @@ async def save_drafts(
     for given, one in zip(inputs, drafts, strict=True):
         draft_lines(one, given, existing.get(one.id, ()))
         await asyncio.sleep(0)  # a thousand lines are drafted in ten milliseconds; the loop answers
-    await line_taxes.apply_tax_rates(tx, drafts)
+    await line_taxes.apply_tax_rates(tx, drafts, home)
     for one in drafts:
         draft_totals(one)
         await asyncio.sleep(0)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import select
 
 from app.ledger.invoice_draft import Draft, DraftLine
+from app.rules import calendar
+from app.rules.home import Home
 from app.rules.tax import (
     TaxCondition,
     TaxFact,
@@ -20,7 +23,8 @@ from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import merge_extra
-from app.storage.tables.invoices import FullLineRow, line_of
+from app.storage.tables.clients import Client
+from app.storage.tables.invoices import FullInvoiceRow, FullLineRow, line_of
 from app.storage.tables.taxes import Tax, TaxRule, TaxRuleCondition
 
 TAXES = table_of(Tax)
@@ -34,37 +38,57 @@ _NO_TAX = Decimal(0)
 class TaxRates:
     """The rates of taxes by their ids, and the rules for lines that name none."""
 
-    of_tax: Mapping[int, Decimal]
+    of_tax: "Mapping[int, _RateRow]"
     rules: Sequence[TaxRuleTerms]
+    clients: "Mapping[int, _ClientRow]"
+    home: Home
 
 
-async def apply_tax_rates(tx: Tx, drafts: Sequence[Draft]) -> None:
+async def apply_tax_rates(tx: Tx, drafts: Sequence[Draft], home: Home) -> None:
     """Give each line that does not keep its rate the one of its tax, before totals are made."""
-    rates = await _load_rates(tx, [line for one in drafts for line in one.lines or ()])
+    rates = await _load_rates(tx, drafts, home)
     for one in drafts:
         for line in one.lines or ():
             line.after = _with_rate(line, one, rates)
 
 
-async def _load_rates(tx: Tx, lines: Sequence[DraftLine]) -> TaxRates:
-    """The rates these lines may need; nothing is read when none of them needs any."""
+async def _load_rates(tx: Tx, drafts: Sequence[Draft], home: Home) -> TaxRates:
+    """The rates their lines may need; nothing is read when none of them needs any."""
+    lines = [line for one in drafts for line in one.lines or ()]
     rules = await _load_rules(tx) if any(_names_no_tax(line) for line in lines) else []
     named = {tax_id(line.after.tax_code) for line in lines if _is_given(line, "tax_code")}
     wanted = {one for one in named if one is not None} | {one.tax_id for one in rules}
-    if not wanted:
-        return TaxRates({}, rules)
-    found = await _LOCK_RATES.all(tx, ids=wanted)
-    return TaxRates({row.id: row.value for row in found}, rules)
+    found = await _LOCK_RATES.all(tx, ids=wanted) if wanted else ()
+    clients = {one.after.client_id for one in drafts} - {None} if rules else set()
+    known = await _CLIENTS.all(tx, ids=clients) if clients else ()
+    return TaxRates({row.id: row for row in found}, rules, {row.id: row for row in known}, home)
+
+
+class _ClientRow(NamedTuple):
+    id: int
+    country: str | None
+    vat_number: str | None
+    timezone: str | None
+
+
+_CLIENTS = PreparedStatement(
+    select(Client.id, Client.country, Client.vat_number, Client.timezone).where(
+        any_of(table_of(Client).c.id, "ids")
+    ),
+    _ClientRow,
+)
 
 
 class _RateRow(NamedTuple):
     id: int
     value: Decimal
+    category_code: str | None
+    exemption_reason: str | None
 
 
 # Nobody deletes a rate while a line that names it is on its way: there is no foreign key.
 _LOCK_RATES = PreparedStatement(
-    select(TAXES.c.id, TAXES.c.value)
+    select(TAXES.c.id, TAXES.c.value, TAXES.c.category_code, TAXES.c.exemption_reason)
     .where(any_of(TAXES.c.id, "ids"))
     .order_by(TAXES.c.id)
     .with_for_update(read=True, key_share=True),
@@ -92,48 +116,71 @@ def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     if line.before is not None and line.before.tax_code == line.after.tax_code:
         return _with_kept_rate(line.before, line, one, rate_of_tax)
     if rate_of_tax is not None:
-        return line.after._replace(tax_rate=rate_of_tax)
+        return _taxed(line.after, rate_of_tax)
     # A code that is no tax of ours taxes nothing, unless a rate stands beside it.
-    return line.after if _is_given(line, "tax_rate") else line.after._replace(tax_rate=_NO_TAX)
+    after = line.after._replace(tax_category=None, tax_exemption_reason=None)
+    return after if _is_given(line, "tax_rate") else after._replace(tax_rate=_NO_TAX)
+
+
+def _taxed(row: FullLineRow, tax: _RateRow) -> FullLineRow:
+    """The line with the rate of its tax, and with the category and the reason that go with it."""
+    return row._replace(
+        tax_rate=tax.value,
+        tax_category=tax.category_code,
+        tax_exemption_reason=tax.exemption_reason,
+    )
 
 
 def _by_rules(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     """The line with the tax of the rule that fits, and with the reason."""
-    facts = _facts(line.after, one)
+    facts = _facts(line.after, one, rates)
     rule = matching_rule(rates.rules, facts)
     if rule is None:
         return line.after
     code = str(rule.tax_id)
     result = {"taxid": rule.tax_id, "taxcode": code, "_warning": explanation(rule, facts)}
-    return line.after._replace(
-        tax_code=code,
-        tax_rate=rates.of_tax.get(rule.tax_id, _NO_TAX),
-        extra=merge_extra(line.after.extra, {"taxRuleResult": [result]}),
-    )
+    extra = merge_extra(line.after.extra, {"taxRuleResult": [result]})
+    return _taxed(line.after, rates.of_tax[rule.tax_id])._replace(tax_code=code, extra=extra)
 
 
 def _with_kept_rate(
-    before: FullLineRow, line: DraftLine, one: Draft, rate_of_tax: Decimal | None
+    before: FullLineRow, line: DraftLine, one: Draft, tax: _RateRow | None
 ) -> FullLineRow:
-    """The rate was fixed with the line, and stays until its amount or the invoice's day changes.
+    """The rate was fixed with the line, and stays until its amount or its tax point changes.
 
     Clients post whole records back: else an invoice of last year is taxed at this year's rate.
     """
-    if rate_of_tax is None:  # its Tax is gone; the rate that is given or known counts
+    if tax is None:  # its Tax is gone; the rate that is given or known counts
         return line.after
-    is_moved = line_of(before).net != line_of(line.after).net or one.day_changes
-    return line.after._replace(tax_rate=rate_of_tax if is_moved else before.tax_rate)
+    is_moved = _priced(before) != _priced(line.after) or one.tax_point_changes
+    return _taxed(line.after, tax) if is_moved else line.after._replace(tax_rate=before.tax_rate)
 
 
-def _facts(line: FullLineRow, one: Draft) -> dict[TaxFact, str]:
+def _priced(row: FullLineRow) -> tuple[Decimal, bool]:
+    return line_of(row).amount, row.price_includes_tax
+
+
+def _facts(line: FullLineRow, one: Draft, rates: TaxRates) -> dict[TaxFact, str]:
+    client = rates.clients.get(one.after.client_id or 0)
     facts = {
         TaxFact.CLIENT: one.after.client_id,
         TaxFact.SITE: one.after.sitenumber,
         TaxFact.CURRENCY: one.after.currency_iso,
         TaxFact.ITEM_CODE: line.item_code,
         TaxFact.NOMINAL_CODE: line.nominal_code,
+        TaxFact.COUNTRY: client.country or None if client else None,
+        TaxFact.VAT_NUMBER: ("yes" if client.vat_number else "no") if client else None,
+        TaxFact.TAX_POINT: _tax_point(one.after, client, rates.home),
     }
     return {name: str(fact).lower() for name, fact in facts.items() if fact is not None}
+
+
+def _tax_point(row: FullInvoiceRow, client: _ClientRow | None, home: Home) -> date | None:
+    """The invoice's own day, where the client is, unless it names another one."""
+    if row.tax_point_date is not None or row.invoice_date is None:
+        return row.tax_point_date
+    timezone = (client.timezone if client else None) or home.timezone
+    return calendar.business_day(row.invoice_date, timezone)
 
 
 class _RuleRow(NamedTuple):

@@ -46,7 +46,8 @@ COPIED = (
 LINE_COPIED = (
     "sequenceid", "item_code", "item_shortdescription", "item_longdescription", "nominal_code",
     "tax_code", "qty_order", "unit_price", "unit_cost", "discount_perc", "tax_rate", "asset_id",
-    "onetimecharge", "onetimechargeinvoiceid",
+    "price_includes_tax", "tax_category", "tax_exemption_reason", "onetimecharge",
+    "onetimechargeinvoiceid",
 )  # fmt: skip
 # Of the properties that are only kept for the client, those of the template's schedule.
 _SCHEDULE = frozenset(

@@ -1,10 +1,10 @@
 """The published breakdowns of an invoice and of a line: `invoice_totals` and `line_totals`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from app.rules.invoice import Line, totals
+from app.rules.invoice import Line, TaxRounding, totals
 
 _ZERO = Decimal(0)
 _GROUPS = """
@@ -41,7 +41,7 @@ class Part:
 
     @property
     def discount(self) -> Decimal:
-        return self.line.quantity * self.line.unit_price - self.line.net
+        return replace(self.line, discount_percent=_ZERO).net - self.line.net
 
 
 def line_totals(part: Part, rate: Decimal) -> dict[str, Decimal]:
@@ -68,15 +68,16 @@ def invoice_totals(
     paid: Decimal,
     due: Decimal,
     period: int | None,
+    rounding: TaxRounding = TaxRounding.INVOICE,
 ) -> dict[str, Decimal]:
     """Every published sum of an invoice; those we have no data for (options, terms) are 0."""
     counting = [one for one in parts if one.line.counts]
-    whole = totals([one.line for one in counting], currency)
+    whole = totals([one.line for one in counting], currency, rounding)
     cost = sum((one.cost for one in counting), _ZERO)
     discount = sum((one.discount for one in counting), _ZERO)
     before = whole.net + discount
     amounts = {
-        **_groups(counting, currency, period),
+        **_groups(counting, currency, period, rounding),
         "amountPaid": paid,
         "amountDue": due,
         "currentTotal": whole.gross,
@@ -93,7 +94,9 @@ def invoice_totals(
     return {**_with_converted(amounts, rate), "conversionRate": rate}
 
 
-def _groups(parts: Sequence[Part], currency: str, period: int | None) -> dict[str, Decimal]:
+def _groups(
+    parts: Sequence[Part], currency: str, period: int | None, rounding: TaxRounding
+) -> dict[str, Decimal]:
     recurring = [one for one in parts if one.is_recurring]
     once = [one for one in parts if not one.is_recurring]
     filled = {
@@ -106,7 +109,7 @@ def _groups(parts: Sequence[Part], currency: str, period: int | None) -> dict[st
     }
     found: dict[str, Decimal] = {}
     for group in _GROUPS:
-        of_group = totals([one.line for one in filled.get(group, ())], currency)
+        of_group = totals([one.line for one in filled.get(group, ())], currency, rounding)
         found[f"{group}SubTotal"] = of_group.net
         found[f"{group}TaxTotal"] = of_group.tax
         found[f"{group}Total"] = of_group.gross

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 from app.rules import money
 from app.rules.attempt import AttemptStep
 
 # Four factors of 15 digits: no product of theirs is rounded before the document is.
 _EXACT = Context(prec=64)
+# A net that is taken out of a price with its tax may have no end; a sum of nets is not made of it.
+_NET_STEP = Decimal("1e-12")
 
 
 class InvoicePaymentStatus(IntEnum):
@@ -38,6 +40,17 @@ class Approval(IntEnum):
     REJECTED = 3
 
 
+class TaxRounding(StrEnum):
+    """The sums that are rounded: those of each tax rate, or those of each line."""
+
+    INVOICE = "invoice"
+    LINE = "line"
+
+    @classmethod
+    def of(cls, *, by_line: bool) -> "TaxRounding":
+        return cls.LINE if by_line else cls.INVOICE
+
+
 @dataclass(frozen=True, slots=True)
 class Balance:
     paid: Decimal
@@ -52,21 +65,32 @@ class Line:
     discount_percent: Decimal
     tax_percent: Decimal
     counts: bool = True
+    price_includes_tax: bool = False
 
     @property
-    def net(self) -> Decimal:
+    def amount(self) -> Decimal:
+        """Quantity times price, less the discount, exactly; with its tax if its price has it."""
         price = _EXACT.multiply(self.quantity, self.unit_price)
         return _EXACT.multiply(price, (100 - self.discount_percent).scaleb(-2, _EXACT))
 
     @property
+    def net(self) -> Decimal:
+        if not self.price_includes_tax:
+            return self.amount
+        tax = _tax_of(self.amount, self.tax_percent, is_included=True)
+        return _EXACT.subtract(self.amount, tax).quantize(_NET_STEP, context=_EXACT)
+
+    @property
     def tax(self) -> Decimal:
-        return _EXACT.multiply(self.net, self.tax_percent.scaleb(-2, _EXACT))
+        if self.price_includes_tax:
+            return _EXACT.subtract(self.amount, self.net)
+        return _tax_of(self.amount, self.tax_percent, is_included=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    net: Decimal
-    tax: Decimal
+    net: Decimal = Decimal(0)
+    tax: Decimal = Decimal(0)
 
     @property
     def gross(self) -> Decimal:
@@ -93,16 +117,59 @@ def is_owed(kind: int, *, voided: bool) -> bool:
     return kind == InvoiceKind.INVOICE and not voided
 
 
-def totals(lines: Iterable[Line], currency: str) -> Totals:
-    """Lines stay exact; the net and the tax of each rate are rounded once, on the document."""
-    net = Decimal(0)
-    tax_of_rate: dict[Decimal, Decimal] = {}
+def totals(
+    lines: Iterable[Line], currency: str, rounding: TaxRounding = TaxRounding.INVOICE
+) -> Totals:
+    """The sums of a document. Either its lines stay exact, and the net and the tax of each rate
+    are rounded once; or each line is rounded, and the document adds them up.
+    """
+    counting = [one for one in lines if one.counts]
+    if rounding == TaxRounding.LINE:
+        return _sum(line_totals(one, currency) for one in counting)
+    with_tax = [one for one in counting if one.price_includes_tax]
+    without = [one for one in counting if not one.price_includes_tax]
+    return _sum(
+        [
+            _rounded_once(without, currency, is_included=False),
+            _rounded_once(with_tax, currency, is_included=True),
+        ]
+    )
+
+
+def line_totals(line: Line, currency: str) -> Totals:
+    """A line's rounded net and tax; those of a price with tax add up to the rounded price."""
+    amount, is_included = money.rounded(line.amount, currency), line.price_includes_tax
+    tax = money.rounded(_tax_of(amount, line.tax_percent, is_included=is_included), currency)
+    return Totals(amount - tax if is_included else amount, tax)
+
+
+def _rounded_once(lines: Iterable[Line], currency: str, *, is_included: bool) -> Totals:
+    """Of lines whose prices all have their tax in them, or all have not."""
+    of_rate: dict[Decimal, Decimal] = {}
     for line in lines:
-        if line.counts:
-            net += line.net
-            tax_of_rate[line.tax_percent] = tax_of_rate.get(line.tax_percent, Decimal(0)) + line.tax
-    tax = sum((money.rounded(amount, currency) for amount in tax_of_rate.values()), Decimal(0))
-    return Totals(money.rounded(net, currency), tax)
+        so_far = of_rate.get(line.tax_percent, Decimal(0))
+        of_rate[line.tax_percent] = _EXACT.add(so_far, line.amount)
+    exact = Decimal(0)
+    tax = Decimal(0)
+    for rate, amount in of_rate.items():
+        exact = _EXACT.add(exact, amount)
+        tax += money.rounded(_tax_of(amount, rate, is_included=is_included), currency)
+    rounded = money.rounded(exact, currency)
+    return Totals(rounded - tax if is_included else rounded, tax)
+
+
+def _tax_of(amount: Decimal, percent: Decimal, *, is_included: bool) -> Decimal:
+    """The tax that is in the amount, or that comes on top of it."""
+    if is_included:
+        return _EXACT.divide(_EXACT.multiply(amount, percent), _EXACT.add(percent, 100))
+    return _EXACT.multiply(amount, percent.scaleb(-2, _EXACT))
+
+
+def _sum(parts: Iterable[Totals]) -> Totals:
+    found = Totals()
+    for one in parts:
+        found = Totals(found.net + one.net, found.tax + one.tax)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ sent with two decimals that must be zero, three-decimal currencies end in a zero
 two decimals when charged.
 """
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
 
 from app.errors import AmountNotAllowed, InvalidField
@@ -13,6 +13,9 @@ from app.errors import AmountNotAllowed, InvalidField
 _ZERO_DECIMAL = frozenset("bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split())
 _THREE_DECIMAL = frozenset("bhd jod kwd omr tnd".split())
 _WHOLE_ONLY = frozenset({"isk", "ugx"})
+
+# No amount has so many digits: one that is nearly a half must not become a half on the way.
+_EXACT = Context(prec=64, rounding=ROUND_HALF_UP)
 
 # Stripe takes at most twelve digits of minor units for any method; more is a typing error.
 MINOR_MAX = 10**12 - 1
@@ -67,7 +70,7 @@ def smallest(currency: str) -> Decimal:
 def rounded(amount: Decimal, currency: str) -> Decimal:
     """The nearest allowed amount, halves away from zero. For totals that we compute ourselves."""
     step = smallest(currency)
-    return (amount / step).quantize(Decimal(1), rounding=ROUND_HALF_UP) * step
+    return _EXACT.divide(amount, step).quantize(Decimal(1), context=_EXACT) * step
 
 
 def text(amount: Decimal, currency: str) -> str:

@@ -5,6 +5,7 @@ Of rules with one sequence the more specific, which has more conditions, is the 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import IntEnum
 
 
@@ -16,16 +17,25 @@ class TaxFact(IntEnum):
     ITEM_CODE = 3
     NOMINAL_CODE = 4
     CURRENCY = 5
+    COUNTRY = 6
+    VAT_NUMBER = 7
+    TAX_POINT = 8
 
 
 @dataclass(frozen=True, slots=True)
 class TaxCondition:
-    """A condition holds when the fact it tests is one of its values, compared in lower case."""
+    """A condition holds when the fact it tests is one of its values, compared in lower case.
+
+    The values of a tax point are intervals of days, `2027-01-01/2027-12-31`; an end may be empty.
+    """
 
     tested: int | None
     values: frozenset[str]
 
     def holds(self, facts: Mapping[TaxFact, str]) -> bool:
+        if self.tested == TaxFact.TAX_POINT:
+            day = facts.get(TaxFact.TAX_POINT, "")
+            return any(is_within(day, interval) for interval in self.values)
         return any(self.tested == one and fact in self.values for one, fact in facts.items())
 
 
@@ -45,6 +55,27 @@ def matching_rule(
         if all(condition.holds(facts) for condition in rule.conditions):
             return rule
     return None
+
+
+def is_interval(value: str) -> bool:
+    """Whether it is two days of ISO 8601, `2027-01-01/2027-12-31`; one of them may be empty."""
+    days = value.strip().split("/")
+    return len(days) == 2 and any(days) and all(not one or _is_day(one) for one in days)
+
+
+def is_within(day: str, interval: str) -> bool:
+    """Whether a day of ISO 8601 lies in such an interval, whose ends belong to it."""
+    if not day or not is_interval(interval):
+        return False
+    first, last = interval.strip().split("/")
+    return first <= day and (not last or day <= last)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def explanation(rule: TaxRuleTerms, facts: Mapping[TaxFact, str]) -> str:

@@ -17,6 +17,7 @@ from app.documents.document_content import (
 from app.documents.document_folder import BankAccount, Seller
 from app.rules import money
 from app.rules.apportionment import apportion
+from app.rules.invoice import Line
 from tests.documents.samples import BUYER, SELLER
 
 # Country, VAT number, Peppol participant; each number is invented and has its country's form.
@@ -59,11 +60,13 @@ def random_invoice(seed: int) -> tuple[InvoiceDocument, Seller]:
     if total < 0:
         return random_invoice(seed + 1_000_000)
     is_credit = dice.random() < 0.2
+    tax_point = None if dice.random() < 0.8 else issued - timedelta(days=dice.randrange(1, 60))
     paid = money.rounded(total * dice.choice((0, 0, 1, Decimal("0.25"))), currency)
     return (
         InvoiceDocument(
             id=seed, kind=DocumentKind.CREDIT_NOTE if is_credit else DocumentKind.INVOICE,
             number=f"R-{seed}", currency=currency, buyer=buyer, issued_on=issued,
+            tax_point=tax_point,
             due_on=None if is_credit else issued + timedelta(days=dice.randrange(40)),
             period=period if dice.random() < 0.5 else None,
             order_number=dice.choice(("", "PO 7781")),
@@ -113,7 +116,7 @@ def _line(
         quantity=Decimal(dice.randrange(1, 5000)).scaleb(-dice.choice((0, 0, 1, 3))),
         unit_price=price, discount_percent=Decimal(dice.choice((0, 0, 0, 10, 100, "12.345"))),
         tax_percent=Decimal(str(dice.choice(_RATES[category]))), tax_category=category,
-        net=Decimal(0),
+        net=Decimal(0), price_includes_tax=dice.random() < 0.2,
     )  # fmt: skip
 
 
@@ -121,7 +124,11 @@ def _sums(
     exact: Sequence[DocumentLine], currency: str
 ) -> tuple[list[DocumentLine], list[TaxShare]]:
     """The lines with their rounded nets, and the taxes that they add up to."""
-    nets = [one.quantity * one.unit_price * (100 - one.discount_percent) / 100 for one in exact]
+    nets = [
+        Line(one.quantity, one.unit_price, one.discount_percent, one.tax_percent,
+             price_includes_tax=one.price_includes_tax).net
+        for one in exact
+    ]  # fmt: skip
     groups: dict[tuple[str, Decimal], list[int]] = defaultdict(list)
     for at, one in enumerate(exact):
         groups[one.tax_category, one.tax_percent].append(at)
@@ -134,5 +141,6 @@ def _sums(
         for at, part in zip(places, parts, strict=True):
             lines[at] = replace(exact[at], net=part)
         tax = money.rounded(sum((nets[at] for at in places), Decimal(0)) * percent / 100, currency)
-        taxes.append(TaxShare(percent, category, "", net, tax))
+        reason = "Article 196 Directive 2006/112/EC" if category == "AE" else ""
+        taxes.append(TaxShare(percent, category, "", net, tax, reason))
     return lines, taxes

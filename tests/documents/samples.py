@@ -74,14 +74,19 @@ _NAMES = ("Managed Workplace", "Backup & Recovery", "Firewall-Pflege", "Beratung
 _TEXT = "Monatspauschale mit Überwachung und Hilfe\nRufbereitschaft werktags 8-18 Uhr"
 
 
-def line(net: str = "99.00", title: str = "Support", **changes: object) -> DocumentLine:
+def line(price: str = "99.00", title: str = "Support", **changes: object) -> DocumentLine:
     """A line of one piece, with 19 percent of tax."""
     made = DocumentLine(
         title=title, text="", item_code="", period=None, quantity=Decimal(1),
-        unit_price=Decimal(net), discount_percent=Decimal(0), tax_percent=Decimal(19),
-        tax_category="S", net=Decimal(net),
+        unit_price=Decimal(price), discount_percent=Decimal(0), tax_percent=Decimal(19),
+        tax_category="S", net=Decimal(price),
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def gross_line(title: str = "Support") -> DocumentLine:
+    """A line of 11.90 with its tax in it."""
+    return line("11.90", title, net=Decimal(10), gross=Decimal("11.90"), price_includes_tax=True)
 
 
 def lines(count: int) -> list[DocumentLine]:

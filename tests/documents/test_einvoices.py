@@ -1,6 +1,7 @@
 """E-invoices say what the document says, and what they lack is named."""
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from app.documents.document_content import DocumentKind, Party, TaxShare
 from app.documents.einvoice import einvoice_xml
 from app.documents.einvoice_gaps import EinvoiceFormat, EinvoiceIncomplete, list_gaps
 from tests.documents.random_invoices import random_invoice
-from tests.documents.samples import BUYER, SELLER, invoice, line
+from tests.documents.samples import BUYER, SELLER, gross_line, invoice, line
 
 XML = (EinvoiceFormat.XRECHNUNG, EinvoiceFormat.PEPPOL, EinvoiceFormat.FACTUR_X)
 # Where each syntax keeps the sums, by the ends of their names.
@@ -47,6 +48,16 @@ def test_the_sums_of_an_einvoice_are_those_of_the_document(kind: EinvoiceFormat)
             one.get("currencyID") for one in xml.iter()
         )}  # fmt: skip
     assert written > 10
+
+
+def test_a_price_with_tax_stands_without_it() -> None:
+    document = invoice([gross_line()], tax_point=date(2026, 10, 31))
+
+    xml = ElementTree.fromstring(einvoice_xml(document, SELLER, EinvoiceFormat.PEPPOL))
+
+    prices = [one.text for one in xml.iter() if one.tag.endswith("}PriceAmount")]
+    points = [one.text for one in xml.iter() if one.tag.endswith("}TaxPointDate")]
+    assert (prices, points) == (["10"], ["2026-10-31"])
 
 
 def test_a_credit_note_is_one() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
@@ -9,7 +10,16 @@ import pytest
 
 from app.documents.invoice_view import invoice_view
 from app.documents.printed_text import DESCRIPTION_MAX, NAME_MAX
-from tests.documents.samples import BUYER, FOLDER, invoice, line, pages, printed, text_of
+from tests.documents.samples import (
+    BUYER,
+    FOLDER,
+    gross_line,
+    invoice,
+    line,
+    pages,
+    printed,
+    text_of,
+)
 
 
 def words(text: str) -> str:
@@ -31,6 +41,20 @@ def test_an_invoice_shows_all_that_a_payer_needs() -> None:
         "Vielen Dank für die gute Zusammenarbeit.", "Seite 1 von",
     ):  # fmt: skip
         assert shown in text, shown
+
+
+def test_prices_with_tax_are_printed_with_it_and_add_up_to_the_total() -> None:
+    gross = [gross_line("With tax 1"), gross_line("With tax 2")]
+    document = invoice(gross, tax_point=date(2026, 10, 31))
+
+    view = invoice_view(document, FOLDER)
+    text = words(text_of(printed(document)))
+
+    assert [one["net"] for one in view["lines"]] == ["11,90", "11,90"]  # type: ignore[attr-defined]
+    for shown in ("Einzelpreis inkl. USt.", "Nettobetrag 20,00", "23,80 EUR", "31. Oktober 2026"):
+        assert shown in text, shown
+    mixed = invoice_view(invoice([gross[0], line("5")]), FOLDER)
+    assert [one["price"] for one in mixed["lines"]] == ["10,00", "5,00"]  # type: ignore[attr-defined]
 
 
 def test_every_page_of_many_lines_carries_the_sum_over() -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from app.rules.tax import TaxCondition, TaxFact, TaxRuleTerms, explanation, matching_rule, tax_id
+from app.rules.tax import (
+    TaxCondition,
+    TaxFact,
+    TaxRuleTerms,
+    explanation,
+    is_within,
+    matching_rule,
+    tax_id,
+)
 
 BOOKS = TaxCondition(TaxFact.ITEM_CODE, frozenset({"book", "map"}))
 ADA = TaxCondition(TaxFact.CLIENT, frozenset({"7"}))
@@ -53,7 +61,78 @@ def test_the_reason_of_a_tax_names_the_rule_and_the_facts_that_it_tests() -> Non
 def test_a_condition_is_stored_with_the_documented_number_of_its_subject() -> None:
     numbers = {one.name: one.value for one in TaxFact}
 
-    assert numbers == {"CLIENT": 1, "SITE": 2, "ITEM_CODE": 3, "NOMINAL_CODE": 4, "CURRENCY": 5}
+    assert numbers == {"CLIENT": 1, "SITE": 2, "ITEM_CODE": 3, "NOMINAL_CODE": 4, "CURRENCY": 5,
+                       "COUNTRY": 6, "VAT_NUMBER": 7, "TAX_POINT": 8}  # fmt: skip
+
+
+# Germany's standard rate was 16 percent from July to December 2020 and 19 percent before and after
+# (section 28 of its Umsatzsteuergesetz).
+GERMANY = [
+    TaxRuleTerms(1, 1, 19),
+    TaxRuleTerms(
+        2, 1, 16, (TaxCondition(TaxFact.TAX_POINT, frozenset({"2020-07-01/2020-12-31"})),)
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("day", "rate"),
+    [("2020-06-30", 19), ("2020-07-01", 16), ("2020-12-31", 16), ("2021-01-01", 19), ("", 19)],
+)
+def test_a_rate_is_that_of_its_tax_point(day: str, rate: int) -> None:
+    found = matching_rule(GERMANY, {TaxFact.TAX_POINT: day} if day else {})
+
+    assert found is not None
+    assert found.tax_id == rate
+
+
+@pytest.mark.parametrize(
+    ("day", "interval", "expected"),
+    [
+        ("2027-01-01", "2027-01-01/", True),
+        ("2026-12-31", "2027-01-01/", False),
+        ("2027-01-01", "/2027-01-01", True),
+        ("2027-01-02", "/2027-01-01", False),
+        ("2027-01-01", " 2027-01-01/2027-01-01 ", True),
+        ("2027-01-01", "/", False),
+        ("2027-01-01", "2027-01-01", False),
+        ("2027-01-01", "2026-02-30/", False),
+        ("2027-01-01", "20260101/", False),
+        ("2027-01-01", "2026-01-01/2028-01-01/", False),
+        ("", "2026-01-01/", False),
+    ],
+)
+def test_a_day_lies_between_two_others(day: str, interval: str, expected: bool) -> None:
+    assert is_within(day, interval) == expected
+
+
+# Articles 138, 146 and 196 of Directive 2006/112/EC: goods to a business of another member state,
+# goods that leave the Union, services to a business of another member state.
+UNION = frozenset({"at", "be", "fr"})
+HOME_RATE, REVERSED, EXPORTED = 1, 2, 3
+GERMAN_SELLER = [
+    TaxRuleTerms(1, 9, HOME_RATE),
+    TaxRuleTerms(2, 2, REVERSED, (TaxCondition(TaxFact.COUNTRY, UNION),
+                                  TaxCondition(TaxFact.VAT_NUMBER, frozenset({"yes"})))),
+    TaxRuleTerms(3, 1, HOME_RATE, (TaxCondition(TaxFact.COUNTRY, frozenset({"de"})),)),
+    TaxRuleTerms(4, 3, HOME_RATE, (TaxCondition(TaxFact.COUNTRY, UNION),)),
+    TaxRuleTerms(5, 4, EXPORTED, (TaxCondition(TaxFact.VAT_NUMBER, frozenset({"yes", "no"})),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("country", "number", "tax"),
+    [("de", "yes", HOME_RATE), ("fr", "yes", REVERSED), ("fr", "no", HOME_RATE),
+     ("us", "no", EXPORTED), (None, None, HOME_RATE)],
+)  # fmt: skip
+def test_the_buyers_country_and_number_decide_who_owes_the_tax(
+    country: str | None, number: str | None, tax: int
+) -> None:
+    facts = {TaxFact.COUNTRY: country, TaxFact.VAT_NUMBER: number}
+    found = matching_rule(GERMAN_SELLER, {name: one for name, one in facts.items() if one})
+
+    assert found is not None
+    assert found.tax_id == tax
 
 
 @pytest.mark.parametrize(

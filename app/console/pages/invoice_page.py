@@ -148,7 +148,10 @@ def _sentence(details: InvoiceDetails, times: ViewerTime) -> list[Phrase]:
 
 
 def _line(row: InvoiceLineRow, currency: str) -> ShownLine:
-    line = Line(row.qty_order, row.unit_price, row.discount_perc, row.tax_rate)
+    line = Line(
+        row.qty_order, row.unit_price, row.discount_perc, row.tax_rate,
+        price_includes_tax=row.price_includes_tax,
+    )  # fmt: skip
     return ShownLine(
         row.item_shortdescription or "",
         plain(row.qty_order),

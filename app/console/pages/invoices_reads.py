@@ -214,6 +214,7 @@ class InvoiceLineRow(NamedTuple):
     unit_price: Decimal
     discount_perc: Decimal
     tax_rate: Decimal
+    price_includes_tax: bool
     isinactive: bool
 
 

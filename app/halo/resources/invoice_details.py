@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 
 from app.halo.engine.codec import number
 from app.rules.breakdown import Part, invoice_totals, line_totals
+from app.rules.invoice import TaxRounding
 from app.rules.tax import tax_id
 from app.storage.column_types import table_of
 from app.storage.engines import Record, Tx
@@ -58,6 +59,7 @@ def _totals(parts: Mapping[int, Part], invoice: Record) -> dict[str, Decimal]:
         paid=invoice.amountpaid,
         due=invoice.amountdue,
         period=invoice.period,
+        rounding=TaxRounding.of(by_line=invoice.rounded_by_line),
     )
 
 

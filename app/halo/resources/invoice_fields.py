@@ -85,6 +85,13 @@ FIELDS: Mapping[str, Field] = {
     "voided": Field(
         "Whether it was voided. It owes nothing then, and stays to be seen.", read_only=True
     ),
+    "tax_point_date": Field(
+        "The day that decides which tax applies, where it is another than that of `invoice_date`."
+    ),
+    "rounded_by_line": Field(
+        "Whether the net and the tax of each line are rounded, rather than its sums.",
+        read_only=True,
+    ),
     "invoice_date": Field("The date on the invoice; now when it is created without one."),
     "duedate": Field("The day it is due, in the client's time zone."),
     "dateposted": Field("When it was handed to accounting."),

@@ -107,10 +107,20 @@ INVOICE_LINES = Resource(
         "nominal_code": Field("The account that the line is booked to."),
         "tax_code": Field("`id` of its Tax, as text.", short_text),
         "qty_order": Field("The quantity."),
-        "unit_price": Field("The price of one, without tax."),
+        "unit_price": Field("The price of one, without tax unless `price_includes_tax`."),
         "unit_cost": Field("The cost of one."),
         "discount_perc": Field("Percent taken off the price, 0 to 100.", percentage),
         "tax_rate": Field("Percent of tax, 0 to 100.", percentage),
+        "price_includes_tax": Field(
+            "Whether `unit_price` has the tax in it; `net_amount` has not."
+        ),
+        "tax_category": Field(
+            "The category of its Tax when the rate was taken: a code of UNTDID 5305.",
+            read_only=True,
+        ),
+        "tax_exemption_reason": Field(
+            "The reason of its Tax why nothing is taxed, when the rate was taken.", read_only=True
+        ),
         "isinactive": Field("Whether the line is inactive: it does not count then."),
         "asset_id": Field("The asset's number; the list's parameter `asset_id` finds it."),
         "onetimecharge": Field("Of a template's line: whether it is charged only once."),

@@ -114,7 +114,13 @@ TAXES = Resource(
         "is_composite": Field(
             "Whether it is made of other rates; `false` lets the linked rates go."
         ),
-        "category_code": Field("The tax category's code in accounting."),
+        "category_code": Field(
+            "The tax category: a code of UNTDID 5305, such as S, Z, E, AE, K, G, O."
+        ),
+        "exemption_reason": Field(
+            "The reason why nothing is taxed, for documents and e-invoices: the text of a law.",
+            parsing.short_text,
+        ),
         "xero_tenant_id": Field("The Xero tenant that it belongs to."),
         "kashflow_tenant_id": Field("The number of the KashFlow tenant that it belongs to."),
         "qbo_company_id": Field("The QuickBooks company that it belongs to."),

@@ -26,7 +26,9 @@ TAX_RULE_CONDITIONS = Resource(
         "value": Field("The condition holds when the line has this value, in any case."),
         "value_type": Field(
             "The value that is compared: 1 client, 2 site, 3 `item_code`, 4 `nominal_code`, "
-            "5 currency (ISO code). With another, or none, the condition never holds."
+            "5 currency (ISO code), 6 the client's `country`, 7 whether the client has a "
+            "`vat_number` (`yes`, `no`), 8 the tax point (`2027-01-01/2027-12-31`; an end may be "
+            "empty). With another, or none, the condition never holds."
         ),
         "value_bool": Field("A flag of the condition's; the rule is not chosen by it."),
         "value_display": Field("The value as people know it; the rule is not chosen by it."),

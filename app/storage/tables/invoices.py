@@ -86,6 +86,10 @@ class Invoice(Row):
     take_auto_payment: Mapped[bool] = mapped_column(default=False)
     include_in_autopay: Mapped[bool] = mapped_column(default=False)
     change_seq: Mapped[int] = mapped_column(default=1)
+    # As PAYDUE_TAX_ROUNDING was when it was made, so that its sums stay.
+    rounded_by_line: Mapped[bool] = mapped_column(default=False)
+    # The day that decides which tax applies, where it is another than that of the invoice.
+    tax_point_date: Mapped[date | None]
     extra: Mapped[Any | None] = mapped_column(Json)
 
     __table_args__ = (
@@ -134,6 +138,10 @@ class InvoiceLine(Row):
     unit_cost: Mapped[Number] = mapped_column(default=Decimal(0))
     discount_perc: Mapped[Number] = mapped_column(default=Decimal(0))
     tax_rate: Mapped[Number] = mapped_column(default=Decimal(0))
+    price_includes_tax: Mapped[bool] = mapped_column(default=False)
+    # Of its Tax when the rate was taken from it: the code of UNTDID 5305, and why nothing is taxed.
+    tax_category: Mapped[str | None]
+    tax_exemption_reason: Mapped[str | None]
     isinactive: Mapped[bool] = mapped_column(default=False)
     asset_id: Mapped[Ref | None]
     onetimecharge: Mapped[bool | None]
@@ -275,6 +283,8 @@ class FullInvoiceRow(NamedTuple):
     take_auto_payment: bool
     include_in_autopay: bool
     change_seq: int
+    rounded_by_line: bool
+    tax_point_date: date | None
     extra: Mapping[str, object] | None
 
 
@@ -294,6 +304,9 @@ class FullLineRow(NamedTuple):
     unit_cost: Decimal
     discount_perc: Decimal
     tax_rate: Decimal
+    price_includes_tax: bool
+    tax_category: str | None
+    tax_exemption_reason: str | None
     isinactive: bool
     asset_id: int | None
     onetimecharge: bool | None
@@ -312,6 +325,7 @@ def line_of(row: FullLineRow | Record) -> Line:
         discount_percent=row.discount_perc,
         tax_percent=row.tax_rate,
         counts=not row.isinactive,
+        price_includes_tax=row.price_includes_tax,
     )
 
 

@@ -19,6 +19,8 @@ class Tax(Row):
     value: Mapped[Number] = mapped_column(default=Decimal(0))
     is_composite: Mapped[bool] = mapped_column(default=False)
     category_code: Mapped[str | None]
+    # The text of a law, for those who are not taxed: `Article 196 Directive 2006/112/EC`.
+    exemption_reason: Mapped[str | None]
     xero_tenant_id: Mapped[str | None]
     kashflow_tenant_id: Mapped[int | None]
     qbo_company_id: Mapped[str | None]
