@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
 
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -24,11 +25,12 @@ from app.halo.access.concurrency_limit import ConcurrencyLimit
 from app.halo.access.internal_pages import internal
 from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
-from app.halo.engine.metrics import MetricsMiddleware, metrics
+from app.halo.engine.metrics import MetricsMiddleware, process_metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
+from app.payments.fact_metrics import FactMetrics
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database
@@ -90,6 +92,7 @@ def create_app(
     app.state.database = database
     app.state.clock = clock
     app.state.stop = stop or asyncio.Event()
+    app.state.fact_metrics = FactMetrics(database, settings.timezone, clock)
     app.state.openid = OpenIdProvider(settings)
     acts = acts or StripeActs()
     app.state.retry_charge = acts.retry_charge
@@ -113,6 +116,7 @@ def create_health_app(settings: Settings, database: Database, stop: asyncio.Even
     app.state.settings = settings
     app.state.database = database
     app.state.stop = stop
+    app.state.fact_metrics = FactMetrics(database, settings.timezone, utc_now)
     return app
 
 
@@ -129,6 +133,13 @@ async def readyz(request: Request) -> Response:
     if at != _head():
         raise DatabaseUnavailable(f"the schema is at {at}, this version needs {_head()}")
     return json_response({"status": "ok", "schema": at})
+
+
+async def metrics(request: Request) -> Response:
+    """In Prometheus's format: the counts of the process, and the facts of the database."""
+    facts: FactMetrics = request.app.state.fact_metrics
+    text = process_metrics() + await facts.text()
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @cache

@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -14,6 +15,7 @@ from typing import cast
 
 import structlog
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
@@ -173,6 +175,13 @@ class Supervisor(Multiprocess):
         self._drain_s = drain_s
         self._is_draining = False
 
+    def keep_subprocess_alive(self) -> None:
+        """A process that died no longer holds what it said it held."""
+        before = {process.pid for process in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {process.pid for process in self.processes}:
+            mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
     def handle_term(self) -> None:
         if self._is_draining or not self._drain_s:
             super().handle_term()
@@ -198,6 +207,17 @@ class InnerServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+@contextlib.contextmanager
+def common_metrics() -> Iterator[None]:
+    """Processes that are started meanwhile count together: whichever is scraped tells of all."""
+    with tempfile.TemporaryDirectory(prefix="paydue-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 def server_config(

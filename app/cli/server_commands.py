@@ -64,7 +64,8 @@ def _serve_many(settings: Settings, listener: socket.socket, workers: int) -> No
     limits = ConnectionLimits.of(settings)
     config = serving.server_config(factory, limits=limits, workers=workers)
     say(f"paydue: {workers} processes serve at {serving.url_of(listener)}", err=True)
-    serving.Supervisor(config, [listener], settings.drain).run()
+    with serving.common_metrics():
+        serving.Supervisor(config, [listener], settings.drain).run()
 
 
 @click.command()

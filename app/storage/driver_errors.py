@@ -8,6 +8,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from prometheus_client import Counter
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
 
@@ -64,8 +65,17 @@ _TIMEOUTS: Mapping[str, Callable[[], DatabaseUnavailable]] = {
 }
 
 
+ERRORS = Counter("paydue_database_errors_total", "Errors of the database, by our name.", ["error"])
+
+
 def translated(error: BaseException) -> Exception:
-    """Our exception for one that a driver raised, raw or adapted by SQLAlchemy."""
+    """Our exception for one that a driver raised, raw or adapted by SQLAlchemy. It is counted."""
+    found = _translation(error)
+    ERRORS.labels(type(found).__name__).inc()
+    return found
+
+
+def _translation(error: BaseException) -> Exception:
     if isinstance(error, DBAPIError) and error.orig is not None:
         error = error.orig
     state = getattr(error, "sqlstate", None)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from prometheus_client import Gauge
 from sqlalchemy import Row, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import (
@@ -40,6 +41,13 @@ Tx = AsyncConnection
 """An open transaction. Whoever starts the work opens it; nobody inside commits or rolls back."""
 
 T = TypeVar("T")
+
+IN_USE = Gauge(
+    "paydue_database_connections_in_use",
+    "Connections that a pool has lent.",
+    ["pool"],
+    multiprocess_mode="livesum",
+)
 
 # A race is won the second time, unless many nodes want the same rows all the time.
 RACES_MAX = 5
@@ -141,6 +149,8 @@ class Database:
                 self.url, POSTGRES_READERS, _READERS, isolation_level="REPEATABLE READ"
             )
             self._by_key = _postgres_engine(self.url, 1, _READERS)
+        for name in ("writer", "reader", "by_key"):
+            _count_lent(getattr(self, f"_{name}"), name)
 
     def expect_file(self, *, create: bool) -> None:
         """Raises ConfigurationError, with the mend, where SQLite's file or folder is missing."""
@@ -409,6 +419,12 @@ def _postgres_engine(
     event.listen(engine.sync_engine, "handle_error", translate_for_sqlalchemy)
     event.listen(engine.sync_engine, "checkout", _refuse_unusable)
     return engine
+
+
+def _count_lent(engine: AsyncEngine, pool: str) -> None:
+    lent = IN_USE.labels(pool)
+    event.listen(engine.sync_engine, "checkout", lambda *_: lent.inc())
+    event.listen(engine.sync_engine, "checkin", lambda *_: lent.dec())
 
 
 def _refuse_unusable(connection: Any, *_: Any) -> None:

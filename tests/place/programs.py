@@ -93,10 +93,10 @@ async def program(
 
 
 @contextlib.asynccontextmanager
-async def server(**where: Any) -> AsyncIterator[Program]:
+async def server(*options: str, **where: Any) -> AsyncIterator[Program]:
     """`paydue serve`, once it answers."""
     port = free_port()
-    async with program("serve", "--port", str(port), **where) as found:
+    async with program("serve", "--port", str(port), *options, **where) as found:
         found.url = f"http://127.0.0.1:{port}"
         await _answers(found)
         yield found

@@ -1,10 +1,10 @@
 """Metrics for Prometheus: the number of requests, their durations and their statuses."""
 
+import os
 import time
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
-from starlette.requests import Request
-from starlette.responses import Response
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUESTS = Counter("paydue_requests_total", "HTTP requests answered.", ["route", "status"])
@@ -48,5 +48,13 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "name", None) or "none"
 
 
-async def metrics(_: Request) -> Response:
-    return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+def process_metrics() -> bytes:
+    """What this process counted; where several serve one port, all of them together.
+
+    The library's own mode for many processes keeps their numbers in files of a common folder.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -17,6 +17,7 @@ import orjson
 import stripe
 
 from app.payments.stripe import rate_limiter as endpoints
+from app.payments.stripe.call_metrics import counted_call
 from app.payments.stripe.rate_limiter import RateLimiter
 from app.payments.stripe.stripe_objects import reference
 from app.settings import Settings
@@ -308,7 +309,7 @@ class Gateway:
         assert client is not None, "the gateway is used inside `async with`"
         method, _, path = endpoint.partition(" ")
         path = path.replace("{id}", quote_plus(object_id or ""))
-        with _sorted_errors():
+        with counted_call(endpoint), _sorted_errors():
             found = await client.raw_request_async(
                 method.lower(), path, idempotency_key=key, **(params or {})
             )

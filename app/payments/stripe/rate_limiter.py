@@ -10,6 +10,7 @@ from collections import deque
 from typing import NamedTuple, Protocol
 
 import structlog
+from prometheus_client import Counter
 from sqlalchemy import bindparam, select, update
 
 from app.errors import RecordLocked
@@ -21,6 +22,9 @@ from app.storage.tables.cluster import RateLimitSlot as PaceRow
 
 log = structlog.get_logger("paydue.stripe")
 SLOTS = table_of(PaceRow)
+WAITED = Counter(
+    "paydue_stripe_pace_wait_seconds_total", "Seconds calls waited for the pace.", ["endpoint"]
+)
 
 CREATE = "POST /v1/payment_intents"
 CONFIRM = "POST /v1/payment_intents/{id}/confirm"
@@ -78,6 +82,7 @@ class StripeRateLimiter:
         moment = await self._moment(endpoint)
         wait = moment - time.monotonic()
         if wait > 0:
+            WAITED.labels(endpoint).inc(wait)
             await asyncio.sleep(wait)
 
     async def _moment(self, endpoint: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -28,6 +28,12 @@ from app.settings import Settings
 
 PATHS = ("/stripe/webhook", "/api/Notify/Stripe")
 REFUSED = Counter("paydue_webhooks_refused_total", "Webhook requests refused.", ["status"])
+ANSWERS = Counter("paydue_webhook_answers_total", "Answers to Stripe's deliveries.", ["status"])
+SECONDS = Histogram(
+    "paydue_webhook_seconds",
+    "Seconds from a delivery's headers to its answer, which comes after the commit.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 log = structlog.get_logger("paydue.webhook")
 
 TOLERANCE_S = 300
@@ -58,13 +64,16 @@ class WebhookEndpoint:
         self._foreign = foreign
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
         try:
             await self._accept(scope, receive)
         except AppError as error:
+            _count_answer(error.status, began)
             REFUSED.labels(error.status).inc()
             _log_refusal(scope, error)
             await _answer(send, error.status, _reason(error), error)
         else:
+            _count_answer(200, began)
             await _answer(send, 200, _ACCEPTED)
 
     async def _accept(self, scope: Scope, receive: Receive) -> None:
@@ -82,6 +91,11 @@ class WebhookEndpoint:
             self._foreign.count(reason, event["id"])
         else:
             await self._inbox.receive(event, body, "webhook")
+
+
+def _count_answer(status: int, began: float) -> None:
+    ANSWERS.labels(status).inc()
+    SECONDS.observe(time.perf_counter() - began)
 
 
 class WebhookRouter:

@@ -55,6 +55,12 @@ RETRY_DELAYS = tuple(
 )
 
 RECEIVED = Counter("paydue_events_total", "Stripe events by outcome.", ["outcome"])
+LAG = Histogram(
+    "paydue_event_lag_seconds",
+    "Seconds from an event's creation at Stripe to its commit here, by the way it came.",
+    ["source"],
+    buckets=(1, 2, 5, 15, 60, 300, 900, 3600, 21_600, 86_400, 259_200),
+)
 BATCH = Histogram("paydue_event_batch_size", "Events per commit.", buckets=(1, 4, 16, 64, 256))
 
 
@@ -223,7 +229,9 @@ async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
     BATCH.observe(len(batch))
     for state, count in Counted(outcome.state for outcome in outcomes).items():
         RECEIVED.labels(state).inc(count)
+    committed_at = time.time()
     for outcome in outcomes:
+        LAG.labels(outcome.source).observe(max(0.0, committed_at - outcome.event["created"]))
         _log_outcome(outcome)
     log.debug("batch", events=len(batch), ms=round((time.monotonic() - started) * 1000, 1))
 
