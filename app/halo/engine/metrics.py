@@ -49,7 +49,7 @@ def _route(scope: Scope) -> str:
 
 
 def process_metrics() -> bytes:
-    """What this process counted; where several serve one port, all of them together.
+    """The counts of this process; where several serve one port, of all of them together.
 
     The library's own mode for many processes keeps their numbers in files of a common folder.
     """
