@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import time
+from datetime import date, time
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
@@ -48,6 +48,10 @@ def _local_time(given: object) -> object:
     if isinstance(given, str) and not re.fullmatch(r"[0-2]?\d:[0-5]\d(:[0-5]\d)?", given.strip()):
         raise ValueError(f"{given!r} is no local time, such as 06:00; PAYDUE_TIMEZONE says where")
     return given.strip().zfill(5) if isinstance(given, str) else given
+
+
+def _none_if_empty(given: object) -> object:
+    return (given.strip() or None) if isinstance(given, str) else given
 
 
 def _word_of(*known: str) -> BeforeValidator:
@@ -281,6 +285,11 @@ class Settings(BaseSettings):
         False,
         alias="PAYDUE_AUTOPAY_CONSOLIDATE",
         description="charge all invoices of a client that are due together in one payment, unless the client's `consolidate` says otherwise",
+    )
+    autopay_from: Annotated[date | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        alias="PAYDUE_AUTOPAY_FROM",
+        description="the day `YYYY-MM-DD` on which autopay began: older invoices, such as those of an import, wait for an approval",
     )
     recurring_auto: bool = Field(
         True,

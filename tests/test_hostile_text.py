@@ -47,7 +47,8 @@ STYLE = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[hl]")
 OURS = {
     "currency", "currency_iso", "code", "state", "status", "step", "kind", "evidence", "timezone",
     "account", "awaits", "scopes", "token_hash", "secret_hash", "decline_source", "lease_token",
-    "token", "advice_code", "decline_code", "role", "locale", "theme",
+    "token", "advice_code", "decline_code", "role", "locale", "theme", "action", "day_from",
+    "weekdays", "move_days", "holidays", "charge_method", "method_rule",
 }  # fmt: skip
 OUR_TABLES = {"fact", "job", "pace", "imported_record", "foreign_event_count", "kept_answer",
               "currency", "lookup"}  # fmt: skip
@@ -56,6 +57,13 @@ DAY = today()
 # By command, the arguments it is run with; `{...}` is filled from the rows.
 WALKED: dict[str, Sequence[str]] = {
     "autopay run": ("--dry-run",),
+    "rules list": (),
+    "rules export": (),
+    "rules add": (f"name={HOSTILE}",),
+    "rules import": ("{file}",),
+    "rules move": ("999", "1"),
+    "rules remove": ("999",),
+    "rules test": ("{invoice}",),
     "attempts list": ("--all",),
     "attempts end": ("999", "--reason", HOSTILE),
     "payment find": ("{invoice}",),

@@ -30,7 +30,7 @@ def _shown(default: Any) -> str:
             return f"`{default:g}`"
         case SecretStr():
             return _shown(default.get_secret_value())
-        case "":
+        case "" | None:
             return "-"
         case _:
             return f"`{default}`"

@@ -20,6 +20,7 @@ from app.payments.autopay.charge_context import Charging
 from app.payments.autopay.eligibility import ChosenMethod
 from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import GuestSessions
+from app.payments.autopay.ruling import Policies
 from app.payments.reconciliation.event_pass import TYPES_MAX
 from app.payments.stripe.gateway import Gateway, RequestRefused
 from app.payments.webhook import event_types
@@ -109,6 +110,7 @@ def stored(gateway: Gateway, one: Candidate) -> Mapping[str, Any]:
         installation="tests",
         holder=LeaseHolder("tests"),
         guests=GuestSessions(gateway),
+        policies=Policies(gateway._settings),
     )
     assert one.customer_id
     assert one.payment_method_id
@@ -162,6 +164,7 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "balance_transactions": balance_transactions,
     "default_method": lambda gateway: gateway.default_method("cus_1"),
     "payment_method": lambda gateway: gateway.payment_method("pm_1"),
+    "payment_methods": lambda gateway: gateway.payment_methods("cus_1"),
     "session": lambda gateway: gateway.session("cs_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
     "expire": lambda gateway: gateway.expire("cs_1"),
@@ -187,6 +190,7 @@ LISTS = [
     "payouts_since",
     "balance_transactions",
     "sessions",
+    "payment_methods",
     "events",
 ]
 

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("app.cli.server_commands", "serve"),
     "worker": ("app.cli.server_commands", "worker"),
     "autopay": ("app.cli.stripe_commands", "autopay"),
+    "rules": ("app.cli.autopay_rule_commands", "rules"),
     "attempts": ("app.cli.attempt_commands", "attempts"),
     "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),

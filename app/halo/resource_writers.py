@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from app.halo.engine.crud import Writer, dated_on_creation, resource_writer
 from app.halo.engine.resource import Resource
+from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
 from app.halo.resources.charge_rate_resource import CHARGE_RATES
 from app.halo.resources.client_resource import CLIENTS
@@ -17,7 +19,7 @@ from app.halo.resources.lookup_resource import LOOKUPS
 from app.halo.resources.site_resource import SITES
 from app.halo.resources.tax_resource import TAXES
 from app.halo.resources.tax_rule_resource import TAX_RULES
-from app.ledger import composite_taxes, currency_history
+from app.ledger import autopay_policy, composite_taxes, currency_history
 
 WRITERS: Mapping[Resource, Writer] = {
     CURRENCIES: resource_writer(CURRENCIES, currency_history.with_rate_history),
@@ -29,5 +31,7 @@ WRITERS: Mapping[Resource, Writer] = {
     CLIENTS: resource_writer(CLIENTS),
     SITES: resource_writer(SITES),
     CHARGE_RATES: resource_writer(CHARGE_RATES),
+    AUTOPAY_RULES: resource_writer(AUTOPAY_RULES, finish=autopay_policy.finish_rules),
+    AUTOPAY_LIMITS: resource_writer(AUTOPAY_LIMITS, finish=autopay_policy.finish_limits),
     EXPENSES: resource_writer(EXPENSES, dated_on_creation("date_added")),
 }

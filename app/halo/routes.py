@@ -8,11 +8,14 @@ from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
+from app.halo.openapi.autopay_operations import PREVIEWED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
 from app.halo.payment_claims import ask_for_intents, list_suggestions
 from app.halo.resource_writers import WRITERS
+from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
 from app.halo.resources.charge_attempt_resource import CHARGE_ATTEMPTS
@@ -31,7 +34,15 @@ from app.halo.resources.recurring_invoice_resource import RECURRING_INVOICES
 from app.halo.resources.site_resource import SITES
 from app.halo.resources.tax_resource import TAXES
 from app.halo.resources.tax_rule_resource import TAX_RULES
-from app.ledger import audit, currency_history, invoicing, manual_payments, void_and_delete
+from app.halo.rule_changes import preview_rules
+from app.ledger import (
+    audit,
+    autopay_policy,
+    currency_history,
+    invoicing,
+    manual_payments,
+    void_and_delete,
+)
 
 ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/lines", actions.list_with_lines, "GET", say.LINES_LISTED),
@@ -54,6 +65,9 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     ),
     CaseInsensitiveRoute("/api/ChargeAttempt/{id}/end", attempt_actions.end_attempt, "POST", ENDED),
     *resource_routes(CHARGE_ATTEMPTS),
+    CaseInsensitiveRoute("/api/AutopayRule/preview", preview_rules, "POST", PREVIEWED),
+    *resource_routes(AUTOPAY_RULES, WRITERS[AUTOPAY_RULES], autopay_policy.delete_rule),
+    *resource_routes(AUTOPAY_LIMITS, WRITERS[AUTOPAY_LIMITS], autopay_policy.delete_limit),
     *resource_routes(PAYOUTS),
     *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),

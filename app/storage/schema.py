@@ -16,6 +16,7 @@ from app.storage.column_types import Row
 from app.storage.engines import Database, Tx
 from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
     audit_seals,
+    autopay_policies,
     catalogue,
     charge_attempts,
     clients,

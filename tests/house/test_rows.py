@@ -32,6 +32,11 @@ NEVER_NULL = {
         "pending": "a group has a row, and its CASE has an ELSE",
         "reversed": "a group has a row, and its CASE has an ELSE",
     },
+    "app.ledger.approvals._CURRENT": {"is_used": "EXISTS is true or false"},
+    **{
+        f"app.payments.autopay.spending_limits.{name}": {"amount_minor": "coalesce with 0"}
+        for name in ("_OF_DAY", "_OF_CLIENT", "_OF_RUN")
+    },
     "app.ledger.payout_lines._SUMS": {
         "lines": "a count is never NULL",
         "gross": "a group has a row, and `amount` is NOT NULL",

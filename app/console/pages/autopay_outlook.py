@@ -5,9 +5,10 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from app.console.pages.wording import Tone, ViewerTime
-from app.payments.autopay import candidates, eligibility, holds
+from app.payments.autopay import eligibility, holds
 from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.eligibility import ChosenMethod, Skip
+from app.payments.autopay.ruling import find_ruled
 from app.rules import calendar
 from app.settings import Settings
 from app.storage.engines import Tx
@@ -36,7 +37,7 @@ async def load_outlook(
     tx: Tx, invoice_id: int, settings: Settings, times: ViewerTime
 ) -> Outlook | None:
     """The outlook as far as this database knows; whether the card still works, Stripe knows."""
-    one = await candidates.find_candidate(tx, invoice_id)
+    one = await find_ruled(tx, invoice_id, settings, now=times.now)
     if one is None:
         return None
     method_id = one.payment_method_id or one.saved_method_id

@@ -32,6 +32,7 @@ from app.console.routing import Viewer
 from app.payments.autopay import candidates, eligibility
 from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.eligibility import ChosenMethod, Skip
+from app.payments.autopay.ruling import Policies, horizon
 from app.rules import money
 from app.settings import Settings
 from app.storage.column_types import table_of
@@ -127,7 +128,12 @@ async def load_coming(
     tx: Tx, last_day: date, settings: Settings, times: ViewerTime
 ) -> list[ComingCharge]:
     """The first page of flagged invoices due until then, each judged as autopay judges it."""
-    return [_coming(one, settings, times) for one in await candidates.list_due(tx, last_day, None)]
+    policies = Policies(settings)
+    last_due_day = horizon(await policies.load(tx), last_day)
+    found = await candidates.list_due(tx, last_due_day, None)
+    ruled = await policies.rule(tx, found, now=times.now, day=None)
+    coming = [_coming(one, settings, times) for one in ruled]
+    return [one for one in coming if one.day <= last_day]
 
 
 def _coming(one: Candidate, settings: Settings, times: ViewerTime) -> ComingCharge:

@@ -106,6 +106,8 @@ _SCOPES = {
     "edit:invoices": "the same, and their POST and DELETE",
     "read:customers": "GET of clients and sites",
     "edit:customers": "the same, and their POST and DELETE",
+    "read:autopay": "GET of autopay's rules, limits, approvals and runs",
+    "edit:autopay": "the same, and their POST and DELETE: whoever has it decides what is charged",
 }
 assert _SCOPES.keys() == SCOPES, "every scope is documented"
 

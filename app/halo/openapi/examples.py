@@ -29,6 +29,8 @@ _OF: Mapping[str, Mapping[str, Any]] = {
     "Tax": {"name": "VAT", "code": "S", "value": 20},
     "TaxRule": {"name": "Everybody", "taxid": 1, "sequence": 1},
     "CostCentres": {"name": "Support", "chargeable": True},
+    "AutopayRule": {"name": "Large projects", "action": "ask", "amount_from": 10000},
+    "AutopayLimit": {"kind": "invoice", "currency": "usd", "amount": 10000},
     "BudgetType": {"name": "Projects", "defaultrate": 95},
     "Expense": {"description": "Train to Leeds", "amount": 48.2, "invoiceable": True},
     "InvoicePayment": {"invoice_id": 1, "amount": 49.5, "reference": "Transfer of 1 December"},

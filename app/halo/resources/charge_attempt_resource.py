@@ -78,7 +78,7 @@ CHARGE_ATTEMPTS = Resource(
         "amount_minor": Field(
             "The amount in the currency's minor unit, as Stripe is asked for it."
         ),
-        "currency": Field("The currency's ISO code, in small letters."),
+        "currency": Field("The currency's ISO code, in small letters.", short_text),
         "customer_id": Field("The Stripe customer that is charged, `cus_...`.", short_text),
         "payment_method_id": Field("The payment method that is charged, `pm_...`.", short_text),
         "intent_id": Field("Its PaymentIntent, `pi_...`, once Stripe has made it.", short_text),

@@ -9,12 +9,19 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.ledger import audit
-from app.payments.autopay import attempts, eligibility, holds, leases
+from app.payments.autopay import (
+    attempts,
+    eligibility,
+    held_invoices,
+    holds,
+    leases,
+    spending_limits,
+)
 from app.payments.autopay.attempts import Attempt, AttemptShare, NewAttempt
 from app.payments.autopay.candidates import Candidate, lock_candidates
 from app.payments.autopay.charge_context import Charging, ManualRetry
 from app.payments.autopay.eligibility import ChosenMethod, Skip
-from app.payments.autopay.method_choice import choose_payment_method
+from app.payments.autopay.method_choice import choose_payment_method, method_key
 from app.rules import consolidation, money
 from app.rules.attempt import AttemptStep
 from app.rules.claim import INSTALLATION_KEY
@@ -61,8 +68,10 @@ async def _try_claim(
     """The claim; None while the customer's lease is another's."""
     now = at.database.now()
     async with at.database.transaction() as tx:
-        locked = await lock_candidates(tx, [one.invoice_id for one in candidates])
+        found = await lock_candidates(tx, [one.invoice_id for one in candidates])
+        locked = await at.policies.rule_by_id(tx, found, now=now, day=at.day)
         skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
+        await held_invoices.hold(tx, locked, skips, now=now)
         gone = Skip("the invoice is gone")
         skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
         wanted = [one for one in locked.values() if one.invoice_id not in skips]
@@ -102,17 +111,28 @@ async def _claim_refusals(
             or held.get(one.invoice_id)
             or forbidden.get(method.id)
             or _unlike(one, first or one)
+            or _method_rule_changed(one, chosen)
         )
         if skip:
             skips[one.invoice_id] = skip
         else:
             first = first or one
-    return skips
+    wanted = [one for one in candidates if one.invoice_id not in skips]
+    return skips | await spending_limits.over_limits(tx, at, wanted)
+
+
+def _method_rule_changed(one: Candidate, chosen: ChosenMethod) -> Skip | None:
+    """The method was chosen before the lock, by the rules and the amount of then."""
+    if method_key(one) == chosen.rule_key:
+        return None
+    return Skip("the rule about its payment method has just changed; the next run charges it")
 
 
 def _method_of(one: Candidate, chosen: ChosenMethod) -> ChosenMethod:
     own = one.payment_method_id
-    return chosen if own in (None, chosen.id) else ChosenMethod(own)
+    if chosen.by_rule or own in (None, chosen.id):
+        return chosen
+    return ChosenMethod(own, rule_key=chosen.rule_key)
 
 
 def _unlike(one: Candidate, other: Candidate) -> Skip | None:
@@ -139,6 +159,8 @@ async def _open(
             one.invoice_id,
             money.to_minor(one.amount, one.currency),
             eligibility.replaced_intent(one),
+            _rule_name(one),
+            _approval_id(one),
         )
         for one in sorted(wanted, key=lambda one: one.invoice_id)
     ]
@@ -183,13 +205,17 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMetho
         "customer_id": customer,
         "payment_method_id": method.id,
         "payment_method_version": method.version,
-        "is_default_method": one.payment_method_id is None,
+        "is_default_method": one.payment_method_id is None and not method.by_rule,
         "is_consolidated": False,
         "intent_id": reused,
         "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(at, one, amount_minor, number),
         "confirm_params": {"off_session": True, "payment_method": method.id},
+        "rule_name": _rule_name(one),
+        "approval_id": _approval_id(one),
+        "method_rule": method.rule_key,
+        "is_rule_method": method.by_rule,
     }
 
 
@@ -220,7 +246,7 @@ def new_consolidated_attempt(
         "customer_id": customer,
         "payment_method_id": method.id,
         "payment_method_version": method.version,
-        "is_default_method": first.payment_method_id is None,
+        "is_default_method": first.payment_method_id is None and not method.by_rule,
         "is_consolidated": True,
         "intent_id": None,
         "replaces_intent_id": None,
@@ -231,7 +257,22 @@ def new_consolidated_attempt(
             "metadata": {**params["metadata"], **named},
         },
         "confirm_params": {"off_session": True, "payment_method": method.id},
+        # Each share has its own.
+        "rule_name": None,
+        "approval_id": None,
+        "method_rule": method.rule_key,
+        "is_rule_method": method.by_rule,
     }
+
+
+def _rule_name(one: Candidate) -> str | None:
+    return one.ruling.decision.rule_name if one.ruling else None
+
+
+def _approval_id(one: Candidate) -> int | None:
+    """The approval that lets the charge happen."""
+    approval = one.ruling.approval if one.ruling else None
+    return approval.id if approval and eligibility.is_approved(one) else None
 
 
 def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int) -> dict[str, Any]:

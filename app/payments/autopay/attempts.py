@@ -70,6 +70,10 @@ class Attempt(NamedTuple):
     lease_until: datetime | None
     checks: int
     reason: str | None
+    rule_name: str | None
+    approval_id: int | None
+    method_rule: str | None
+    is_rule_method: bool | None
 
     @property
     def may_have_moved_money(self) -> bool:
@@ -88,6 +92,8 @@ class AttemptShare(NamedTuple):
     invoice_id: int
     amount_minor: int
     replaces_intent_id: str | None
+    rule_name: str | None = None
+    approval_id: int | None = None
 
 
 class NewAttempt(TypedDict):
@@ -111,6 +117,10 @@ class NewAttempt(TypedDict):
     charge_before: str | None
     create_params: dict[str, Any] | None
     confirm_params: dict[str, Any]
+    rule_name: str | None
+    approval_id: int | None
+    method_rule: str | None
+    is_rule_method: bool
 
 
 class AttemptChange(TypedDict, total=False):
@@ -387,7 +397,13 @@ async def load_shares(tx: Tx, attempt: Attempt) -> list[AttemptShare]:
 
 def only_share(attempt: Attempt) -> AttemptShare:
     """The whole of an attempt that is for one invoice alone."""
-    return AttemptShare(attempt.invoice_id, attempt.amount_minor, attempt.replaces_intent_id)
+    return AttemptShare(
+        attempt.invoice_id,
+        attempt.amount_minor,
+        attempt.replaces_intent_id,
+        attempt.rule_name,
+        attempt.approval_id,
+    )
 
 
 _OF_ATTEMPT = PreparedStatement(

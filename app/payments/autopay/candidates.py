@@ -15,24 +15,33 @@ from sqlalchemy import (
     bindparam,
     func,
     literal_column,
+    not_,
     or_,
     select,
+    true,
     tuple_,
 )
 
+from app.ledger.approvals import ChargeApproval
+from app.ledger.autopay_pauses import Pause
+from app.ledger.autopay_policy import REVISION
 from app.rules.attempt import AttemptState
+from app.rules.autopay_limit import AmountLimit
+from app.rules.autopay_rule import Decision
 from app.rules.retry import VerdictSubject
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare, attempt_ids_of
 from app.storage.tables.clients import Client
+from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
 SHARES = table_of(ChargeAttemptShare)
+FACTS = table_of(InstallationValue)
 
 # Ids and a few columns of 200 invoices: memory stays flat however many are due.
 PAGE = 200
@@ -53,6 +62,19 @@ class LastAttempt:
     network_forbids: bool
     # It charged other invoices too: its intent is for more than this one's amount.
     is_consolidated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """All that people decided about an invoice's automatic charge, as it was read with it."""
+
+    decision: Decision
+    limits: Sequence[AmountLimit]
+    pause: Pause | None
+    approval: ChargeApproval | None
+    total: Decimal
+    # The invoice's date, or its due day without one.
+    made_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +99,25 @@ class Candidate:
     last: LastAttempt | None
     # take_auto_payment or include_in_autopay: each alone is the client's consent.
     is_flagged: bool = True
+    # The client's wish; None is the setting.
+    consolidate: bool | None = None
+    # Of autopay's rules, limits and pauses; None while nobody has decided anything.
+    policy_revision: int | None = None
+    # What was decided about it: ruling.Policies reads it.
+    ruling: Ruling | None = None
 
 
 Position = tuple[date, int]
 
 
-async def list_due(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
-    """Flagged invoices due on or before a day that have something left to pay, by day and id."""
-    return await _page(tx, after, _DUE_PAGES, day=day)
+async def list_due(
+    tx: Tx, day: date, after: Position | None, *, flagged: bool = True
+) -> Sequence[Candidate]:
+    """Flagged invoices due on or before a day that have something left to pay, by day and id.
+
+    Those without a flag, where a rule may take them, are a list of their own.
+    """
+    return await _page(tx, after, _DUE_PAGES[flagged], day=day)
 
 
 async def list_due_alone(
@@ -94,20 +127,30 @@ async def list_due_alone(
     return await _page(tx, after, _ALONE_PAGES[consolidates], day=day)
 
 
+async def list_due_without_client(tx: Tx, day: date, after: Position | None) -> Sequence[Candidate]:
+    """Flagged ones that nobody can be charged for."""
+    return await _page(tx, after, _WITHOUT_CLIENT_PAGES, day=day)
+
+
 async def list_due_of_client(
-    tx: Tx, day: date, after: Position | None, *, client_id: int
+    tx: Tx, day: date, after: Position | None, *, client_id: int, unflagged: bool = False
 ) -> Sequence[Candidate]:
     """Those of one client. A run asks for each client: so the statement is a prepared one."""
     last_day, last_id = after or (date.min, 0)
-    found = await _OF_CLIENT.all(
+    found = await _OF_CLIENT[unflagged].all(
         tx, client_id=client_id, day=day, last_day=last_day, last_id=last_id
     )
     return [_candidate(row) for row in found]
 
 
-async def list_due_clients(tx: Tx, day: date, after: int, *, consolidates: bool) -> Sequence[int]:
-    """Clients with such invoices whose invoices are charged together, by id."""
-    found = await _DUE_CLIENTS[consolidates].all(tx, day=day, after=after)
+async def list_due_clients(
+    tx: Tx, day: date, after: int, *, consolidates: bool | None, unflagged: bool = False
+) -> Sequence[int]:
+    """Clients with such invoices whose invoices are charged together, by id.
+
+    `consolidates` is the setting; None lists all clients with such invoices.
+    """
+    found = await _DUE_CLIENTS[consolidates, unflagged].all(tx, day=day, after=after)
     return [row.id for row in found]
 
 
@@ -163,6 +206,8 @@ class _CandidateRow(NamedTuple):
     stripe_customer_id: str | None
     stripe_payment_method_id: str | None
     stripe_saved_method_id: str | None
+    consolidate: bool | None
+    policy_revision: str | None
     last_number: int | None
     last_state: str | None
     last_next_try_on: date | None
@@ -183,6 +228,15 @@ class _CandidateRow(NamedTuple):
 _LAST = ATTEMPTS.alias("last")
 _LAST_SHARE = SHARES.alias("last_share")
 _LAST_FIELDS = [name for name in _CandidateRow._fields if name.startswith("last_")]
+
+
+# Read in the same statement as the invoice: a decision that was made before is never missed.
+_REVISION = (
+    select(FACTS.c.value)
+    .where(FACTS.c.name == literal_column(f"'{REVISION}'"))
+    .scalar_subquery()
+    .label("policy_revision")
+)
 
 
 def _candidates() -> Select[*tuple[Any, ...]]:
@@ -207,6 +261,8 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         CLIENTS.c.stripe_customer_id,
         CLIENTS.c.stripe_payment_method_id,
         CLIENTS.c.stripe_saved_method_id,
+        CLIENTS.c.consolidate,
+        _REVISION,
         *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS[:-1]),
         _LAST_SHARE.c.amount_minor.label(_LAST_FIELDS[-1]),
     ).select_from(
@@ -229,24 +285,34 @@ _FOUND = PreparedStatement(
 _IN_ORDER = _CANDIDATES.where(any_of(INVOICES.c.id, "ids")).order_by(INVOICES.c.id)
 _FOUND_SOME = PreparedStatement(_IN_ORDER, _CandidateRow)
 _LOCKED = PreparedStatement(_IN_ORDER.with_for_update(of=INVOICES), _CandidateRow)
-_IS_FLAGGED = (
-    or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay),
-    INVOICES.c.is_recurring_invoice.is_(False),
+_IS_INVOICE = INVOICES.c.is_recurring_invoice.is_(False)
+_IS_FLAGGED = (or_(INVOICES.c.take_auto_payment, INVOICES.c.include_in_autopay), _IS_INVOICE)
+_IS_UNFLAGGED = (
+    not_(INVOICES.c.take_auto_payment),
+    not_(INVOICES.c.include_in_autopay),
+    _IS_INVOICE,
 )
+# By whether invoices without a flag are taken too.
+_TAKEN = {False: _IS_FLAGGED, True: (_IS_INVOICE,)}
 
-_OF_CLIENT = PreparedStatement(
-    _CANDIDATES.where(
-        *_IS_FLAGGED,
-        INVOICES.c.duedate <= bindparam("day"),
-        HAS_AMOUNT_DUE,
-        INVOICES.c.client_id == bindparam("client_id"),
-        tuple_(INVOICES.c.duedate, INVOICES.c.id)
-        > tuple_(bindparam("last_day", type_=Date()), bindparam("last_id", type_=BigInteger())),
+
+def _of_client(*conditions: ColumnElement[bool]) -> PreparedStatement[_CandidateRow]:
+    return PreparedStatement(
+        _CANDIDATES.where(
+            *conditions,
+            INVOICES.c.duedate <= bindparam("day"),
+            HAS_AMOUNT_DUE,
+            INVOICES.c.client_id == bindparam("client_id"),
+            tuple_(INVOICES.c.duedate, INVOICES.c.id)
+            > tuple_(bindparam("last_day", type_=Date()), bindparam("last_id", type_=BigInteger())),
+        )
+        .order_by(INVOICES.c.duedate, INVOICES.c.id)
+        .limit(literal_column(str(PAGE))),
+        _CandidateRow,
     )
-    .order_by(INVOICES.c.duedate, INVOICES.c.id)
-    .limit(literal_column(str(PAGE))),
-    _CandidateRow,
-)
+
+
+_OF_CLIENT = {unflagged: _of_client(*taken) for unflagged, taken in _TAKEN.items()}
 
 
 class _Pages(NamedTuple):
@@ -256,9 +322,11 @@ class _Pages(NamedTuple):
     following: PreparedStatement[_CandidateRow]
 
 
-def _pages(*conditions: ColumnElement[bool]) -> _Pages:
+def _pages(
+    *conditions: ColumnElement[bool], taken: Sequence[ColumnElement[bool]] = _IS_FLAGGED
+) -> _Pages:
     at = (INVOICES.c.duedate, INVOICES.c.id)
-    first = _CANDIDATES.where(*_IS_FLAGGED, *conditions).order_by(*at).limit(PAGE)
+    first = _CANDIDATES.where(*taken, *conditions).order_by(*at).limit(PAGE)
     after = tuple_(bindparam("after_on", type_=Date()), bindparam("after_id", type_=BigInteger()))
     following = first.where(tuple_(*at) > after)
     return _Pages(
@@ -268,7 +336,8 @@ def _pages(*conditions: ColumnElement[bool]) -> _Pages:
 
 _IS_DUE = (INVOICES.c.duedate <= bindparam("day"), HAS_AMOUNT_DUE)
 _WISH = CLIENTS.c.consolidate
-_DUE_PAGES = _pages(*_IS_DUE)
+_DUE_PAGES = {True: _pages(*_IS_DUE), False: _pages(*_IS_DUE, taken=_IS_UNFLAGGED)}
+_WITHOUT_CLIENT_PAGES = _pages(*_IS_DUE, INVOICES.c.client_id.is_(None))
 _SETTLED_PAGES = _pages(INVOICES.c.duedate == bindparam("day"), INVOICES.c.amountdue <= 0)
 # By the setting: whether clients without a wish of their own have their invoices charged together.
 _ALONE_PAGES = {
@@ -281,11 +350,13 @@ class _ClientId(NamedTuple):
     id: int
 
 
-def _due_clients(wish: ColumnElement[bool]) -> PreparedStatement[_ClientId]:
+def _due_clients(
+    wish: ColumnElement[bool], taken: Sequence[ColumnElement[bool]]
+) -> PreparedStatement[_ClientId]:
     return PreparedStatement(
         select(CLIENTS.c.id)
         .join_from(INVOICES, CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
-        .where(*_IS_FLAGGED, *_IS_DUE, wish, CLIENTS.c.id > bindparam("after"))
+        .where(*taken, *_IS_DUE, wish, CLIENTS.c.id > bindparam("after"))
         .distinct()
         .order_by(CLIENTS.c.id)
         .limit(PAGE),
@@ -293,9 +364,15 @@ def _due_clients(wish: ColumnElement[bool]) -> PreparedStatement[_ClientId]:
     )
 
 
+_WISHES = {
+    True: or_(_WISH.is_(True), _WISH.is_(None)),
+    False: _WISH.is_(True),
+    None: true(),
+}
 _DUE_CLIENTS = {
-    True: _due_clients(or_(_WISH.is_(True), _WISH.is_(None))),
-    False: _due_clients(_WISH.is_(True)),
+    (consolidates, unflagged): _due_clients(wish, taken)
+    for consolidates, wish in _WISHES.items()
+    for unflagged, taken in _TAKEN.items()
 }
 
 
@@ -329,6 +406,8 @@ def _candidate(row: _CandidateRow) -> Candidate:
         saved_method_id=row.stripe_saved_method_id,
         last=_last_attempt(row),
         is_flagged=row.take_auto_payment or row.include_in_autopay,
+        consolidate=row.consolidate,
+        policy_revision=None if row.policy_revision is None else int(row.policy_revision),
     )
 
 

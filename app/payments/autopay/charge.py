@@ -42,7 +42,7 @@ from app.payments.autopay.charge_endings import (
     response_report,
 )
 from app.payments.autopay.eligibility import Skip
-from app.payments.autopay.method_choice import find_method
+from app.payments.autopay.method_choice import find_method, method_key
 from app.payments.autopay.other_ways import NoLongerDue, OtherWays
 from app.payments.autopay.report import (
     Outcome,
@@ -156,7 +156,9 @@ async def resume(at: Charging, attempt_id: int) -> list[Outcome]:
     if not ended.left:
         return ended.outcomes
     async with at.database.snapshot() as tx:
-        left = await find_candidates(tx, ended.left)
+        left = await at.policies.rule_by_id(
+            tx, await find_candidates(tx, ended.left), now=now, day=at.day
+        )
     return ended.outcomes + await charge_together(at, list(left.values()))
 
 
@@ -305,7 +307,8 @@ async def _look_again(at: Charging, attempt: Attempt) -> Next:
     now = at.database.now()
     async with at.database.transaction() as tx:
         shares = await attempts.load_shares(tx, attempt)
-        candidates = await lock_candidates(tx, [one.invoice_id for one in shares])
+        found = await lock_candidates(tx, [one.invoice_id for one in shares])
+        candidates = await at.policies.rule_by_id(tx, found, now=now, day=attempt.business_day)
         held = await holds.find_holds(tx, list(candidates.values()))
         unwanted = {invoice_id: skip.reason for invoice_id, skip in held.items()}
         for share in shares:
@@ -363,8 +366,10 @@ def _unwanted_reason(
         return "the client of the invoice has changed"
     if one.customer_id != attempt.customer_id:
         return "the Stripe customer has changed"
+    if method_key(one) != attempt.method_rule:
+        return "the rule about its payment method has changed"
     is_same = (one.payment_method_id or default_method) == attempt.payment_method_id
-    return None if is_same else "the payment method has changed"
+    return None if is_same or attempt.is_rule_method else "the payment method has changed"
 
 
 async def _confirm(at: Charging, attempt: Attempt) -> Next:

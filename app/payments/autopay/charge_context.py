@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import GuestSessions
+from app.payments.autopay.ruling import Policies
 from app.payments.stripe.gateway import Gateway
 from app.rules import calendar
 from app.settings import Settings
@@ -43,11 +44,14 @@ class Charging:
     installation: str
     holder: LeaseHolder
     guests: GuestSessions
+    policies: Policies
     day: date | None = None
     # The key's account and mode, where Stripe told them.
     account: str | None = None
     turns: CustomerTurns = field(default_factory=CustomerTurns)
     epoch: int = 0
+    # When the run began, for what it may take.
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def today(self, timezone: str | None) -> date:
         return self.day or calendar.business_day(

@@ -77,7 +77,12 @@ def _outcome(one: Candidate, skip: Skip | None) -> Outcome:
     if skip:
         return skipped_outcome(one, skip)
     return Outcome(
-        OutcomeKind.CHARGED, one.invoice_id, one.amount, one.currency, reason="would be charged"
+        OutcomeKind.CHARGED,
+        one.invoice_id,
+        one.amount,
+        one.currency,
+        reason="would be charged",
+        rule=one.ruling.decision.rule_name if one.ruling else None,
     )
 
 

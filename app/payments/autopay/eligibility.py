@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from app.errors import AmountNotAllowed
+from app.ledger.approvals import ApprovalState, ChargeApproval
 from app.payments.autopay import attempt_history
-from app.payments.autopay.candidates import Candidate, LastAttempt
+from app.payments.autopay.candidates import Candidate, LastAttempt, Ruling
 from app.rules import calendar, money, retry
 from app.rules.attempt import AttemptState
+from app.rules.autopay_limit import LimitKind, over_limit
+from app.rules.autopay_rule import RuleAction
 from app.rules.retry import VerdictSubject
 from app.settings import Settings
 from app.storage.engines import Tx
@@ -20,6 +23,9 @@ class ChosenMethod:
 
     id: str
     version: str | None = None
+    # The wish of the invoice's rule (method_choice.method_key), and whether it was granted.
+    rule_key: str | None = None
+    by_rule: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Skip:
     fault: str | None = None
     # The invoice could not be judged or charged: something of it is broken.
     is_failure: bool = False
+    # A person may approve it: it waits in the queue until somebody has.
+    needs_approval: bool = False
 
 
 def skip_reason(
@@ -48,11 +56,13 @@ def skip_reason(
     Without a day, each client's own business day counts. Without the payment method, an earlier
     verdict is no reason yet: another method may reopen it.
     """
+    assert one.ruling or one.policy_revision is None, "rules are read with the invoice"
     today = day or calendar.business_day(now, one.timezone or settings.timezone)
     return (
         _not_chargeable(one, today, settings)
         or _money_elsewhere(one)
         or _not_allowed(one)
+        or _not_approved(one, settings)
         or (_after_last_try(one, method, today) if method else None)
     )
 
@@ -125,17 +135,93 @@ _WITH_VERDICT = (AttemptState.DECLINED, AttemptState.REFUSED)
 def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
     if one.voided:
         return Skip("the invoice is voided")
-    if not one.is_flagged:
-        return Skip("autopay is switched off for it")
+    unwanted = _not_wanted(one)
+    if unwanted:
+        return unwanted
     if one.amount <= 0:
         return Skip("nothing is left to pay")
     if one.duedate is None:
         return Skip("the invoice has no due date")
-    if one.duedate > today:
-        return Skip(f"due on {one.duedate} where the client is", one.duedate)
+    early = _before_its_day(one, today)
+    if early:
+        return early
     if settings.autopay_posted_only and not one.posted:
         return Skip("the invoice is not posted")
     return _client_not_chargeable(one)
+
+
+def is_taken(one: Candidate) -> bool:
+    """Whether autopay is for the invoice: by its flag, or by a rule that needs none."""
+    rule = one.ruling.decision.rule if one.ruling else None
+    return one.is_flagged or (rule is not None and rule.unflagged)
+
+
+def charge_on(one: Candidate) -> date | None:
+    """The day of the charge: by its rule, or the due day."""
+    return one.ruling.decision.charge_on if one.ruling else one.duedate
+
+
+def _not_wanted(one: Candidate) -> Skip | None:
+    if not is_taken(one):
+        return Skip("autopay is switched off for it")
+    if one.ruling is None:
+        return None
+    if one.ruling.decision.action == RuleAction.NEVER:
+        return Skip(f"the rule {one.ruling.decision.rule_name!r} never charges it")
+    pause = one.ruling.pause
+    if pause is None:
+        return None
+    until = f"until {pause.until} " if pause.until else ""
+    said = f"autopay of {pause.of} is paused {until}by {pause.paused_by}: {pause.reason}"
+    return Skip(said, pause.until)
+
+
+def _before_its_day(one: Candidate, today: date) -> Skip | None:
+    day = charge_on(one)
+    rule = one.ruling.decision.rule_name if one.ruling else None
+    if day is None:
+        return Skip(f"the invoice has no date, from which the rule {rule!r} counts")
+    if day <= today:
+        return None
+    if rule is None:
+        return Skip(f"due on {day} where the client is", day)
+    return Skip(f"the rule {rule!r} charges it on {day}", day)
+
+
+def _not_approved(one: Candidate, settings: Settings) -> Skip | None:
+    """The reason why a person is asked first, unless one has approved this very charge."""
+    if one.ruling is None:
+        return None
+    approval = one.ruling.approval
+    if approval is not None and approval.state == ApprovalState.REJECTED:
+        why = f": {approval.decision_reason}" if approval.decision_reason else ""
+        return Skip(f"{approval.decided_by} rejected its charge{why}")
+    reason = None if is_approved(one) else _reason_to_ask(one, one.ruling, settings)
+    return Skip(f"{_lapsed(approval, one)}{reason}", needs_approval=True) if reason else None
+
+
+def is_approved(one: Candidate) -> bool:
+    """Whether a person approved this very charge. No limit stands against it then."""
+    ruling = one.ruling
+    if ruling is None or ruling.approval is None:
+        return False
+    return ruling.approval.covers(one.amount, ruling.total, one.currency, one.client_id)
+
+
+def _reason_to_ask(one: Candidate, ruling: Ruling, settings: Settings) -> str | None:
+    if ruling.decision.action == RuleAction.ASK:
+        return f"the rule {ruling.decision.rule_name!r} asks a person first"
+    began = settings.autopay_from
+    if began is not None and ruling.made_on is not None and ruling.made_on < began:
+        return f"it is of {ruling.made_on}, and autopay began on {began}: a person decides"
+    return over_limit(ruling.limits, LimitKind.INVOICE, one.amount, one.currency, one.client_id)
+
+
+def _lapsed(approval: ChargeApproval | None, one: Candidate) -> str:
+    if approval is None or approval.state != ApprovalState.APPROVED:
+        return ""
+    approved = f"{money.text(approval.amount, approval.currency)} {approval.currency}"
+    return f"{approval.decided_by} approved {approved}, and the invoice is another since; "
 
 
 def _client_not_chargeable(one: Candidate) -> Skip | None:

@@ -47,6 +47,8 @@ class Outcome:
     fault: str | None = None
     # The invoices that a charge of several was withdrawn for, each with the reason.
     withdrawn: Mapping[int, str] = field(default_factory=dict)
+    # The autopay rule that decided.
+    rule: str | None = None
 
 
 def share_outcomes(whole: Outcome, shares: Iterable[AttemptShare]) -> list[Outcome]:
@@ -58,6 +60,7 @@ def share_outcomes(whole: Outcome, shares: Iterable[AttemptShare]) -> list[Outco
             amount=money.from_minor(one.amount_minor, whole.currency),
             reason=whole.withdrawn.get(one.invoice_id, whole.reason),
             withdrawn={},
+            rule=one.rule_name,
         )
         for one in shares
     ]
@@ -74,14 +77,22 @@ def attempt_outcome(
 ) -> Outcome:
     amount = money.from_minor(attempt.amount_minor, attempt.currency)
     return Outcome(
-        kind, attempt.invoice_id, amount, attempt.currency, intent_id, reason, next_try, fault
+        kind,
+        attempt.invoice_id,
+        amount,
+        attempt.currency,
+        intent_id,
+        reason,
+        next_try,
+        fault,
+        rule=attempt.rule_name,
     )
 
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
     waits = one.last is not None and one.last.state == AttemptState.UNKNOWN
     kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.SKIPPED
-    kind = OutcomeKind.HELD if skip.fault else kind
+    kind = OutcomeKind.HELD if skip.fault or skip.needs_approval else kind
     return Outcome(
         OutcomeKind.UNKNOWN if waits else kind,
         one.invoice_id,
@@ -91,6 +102,7 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
         skip.reason,
         skip.next_try,
         skip.fault,
+        rule=one.ruling.decision.rule_name if one.ruling else None,
     )
 
 
@@ -193,4 +205,5 @@ def _entry(one: Outcome) -> dict[str, Any]:
         "currency": one.currency,
         "reason": one.reason,
         "next_try": one.next_try.isoformat() if one.next_try else None,
+        "rule": one.rule,
     }

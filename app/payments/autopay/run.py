@@ -21,10 +21,10 @@ from app.errors import (
     Refused,
     Unavailable,
 )
-from app.payments.autopay import attempt_history, candidates, eligibility, leases
+from app.payments.autopay import attempt_history, eligibility, leases
 from app.payments.autopay.asked_methods import AskedMethods
 from app.payments.autopay.attempt_history import UnresolvedAttempt
-from app.payments.autopay.candidates import Candidate, Position
+from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.charge import (
     charge,
     charge_together,
@@ -32,8 +32,11 @@ from app.payments.autopay.charge import (
 )
 from app.payments.autopay.charge_context import Charging, ManualRetry
 from app.payments.autopay.dry_run import Foresight
+from app.payments.autopay.due_pages import DuePages
 from app.payments.autopay.eligibility import Skip
+from app.payments.autopay.held_invoices import held_invoice, hold_page
 from app.payments.autopay.leases import LeaseHolder
+from app.payments.autopay.method_choice import method_key
 from app.payments.autopay.other_ways import GuestSessions
 from app.payments.autopay.report import (
     FaultAlarm,
@@ -44,6 +47,7 @@ from app.payments.autopay.report import (
     skipped_outcome,
     unresolved_outcome,
 )
+from app.payments.autopay.ruling import Policies, find_ruled
 from app.payments.reconciliation.cursor import load_epoch, load_restored_at
 from app.payments.stripe.gateway import (
     Gateway,
@@ -93,6 +97,7 @@ class Autopay:
         """
         await self._catch_up()
         at = await self._in_epoch(self._charging(day))
+        pages = await self._due_pages(at.policies, day)
         report = RunReport(day or self._today(), dry_run=False)
         alarm = FaultAlarm()
 
@@ -104,10 +109,10 @@ class Autopay:
                 tell(outcome)
 
         async def work() -> None:
-            async for one in self._settled(report.day):
+            async for one in pages.settled(report.day):
                 note(skipped_outcome(one, self._passed_over(one, day)))
             await self._recover(at, note, whenever=True)
-            await self._charge_all(replace(at, account=await self._find_account()), note)
+            await self._charge_all(replace(at, account=await self._find_account()), pages, note)
 
         with _closed_on_failure(report):
             await self._until_stopped(work(), at.holder)
@@ -123,11 +128,12 @@ class Autopay:
             partial(self._skip_reason, day=day),
             AskedMethods(self.gateway),
         )
+        pages = await self._due_pages(Policies(self.settings), day)
         with _closed_on_failure(report), _first_error():
-            async for page in self._pages(candidates.list_due, self._latest(day)):
+            async for page in pages.due():
                 for foreseen in await foresight.outcomes(page):
                     report.add(foreseen)
-            async for one in self._settled(report.day):
+            async for one in pages.settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
         return report
 
@@ -141,7 +147,7 @@ class Autopay:
             raise InvalidField("reason", f"has not 1 to {REASON_MAX} characters")
         await self._catch_up_after_restore()
         async with self.database.snapshot() as tx:
-            one = await candidates.find_candidate(tx, invoice_id)
+            one = await find_ruled(tx, invoice_id, self.settings, now=_now())
         if one is None or invoice_id < 0:
             raise NotFound("Invoice", invoice_id)
         skip = eligibility.skip_reason(one, None, _now(), self.settings)
@@ -258,7 +264,9 @@ class Autopay:
 
     # --- due ---------------------------------------------------------------------------------
 
-    async def _charge_all(self, at: Charging, note: Callable[[Outcome], None]) -> None:
+    async def _charge_all(
+        self, at: Charging, pages: DuePages, note: Callable[[Outcome], None]
+    ) -> None:
         """A bounded number of workers takes one customer's charges at a time, one by one."""
         crowd = self.settings.stripe_concurrency
         queue: Queue = asyncio.Queue(crowd)
@@ -266,7 +274,7 @@ class Autopay:
         async with asyncio.TaskGroup() as group:
             for _ in range(crowd):
                 group.create_task(self._work_off(queue, at, note))
-            async for charges in self._charges(at.day, note):
+            async for charges in self._charges(pages, note):
                 await queue.put(charges)
             for _ in range(crowd):
                 await queue.put(None)
@@ -285,65 +293,33 @@ class Autopay:
         return await _charged_together(at, invoices)
 
     async def _charges(
-        self, day: date | None, note: Callable[[Outcome], None]
+        self, pages: DuePages, note: Callable[[Outcome], None]
     ) -> AsyncIterator[Sequence[Charge]]:
         """The charges of one customer at a time: of single invoices, then of clients' at once."""
-        consolidates = self.settings.autopay_consolidate
-        alone = partial(candidates.list_due_alone, consolidates=consolidates)
-        async for page in self._pages(alone, self._latest(day)):
-            for invoices in self._by_customer(page, day, note):
+        async for page in pages.alone():
+            for invoices in await self._by_customer(page, pages.day, note):
                 yield [[one] for one in invoices]
-        async for client_id in self._consolidating_clients(day):
-            of_client = partial(candidates.list_due_of_client, client_id=client_id)
-            async for page in self._pages(of_client, self._latest(day)):
-                for invoices in self._by_customer(page, day, note):
-                    yield _together(invoices)
+        async for client_id in pages.client_ids():
+            async for page in pages.of_client(client_id):
+                for invoices in await self._by_customer(page, pages.day, note):
+                    yield _together(invoices, pages)
 
-    async def _consolidating_clients(self, day: date | None) -> AsyncIterator[int]:
-        after, consolidates = 0, self.settings.autopay_consolidate
-        while not self.stop.is_set():
-            async with self.database.snapshot() as tx:
-                found = await candidates.list_due_clients(
-                    tx, self._latest(day), after, consolidates=consolidates
-                )
-            for client_id in found:
-                yield client_id
-            if len(found) < candidates.PAGE:
-                return
-            after = found[-1]
-
-    def _by_customer(
+    async def _by_customer(
         self, page: Sequence[Candidate], day: date | None, note: Callable[[Outcome], None]
     ) -> list[list[Candidate]]:
         """The invoices to charge, those of one customer together; the others are accounted for."""
         wanted: dict[str | None, list[Candidate]] = defaultdict(list)
+        held = []
         for one in page:
             skip = self._skip_reason(one, day)
-            if skip:
-                note(skipped_outcome(one, skip))
-            else:
+            if skip is None:
                 wanted[one.customer_id].append(one)
+                continue
+            if skip.needs_approval:
+                held.append(held_invoice(one, skip))
+            note(skipped_outcome(one, skip))
+        await hold_page(self.database, held, now=self.database.now())
         return list(wanted.values())
-
-    async def _pages(
-        self,
-        read: Callable[..., Awaitable[Sequence[Candidate]]],
-        day: date,
-    ) -> AsyncIterator[Sequence[Candidate]]:
-        after: Position | None = None
-        while not self.stop.is_set():
-            async with self.database.snapshot() as tx:
-                page = await read(tx, day, after)
-            if page:
-                yield page
-            if len(page) < candidates.PAGE:
-                return
-            after = candidates.position(page[-1])
-
-    async def _settled(self, day: date) -> AsyncIterator[Candidate]:
-        async for page in self._pages(candidates.list_settled, day):
-            for one in page:
-                yield one
 
     # --- small things ------------------------------------------------------------------------
 
@@ -355,8 +331,15 @@ class Autopay:
             self.installation,
             LeaseHolder(uuid4().hex),
             GuestSessions(self.gateway),
+            Policies(self.settings),
             day,
+            started_at=self.database.now(),
         )
+
+    async def _due_pages(self, policies: Policies, day: date | None) -> DuePages:
+        async with self.database.snapshot() as tx:
+            policy = await policies.load(tx)
+        return DuePages(self.database, self.settings, self.stop, policies, policy, day)
 
     async def _find_account(self) -> str | None:
         """The account that attempts begin in; a restricted key need not be allowed to say it."""
@@ -384,20 +367,17 @@ class Autopay:
     def _today(self) -> date:
         return calendar.business_day(_now(), self.settings.timezone)
 
-    def _latest(self, day: date | None) -> date:
-        return day or calendar.latest_day(_now())
 
-
-def _together(invoices: Sequence[Candidate]) -> list[Charge]:
+def _together(invoices: Sequence[Candidate], pages: DuePages) -> list[Charge]:
     """A client's invoices as few charges, each of one currency and within Stripe's limits."""
-    of_currency: dict[str, list[Candidate]] = defaultdict(list)
+    alike: dict[tuple[str, str | None], list[Candidate]] = defaultdict(list)
     charges: list[Charge] = []
     for one in invoices:
-        if eligibility.is_charged_alone(one):
+        if eligibility.is_charged_alone(one) or not pages.is_consolidated(one):
             charges.append([one])
         else:
-            of_currency[one.currency].append(one)
-    for same in of_currency.values():
+            alike[one.currency, method_key(one)].append(one)
+    for same in alike.values():
         amounts = [money.to_minor(one.amount, one.currency) for one in same]
         charges += [same[span] for span in consolidation.charges_of(amounts)]
     return charges

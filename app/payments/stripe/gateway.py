@@ -225,6 +225,11 @@ class Gateway:
         await self._pace.acquire(endpoints.PAYMENT_METHOD)
         return (await self._read("payment_method", endpoints.PAYMENT_METHOD, method_id)).object
 
+    async def payment_methods(self, customer_id: str) -> Sequence[Mapping[str, Any]]:
+        """The methods that are attached to a customer, those attached last first."""
+        params = {"customer": customer_id}
+        return [one async for one in self._listed(endpoints.PAYMENT_METHODS, params)]
+
     async def session(self, session_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.SESSION)
         return (await self._read("checkout.session", endpoints.SESSION, session_id)).object

@@ -71,9 +71,18 @@ class ChargeAttempt(Row):
     network_forbids: Mapped[bool | None]  # the card network allows no further try of the method
     reason: Mapped[str | None]
     next_try_on: Mapped[date | None]
+    # The autopay rule that decided and the approval that a person gave; of several invoices, each
+    # share has its own.
+    rule_name: Mapped[str | None]
+    approval_id: Mapped[Ref | None]
+    # The rule's wish about the payment method, and whether the method follows from it.
+    method_rule: Mapped[str | None]
+    is_rule_method: Mapped[bool | None]
 
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
+        # The money of a day, of all clients or of one, for limits.
+        Index("ix_charge_attempt_business_day", "business_day", "currency", "client_id"),
         Index(
             "uq_charge_attempt_unresolved",
             "invoice_id",
@@ -111,6 +120,8 @@ class ChargeAttemptShare(Row):
     replaces_intent_id: Mapped[str | None]
     # Follows the attempt's state, so that an index can allow one unresolved attempt per invoice.
     is_unresolved: Mapped[bool]
+    rule_name: Mapped[str | None]
+    approval_id: Mapped[Ref | None]
 
     __table_args__ = (
         UniqueConstraint("attempt_id", "invoice_id"),

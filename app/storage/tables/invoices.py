@@ -107,6 +107,18 @@ class Invoice(Row):
                 "(take_auto_payment OR include_in_autopay) AND paymentstatus <> 2"
             ),
         ),
+        # A rule may take invoices without a flag too.
+        Index(
+            "ix_invoice_unflagged_due",
+            "duedate",
+            "id",
+            sqlite_where=text(
+                "take_auto_payment = 0 AND include_in_autopay = 0 AND paymentstatus <> 2"
+            ),
+            postgresql_where=text(
+                "NOT take_auto_payment AND NOT include_in_autopay AND paymentstatus <> 2"
+            ),
+        ),
         Index("ix_invoice_duedate", "duedate", "id"),
         Index("ix_invoice_invoice_date", "invoice_date", "id"),
         Index("ix_invoice_paymentstatus", "paymentstatus", "invoice_date", "id"),

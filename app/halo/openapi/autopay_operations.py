@@ -1,0 +1,67 @@
+"""The operations of the actions on autopay, for OpenAPI."""
+
+from app.halo.engine import json_schema
+from app.halo.engine.json_schema import Schema
+from app.halo.openapi.operations import Operation, many, the
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
+from app.halo.rule_changes import READ_RULES
+
+_MOVE: Schema = {
+    **json_schema.TEXT,
+    "enum": ["in", "out", "ask", "day"],
+    "description": "Charged from then on, no longer, after an approval, or on another day.",
+}
+_PREVIEW: Schema = {
+    "type": "object",
+    "properties": {
+        "looked_at": {**json_schema.WHOLE, "description": "Open invoices that were looked at."},
+        "moves": {
+            "type": "array",
+            "description": "All that the change moves, counted and summed by currency.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "move": _MOVE,
+                    "currency": json_schema.TEXT,
+                    "count": json_schema.WHOLE,
+                    "amount": json_schema.NUMBER,
+                },
+            },
+        },
+        "invoices": {
+            "type": "array",
+            "description": "The first 200 of them.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "invoice_id": json_schema.WHOLE,
+                    "move": _MOVE,
+                    "amount": json_schema.NUMBER,
+                    "currency": json_schema.TEXT,
+                    "rule": {"type": ["string", "null"]},
+                    "charge_on": {"type": ["string", "null"], "format": "date"},
+                },
+            },
+        },
+    },
+}
+PREVIEWED = Operation(
+    summary="Preview autopay rules",
+    about=(
+        "Takes rules as a POST of them does, and changes nothing: the answer says which open "
+        "invoices they would move into automatic charging, out of it, to a person, or to "
+        "another day."
+    ),
+    tag=AUTOPAY_RULES.path,
+    right=READ_RULES,
+    takes=many(the(AUTOPAY_RULES.path)),
+    gives=_PREVIEW,
+    example=[{"name": "Large projects", "action": "ask", "amount_from": 10000}],
+    answer_example={
+        "looked_at": 120,
+        "moves": [{"move": "ask", "currency": "usd", "count": 1, "amount": 12500}],
+        "invoices": [],
+    },
+    refusals=(400, 404),
+    resources=(AUTOPAY_RULES,),
+)
