@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -24,12 +25,12 @@ PAYOUTS = table_of(StripePayout)
 
 
 @contextlib.asynccontextmanager
-async def furnished(url: str) -> AsyncIterator[Paydue]:
+async def furnished(url: str, **settings: Any) -> AsyncIterator[Paydue]:
     sandbox = Sandbox(seed=0)
     async with (
         sandbox.running(),
         with_balance(sandbox) as balance,
-        Paydue.running(settings_for(url, balance.url), sandbox) as one,
+        Paydue.running(settings_for(url, balance.url, **settings), sandbox) as one,
     ):
         await _fill(one, balance)
         yield one
@@ -56,7 +57,8 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
     """A paid invoice with a refund, a dispute and a payout; a decline; credit; a parked event."""
     client = await paydue.a_client(name="Acme Dental", email="desk@acme.example")
     invoice = await paydue.an_invoice("120.00", client=client, invoicenumber="INV-7001")
-    await paydue.an_invoice("30.00", client=await paydue.a_client("insufficient_funds"))
+    declined = await paydue.a_client("insufficient_funds", name="Bolt Bakery")
+    await paydue.an_invoice("30.00", client=declined, invoicenumber="INV-7002")
     await paydue.autopay()
     payment = (await paydue.payments(invoice))[0]
     refund = paydue.sandbox.refund(payment.charge_id, amount=2000)

@@ -2,21 +2,22 @@
 
 import contextlib
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
+from html import escape
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from app.serving import serve_in_loop
-from tests.clock import Clock
 
 CLIENT_ID = "paydue"
 
@@ -25,7 +26,7 @@ CLIENT_ID = "paydue"
 class IdentityProvider:
     """`claims` replace those of the next token; `asked` is the query the browser came with."""
 
-    clock: Clock
+    clock: Callable[[], datetime]
     url: str = ""
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "one"}))
     signs_with: RSAKey | None = None
@@ -42,6 +43,7 @@ class IdentityProvider:
     async def running(self) -> AsyncIterator["IdentityProvider"]:
         routes = [
             Route("/.well-known/openid-configuration", self._configuration),
+            Route("/authorize", self._authorize),
             Route("/keys", self._keys),
             Route("/token", self._token, methods=["POST"]),
         ]
@@ -55,6 +57,12 @@ class IdentityProvider:
         }  # fmt: skip
         found = {name: f"{self.url}/{path}" for name, path in names.items()}
         return JSONResponse({"issuer": self.url, **found})
+
+    async def _authorize(self, request: Request) -> Response:
+        """The page on which a person agrees; it leads back with the code."""
+        query = self.sent(str(request.url))
+        back = f"{self.asked['redirect_uri']}?{urlencode(query)}"
+        return HTMLResponse(f'<title>Provider</title><a href="{escape(back)}">Agree</a>')
 
     async def _keys(self, _: Request) -> Response:
         return JSONResponse(KeySet([self.key]).as_dict(private=False))

@@ -1,5 +1,6 @@
 """A window of Debian's Chromium over a furnished house, which notes what went wrong in it."""
 
+import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from app.console.people.roles import Role
 from tests.conftest import absent
@@ -38,18 +39,26 @@ class Screen:
         self.errors.append(text)
 
 
+@contextlib.asynccontextmanager
+async def open_chromium() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        absent("no chromium: apt-get install chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        await browser.close()
+
+
 @pytest.fixture(scope="module")
 async def screen(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Screen]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        absent("no chromium: apt-get install chromium")
+    """A window of an admin over a house that its module may change."""
     database = shutil.copy(sqlite_template, tmp_path_factory.mktemp("browser") / "paydue.db")
-    async with furnished(f"sqlite:///{database}") as house, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+    async with furnished(f"sqlite:///{database}") as house, open_chromium() as browser:
         context = await browser.new_context(base_url=house.url)
         context.set_default_timeout(wait_limit(15) * 1000)
         page = await context.new_page()
@@ -58,4 +67,3 @@ async def screen(
         await page.wait_for_url("**/account/**")
         await page.close()
         yield Screen(house, context)
-        await browser.close()

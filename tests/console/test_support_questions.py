@@ -85,7 +85,7 @@ async def test_was_i_charged_twice(screen: Screen, walk: Walk) -> None:
 
 
 async def test_why_was_it_not_charged(walk: Walk) -> None:
-    await walk.ask("INV-4", hit="INV-4, Client 3")
+    await walk.ask("INV-7002", hit="INV-7002, Bolt Bakery")
     await walk.reads("Autopay: why and when", "insufficient")
 
 
