@@ -54,6 +54,9 @@ CARDS = (
     ["bank_debit_fails:insufficient_funds", "bank_debit_succeeds"],
     ["bank_debit_fails:account_closed"],
 )
+# A debit of some banks takes days: longer than what a pass of reconciliation reads back.
+SLOW_BANKS = 0.3
+BANK_DAYS = 4 * 86_400.0
 _MILLIONTHS = 10**6
 NEVER_MADE = "sandbox.never_made"
 
@@ -467,6 +470,8 @@ async def world(seed: int, here: Place) -> World:
     sandbox = here.switch.sandbox = Sandbox(seed=seed)
     chance = reproducible_random(f"schedule {seed}")
     made = World(seed, chance, here.node, sandbox, here.raw, here.pattern, here.switch)
+    if chance.random() < SLOW_BANKS:
+        sandbox.state.delays.bank_debit = BANK_DAYS
     await _empty(made)
     await _populate(made)
     return made
