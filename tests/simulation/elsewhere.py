@@ -212,6 +212,7 @@ async def _put_back(w: World, old: OlderCopy) -> None:
 def _forget(w: World, old: OlderCopy) -> None:
     """Only the books know what was entered by hand, so what the copy lacks has never been."""
     w.later = sorted({*w.later, *w.invoices} - {*old.invoices})
+    w.untyped |= {one for one, paid in w.by_hand.items() if paid != old.by_hand.get(one)}
     w.invoices, w.by_hand = old.invoices, old.by_hand
     for intent in w.assigned - old.assigned.keys():
         del w.told_of[intent]
