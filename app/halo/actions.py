@@ -27,7 +27,9 @@ from app.halo.engine.resource_routes import WrittenAnswer, id_in_path, list_resp
 from app.halo.engine.responses import json_response
 from app.halo.resources.invoice_line_resource import INVOICE_LINES
 from app.halo.resources.invoice_resource import INVOICES
-from app.ledger import line_edits, recurring, void_and_delete
+from app.ledger import corrections, line_edits, recurring, void_and_delete
+from app.ledger.corrections import CreditedLine
+from app.ledger.invoice_input import LINES_MAX
 from app.ledger.recurring import Processed
 from app.rules.home import home_of
 from app.storage.column_types import table_of
@@ -159,6 +161,43 @@ async def void_invoice(request: Request) -> Response:
         return work
 
     return await run_idempotent(request, EDIT, prepare)
+
+
+async def credit_invoice(request: Request) -> Response:
+    """The credit note that corrects an invoice, of all its lines or of some."""
+
+    async def prepare(caller: Caller, body: bytes) -> Work:
+        invoice_id = id_in_path(INVOICES, request.path_params["id"])
+        given = request_body.parse_json(body)
+        reason, credited = _reason(given), _credited_lines(given.get("lines"))
+
+        async def work(tx: Tx) -> Response:
+            made = await corrections.credit_invoice(
+                tx, invoice_id, credited, reason=reason, **_context(request, caller)
+            )
+            found = await _INVOICES.by_ids(tx, [made], detailed=True)
+            return json_response(caller.redact(found[made]), 201)
+
+        return work
+
+    return await run_idempotent(request, EDIT, prepare)
+
+
+def _credited_lines(given: Any) -> list[CreditedLine] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not 0 < len(given) <= LINES_MAX:
+        raise InvalidField("lines", f"is no array of 1 to {LINES_MAX} objects")
+    return [_credited_line(f"lines[{place}]", one) for place, one in enumerate(given)]
+
+
+def _credited_line(at: str, given: Any) -> CreditedLine:
+    line = given if isinstance(given, dict) else {}
+    line_id = parsing.whole(f"{at}.id", line.get("id"))
+    quantity = parsing.double(f"{at}.qty_order", line.get("qty_order"))
+    if line_id is None or quantity is None:
+        raise InvalidField(at, "needs an id and a qty_order")
+    return CreditedLine(line_id, quantity)
 
 
 async def process_templates(request: Request) -> Response:

@@ -52,6 +52,7 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/View", actions.view_invoices, "POST", say.VIEWED),
     CaseInsensitiveRoute("/api/Invoice/PDF/{id}", actions.print_invoice, "POST", say.PRINTED),
     CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
+    CaseInsensitiveRoute("/api/Invoice/{id}/credit", actions.credit_invoice, "POST", say.CREDITED),
     CaseInsensitiveRoute("/api/Invoice/{id}/retry", actions.retry_payment, "POST", say.RETRIED),
     *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
     CaseInsensitiveRoute(

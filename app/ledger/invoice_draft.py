@@ -173,8 +173,10 @@ def draft_header(
             date_created=now,
             last_modified=now,
             is_recurring_invoice=is_template,
-            rounded_by_line=currencies.home.tax_rounding == TaxRounding.LINE,
         )
+        if "rounded_by_line" not in given.values:
+            by_line = currencies.home.tax_rounding == TaxRounding.LINE
+            after = after._replace(rounded_by_line=by_line)
     if not is_template:
         after = _with_due_day(after, row, given, currencies)
     return Draft(row, after)

@@ -102,7 +102,7 @@ def _is_given(line: DraftLine, name: str) -> bool:
 
 def _names_no_tax(line: DraftLine) -> bool:
     """A new line that says nothing about its tax: the rules choose."""
-    if line.given is None or line.given.id is not None:
+    if line.given is None or line.given.id is not None or line.given.keeps_tax:
         return False
     return not _is_given(line, "tax_rate") and not line.after.tax_code
 
@@ -110,7 +110,7 @@ def _names_no_tax(line: DraftLine) -> bool:
 def _with_rate(line: DraftLine, one: Draft, rates: TaxRates) -> FullLineRow:
     if _names_no_tax(line):
         return _by_rules(line, one, rates)
-    if not _is_given(line, "tax_code"):
+    if not _is_given(line, "tax_code") or (line.given and line.given.keeps_tax):
         return line.after
     rate_of_tax = rates.of_tax.get(tax_id(line.after.tax_code) or 0)
     if line.before is not None and line.before.tax_code == line.after.tax_code:

@@ -236,16 +236,27 @@ def _in_motion(one: Dependents) -> str | None:
     return charge_under_way(one) or pending
 
 
+def credit_refusal(one: Dependents, *, kind: int, total: Decimal) -> str | None:
+    """The reason why no credit note is made of an invoice: it owes nothing, or money moves."""
+    if one.voided:
+        return "it is voided"
+    if kind != InvoiceKind.INVOICE or total <= 0:
+        return "it is no invoice with an amount"
+    return _in_motion(one)
+
+
 def edit_refusal(one: Dependents, *, total_before: Decimal, total_after: Decimal) -> str | None:
     """Amounts of a voided invoice stand still, and so do those that money is moving for.
 
     A paid one may be corrected: never below what was paid, since that would owe the client money
-    that no record tells of.
+    that no record tells of. Accounting has the amounts of a posted one.
     """
     if total_before == total_after:
         return None
     if one.voided:
         return "it is voided"
+    if one.posted:
+        return "it was posted; correct it with a credit note"
     if total_after < min(one.paid, total_before):
         return f"{one.paid.normalize():f} was paid on it; raise a credit note instead"
     return _in_motion(one)

@@ -14,6 +14,7 @@ from app.rules.invoice import (
     Line,
     balance,
     charge_under_way,
+    credit_refusal,
     deletion_refusal,
     edit_refusal,
     is_owed,
@@ -140,6 +141,40 @@ def test_only_an_invoice_that_is_not_voided_is_owed(
     kind: InvoiceKind, voided: bool, owed: bool
 ) -> None:
     assert is_owed(kind, voided=voided) == owed
+
+
+POSTED = "it was posted; correct it with a credit note"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"), [("10", "10", None), ("10", "11", POSTED), ("10", "9", POSTED)]
+)
+def test_the_total_of_a_posted_invoice_stays(before: str, after: str, why: str | None) -> None:
+    posted = Dependents(posted=True)
+
+    found = edit_refusal(posted, total_before=Decimal(before), total_after=Decimal(after))
+
+    assert found == why
+
+
+@pytest.mark.parametrize(
+    ("one", "kind", "total", "why"),
+    [
+        (Dependents(), InvoiceKind.INVOICE, "0.01", None),
+        (Dependents(paid=Decimal(5)), InvoiceKind.INVOICE, "10", None),
+        (Dependents(), InvoiceKind.INVOICE, "0", "it is no invoice with an amount"),
+        (Dependents(), InvoiceKind.CREDIT_NOTE, "10", "it is no invoice with an amount"),
+        (Dependents(voided=True), InvoiceKind.INVOICE, "10", "it is voided"),
+        (Dependents(pending=1), InvoiceKind.INVOICE, "10",
+         "a payment of it is processing; wait for its end"),
+        (Dependents(open_attempt=2, open_attempt_state="unknown"), InvoiceKind.INVOICE, "10",
+         "charge attempt 2 of it is unknown; wait for its end"),
+    ],
+)  # fmt: skip
+def test_an_invoice_is_credited_unless_money_moves(
+    one: Dependents, kind: InvoiceKind, total: str, why: str | None
+) -> None:
+    assert credit_refusal(one, kind=kind, total=Decimal(total)) == why
 
 
 PENDING = "a payment of it is processing; wait for its end"

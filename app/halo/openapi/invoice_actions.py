@@ -83,6 +83,45 @@ VOIDED = Operation(
     resources=(INVOICES,),
 )
 
+CREDITED = Operation(
+    summary="Correct an invoice by a credit note",
+    about=(
+        "Makes a credit note of the invoice, of all its lines or of those given, with its prices "
+        "and taxes, and pays with it what the invoice still owes. Refused while a charge is under "
+        "way, and where all notes would come to more than the invoice."
+    ),
+    tag=INVOICES.path,
+    right=_EDIT,
+    takes={
+        "type": "object",
+        "required": ["reason"],
+        "properties": {
+            "reason": {**json_schema.TEXT, "description": "Why; the note shows it."},
+            "lines": {
+                "type": "array",
+                "description": "The lines that are credited; all of them without it.",
+                "items": {
+                    "type": "object",
+                    "required": ["id", "qty_order"],
+                    "properties": {
+                        "id": {**json_schema.WHOLE, "description": "`id` of the invoice's line."},
+                        "qty_order": {
+                            **json_schema.NUMBER,
+                            "description": "How much of its quantity.",
+                        },
+                    },
+                },
+            },
+        },
+    },
+    gives=the(INVOICES.path),
+    status=201,
+    example={"reason": "Two hours too many", "lines": [{"id": 1, "qty_order": 2}]},
+    answer_example={"id": 2, "invoicetype": 1, "creditlinkedtoinvoiceid": 1, "total": 40},
+    refusals=(400, 404, 409),
+    resources=(INVOICES,),
+)
+
 _OUTCOME: Schema = {
     "type": "object",
     "properties": {
