@@ -22,6 +22,7 @@ from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
+from app.payments.purge import Purge
 from app.payments.reconcile import Reconciliation
 from app.payments.refunds import Refunds, refund_as_dict
 from app.payments.stripe.gateway import Gateway
@@ -156,6 +157,11 @@ class Node:
             raise Unavailable("STRIPE_API_KEY is not set; nothing can be asked of Stripe")
         async with Gateway(self.settings, self.limiter) as gateway:
             yield gateway
+
+    def purge(self, *, from_start: bool = False, is_dry: bool = False) -> Purge:
+        return Purge(
+            self.database, self.settings, self.database.now(), self.stop, from_start, is_dry
+        )
 
     def recurring(self) -> RecurringRun:
         return RecurringRun(self.database, home_of(self.settings), self.clock, self.stop)

@@ -31,6 +31,7 @@ _TEST_KEYS = ("sk_test_", "rk_test_")
 _SIGNING_SECRET_MIN = 20
 _DIFFERENT_CHARACTERS_MIN = 8
 _INTERNAL_TOKEN_MIN = 16
+_DROP_DAYS_MIN = 35
 
 
 def _timezone(name: str) -> str:
@@ -92,6 +93,13 @@ def _number_pattern(pattern: str) -> str:
     if pattern and not re.fullmatch(_NUMBER_PATTERN, pattern):
         raise ValueError(f"{pattern!r} is no pattern such as INV-{{year}}-{{number:5}}")
     return pattern
+
+
+def _days_until_dropped(days: int) -> int:
+    """Stripe tells of an event for 30 days, and an idempotency key is good for one."""
+    if 0 < days < _DROP_DAYS_MIN:
+        raise ValueError(f"must be 0 or at least {_DROP_DAYS_MIN}")
+    return days
 
 
 def _currency(code: str) -> str:
@@ -303,6 +311,18 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         alias="PAYDUE_RECONCILE_EVERY",
         description="seconds between two reconciliations with Stripe by the worker; at most 86400, a day",
+    )
+    compress_events_after: int = Field(
+        30,
+        ge=0,
+        alias="PAYDUE_COMPRESS_EVENTS_AFTER",
+        description="days after which the worker compresses the bodies of events; they are read as before; 0 is never",
+    )
+    drop_events_after: Annotated[int, AfterValidator(_days_until_dropped)] = Field(
+        0,
+        ge=0,
+        alias="PAYDUE_DROP_EVENTS_AFTER",
+        description="days, 35 or more, after which a body is dropped but for its hash, unless its payment is not at rest; 0 is never",
     )
     body_max: int = Field(
         1024 * 1024,

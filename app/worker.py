@@ -33,6 +33,7 @@ POLL_S = 1.0
 SHORT_INTERVAL = timedelta(seconds=5)
 # A change that is edited within this time after it was written is edited unseen.
 SEAL_INTERVAL = timedelta(seconds=60)
+PURGE_INTERVAL = timedelta(days=1)
 RECURRING_INTERVAL = timedelta(hours=1)
 # After a failure a job waits this long, whatever its schedule.
 AFTER_FAILURE = timedelta(seconds=30)
@@ -92,6 +93,7 @@ class Worker:
                 waits_at_first=True,
             ),
             **self._recurring_job(),
+            "purge": ScheduledJob(self._purge, lambda now: now + PURGE_INTERVAL),
             "events": _frequent_job(self._retry_parked_events),
             "attempts": _frequent_job(self._resume_attempts),
             "refunds": _frequent_job(self._resume_refunds),
@@ -121,6 +123,9 @@ class Worker:
 
     async def _bill_due_templates(self) -> str:
         return str(await self.node.recurring().run())
+
+    async def _purge(self) -> str:
+        return str(await self.node.purge().run())
 
     async def _retry_parked_events(self) -> str:
         node = self.node

@@ -50,7 +50,9 @@ ATTEMPTS, EVENTS, FACTS = (
 INVOICES, JOBS = table_of(Invoice), table_of(Job)
 PAYMENTS, REVERSALS = table_of(InvoicePayment), table_of(StripeReversal)
 OTHER_SECRET = "whsec_" + "another0123456789abcd"
-ALL_JOBS = ("attempts", "audit", "autopay", "events", "reconcile", "recurring", "refunds")
+ALL_JOBS = (
+    "attempts", "audit", "autopay", "events", "purge", "reconcile", "recurring", "refunds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

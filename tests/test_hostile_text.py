@@ -85,6 +85,7 @@ WALKED: dict[str, Sequence[str]] = {
     "check": (),
     "audit verify": (),
     "status": (),
+    "purge": (),
     "access add": (HOSTILE, "--scope", "all"),
     "access list": (),
     "access revoke": (HOSTILE,),

@@ -7,7 +7,7 @@ neither is. Of two requests with one key at once, the later waits for the earlie
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import orjson
 from sqlalchemy import Table, delete, select, tuple_
@@ -22,13 +22,12 @@ from app.storage.column_types import table_of
 from app.storage.driver_errors import LostRace
 from app.storage.engines import Database, Tx
 from app.storage.rows import insert_once
-from app.storage.tables.credentials import IdempotencyRecord
+from app.storage.tables.credentials import IDEMPOTENCY_RECORD_LASTS, IdempotencyRecord
 
 RECORDS: Table = table_of(IdempotencyRecord)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-LASTS = timedelta(hours=24)
 KEY_MAX = 255
 # Bytes of an answer that are kept; of a longer one, the ids of its records.
 BODY_MAX = 64 * 1024
@@ -188,7 +187,7 @@ async def _find(tx: Tx, claim: _Claim, now: datetime) -> Response | None:
             select(RECORDS).where(
                 RECORDS.c.access_id == claim.access_id,
                 RECORDS.c.key == claim.key,
-                RECORDS.c.kept_at > now - LASTS,
+                RECORDS.c.kept_at > now - IDEMPOTENCY_RECORD_LASTS,
             )
         )
     ).one_or_none()
@@ -235,7 +234,7 @@ async def _refuse_too_many_keys(tx: Tx, claim: _Claim) -> None:
 
 async def _sweep(tx: Tx, claim: _Claim, now: datetime) -> None:
     """Delete old records, this key's own in any case; no two sweepers wait for each other."""
-    old = RECORDS.c.kept_at <= now - LASTS
+    old = RECORDS.c.kept_at <= now - IDEMPOTENCY_RECORD_LASTS
     own = (RECORDS.c.access_id == claim.access_id, RECORDS.c.key == claim.key)
     await tx.execute(delete(RECORDS).where(old, *own))
     key = (RECORDS.c.access_id, RECORDS.c.key)

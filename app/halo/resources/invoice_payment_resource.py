@@ -106,13 +106,13 @@ def _shown(row: Record) -> dict[str, Any]:
 
 
 def _object_of(payload: str) -> str | None:
-    """The event's object; None of an event that is nested deeper than JSON is written.
+    """The event's object; None of a body that was dropped, or is nested deeper than JSON is.
 
     Its `webhook_payload` holds the same word for word.
     """
     try:
         return orjson.dumps(orjson.loads(payload)["data"]["object"]).decode()
-    except orjson.JSONEncodeError:
+    except (KeyError, orjson.JSONEncodeError):
         return None
 
 

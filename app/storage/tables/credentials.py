@@ -1,6 +1,6 @@
 """API credentials and tokens, stored as hashes only, and idempotency records of their requests."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, LargeBinary
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,6 +27,10 @@ class AccessToken(Row):
     access_id: Mapped[Ref] = mapped_column(ForeignKey("access.id"), index=True)
     scopes: Mapped[str]
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+# For so long the answer to a request is told again under its key.
+IDEMPOTENCY_RECORD_LASTS = timedelta(hours=24)
 
 
 class IdempotencyRecord(Row):

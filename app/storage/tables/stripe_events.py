@@ -3,10 +3,11 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Index, LargeBinary, text
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.storage.column_types import Id, Ref, Row
+from app.storage.event_bodies import EventBody
 
 
 class EventState(StrEnum):
@@ -31,7 +32,7 @@ class StripeEvent(Row):
     created_at: Mapped[datetime]
     received_at: Mapped[datetime]
     source: Mapped[str] = mapped_column(default="webhook")
-    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    payload: Mapped[bytes] = mapped_column(EventBody)
     state: Mapped[str]
     tries: Mapped[int] = mapped_column(default=1)
     next_try_at: Mapped[datetime | None]
