@@ -217,7 +217,7 @@ async def test_a_version_before_finds_the_bodies_as_they_were(paydue: Paydue) ->
     await purge(paydue, days=31)
     assert event_bodies.is_compressed((await stored(paydue))[0])
 
-    await schema.downgrade(paydue.database, "0019")
+    await schema.downgrade(paydue.database, "0020")
 
     assert await stored(paydue) == [body]
     await schema.upgrade(paydue.database)
