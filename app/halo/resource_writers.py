@@ -3,7 +3,8 @@
 Records refer only to records of the resources above their own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from app.halo.engine.crud import Writer, dated_on_creation, resource_writer
 from app.halo.engine.resource import Resource
@@ -19,7 +20,23 @@ from app.halo.resources.lookup_resource import LOOKUPS
 from app.halo.resources.site_resource import SITES
 from app.halo.resources.tax_resource import TAXES
 from app.halo.resources.tax_rule_resource import TAX_RULES
-from app.ledger import autopay_policy, composite_taxes, currency_history
+from app.ledger import autopay_policy, composite_taxes, currency_history, settlement
+from app.rules.home import Home
+from app.storage.engines import Tx
+from app.storage.rows import InputRecord
+
+_write_clients = resource_writer(CLIENTS)
+
+
+async def save_clients(
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
+) -> list[int]:
+    """Clients as any resource; what their Stripe customers have paid before is theirs from now."""
+    ids = await _write_clients(tx, records, now=now, who=who, home=home)
+    customers = {str(one["stripe_customer_id"]) for one in records if one.get("stripe_customer_id")}
+    await settlement.follow_customers(tx, customers, now=now, who=who)
+    return ids
+
 
 WRITERS: Mapping[Resource, Writer] = {
     CURRENCIES: resource_writer(CURRENCIES, currency_history.with_rate_history),
@@ -28,7 +45,7 @@ WRITERS: Mapping[Resource, Writer] = {
     COST_CENTRES: resource_writer(COST_CENTRES),
     BUDGET_TYPES: resource_writer(BUDGET_TYPES),
     LOOKUPS: resource_writer(LOOKUPS),
-    CLIENTS: resource_writer(CLIENTS),
+    CLIENTS: save_clients,
     SITES: resource_writer(SITES),
     CHARGE_RATES: resource_writer(CHARGE_RATES),
     AUTOPAY_RULES: resource_writer(AUTOPAY_RULES, finish=autopay_policy.finish_rules),

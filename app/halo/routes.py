@@ -92,7 +92,7 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
         "/api/RecurringInvoice/Lines", actions.add_template_lines, "POST", say.TEMPLATE_LINES_ADDED
     ),
     *resource_routes(RECURRING_INVOICES, invoicing.save_templates, void_and_delete.delete_template),
-    *resource_routes(CLIENTS),
+    *resource_routes(CLIENTS, WRITERS[CLIENTS]),
     *resource_routes(SITES),
     *resource_routes(CURRENCIES, WRITERS[CURRENCIES], currency_history.delete_currency),
     *resource_routes(TAXES, WRITERS[TAXES]),

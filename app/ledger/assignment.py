@@ -24,7 +24,12 @@ from app.ledger import (
 )
 from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
-from app.ledger.settlement import PaymentChange, other_currency, write_change
+from app.ledger.settlement import (
+    PaymentChange,
+    may_be_of_client,
+    other_currency,
+    write_change,
+)
 from app.rules import money
 from app.rules.allocation import UNAPPLIED, Key, Share, move
 from app.rules.claim import Evidence
@@ -135,7 +140,7 @@ async def _claim_intent(
     if invoice.id in shares:
         raise Refused(f"intent_id: {intent_id} pays invoice {invoice.id} already")
     _assert_same_currency(payment, invoice)
-    _assert_same_client(payment.client_id, invoice)
+    _assert_may_be_of_client(payment, invoice)
     if payment.state_at == LONG_AGO and payment.evidence == Evidence.PERSON:
         payment = payment._replace(amount=_named(shares) + entry.amount)
     else:
@@ -294,7 +299,7 @@ async def _assign_share(
         invoice = invoices[invoice_id]
         _assert_same_currency(payment, invoice)
         if not wish.is_other_client and payment.customer_id is not None:
-            _assert_same_client(payment.client_id, invoice)
+            _assert_may_be_of_client(payment, invoice)
         taken = _assigned_amount(payment, moved, invoice)
         amounts[invoice_id] = amounts.get(invoice_id, ZERO) + taken
     # What it claims goes too, or its next report would put it back where it was.
@@ -450,6 +455,11 @@ def _assert_same_client(client_id: int | None, invoice: InvoiceRow) -> None:
             f"invoice_id: the payment is of client {client_id}, "
             f"invoice {invoice.id} of client {invoice.client_id}"
         )
+
+
+def _assert_may_be_of_client(payment: Payment, invoice: InvoiceRow) -> None:
+    if not may_be_of_client(payment, invoice):
+        _assert_same_client(payment.client_id, invoice)
 
 
 def must_exist(invoices: Mapping[int, InvoiceRow], invoice_id: int) -> InvoiceRow:

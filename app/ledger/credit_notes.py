@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from app.errors import InvalidField
 from app.ledger.balances import InvoiceRow
 from app.rules import money
-from app.rules.invoice import InvoiceKind
+from app.rules.invoice import InvoiceKind, credit_of
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -28,7 +28,7 @@ async def assert_covers(
     why = _refusal(note, invoice)
     if note is None or why is not None:
         raise InvalidField("credit_note_id", why or "does not exist")
-    left = abs(note.total) - await _used(tx, credit_note_id)
+    left = credit_of(note.invoicetype, note.total) - await _used(tx, credit_note_id)
     if amount > left:
         said = money.text(max(left, Decimal(0)), note.currency_iso)
         raise InvalidField("credit_note_id", f"credit note {note.id} has {said} left")

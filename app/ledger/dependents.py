@@ -1,6 +1,7 @@
 """Loads the money, attempts and history that a rule must look at before an invoice changes."""
 
 from collections.abc import Collection
+from decimal import Decimal
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement, FromClause, ScalarSelect, exists, func, or_, select
@@ -38,6 +39,7 @@ async def load_dependents(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Dep
             open_attempt_state=row.open_attempt_state,
             open_attempt_step=row.open_attempt_step,
             credits_used=row.credits_used,
+            credit_given=row.credit_given or Decimal(0),
             made=row.made,
         )
         for row in found
@@ -80,6 +82,11 @@ _CREDITS_USED = _count(
     PAYMENTS.c.credit_note_id == INVOICES.c.id,
     or_(PAYMENTS.c.counted > 0, PAYMENTS.c.invoice_id.is_not(None)),
 )
+_CREDIT_GIVEN = (
+    select(func.sum(PAYMENTS.c.counted))
+    .where(PAYMENTS.c.credit_note_id == INVOICES.c.id)
+    .scalar_subquery()
+)
 _DEPENDENTS = select(
     INVOICES.c.id,
     INVOICES.c.posted,
@@ -92,5 +99,6 @@ _DEPENDENTS = select(
     _of_open_attempt(ATTEMPTS.c.state).label("open_attempt_state"),
     _of_open_attempt(ATTEMPTS.c.step).label("open_attempt_step"),
     _CREDITS_USED.label("credits_used"),
+    _CREDIT_GIVEN.label("credit_given"),
     _count(_MADE, _MADE.c.recurring_invoice_id == INVOICES.c.id).label("made"),
 )

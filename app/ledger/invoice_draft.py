@@ -124,9 +124,14 @@ class Draft:
 
         A new invoice whose lines come to nothing owes nothing from the start.
         """
-        kind = self.before.invoicetype if self.before else InvoiceKind.INVOICE
         is_nothing = self.before is None and bool(self.lines) and self.after.total == 0
-        return self.total_moves or self.after.invoicetype != kind or is_nothing
+        return self.total_moves or self.kind_changes or is_nothing
+
+    @property
+    def kind_changes(self) -> bool:
+        """A new invoice begins as a plain one."""
+        kind = self.before.invoicetype if self.before else InvoiceKind.INVOICE
+        return self.after.invoicetype != kind
 
     @property
     def tax_point_changes(self) -> bool:

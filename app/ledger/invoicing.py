@@ -28,7 +28,15 @@ from app.ledger.invoice_draft import (
 )
 from app.ledger.invoice_input import InvoiceInput, invoice_input
 from app.rules.home import Home
-from app.rules.invoice import Dependents, charge_under_way, client_refusal, edit_refusal
+from app.rules.invoice import (
+    Dependents,
+    client_refusal,
+    credit_of,
+    currency_refusal,
+    edit_refusal,
+    lowered_credit_refusal,
+    void_refusal,
+)
 from app.rules.money import plain
 from app.storage import rows
 from app.storage.column_types import table_of
@@ -190,28 +198,31 @@ async def _refuse_paid_currency(tx: Tx, drafts: Iterable[Draft]) -> None:
 
 
 async def _refuse_edits(tx: Tx, drafts: Iterable[Draft]) -> None:
-    """Client, currency and total that may not change any more stay."""
+    """Client, currency, kind and total that may not change any more stay."""
     changed = {one.id: one for one in drafts if one.before is not None and _is_for_money(one)}
     if not changed:
         return
     for invoice_id, dependents in (await load_dependents(tx, changed)).items():
         one = changed[invoice_id]
-        _refuse_client_or_currency(one, dependents)
+        _refuse_other_meaning(one, dependents)
         before, after = one.total_before, one.after.total
-        why = edit_refusal(dependents, total_before=before, total_after=after)
+        credit = credit_of(one.after.invoicetype, after)
+        why = lowered_credit_refusal(dependents, credit=credit)
+        why = why or edit_refusal(dependents, total_before=before, total_after=after)
         if why is not None:
             what = f"lines: the total of invoice {invoice_id} stays {plain(before)}"
             raise refusal(dependents, why, what)
 
 
 def _is_for_money(one: Draft) -> bool:
-    return one.total_moves or one.client_changes or one.currency_changes
+    return one.total_moves or one.client_changes or one.currency_changes or one.kind_changes
 
 
-def _refuse_client_or_currency(one: Draft, dependents: Dependents) -> None:
+def _refuse_other_meaning(one: Draft, dependents: Dependents) -> None:
     changes = {
         "client_id": client_refusal(dependents) if one.client_changes else None,
-        "currency_code": charge_under_way(dependents) if one.currency_changes else None,
+        "currency_code": currency_refusal(dependents) if one.currency_changes else None,
+        "invoicetype": void_refusal(dependents) if one.kind_changes else None,
     }
     for name, why in changes.items():
         if why is not None:
@@ -253,9 +264,14 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str, ho
     moved = [one.id for one in drafts if one.owes_anew and not one.is_template]
     if moved:
         await balances.recompute(tx, moved, now=now, who=who)
-    await settlement.attach_unassigned(
-        tx, [one.id for one in new if not one.is_template], now=now, who=who
-    )
+    payable = [one.id for one in drafts if _may_take_money(one)]
+    await settlement.attach_unassigned(tx, payable, now=now, who=who)
+
+
+def _may_take_money(one: Draft) -> bool:
+    """Whether money that names the invoice, and could not pay it before, may pay it now."""
+    is_another = one.before is None or one.owes_anew or one.client_changes or one.currency_changes
+    return is_another and not one.is_template
 
 
 _NEW_INVOICES = NewRows(INVOICES, FullInvoiceRow)

@@ -1,6 +1,6 @@
 """The rows of PaymentIntents: found, locked and written for settlement, a batch at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
@@ -77,6 +77,19 @@ _UNAPPLIED_CLAIMS = PreparedStatement(
     ),
     _IntentId,
 )
+# Whoever names a customer who has paid for years waits for this many at a time.
+_PAGE = 200
+_WITHOUT_CLIENT = PreparedStatement(
+    select(INTENTS.c.intent_id)
+    .where(
+        any_of(INTENTS.c.stripe_customer_id, "customers"),
+        INTENTS.c.client_id.is_(None),
+        INTENTS.c.stripe_customer_id.in_(select(CLIENTS.c.stripe_customer_id)),
+    )
+    .order_by(INTENTS.c.intent_id)
+    .limit(_PAGE),
+    _IntentId,
+)
 _PARTS_OF_ATTEMPTS = PARTS.join(ATTEMPTS, ATTEMPTS.c.id == PARTS.c.attempt_id)
 # A consolidated charge claims its first invoice; the others stand with its attempt.
 _UNAPPLIED_PARTS = PreparedStatement(
@@ -118,6 +131,15 @@ async def find_unapplied_claims(tx: Tx, invoice_ids: Iterable[int]) -> list[str]
     ids = sorted(invoice_ids)
     found = await _UNAPPLIED_CLAIMS.all(tx, ids=ids) + await _UNAPPLIED_PARTS.all(tx, ids=ids)
     return sorted({row.intent_id for row in found})
+
+
+async def find_without_client(tx: Tx, customers: Collection[str]) -> list[str]:
+    """Some of the intents of these Stripe customers that no client has, though one has the
+    customer; none is left once all are booked."""
+    if not customers:
+        return []
+    found = await _WITHOUT_CLIENT.all(tx, customers=sorted(customers))
+    return [row.intent_id for row in found]
 
 
 async def load_planned(tx: Tx, intents: Sequence[str]) -> dict[str, dict[int, Decimal]]:
@@ -178,9 +200,10 @@ class _ClientRow(NamedTuple):
 
 
 _CLIENTS_BY_CUSTOMER = PreparedStatement(
-    select(*projection(CLIENTS, _ClientRow)).where(
-        any_of(CLIENTS.c.stripe_customer_id, "customers")
-    ),
+    # The last row counts: of clients who share a customer, the first.
+    select(*projection(CLIENTS, _ClientRow))
+    .where(any_of(CLIENTS.c.stripe_customer_id, "customers"))
+    .order_by(CLIENTS.c.id.desc()),
     _ClientRow,
 )
 

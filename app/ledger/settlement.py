@@ -5,7 +5,7 @@ charge cannot disagree, whichever comes first. Locks are taken in one order: inv
 payments by intent, money going back by id. The caller holds the transaction.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ from app.rules.payment import (
     Payment,
     PaymentReport,
     ReversedTotal,
+    claim_ended,
     merge_report,
     payment_from_report,
 )
@@ -70,21 +71,40 @@ async def record(
 async def attach_unassigned(tx: Tx, invoice_ids: Sequence[int], *, now: datetime, who: str) -> None:
     """Apply the unapplied money of payments that claim these invoices to what the invoices owe.
 
-    Payments may name an invoice before it exists, before it owes so much, or before money of
-    another payment of it goes back.
+    Payments may name an invoice before it exists, before it owes so much, before it has their
+    currency or their client, or before money of another payment of it goes back.
     """
     if not invoice_ids:
         return
     found = await payment_intents.find_unapplied_claims(tx, invoice_ids)
-    if not found:
+    await _share_out_again(tx, found, set(invoice_ids), now=now, who=who)
+
+
+async def follow_customers(tx: Tx, customers: Collection[str], *, now: datetime, who: str) -> None:
+    """Give the payments of these Stripe customers to the clients who have them now.
+
+    Payments may come before anybody has said whose customer it is. What they name of that client
+    they pay, and the rest is the client's credit.
+    """
+    while found := await payment_intents.find_without_client(tx, customers):
+        await _share_out_again(tx, found, set(), now=now, who=who)
+
+
+async def _share_out_again(
+    tx: Tx, intents: Sequence[str], invoice_ids: Set[int], *, now: datetime, who: str
+) -> None:
+    """Share out known payments that no report came of: an invoice or a client has changed."""
+    if not intents:
         return
-    named = (await allocations.load(tx, found)).invoice_ids | set(invoice_ids)
+    stored = await allocations.load(tx, intents)
+    claimed = _invoice_ids((await payment_intents.find(tx, intents)).values(), stored, ())
+    named = claimed | invoice_ids
     invoices = await balances.lock_invoices(tx, named)
-    known = await with_refunded_invoices(tx, await payment_intents.lock(tx, found))
+    known = await with_refunded_invoices(tx, await payment_intents.lock(tx, intents))
     stored = await allocations.load(tx, list(known))
-    if not stored.invoice_ids <= named:
+    if not _invoice_ids(known.values(), stored, ()) <= named:
         raise LostRace
-    planned = await payment_intents.load_planned(tx, found)
+    planned = await payment_intents.load_planned(tx, intents)
     batch = _Batch(known, dict(known), stored, invoices, planned)
     batch.share_out()
     await batch.write(tx, now=now, who=who)
@@ -160,8 +180,7 @@ class _Batch:
         wrong = {
             key
             for key, row in rows.items()
-            if row.currency_iso != payment.currency
-            or payment.client_id not in (None, row.client_id)
+            if row.currency_iso != payment.currency or not may_be_of_client(payment, row)
         }
         return {key: share for key, share in shares.items() if key not in wrong}
 
@@ -264,6 +283,13 @@ def _claims(payment: Payment, shares: Mapping[Key, Share]) -> Claims:
     return Claims({claimed: payment.amount - others}, payment.evidence)
 
 
+def may_be_of_client(payment: Payment, invoice: InvoiceRow) -> bool:
+    """Whether nothing says that another client than the invoice's paid; some share a customer."""
+    if payment.client_id in (None, invoice.client_id):
+        return True
+    return payment.customer_id is not None and payment.customer_id == invoice.client_customer_id
+
+
 def other_currency(currency: str, invoice: InvoiceRow) -> str:
     return f"the payment is in {currency}, invoice {invoice.id} in {invoice.currency_iso}"
 
@@ -312,13 +338,17 @@ def _merge_reports(
 ) -> dict[str, Payment]:
     """Each intent's payment after all its reports. A reversal alone makes no payment.
 
-    Nor does another installation's intent on the same Stripe account: its money is not ours.
+    Nor does another installation's intent on the same Stripe account: its money is not ours,
+    whatever a person says of it.
     """
     after = dict(known)
     for one in sorted(reports, key=lambda report: report.reversal is not None):
         before = after.get(one.intent_id)
-        if before is not None:
-            after[one.intent_id] = merge_report(before, one) if one.reversal is None else before
+        if before is not None and one.reversal is None:
+            is_claim = before.evidence == Evidence.PERSON and one.evidence == Evidence.FOREIGN
+            after[one.intent_id] = merge_report(before, claim_ended(one) if is_claim else one)
+        elif before is not None:
+            after[one.intent_id] = before
         elif one.reversal is None and one.evidence != Evidence.FOREIGN:
             after[one.intent_id] = payment_from_report(one)
     for intent, total in reversed_totals.items():

@@ -13,6 +13,7 @@ from app.payments.stripe.gateway import (
     StripeRateLimited,
 )
 from app.payments.stripe.stripe_objects import intent_report
+from app.rules.claim import Evidence
 from app.rules.payment import PaymentReport
 from app.storage.engines import Database, Tx
 
@@ -20,7 +21,10 @@ log = structlog.get_logger("paydue.payments")
 
 
 async def book(database: Database, gateway: Gateway, installation: str, intent_id: str) -> None:
-    """Book the intent; InvalidField when Stripe does not know it. Its silence books nothing."""
+    """Book the intent; its silence books nothing.
+
+    InvalidField when Stripe does not know it, or when it is another installation's.
+    """
     try:
         found = await gateway.retrieve(intent_id)
     except RequestRefused as error:
@@ -35,6 +39,8 @@ async def book(database: Database, gateway: Gateway, installation: str, intent_i
         installation=installation,
         response=found.body,
     )
+    if report.evidence == Evidence.FOREIGN:
+        raise InvalidField("intent_id", f"{intent_id} is another installation's")
     await database.with_retry(lambda tx: _record(tx, report, database))
 
 

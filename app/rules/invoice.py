@@ -117,6 +117,11 @@ def is_owed(kind: int, *, voided: bool) -> bool:
     return kind == InvoiceKind.INVOICE and not voided
 
 
+def credit_of(kind: int, total: Decimal) -> Decimal:
+    """The credit that a credit note gives, or an invoice whose total is below zero."""
+    return abs(total) if kind == InvoiceKind.CREDIT_NOTE else max(-total, Decimal(0))
+
+
 def totals(
     lines: Iterable[Line], currency: str, rounding: TaxRounding = TaxRounding.INVOICE
 ) -> Totals:
@@ -187,9 +192,13 @@ class Dependents:
     open_attempt: int | None = None
     open_attempt_state: str | None = None
     open_attempt_step: str | None = None
-    # Payments that a credit note made on other invoices, and invoices that a template made.
+    # Payments that a credit note made on other invoices and their sum; a template's invoices.
     credits_used: int = 0
+    credit_given: Decimal = Decimal(0)
     made: int = 0
+
+
+_CREDIT_USED = "other invoices were paid with it"
 
 
 def void_refusal(one: Dependents) -> str | None:
@@ -197,7 +206,7 @@ def void_refusal(one: Dependents) -> str | None:
     if one.paid > 0:
         return "money was paid on it; give it back first, or raise a credit note"
     if one.credits_used:
-        return "other invoices were paid with it"
+        return _CREDIT_USED
     return _in_motion(one)
 
 
@@ -208,7 +217,7 @@ def deletion_refusal(one: Dependents) -> str | None:
     if one.attempts:
         return "charge attempts hang on it; void it instead"
     if one.credits_used:
-        return "other invoices were paid with it"
+        return _CREDIT_USED
     if one.made:
         return "invoices were made from it; set disabled instead"
     if one.posted:
@@ -226,9 +235,23 @@ def charge_under_way(one: Dependents) -> str | None:
 def client_refusal(one: Dependents) -> str | None:
     """A confirm that may be on its way pays with the money of the client whose invoice it was.
 
-    Before the confirm another client is let in: the last look withdraws the attempt.
+    Before the confirm another client is let in: the last look withdraws the attempt. A credit note
+    has paid invoices of its client.
     """
+    if one.credits_used:
+        return _CREDIT_USED
     return charge_under_way(one) if one.open_attempt_step == AttemptStep.CONFIRMING else None
+
+
+def currency_refusal(one: Dependents) -> str | None:
+    return _CREDIT_USED if one.credits_used else charge_under_way(one)
+
+
+def lowered_credit_refusal(one: Dependents, *, credit: Decimal) -> str | None:
+    """A credit note gives no less than other invoices were paid with it."""
+    if credit >= one.credit_given:
+        return None
+    return f"other invoices were paid {one.credit_given.normalize():f} with it"
 
 
 def _in_motion(one: Dependents) -> str | None:

@@ -275,6 +275,15 @@ def merge_report(known: Payment, news: PaymentReport) -> Payment:
     )
 
 
+def claim_ended(news: PaymentReport) -> PaymentReport:
+    """The report on an intent of another installation that a person took for ours.
+
+    Whatever becomes of the intent, none of its money is ours.
+    """
+    reason = "the PaymentIntent is another installation's"
+    return news._replace(state=PaymentState.CANCELED, amount=None, reason=reason)
+
+
 # A person's word beats every program's, and our own records beat what metadata says.
 _STRENGTH = {
     None: 0,

@@ -14,10 +14,14 @@ from app.rules.invoice import (
     Line,
     balance,
     charge_under_way,
+    client_refusal,
+    credit_of,
     credit_refusal,
+    currency_refusal,
     deletion_refusal,
     edit_refusal,
     is_owed,
+    lowered_credit_refusal,
     totals,
     void_refusal,
 )
@@ -253,6 +257,43 @@ def test_a_total_moves_only_while_no_money_does(
     found = edit_refusal(one, total_before=Decimal(before), total_after=Decimal(after))
 
     assert found == why
+
+
+@pytest.mark.parametrize(
+    ("kind", "total", "credit"),
+    [
+        (InvoiceKind.CREDIT_NOTE, "50", "50"),
+        (InvoiceKind.CREDIT_NOTE, "-50", "50"),
+        (InvoiceKind.INVOICE, "-50", "50"),
+        (InvoiceKind.INVOICE, "0", "0"),
+        (InvoiceKind.INVOICE, "50", "0"),
+        (InvoiceKind.PURCHASE, "50", "0"),
+    ],
+)
+def test_a_credit_note_gives_its_total_and_an_invoice_what_it_is_below_zero(
+    kind: InvoiceKind, total: str, credit: str
+) -> None:
+    assert credit_of(kind, Decimal(total)) == Decimal(credit)
+
+
+USED = Dependents(credits_used=1, credit_given=Decimal("20.50"))
+
+
+@pytest.mark.parametrize(
+    ("credit", "why"),
+    [("20.50", None), ("50", None), ("20.49", "other invoices were paid 20.5 with it")],
+)
+def test_a_credit_note_gives_no_less_than_it_gave(credit: str, why: str | None) -> None:
+    assert lowered_credit_refusal(USED, credit=Decimal(credit)) == why
+    assert lowered_credit_refusal(Dependents(), credit=Decimal(0)) is None
+
+
+def test_a_credit_note_that_paid_keeps_its_client_and_its_currency() -> None:
+    for refusal in (client_refusal, currency_refusal):
+        assert refusal(USED) == "other invoices were paid with it"
+        assert refusal(Dependents()) is None
+    assert currency_refusal(CHARGED) == UNDER_WAY
+    assert client_refusal(CHARGED) is None
 
 
 def test_the_codes_that_the_api_publishes_are_those_of_halopsa_and_of_our_documents() -> None:

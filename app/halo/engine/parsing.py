@@ -33,6 +33,7 @@ DIGITS_MAX = 28
 DEPTH_MAX = 32
 
 _NUMBER = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?", re.ASCII)
+_STRIPE_ID = re.compile(r"[\w-]+", re.ASCII)
 _FLAGS = {"true": True, "1": True, "false": False, "0": False}
 _NOTHING = frozenset({"", "undefined", "null"})
 _WHOLE_MAX = 2**63 - 1
@@ -199,6 +200,14 @@ def short_text(name: str, value: Any) -> str | None:
     if given is not None and len(given) > SHORT_TEXT_MAX:
         raise InvalidField(name, f"is longer than {SHORT_TEXT_MAX} characters")
     return given
+
+
+def stripe_id(name: str, value: Any) -> str | None:
+    """An id of Stripe's, such as `cus_...`; clients write "" for none, as in every other id."""
+    given = (short_text(name, value) or "").strip()
+    if given and not _STRIPE_ID.fullmatch(given):
+        raise InvalidField(name, "is no id of Stripe's")
+    return given or None
 
 
 def nested(name: str, value: Any) -> Any:

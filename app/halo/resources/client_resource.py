@@ -8,7 +8,7 @@ from app.documents.languages import LANGUAGES
 from app.errors import InvalidField
 from app.halo.engine import json_schema
 from app.halo.engine.filters import Equals, ExcludedWhenFalse, Search, contains
-from app.halo.engine.parsing import reference, short_text, text
+from app.halo.engine.parsing import reference, short_text, stripe_id, text
 from app.halo.engine.resource import ALL_VERBS, Field, Input, Listing, Resource
 from app.halo.resources.shared_fields import DATE_CREATED, ID, LAST_MODIFIED
 from app.rules import calendar
@@ -67,11 +67,11 @@ CLIENTS = Resource(
             _timezone,
         ),
         "currency_code": Field("`id` of the Currency of the client's invoices.", reference),
-        "stripe_customer_id": Field("The client's customer at Stripe, `cus_...`.", short_text),
+        "stripe_customer_id": Field("The client's customer at Stripe, `cus_...`.", stripe_id),
         "stripe_payment_method_id": Field(
             "The client's own payment method, `pm_...`, set by a person; without one, the "
             "customer's default at Stripe is charged.",
-            short_text,
+            stripe_id,
         ),
         "stripe_payment_method_name": Field("That payment method as people know it."),
         "consolidate": Field(

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Text, column, exists, or_, select, table
 
 from app.halo.engine import json_schema
 from app.halo.engine.filters import Equals, OneOf, References, Search, contains
-from app.halo.engine.parsing import reference, short_text
+from app.halo.engine.parsing import reference, short_text, stripe_id
 from app.halo.engine.resource import (
     ALL_VERBS,
     Attached,
@@ -178,7 +178,7 @@ INVOICE_PAYMENTS = Resource(
         "module_id": Field("1 Stripe, 0 entered by hand."),
         "reference": Field("Free text to find it by."),
         "thirdpartyid": Field("Its `id` in another system."),
-        "credit_note_id": Field("`id` of the credit note that paid."),
+        "credit_note_id": Field("`id` of the credit note that paid.", reference),
         "payment_method": Field("The payment method's number in HaloPSA; it is not looked up."),
         "payment_method_name": Field("The payment method in words."),
         "posted": Field("Whether it was handed to accounting."),
@@ -187,7 +187,7 @@ INVOICE_PAYMENTS = Resource(
             "Why the money is this invoice's: attempt, metadata, key, person, customer or amount.",
             read_only=True,
         ),
-        "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", short_text),
+        "intent_id": Field("The PaymentIntent at Stripe, `pi_...`.", stripe_id),
     },
     listing=Listing(
         filters={

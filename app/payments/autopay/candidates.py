@@ -401,8 +401,9 @@ def _candidate(row: _CandidateRow) -> Candidate:
         client_id=row.client_id,
         client_inactive=bool(row.inactive),
         timezone=row.timezone,
-        customer_id=row.stripe_customer_id,
-        payment_method_id=row.stripe_payment_method_id,
+        # Earlier versions stored the "" that clients of the API write for none.
+        customer_id=row.stripe_customer_id or None,
+        payment_method_id=row.stripe_payment_method_id or None,
         saved_method_id=row.stripe_saved_method_id,
         last=_last_attempt(row),
         is_flagged=row.take_auto_payment or row.include_in_autopay,

@@ -1,10 +1,10 @@
 """Holds: payments known to us that an invoice waits for, so that it is not charged meanwhile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select
 
 from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.eligibility import Skip
@@ -28,8 +28,8 @@ async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]
     """Invoices that wait for a payment known to us, each with the reason.
 
     A payment holds the invoice it is known to be for, until it has ended. A payment that no invoice
-    has holds those invoices of its client, and of whoever shares the Stripe customer, that it may
-    be for.
+    has holds those invoices that it may be for: its client's, those of whoever shares the Stripe
+    customer, and those of whoever has the customer now that paid it.
     """
     found = {
         row.invoice_id: Skip(_awaited(row))
@@ -38,7 +38,7 @@ async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]
         )
     }
     customers = {one.customer_id for one in candidates if one.customer_id is not None}
-    unapplied = await _UNAPPLIED.all(tx, customers=sorted(customers))
+    unapplied = await _load_unapplied(tx, customers)
     for one in candidates:
         for row in unapplied:
             is_own = row.stripe_customer_id == one.customer_id
@@ -113,29 +113,45 @@ class _UnappliedPayment(NamedTuple):
     claimed_invoice_id: int | None
 
 
-_UNAPPLIED = PreparedStatement(
-    select(
+async def _load_unapplied(tx: Tx, customers: Collection[str]) -> list[_UnappliedPayment]:
+    wanted = sorted(customers)
+    found = await _UNAPPLIED_OF_CLIENTS.all(tx, customers=wanted)
+    found += await _UNAPPLIED_OF_CUSTOMERS.all(tx, customers=wanted)
+    return sorted(set(found))
+
+
+def _unapplied(customer: ColumnElement[str | None]) -> Select[*tuple[Any, ...]]:
+    return select(
         SHARES.c.id,
         SHARES.c.intent_id,
-        CLIENTS.c.stripe_customer_id,
+        customer.label("stripe_customer_id"),
         SHARES.c.currency_iso,
         SHARES.c.amount,
         SHARES.c.counted,
         SHARES.c.state,
         INTENTS.c.claimed_invoice_id,
-    )
-    .join_from(SHARES, CLIENTS, CLIENTS.c.id == SHARES.c.client_id)
-    .outerjoin(INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id)
-    .where(
+    ).where(
         SHARES.c.invoice_id.is_(None),
-        any_of(CLIENTS.c.stripe_customer_id, "customers"),
+        any_of(customer, "customers"),
         or_(
             SHARES.c.counted > 0,
             SHARES.c.state == PaymentState.PROCESSING,
             and_(_HAS_NOT_ENDED, _IS_AWAITED),
         ),
     )
-    .order_by(SHARES.c.id),
+
+
+_UNAPPLIED_OF_CLIENTS = PreparedStatement(
+    _unapplied(CLIENTS.c.stripe_customer_id)
+    .join_from(SHARES, CLIENTS, CLIENTS.c.id == SHARES.c.client_id)
+    .outerjoin(INTENTS, INTENTS.c.intent_id == SHARES.c.intent_id),
+    _UnappliedPayment,
+)
+# The customer who paid may have had no client then, or another one.
+_UNAPPLIED_OF_CUSTOMERS = PreparedStatement(
+    _unapplied(INTENTS.c.stripe_customer_id).join_from(
+        INTENTS, SHARES, SHARES.c.intent_id == INTENTS.c.intent_id
+    ),
     _UnappliedPayment,
 )
 

@@ -42,10 +42,14 @@ def _intent(at_least: PaymentState) -> Handler:
 
 
 def _refund(refund: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    if _is_of_no_intent(refund):
+        return []
     return [stripe_objects.refund_report(refund, at=origin.at, installation=origin.installation)]
 
 
 def _charge_refunded(charge: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+    if _is_of_no_intent(charge):
+        return []
     return stripe_objects.charge_refunded_reports(
         charge, at=origin.at, installation=origin.installation
     )
@@ -53,6 +57,8 @@ def _charge_refunded(charge: Mapping[str, Any], origin: Origin) -> Sequence[Even
 
 def _dispute(*, withdrawn: bool = False, reinstated: bool = False) -> Handler:
     def handler(dispute: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
+        if _is_of_no_intent(dispute):
+            return []
         return [
             stripe_objects.dispute_report(
                 dispute, at=origin.at, withdrawn=withdrawn, reinstated=reinstated
@@ -60,6 +66,11 @@ def _dispute(*, withdrawn: bool = False, reinstated: bool = False) -> Handler:
         ]
 
     return handler
+
+
+def _is_of_no_intent(thing: Mapping[str, Any]) -> bool:
+    """Another program's charge through the Charges API: no payment here is made so."""
+    return thing.get("payment_intent") is None
 
 
 def _fraud_warning(warning: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
