@@ -1,10 +1,12 @@
 """Whose money it is, when customers, clients and invoices change around it."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from tests.harness import CLIENTS, Paydue, event, intent, today
+from tests.harness import CLIENTS, INTENTS, Paydue, event, intent, today
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +107,29 @@ async def test_the_intent_of_another_installation_pays_nothing_whatever_a_person
     assert len((await paydue.autopay())["charged"]) == 1
 
 
+async def test_a_claim_of_an_old_payment_is_asked_about_until_stripe_answers(
+    paydue: Paydue,
+) -> None:
+    """Its date is the person's; Stripe keeps events for a month, and lists nothing so old."""
+    api = await an_api(paydue)
+    invoice = await paydue.an_invoice()
+    paid = paydue.sandbox.strangers.pay(DUE)
+    paydue.sandbox.overwrite(paid["id"], created=1_700_000_000)
+    paydue.sandbox.state.events.clear()
+    paydue.sandbox.fault("GET /v1/payment_intents/{id}", kind="status", status=503, times=50)
+    claim = {"invoice_id": invoice, "amount": 120, "intent_id": paid["id"]}
+    await api.post("InvoicePayment", **claim, date="2023-11-14")
+
+    await paydue.reconcile()
+    paydue.sandbox.clear_faults()
+    async with paydue.database.transaction() as tx:
+        asked = update(INTENTS).where(INTENTS.c.check_at < datetime.now(UTC) + timedelta(hours=2))
+        await tx.execute(asked.values(check_at=datetime.now(UTC)))
+    await paydue.reconcile()
+
+    assert (await paydue.invoice(invoice)).amountpaid == 120
+
+
 # --- invoices that are corrected ----------------------------------------------------------------
 
 
@@ -160,6 +185,8 @@ async def test_a_credit_note_that_paid_stays_what_it_was(paydue: Paydue) -> None
         refused = [(await api.send("Invoice", {"id": note, **one}))[0] for one in changes]
         kept = {"id": note, "lines": [{"qty_order": 1, "unit_price": 20 if kind else -20}]}
 
+        other = {"id": invoice, "client_id": await paydue.a_client()}
+        assert (await api.send("Invoice", other))[0] == 400
         assert refused == [400] * len(changes)
         assert (await api.send("Invoice", kept))[0] == 201
         assert (await paydue.invoice(invoice)).amountdue == 100

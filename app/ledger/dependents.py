@@ -40,6 +40,7 @@ async def load_dependents(tx: Tx, invoice_ids: Collection[int]) -> dict[int, Dep
             open_attempt_step=row.open_attempt_step,
             credits_used=row.credits_used,
             credit_given=row.credit_given or Decimal(0),
+            paid_by_notes=row.paid_by_notes,
             made=row.made,
         )
         for row in found
@@ -87,6 +88,9 @@ _CREDIT_GIVEN = (
     .where(PAYMENTS.c.credit_note_id == INVOICES.c.id)
     .scalar_subquery()
 )
+_PAID_BY_NOTES = _count(
+    PAYMENTS, PAYMENTS.c.invoice_id == INVOICES.c.id, PAYMENTS.c.credit_note_id.is_not(None)
+)
 _DEPENDENTS = select(
     INVOICES.c.id,
     INVOICES.c.posted,
@@ -100,5 +104,6 @@ _DEPENDENTS = select(
     _of_open_attempt(ATTEMPTS.c.step).label("open_attempt_step"),
     _CREDITS_USED.label("credits_used"),
     _CREDIT_GIVEN.label("credit_given"),
+    _PAID_BY_NOTES.label("paid_by_notes"),
     _count(_MADE, _MADE.c.recurring_invoice_id == INVOICES.c.id).label("made"),
 )

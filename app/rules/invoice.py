@@ -195,6 +195,8 @@ class Dependents:
     # Payments that a credit note made on other invoices and their sum; a template's invoices.
     credits_used: int = 0
     credit_given: Decimal = Decimal(0)
+    # Payments of it that credit notes of its client made.
+    paid_by_notes: int = 0
     made: int = 0
 
 
@@ -236,10 +238,12 @@ def client_refusal(one: Dependents) -> str | None:
     """A confirm that may be on its way pays with the money of the client whose invoice it was.
 
     Before the confirm another client is let in: the last look withdraws the attempt. A credit note
-    has paid invoices of its client.
+    pays invoices of its own client only.
     """
     if one.credits_used:
         return _CREDIT_USED
+    if one.paid_by_notes:
+        return "a credit note of its client pays it"
     return charge_under_way(one) if one.open_attempt_step == AttemptStep.CONFIRMING else None
 
 

@@ -86,3 +86,14 @@ async def test_a_lost_tax_and_an_invoice_that_nobody_gets_earn_a_warning(api: Ap
     assert "_warning" not in right["lines"][0]
     template = await api.post("/api/RecurringInvoice", {"take_auto_payment": True})
     assert template["_warning"] == "client_id: it has no client"
+
+
+@pytest.mark.parametrize(("kind", "is_known"), [(-1, False), (0, True), (1, True), (2, True),
+                                                (7, False)])  # fmt: skip
+async def test_an_invoice_of_a_kind_that_nobody_knows_earns_a_warning(
+    api: Api, kind: int, is_known: bool
+) -> None:
+    made = await api.invoice(10, client_id=await api.client(), invoicetype=kind)
+
+    assert ("_warning" not in made) == is_known
+    assert made["amountdue"] == (10 if kind == 0 else 0)

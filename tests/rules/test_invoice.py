@@ -292,6 +292,8 @@ def test_a_credit_note_that_paid_keeps_its_client_and_its_currency() -> None:
     for refusal in (client_refusal, currency_refusal):
         assert refusal(USED) == "other invoices were paid with it"
         assert refusal(Dependents()) is None
+    by_note = client_refusal(Dependents(paid_by_notes=1))
+    assert by_note == "a credit note of its client pays it"
     assert currency_refusal(CHARGED) == UNDER_WAY
     assert client_refusal(CHARGED) is None
 

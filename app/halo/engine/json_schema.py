@@ -42,6 +42,7 @@ _OF_PARSERS: Mapping[parsing.Parser, Schema] = {
     parsing.plain_moment: MOMENT,
     parsing.text: TEXT,
     parsing.short_text: SHORT_TEXT,
+    parsing.stripe_id: SHORT_TEXT,
     parsing.nested: ANYTHING,
 }
 

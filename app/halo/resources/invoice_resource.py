@@ -47,6 +47,8 @@ def _warnings(row: Record) -> Iterator[str]:
     """Whatever lets an invoice be made that nobody will ever pay."""
     if row.client_id is None:
         yield "client_id: it has no client"
+    if row.invoicetype not in set(InvoiceKind):
+        yield f"invoicetype: {row.invoicetype} is no kind of invoice known here, so nobody owes it"
     is_charged = row.take_auto_payment or row.include_in_autopay
     if is_charged and row.duedate is None and not row.is_recurring_invoice:
         yield "duedate: without one it is not charged automatically"

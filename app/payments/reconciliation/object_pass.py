@@ -15,7 +15,7 @@ from app.payments.reconciliation.lost_attempts import restore_attempts
 from app.payments.reconciliation.reconcile_pass import BATCH, ReconcilePass
 from app.payments.stripe.gateway import NoAnswer, RequestRefused
 from app.payments.stripe.stripe_objects import dispute_report, intent_report, refund_report
-from app.rules.payment import PaymentReport
+from app.rules.payment import LONG_AGO, PaymentReport
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of, projection
@@ -27,6 +27,8 @@ PAYMENTS = table_of(StripePayment)
 # Reads are budgeted by Stripe, so an intent that stays unfinished is asked about ever less often.
 ASK_LATER = 0.5
 ASK_AT_MOST_EVERY = timedelta(minutes=10)
+# One that Stripe has never shown is a person's claim, which holds an invoice until it is shown.
+ASK_CLAIMS_EVERY = timedelta(hours=1)
 # An intent nobody finished in so long is left to Stripe's events.
 GIVE_UP_AFTER = timedelta(days=60)
 # One intent that Stripe gives no answer about stops no other; after some it is Stripe that is down.
@@ -110,6 +112,7 @@ class _Unfinished(NamedTuple):
 
     intent_id: str
     intent_date: datetime | None
+    state_at: datetime
 
 
 _TO_ASK = PreparedStatement(
@@ -125,13 +128,21 @@ async def _ask(at: ReconcilePass, row: _Unfinished) -> None:
     news = await _retrieve(at, row)
     if news:
         await _record_apart(at, news)
-    now = _now()
-    age = now - (row.intent_date or now)
-    wait = max(age * ASK_LATER, ASK_AT_MOST_EVERY)
-    next_check = now + wait if age < GIVE_UP_AFTER else None
+    next_check = _next_check(row, _now(), is_shown=bool(news))
     await at.database.with_retry(
         lambda tx: payment_intents.schedule_check(tx, row.intent_id, next_check)
     )
+
+
+def _next_check(row: _Unfinished, now: datetime, *, is_shown: bool) -> datetime | None:
+    """When an intent is asked about again; None when it is old, and left to events.
+
+    The date of one that only a person has named is the person's, and says nothing of its age.
+    """
+    if row.state_at == LONG_AGO and not is_shown:
+        return now + ASK_CLAIMS_EVERY
+    age = now - (row.intent_date or now)
+    return now + max(age * ASK_LATER, ASK_AT_MOST_EVERY) if age < GIVE_UP_AFTER else None
 
 
 async def _retrieve(at: ReconcilePass, row: _Unfinished) -> list[PaymentReport]:

@@ -70,7 +70,7 @@ def _dispute(*, withdrawn: bool = False, reinstated: bool = False) -> Handler:
 
 def _is_of_no_intent(thing: Mapping[str, Any]) -> bool:
     """Another program's charge through the Charges API: no payment here is made so."""
-    return thing.get("payment_intent") is None
+    return "payment_intent" in thing and thing["payment_intent"] is None
 
 
 def _fraud_warning(warning: Mapping[str, Any], origin: Origin) -> Sequence[EventReport]:
