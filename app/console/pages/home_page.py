@@ -10,11 +10,11 @@ from app.console.pages.autopay_pages import load_coming, sums_text
 from app.console.pages.chrome import load_badges, reading, show, times_of
 from app.console.pages.home_reads import (
     load_health_signs,
-    load_money_in,
     load_setup_steps,
     load_todays_run,
 )
 from app.console.pages.money_back_pages import load_disputes
+from app.console.pages.report_reads import CHART_DAYS, load_money_in
 from app.console.pages.wording import (
     ShownAmount,
     ShownState,
@@ -77,7 +77,7 @@ async def home_page(request: Request, viewer: Viewer) -> Response:
             "home.html",
             heading=times.long_day(times.today).removeprefix("Today, "),
             run=await load_todays_run(tx, times),
-            chart=await load_money_in(tx, times),
+            chart=await load_money_in(tx, times, CHART_DAYS, is_figure_today=True),
             signs=await load_health_signs(tx, times),
             waiting=await _waiting(tx),
             disputes=await _disputes(tx, request, viewer),

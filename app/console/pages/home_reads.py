@@ -1,16 +1,14 @@
 """Did today go well, and what waits for a person? Read within bounds, however long the tables."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 
-from app.console.pages.charts import BarChart, bar_chart
 from app.console.pages.wording import ShownAmount, Tone, ViewerTime, counted, shown_amount
 from app.payments.reconciliation.cursor import load_completed_at
-from app.rules import calendar, money
+from app.rules import money
 from app.rules.attempt import UNRESOLVED, AttemptState
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -160,44 +158,6 @@ async def _last_run(tx: Tx, times: ViewerTime) -> str:
         seconds = (row.finished_at - row.started_at).total_seconds()
         took = f", took {seconds / 60:.0f} min" if seconds >= 90 else f", took {seconds:.0f} s"
     return f"Last run finished {times.short(row.finished_at)}{took}"
-
-
-# --- money in ----------------------------------------------------------------------------------
-
-
-async def load_money_in(tx: Tx, times: ViewerTime) -> BarChart | None:
-    """Money that counts, by day and currency, as far back as the newest payments reach."""
-    columns = (SHARES.c.date, SHARES.c.currency_iso, SHARES.c.counted)
-    newest = select(*columns).order_by(SHARES.c.id.desc()).limit(SUMMED_MAX).subquery()
-    oldest, count = (await tx.execute(select(func.min(newest.c.date), func.count()))).one()
-    if not count:
-        return None
-    reaches = times.local(oldest).date() + timedelta(days=1)
-    first = times.today - timedelta(days=CHART_DAYS - 1)
-    if count >= SUMMED_MAX and reaches > first:
-        first = min(reaches, times.today)
-    days = [first + timedelta(days=one) for one in range((times.today - first).days + 1)]
-    starts = [_begins(day, times) for day in days]
-    ends = [*starts[1:], _begins(times.today + timedelta(days=1), times)]
-    sums = [
-        func.sum(case(((newest.c.date >= start) & (newest.c.date < end), newest.c.counted),
-                      else_=Decimal(0)))
-        for start, end in zip(starts, ends, strict=True)
-    ]  # fmt: skip
-    rows = await tx.execute(
-        select(newest.c.currency_iso, *sums)
-        .where(newest.c.date >= starts[0])
-        .group_by(newest.c.currency_iso)
-    )
-    amounts: dict[str, Sequence[Decimal]] = {
-        row[0]: [one or Decimal(0) for one in row[1:]] for row in rows
-    }
-    shown = {currency: some for currency, some in amounts.items() if any(some)}
-    return bar_chart("Money in", days, shown, times) if shown else None
-
-
-def _begins(day: date, times: ViewerTime) -> datetime:
-    return datetime.combine(day, time(), tzinfo=calendar.zone(times.timezone)).astimezone(UTC)
 
 
 # --- health and first steps --------------------------------------------------------------------

@@ -41,6 +41,8 @@ PLACES = (
     Place("/disputes", "flag", "Disputes", "Until when is evidence taken?",
           "disputes disputed chargebacks the customer evidence deadline"),
     Place("/payouts", "bank", "Payouts", "What reaches the bank?", "payouts bank which"),
+    Place("/reports", "chart", "Reports", "Ageing, money in, success rate, forecast",
+          "reports ageing success rate money in forecast chart statistics"),
     Place("/inbox", "tray", "Inbox", "Which events wait?", "inbox parked dead events"),
     Place("/events", "bolt", "Events", "What did Stripe send?",
           "events webhooks what did stripe send"),
