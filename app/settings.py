@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from stat import S_IWGRP, S_IWOTH
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -413,6 +413,11 @@ class Settings(BaseSettings):
         SecretStr(""),
         alias="PAYDUE_OIDC_CLIENT_SECRET",
         description="the secret that Paydue shows to the OpenID provider",
+    )
+    second_factor_role: Literal["", "viewer", "support", "finance", "admin"] = Field(
+        "",
+        alias="PAYDUE_SECOND_FACTOR_ROLE",
+        description="people of this role and of higher ones must use an authenticator app, a passkey or the OpenID provider in the console; without it each may choose",
     )
     drain: int = Field(
         0,

@@ -45,6 +45,11 @@ def _read(path: str, page: ViewerPage) -> ConsoleRoute:
     return ConsoleRoute(path, page, Role.VIEWER)
 
 
+def _weak(path: str, page: ViewerPage, method: str = "GET", *, fresh: bool = False) -> ConsoleRoute:
+    """A page on the way to a second factor, and out."""
+    return ConsoleRoute(path, page, Role.VIEWER, method, fresh=fresh, single_factor=True)
+
+
 def _list(one: WindowList[Any]) -> list[ConsoleRoute]:
     """The page of a list, and the same rows as a file."""
     return [_read(one.path, one.show), _read(f"{one.path}.csv", one.export)]
@@ -70,28 +75,20 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     PublicRoute("/sign-in/passkey", passkey_pages.sign_in_by_passkey, "POST"),
     PublicRoute("/sign-in/openid", openid_pages.go_to_provider),
     PublicRoute("/sign-in/openid/callback", openid_pages.come_back),
-    ConsoleRoute("/sign-out", sign_in_pages.sign_out, Role.VIEWER, "POST"),
-    ConsoleRoute("/confirm-identity", confirm_pages.show_confirm_identity, Role.VIEWER),
-    ConsoleRoute("/confirm-identity", confirm_pages.confirm_identity, Role.VIEWER, "POST"),
-    ConsoleRoute(
-        "/confirm-identity/passkey", passkey_pages.confirm_by_passkey, Role.VIEWER, "POST"
-    ),
+    _weak("/sign-out", sign_in_pages.sign_out, "POST"),
+    _weak("/confirm-identity", confirm_pages.show_confirm_identity),
+    _weak("/confirm-identity", confirm_pages.confirm_identity, "POST"),
+    _weak("/confirm-identity/passkey", passkey_pages.confirm_by_passkey, "POST"),
     ConsoleRoute("/account", account_pages.show_account, Role.VIEWER),
     ConsoleRoute("/account", account_pages.change_profile, Role.VIEWER, "POST"),
     ConsoleRoute("/account/sessions", account_pages.change_sessions, Role.VIEWER, "POST"),
-    ConsoleRoute("/account/password", account_pages.show_password, Role.VIEWER, fresh=True),
-    ConsoleRoute(
-        "/account/password", account_pages.change_password, Role.VIEWER, "POST", fresh=True
-    ),
-    ConsoleRoute("/account/app", account_pages.show_app, Role.VIEWER, fresh=True),
-    ConsoleRoute("/account/app", account_pages.change_app, Role.VIEWER, "POST", fresh=True),
-    ConsoleRoute("/account/passkeys", passkey_pages.show_passkeys, Role.VIEWER, fresh=True),
-    ConsoleRoute(
-        "/account/passkeys", passkey_pages.change_passkeys, Role.VIEWER, "POST", fresh=True
-    ),
-    ConsoleRoute(
-        "/account/passkeys/challenge", passkey_pages.challenge_viewer, Role.VIEWER, "POST"
-    ),
+    _weak("/account/password", account_pages.show_password, fresh=True),
+    _weak("/account/password", account_pages.change_password, "POST", fresh=True),
+    _weak("/account/app", account_pages.show_app, fresh=True),
+    _weak("/account/app", account_pages.change_app, "POST", fresh=True),
+    _weak("/account/passkeys", passkey_pages.show_passkeys, fresh=True),
+    _weak("/account/passkeys", passkey_pages.change_passkeys, "POST", fresh=True),
+    _weak("/account/passkeys/challenge", passkey_pages.challenge_viewer, "POST"),
     ConsoleRoute("/people", people_pages.show_people, Role.ADMIN, fresh=True),
     ConsoleRoute("/people", people_pages.change_people, Role.ADMIN, "POST", fresh=True),
     _read("/", home_page.home_page),

@@ -44,6 +44,8 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+# Ways to sign in that need no app beside them.
+_STRONG_SIGN_INS = ("passkey", "openid")
 # Where a program that knocks at the front door finds what it looks for.
 _FOR_PROGRAMS = {
     "service": "paydue",
@@ -67,6 +69,8 @@ class Viewer(NamedTuple):
     session_id: int
     login: str
     authenticated_at: datetime
+    # Their role must have a second factor, and they have shown none yet.
+    owes_second_factor: bool
 
 
 ViewerPage = Callable[[Request, Viewer], Awaitable[Response]]
@@ -78,7 +82,8 @@ class ConsoleRoute(Route):
 
     A POST carries the form's token; its fields are then in `request.state.form`. With `fresh` the
     person has shown who they are within five minutes; a fresh POST has a GET at the same path,
-    which is where a person who has to do so again is sent.
+    which is where a person who has to do so again is sent. With `single_factor` it is open to
+    those whose role must have a second factor, and who have none yet.
     """
 
     def __init__(
@@ -89,17 +94,19 @@ class ConsoleRoute(Route):
         method: str = "GET",
         *,
         fresh: bool = False,
+        single_factor: bool = False,
     ) -> None:
         async def answered(request: Request) -> Response:
             return await _answer(request, _guarded)
 
         async def _guarded(request: Request) -> Response:
-            return await _admit(request, endpoint, role, fresh=fresh)
+            return await _admit(request, self)
 
         super().__init__(path, answered, methods=[method], name=f"console {path}")
         self.page = endpoint
         self.role = role
         self.fresh = fresh
+        self.single_factor = single_factor
 
 
 class PublicRoute(Route):
@@ -156,7 +163,7 @@ def _refusal(request: Request, error: AppError) -> Response:
     return page
 
 
-async def _admit(request: Request, page: ViewerPage, role: Role, *, fresh: bool) -> Response:
+async def _admit(request: Request, route: ConsoleRoute) -> Response:
     token = cookies.read_cookie(request, cookies.SESSION) or ""
     database: Database = request.app.state.database
     now: datetime = request.app.state.clock()
@@ -165,13 +172,17 @@ async def _admit(request: Request, page: ViewerPage, role: Role, *, fresh: bool)
         return _not_signed_in(request)
     request.state.viewer = viewer = _viewer(request, session)
     request.state.csrf_token = cookies.form_token(token)
-    if not viewer.role.includes(role):
-        raise NotAllowed(f"this page is for the role {role} and higher; yours is {viewer.role}")
+    if not viewer.role.includes(route.role):
+        raise NotAllowed(
+            f"this page is for the role {route.role} and higher; yours is {viewer.role}"
+        )
+    if viewer.owes_second_factor and not route.single_factor:
+        return _leave_for(request, "/account/app")
     if request.method == "POST":
         await _read_form(request, token)
-    if fresh and now - viewer.authenticated_at > FRESH:
+    if route.fresh and now - viewer.authenticated_at > FRESH:
         return _leave_for(request, sign_in_path("/confirm-identity", _place(request)))
-    return await page(request, viewer)
+    return await route.page(request, viewer)
 
 
 async def _admit_visitor(request: Request, page: VisitorPage) -> Response:
@@ -214,7 +225,15 @@ def _viewer(request: Request, session: OpenSession) -> Viewer:
         session_id=session.id,
         login=session.login,
         authenticated_at=session.authenticated_at,
+        owes_second_factor=_owes_second_factor(session, settings.second_factor_role),
     )
+
+
+def _owes_second_factor(session: OpenSession, least: str) -> bool:
+    """A passkey is two factors by itself, and an OpenID provider asks for its own."""
+    if not least or not session.role.includes(least):
+        return False
+    return not session.has_app and session.signed_in_by not in _STRONG_SIGN_INS
 
 
 def _not_signed_in(request: Request) -> Response:

@@ -1,6 +1,7 @@
 """Before money moves a person shows again who they are, by the password or the app's code."""
 
 from datetime import datetime
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from app.console import cookies
 from app.console.people import passwords
 from app.console.people.authenticator_app import has_app, use_code
 from app.console.people.lockout import count_attempt, counted_user, forget_failures
+from app.console.people.one_time_tokens import Purpose, redeem
 from app.console.people.passkeys import relying_party
 from app.console.people.sessions import renew_session
 from app.console.people.sign_in import act_of, attempt_was_right, counted
@@ -44,11 +46,24 @@ async def confirm_identity(request: Request, viewer: Viewer) -> Response:
     )
     async with database.transaction() as tx:
         by_code = not user.password_hash and await use_code(tx, user, form.get("code", ""), now)
-        if by_password or by_code:
+        by_link = await _is_own_link(tx, user, form.get("link", ""), now)
+        if by_password or by_code or by_link:
             return await confirmed(tx, request, viewer, following)
         act = act_of(request, "somebody")
         await record_user_event(tx, SecurityEvent.SIGN_IN_REFUSED, user.id, act, "not confirmed")
     return _page(request, viewer, user, following, error="That is wrong. Try again.")
+
+
+async def _is_own_link(tx: Tx, user: UserRecord, given: str, now: datetime) -> bool:
+    """A new sign-in link of theirs confirms those who have nothing else to show, and is used up.
+
+    Whoever has a password or an app shows that: a link is made by somebody else.
+    """
+    if not given or user.password_hash is not None or has_app(user):
+        return False
+    token = dict(parse_qsl(urlsplit(given.strip()).query)).get("token", "")
+    found = await redeem(tx, Purpose.LINK, token, now)
+    return found is not None and found.user_id == user.id
 
 
 async def confirmed(tx: Tx, request: Request, viewer: Viewer, following: str) -> Response:

@@ -55,6 +55,8 @@ class OpenSession(NamedTuple):
     created_at: datetime
     seen_at: datetime
     authenticated_at: datetime
+    signed_in_by: str
+    has_app: bool
 
 
 class SessionSummary(NamedTuple):
@@ -95,7 +97,7 @@ async def find_session(database: Database, token: str, now: datetime) -> OpenSes
     columns = (
         SESSIONS.c.id, SESSIONS.c.user_id, USERS.c.login, USERS.c.name, USERS.c.role,
         USERS.c.timezone, USERS.c.locale, USERS.c.theme, SESSIONS.c.created_at, SESSIONS.c.seen_at,
-        SESSIONS.c.authenticated_at,
+        SESSIONS.c.authenticated_at, SESSIONS.c.signed_in_by, USERS.c.totp_since.is_not(None),
     )  # fmt: skip
     wanted = (
         select(*columns)
@@ -106,7 +108,7 @@ async def find_session(database: Database, token: str, now: datetime) -> OpenSes
         row = (await tx.execute(wanted)).one_or_none()
     if row is None or now - row.seen_at > IDLE or now - row.created_at > ABSOLUTE:
         return None
-    found = OpenSession(*row)._replace(role=Role(row.role))
+    found = OpenSession._make(row)._replace(role=Role(row.role))
     if now - found.seen_at >= SEEN_EVERY:
         await _note_seen(database, found.id, now)
     return found
