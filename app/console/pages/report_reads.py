@@ -89,7 +89,7 @@ async def _by_currency(
 
 
 async def load_ageing(tx: Tx, times: ViewerTime) -> BarChart | None:
-    """What is left to pay on open invoices, by currency and by the days since it was due."""
+    """The amounts left to pay on open invoices, by currency and by the days since they were due."""
     columns = (INVOICES.c.currency_iso, INVOICES.c.amountdue, INVOICES.c.duedate)
     due = (
         select(*columns)
