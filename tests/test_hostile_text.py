@@ -71,6 +71,8 @@ WALKED: dict[str, Sequence[str]] = {
     "payment retry": ("999", "--reason", HOSTILE),
     "payment refund": ("pi_{hostile}", "--reason", HOSTILE),
     "payment apply": ("999", "999"),
+    "payment record": ("999", "10.00", "--reference", HOSTILE),
+    "payments list": (),
     "events list": (),
     "events show": ("{event}",),
     "events replay": ("{event}",),
@@ -110,8 +112,8 @@ WALKED: dict[str, Sequence[str]] = {
 STAYING = {"demo", "serve", "worker", "sandbox"}
 # Their output has a text of the database in it, so that the test sees it escaped.
 SHOWING = {
-    "autopay run", "attempts list", "payment find", "events list", "events show", "payouts list",
-    "payouts show", "journal export", "access list", "user list",
+    "autopay run", "attempts list", "payment find", "payments list", "events list", "events show",
+    "payouts list", "payouts show", "journal export", "access list", "user list",
 }  # fmt: skip
 
 

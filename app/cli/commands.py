@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "attempts": ("app.cli.attempt_commands", "attempts"),
     "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),
+    "payments": ("app.cli.payment_list_commands", "payments"),
     "events": ("app.cli.support_commands", "events"),
     "invoice": ("app.cli.invoice_commands", "invoice"),
     "reconcile": ("app.cli.stripe_commands", "reconcile"),

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from app.cli import refund_commands
+from app.cli import payment_list_commands, refund_commands
 from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import amount, console, moment, say, say_json, table, words
 from app.ledger import assignment
@@ -168,3 +168,4 @@ def payment_retry(invoice_id: int, reason: str, as_json: bool) -> None:
 
 payment.add_command(refund_commands.payment_refund)
 payment.add_command(refund_commands.payment_apply)
+payment.add_command(payment_list_commands.payment_record)
