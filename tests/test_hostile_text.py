@@ -100,6 +100,7 @@ WALKED: dict[str, Sequence[str]] = {
     "user disable": (HOSTILE,),
     "user enable": (HOSTILE,),
     "import": ("{file}",),
+    "currencies import": ("{file}",),
     "db init": (),
     "db upgrade": (),
     "db check": (),

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "purge": ("app.cli.retention_commands", "purge"),
     "access": ("app.cli.setup_commands", "access"),
     "user": ("app.cli.user_commands", "user"),
+    "currencies": ("app.cli.currency_commands", "currencies"),
     "import": ("app.cli.setup_commands", "import_file"),
     "db": ("app.cli.database_commands", "db"),
     "doctor": ("app.cli.setup_commands", "doctor"),

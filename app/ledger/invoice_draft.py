@@ -14,6 +14,7 @@ from sqlalchemy import Table
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger.invoice_input import LINES_MAX, InvoiceInput, LineInput
 from app.rules import calendar, money
+from app.rules.daily_rates import past_rate
 from app.rules.home import Home
 from app.rules.invoice import InvoiceKind, TaxRounding, totals
 from app.rules.schedule import TemplateSchedule, due_date, is_occurrence
@@ -49,6 +50,13 @@ class Currencies:
     of_client: Mapping[int, int | None]
     timezone_of: Mapping[int, str | None]
     home: Home
+    # By code, the daily rates around the batch's earlier days.
+    daily: Mapping[str, Mapping[date, Decimal]] = field(default_factory=dict)
+
+    def rate(self, currency_id: int, day: date) -> Decimal:
+        """The rate of an invoice of that day: the day's own, or the currency's present one."""
+        past = past_rate(self.daily.get(self.code_of[currency_id], {}), day)
+        return past or self.rate_of[currency_id] or _NEW_INVOICE.currency_conversion_rate
 
     def choose(self, given: InvoiceInput) -> int:
         """The invoice's own, else its client's, else the home currency."""
@@ -170,7 +178,8 @@ def draft_header(
         chosen = currencies.choose(given)
         after = after._replace(currency_code=chosen, currency_iso=currencies.code_of[chosen])
         if given.values.get("currency_conversion_rate") is None:  # the rate of its day, for good
-            rate = currencies.rate_of[chosen] or _NEW_INVOICE.currency_conversion_rate
+            day = currencies.day(after.client_id, after.invoice_date or now)
+            rate = currencies.rate(chosen, day)
             after = after._replace(currency_conversion_rate=rate)
     if row is None:
         after = after._replace(

@@ -5,6 +5,7 @@ Payments are settlement's; it is asked to look again whenever a total moved.
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from sqlalchemy import bindparam, delete, or_, select
 from app.errors import Changed, InvalidField, NotFound, Refused
 from app.ledger import audit, balances, invoice_numbers, journal, line_taxes, prorata, settlement
 from app.ledger.dependents import load_dependents, refusal
+from app.ledger.exchange_rates import load_rates
 from app.ledger.invoice_draft import (
     INVOICES,
     LINES,
@@ -87,7 +89,7 @@ async def save_drafts(
 ) -> list[Draft]:
     """The invoices as they were written, each with its id and those of its lines."""
     known = await _lock_known(tx, inputs, templates=templates)
-    currencies = await _load_currencies(tx, inputs, known, home)
+    currencies = await _load_currencies(tx, inputs, known, home, now)
     drafts = [
         draft_header(given, known.get(given.id or 0), currencies, now, is_template=templates)
         for given in inputs
@@ -129,7 +131,11 @@ async def _lock_known(
 
 
 async def _load_currencies(
-    tx: Tx, inputs: Sequence[InvoiceInput], known: Mapping[int, FullInvoiceRow], home: Home
+    tx: Tx,
+    inputs: Sequence[InvoiceInput],
+    known: Mapping[int, FullInvoiceRow],
+    home: Home,
+    now: datetime,
 ) -> Currencies:
     client_ids = {given.client_id for given in inputs if given.client_id is not None}
     zoned = {known[given.id or 0].client_id for given in inputs if given.id and given.names_days}
@@ -142,7 +148,13 @@ async def _load_currencies(
     rate_of = {row.id: row.conversion_rate for row in found}
     timezone_of = {row.id: row.timezone for row in clients}
     _assert_known("currency_code", named - code_of.keys())
-    return Currencies(code_of, rate_of, of_client, timezone_of, home)
+    currencies = Currencies(code_of, rate_of, of_client, timezone_of, home)
+    foreign = set(code_of.values()) - {home.currency}
+    if not foreign:
+        return currencies
+    invoiced = (one.values.get("invoice_date") for one in inputs)
+    earlier = {one.date() for one in invoiced if isinstance(one, datetime) and one < now}
+    return replace(currencies, daily=await load_rates(tx, foreign, earlier))
 
 
 class _CurrencyRow(NamedTuple):

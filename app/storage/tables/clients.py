@@ -1,6 +1,6 @@
 """Clients, with their customer and payment method at Stripe, their currencies and their sites."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -86,3 +86,13 @@ class Currency(Row):
     last_updated: Mapped[datetime | None]
     history: Mapped[Any | None] = mapped_column(Json)
     extra: Mapped[Any | None] = mapped_column(Json)
+
+
+class CurrencyRate(Row):
+    """Units of the home currency for one of a currency, on a day."""
+
+    __tablename__ = "currency_rate"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    rate: Mapped[Number]
