@@ -14,14 +14,17 @@ from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
 from app.console.routing import ConsoleRoute
+from app.ledger import autopay_pauses
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
+from app.storage.tables.autopay_policies import AutopayPause
 from app.storage.tables.stripe_payouts import StripePayout
 from tests.balance import StripeBalance, with_balance
 from tests.console.browser import Browser
 from tests.harness import Paydue, event, intent, settings_for
 
 PAYOUTS = table_of(StripePayout)
+PAUSES = table_of(AutopayPause)
 
 
 @contextlib.asynccontextmanager
@@ -83,6 +86,12 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
         event("refund.created", unknown),
     )
     await paydue.reconcile()
+    paused = await paydue.a_client(name="Late Ltd")
+    async with paydue.database.transaction() as tx:
+        await autopay_pauses.pause(
+            tx, client_id=paused, invoice_id=None, reason="a new card is on its way", until=None,
+            who="ada", now=datetime.now(UTC),
+        )  # fmt: skip
 
 
 async def page_paths(house: Paydue) -> dict[str, str]:
@@ -95,6 +104,7 @@ async def page_paths(house: Paydue) -> dict[str, str]:
         "client_id": "1",
         "payment_id": str(payment.id),
         "payout_id": quote(payout.payout_id),
+        "pause_id": str((await house.rows(PAUSES, PAUSES.c.id > 0))[0].id),
         "event_id": quote((await house.events())[0].event_id),
     }
     return {

@@ -1,7 +1,8 @@
 """Acts of people, through their forms: each does what the API does, once, and leaves its reason."""
 
+import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import aiohttp
@@ -15,7 +16,7 @@ from app.storage.column_types import table_of
 from app.storage.tables.invoices import InvoiceChange
 from app.storage.tables.stripe_refund_requests import RefundRequest
 from tests.console.browser import Browser
-from tests.harness import CLIENTS, EVENTS, Paydue, event, intent
+from tests.harness import EVENTS, Paydue, event, intent
 
 pytestmark = pytest.mark.anyio
 
@@ -133,16 +134,17 @@ async def test_a_payment_by_hand_a_note_a_void_and_a_pause_are_the_apis(
     refused = await browser.submit(f"/invoices/{paid}/void", {"reason": "no"})
     await browser.submit(f"/invoices/{void}/void", {"reason": "made twice"})
     await browser.submit(f"/clients/{client}/pause", {"reason": "moving banks"})
-    paused = (await paydue.rows(CLIENTS, CLIENTS.c.id == client))[0].inactive
-    await browser.submit(f"/clients/{client}/resume", {"reason": "moved"})
+    shown = (await browser.get(f"/clients/{client}")).text
+    await browser.submit(f"/clients/{client}/resume")
 
     assert (await paydue.invoice(paid)).amountpaid == Decimal(120)
     assert await _notes(paydue, paid) == [("ada", "promised for Friday")]
     assert refused.status == 400
     assert "money was paid on it" in refused.text
     assert (await paydue.invoice(void)).voided
-    assert paused
-    assert not (await paydue.rows(CLIENTS, CLIENTS.c.id == client))[0].inactive
+    assert "Autopay charges nothing of it: ada paused it on" in shown
+    assert "moving banks" in shown
+    assert "paused" not in (await browser.get(f"/clients/{client}")).text
 
 
 async def test_a_parked_event_is_replayed_by_cause_and_by_id(
@@ -173,3 +175,39 @@ async def test_a_parked_event_is_replayed_by_cause_and_by_id(
     states = {row.state for row in await paydue.rows(EVENTS, EVENTS.c.id > 0)}
     assert states == {"applied"}
     assert "Everything that Stripe sent is applied." in (await browser.get("/inbox")).text
+
+
+async def test_everything_is_paused_by_one_switch_that_says_who_and_why(
+    paydue: Paydue, browser: Browser
+) -> None:
+    client = await paydue.a_client(name="Acme Dental")
+    invoice = await paydue.an_invoice("120.00", client=client)
+    tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
+
+    past = await browser.submit("/pauses/everything", {"reason": "x", "until": "2020-01-01"})
+    wrong = await browser.submit("/pauses/everything", {"reason": "x", "until": "soon"})
+    without = await browser.submit("/pauses/everything", {"reason": ""})
+    said = {"reason": "the bank called", "until": tomorrow}
+    done = await browser.submit("/pauses/everything", said)
+    await paydue.autopay()
+    shown = {path: (await browser.get(path)).text for path in ("/pauses", f"/invoices/{invoice}")}
+    await browser.submit(f"/clients/{client}/pause", {"reason": "moves banks"})
+    listed = (await browser.get("/pauses")).text
+    everything, clients, *_ = re.findall(r"/pauses/\d+/end", listed)
+    await browser.submit(everything)
+    await paydue.autopay()
+    held = (await paydue.invoice(invoice)).amountdue
+    await browser.submit(clients)
+    gone = await browser.get(clients)
+    await paydue.autopay()
+
+    assert (past.status, wrong.status, without.status) == (400, 400, 400)
+    assert (done.status, done.location) == (303, "/pauses?done=Autopay+charges+nobody.")
+    for text in shown.values():
+        assert "Autopay is paused: nobody is charged." in text
+        assert "“<bdi>the bank called</bdi>”" in text
+    assert "is paused until" in shown[f"/invoices/{invoice}"]
+    assert held == Decimal(120)
+    assert (await paydue.invoice(invoice)).amountdue == 0
+    assert gone.status == 404
+    assert "Autopay runs" in (await browser.get("/pauses")).text

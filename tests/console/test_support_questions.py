@@ -6,11 +6,14 @@ from decimal import Decimal
 import pytest
 from playwright.async_api import Page
 
+from app.storage.column_types import table_of
+from app.storage.tables.autopay_policies import AutopayPause
 from tests.console.screen import Screen
-from tests.harness import CLIENTS, event, intent
+from tests.harness import event, intent
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 
+PAUSES = table_of(AutopayPause)
 STEPS_MAX = 3
 
 
@@ -132,7 +135,8 @@ async def test_pause_this_client(screen: Screen, walk: Walk) -> None:
     await walk.send("Pause autopay", Reason="moving banks")
     await walk.reads("Autopay charges nothing of it")
 
-    assert (await screen.house.rows(CLIENTS, CLIENTS.c.id == paused))[0].inactive
+    pauses = await screen.house.rows(PAUSES, PAUSES.c.client_id == paused)
+    assert [(one.reason, one.ended_at) for one in pauses] == [("moving banks", None)]
 
 
 async def test_the_customer_disputes(walk: Walk) -> None:

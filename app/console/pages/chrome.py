@@ -13,6 +13,7 @@ from app.console.pages.wording import ViewerTime, shown_amount
 from app.console.rendering import render
 from app.console.routing import Viewer
 from app.errors import NotFound
+from app.ledger.autopay_pauses import Pause, load_pauses
 from app.rules.payment import AWAITS_EVIDENCE
 from app.storage.column_types import table_of
 from app.storage.engines import STATEMENT_S, Database, Tx
@@ -62,9 +63,16 @@ async def show(request: Request, viewer: Viewer, tx: Tx, template: str, **values
         times=times_of(request, viewer),
         money_text=shown_amount,
         badges=await load_badges(tx),
+        stopped=await load_stop(tx, times_of(request, viewer)),
         notice=request.query_params.get("done", "")[:NOTICE_MAX],
         **values,
     )
+
+
+async def load_stop(tx: Tx, times: ViewerTime) -> Pause | None:
+    """The pause that stops every automatic charge today: each page says so."""
+    pauses = await load_pauses(tx, (), ())
+    return next((one for one in pauses if one.holds_on(times.today)), None)
 
 
 async def load_badges(tx: Tx) -> dict[str, str]:

@@ -24,6 +24,7 @@ from app.console.pages.wording import (
     ShownAmount,
     ShownState,
     Tone,
+    ViewerTime,
     counted,
     method_name,
     shown_amount,
@@ -31,6 +32,7 @@ from app.console.pages.wording import (
 from app.console.people.roles import Role
 from app.console.routing import Viewer
 from app.errors import NotFound
+from app.ledger.autopay_pauses import Pause, load_pauses
 from app.rules.repeated_payment import PaidAmount
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -58,6 +60,9 @@ _COLUMNS = (
     ListColumn("E-mail", "low", is_minor=True),
     ListColumn("Stripe customer", "low", is_minor=True),
 )
+
+
+PAUSED = ShownState(Tone.WAIT, "pause", "Autopay paused")
 
 
 class ClientRow(NamedTuple):
@@ -156,6 +161,7 @@ async def client_page(request: Request, viewer: Viewer) -> Response:
     async with reading(request) as tx:
         row = await load_client(tx, client_id)
         money = await _money(tx, client_id)
+        pauses = [one for one in await list_own_pauses(tx, client_id) if one.holds_on(times.today)]
         customer = row.stripe_customer_id
         return await show(
             request,
@@ -163,8 +169,9 @@ async def client_page(request: Request, viewer: Viewer) -> Response:
             tx,
             "client.html",
             client=row,
-            state=client_state(row),
-            sentence=_sentence(row, money),
+            state=PAUSED if pauses and not row.inactive else client_state(row),
+            is_paused=bool(pauses) or row.inactive,
+            sentence=[*_sentence(row, money), *_paused(pauses, times)],
             repeated=_repeated(await load_repeated(tx, [client_id], REPEATED_LOOKED_AT), client_id),
             email=masked_email(row.email, viewer.role),
             pays_with=_pays_with(row),
@@ -175,6 +182,21 @@ async def client_page(request: Request, viewer: Viewer) -> Response:
             ),
             dashboard=dashboard_url(request, "customers", customer) if customer else "",
         )
+
+
+async def list_own_pauses(tx: Tx, client_id: int) -> list[Pause]:
+    """The client's own pauses that nobody has ended; those of everything are not its own."""
+    pauses = await load_pauses(tx, [client_id], [])
+    return [one for one in pauses if one.client_id == client_id]
+
+
+def _paused(pauses: Sequence[Pause], times: ViewerTime) -> list[Phrase]:
+    told = []
+    for one in pauses:
+        until = f" until {times.day(one.until)}" if one.until else ""
+        text = f" Autopay charges nothing of it{until}: {one.paused_by} paused it on "
+        told.append(Phrase(f"{text}{times.day_of(one.paused_at)}, “{one.reason}”."))
+    return told
 
 
 async def load_client(tx: Tx, client_id: int) -> ClientRow:
