@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +15,8 @@ from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
 from app.console.routing import ConsoleRoute
-from app.ledger import autopay_pauses
+from app.ledger import approvals, autopay_pauses
+from app.ledger.approvals import Held
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.tables.autopay_policies import AutopayPause
@@ -92,6 +94,11 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
             tx, client_id=paused, invoice_id=None, reason="a new card is on its way", until=None,
             who="ada", now=datetime.now(UTC),
         )  # fmt: skip
+        held = Held(
+            invoice, client, Decimal("20.00"), Decimal("120.00"), "usd",
+            "more than 15.00 USD a charge", "Large ones",
+        )  # fmt: skip
+        await approvals.hold(tx, [held], now=datetime.now(UTC))
 
 
 async def page_paths(house: Paydue) -> dict[str, str]:

@@ -7,12 +7,14 @@ from decimal import Decimal
 
 import aiohttp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
+from app.ledger.autopay_policy import raise_revision
 from app.storage.column_types import table_of
+from app.storage.tables.autopay_policies import AutopayLimit
 from app.storage.tables.invoices import InvoiceChange
 from app.storage.tables.stripe_refund_requests import RefundRequest
 from tests.console.browser import Browser
@@ -22,6 +24,7 @@ pytestmark = pytest.mark.anyio
 
 CHANGES = table_of(InvoiceChange)
 REQUESTS = table_of(RefundRequest)
+LIMITS = table_of(AutopayLimit)
 
 
 @pytest.fixture
@@ -211,3 +214,36 @@ async def test_everything_is_paused_by_one_switch_that_says_who_and_why(
     assert (await paydue.invoice(invoice)).amountdue == 0
     assert gone.status == 404
     assert "Autopay runs" in (await browser.get("/pauses")).text
+
+
+async def test_a_held_charge_is_rejected_and_approved_by_name(
+    paydue: Paydue, browser: Browser
+) -> None:
+    client = await paydue.a_client(name="Acme Dental")
+    invoice = await paydue.an_invoice("120.00", client=client, invoicenumber="INV-8001")
+    limit = {"kind": "invoice", "currency": "usd", "amount": "100.00"}
+    async with paydue.database.transaction() as tx:
+        await tx.execute(insert(LIMITS).values({**limit, "amount": Decimal(100)}))
+        await raise_revision(tx)
+    await paydue.autopay()
+    listed = (await browser.get("/approvals")).text
+    home = (await browser.get("/")).text
+    page = f"/approvals/{invoice}"
+
+    undecided = await browser.submit(page, {"reason": "x"})
+    more = await browser.submit(page, {"decision": "approved", "reason": "x", "amount": "121"})
+    rejected = await browser.submit(page, {"decision": "rejected", "reason": "not this month"})
+    await paydue.autopay()
+    held = (await paydue.invoice(invoice)).amountdue
+    await browser.submit(page, {"decision": "approved", "reason": "agreed by phone"})
+    await paydue.autopay()
+
+    assert "INV-8001" in listed
+    assert "Charges to approve" in home
+    assert (undecided.status, more.status) == (400, 400)
+    assert rejected.location.startswith("/approvals?done=The+charge+is+rejected")
+    assert held == Decimal(120)
+    assert (await paydue.invoice(invoice)).amountdue == 0
+    assert "No charge waits for approval" in (await browser.get("/approvals")).text
+    assert "agreed by phone" in (await browser.get(f"/invoices/{invoice}")).text
+    assert (await browser.get("/approvals/999")).status == 404

@@ -13,16 +13,21 @@ from app.console.pages.wording import ViewerTime, shown_amount
 from app.console.rendering import render
 from app.console.routing import Viewer
 from app.errors import NotFound
+from app.ledger.approvals import ApprovalState
 from app.ledger.autopay_pauses import Pause, load_pauses
 from app.rules.payment import AWAITS_EVIDENCE
 from app.storage.column_types import table_of
 from app.storage.engines import STATEMENT_S, Database, Tx
+from app.storage.tables.autopay_policies import AutopayApproval
 from app.storage.tables.invoice_payments import InvoicePayment
+from app.storage.tables.invoices import Invoice
 from app.storage.tables.stripe_events import IS_PARKED_OR_DEAD, StripeEvent
 from app.storage.tables.stripe_reversals import StripeReversal, is_dispute_or_warning
 
 PAYMENTS = table_of(InvoicePayment)
 EVENTS = table_of(StripeEvent)
+APPROVALS = table_of(AutopayApproval)
+INVOICES = table_of(Invoice)
 REVERSALS = table_of(StripeReversal)
 
 # A number beside a word says that something waits; how much more than this is no matter there.
@@ -81,6 +86,7 @@ async def load_badges(tx: Tx) -> dict[str, str]:
         "/unapplied": _UNAPPLIED,
         "/disputes": _AWAITING_EVIDENCE,
         "/inbox": _PARKED,
+        "/approvals": _AWAITING_APPROVAL,
     }
     found = {path: await tx.scalar(statement) for path, statement in counts.items()}
     return {
@@ -99,5 +105,11 @@ _UNAPPLIED = _up_to_badge_max(
 )
 _AWAITING_EVIDENCE = _up_to_badge_max(
     select(REVERSALS.c.id).where(is_dispute_or_warning(), REVERSALS.c.status.in_(AWAITS_EVIDENCE))
+)
+_AWAITING_APPROVAL = _up_to_badge_max(
+    select(APPROVALS.c.id)
+    .join_from(APPROVALS, INVOICES, INVOICES.c.id == APPROVALS.c.invoice_id)
+    .where(APPROVALS.c.state == ApprovalState.WAITING, INVOICES.c.amountdue > 0)
+    .where(INVOICES.c.voided.is_(False))
 )
 _PARKED = _up_to_badge_max(select(EVENTS.c.id).where(IS_PARKED_OR_DEAD))

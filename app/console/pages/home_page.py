@@ -94,6 +94,7 @@ async def _waiting(tx: Tx) -> list[WaitingItem]:
     badges = await load_badges(tx)
     items = (
         WaitingItem("tray", "Events not applied", "/inbox", badges.get("/inbox", "")),
+        WaitingItem("check", "Charges to approve", "/approvals", badges.get("/approvals", "")),
         WaitingItem("coin", "Money on no invoice", "/unapplied", badges.get("/unapplied", "")),
         WaitingItem("flag", "Disputes without evidence", "/disputes", badges.get("/disputes", "")),
     )

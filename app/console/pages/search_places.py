@@ -37,6 +37,8 @@ PLACES = (
     Place("/attempts", "run", "Attempts", "What became of each try?", "attempts tries runs"),
     Place("/attempts?state=unresolved", "clock", "Charges without an answer",
           "Which charges has Stripe not answered?", "unresolved unknown unanswered charges"),
+    Place("/approvals", "check", "Approvals", "Which charges wait for a person’s yes?",
+          "approvals approve reject held waiting charges"),
     Place("/pauses", "pause", "Pauses", "Does autopay run? Who stopped it?",
           "pauses pause everything all autopay stop brake"),
     Place("/refunds", "back", "Refunds", "What went back?", "refunds money back"),

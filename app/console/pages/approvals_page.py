@@ -1,0 +1,146 @@
+"""GET /approvals: which charges wait for a person's yes, and why? And the form that says it."""
+
+from decimal import Decimal, InvalidOperation
+
+from sqlalchemy import select
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.console.pages.action_forms import (
+    REASON,
+    ActionForm,
+    FormAction,
+    FormField,
+    text_given,
+)
+from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of
+from app.console.pages.chrome import id_in_path, reading, times_of
+from app.console.pages.ledger_acts import database_of, who
+from app.console.pages.list_view import ListView, show_list
+from app.console.pages.listing import PAGE, Pager, address, before_id
+from app.console.pages.wording import ViewerTime, shown_amount
+from app.console.people.roles import Role
+from app.console.routing import Viewer
+from app.errors import InvalidField, NotFound
+from app.ledger import approvals
+from app.ledger.approvals import ApprovalState, QueueRow
+from app.storage.column_types import table_of
+from app.storage.engines import Tx
+from app.storage.tables.clients import Client
+
+CLIENTS = table_of(Client)
+
+_PATH = "/approvals"
+_COLUMNS = (
+    ListColumn("Amount", "money"),
+    ListColumn("Why it waits"),
+    ListColumn("Client", "name"),
+    ListColumn("Invoice", "low"),
+    ListColumn("Since", "when"),
+)
+
+
+async def approvals_page(request: Request, viewer: Viewer) -> Response:
+    """The longest held first: a page of them behind the one that `before` names."""
+    times = times_of(request, viewer)
+    after = before_id(request.query_params)
+    async with reading(request) as tx:
+        rows = await approvals.list_waiting(tx, after=after or 0, most=PAGE + 1)
+        shown = rows[:PAGE]
+        names = await _client_names(tx, {one.approval.client_id for one in shown})
+        following = address(_PATH, {"before": shown[-1].approval.id}) if len(rows) > PAGE else None
+        cells = [_cells(one, names, viewer.role, times) for one in shown]
+        view = ListView(
+            title="Approvals",
+            lede="Autopay holds these until a person decides: a rule or a limit asks for it.",
+            sections=[ListSection("Approvals", _COLUMNS, cells, "No charge waits for approval")],
+            pager=Pager(_PATH if after is not None else None, following, "More", ""),
+        )
+        return await show_list(request, viewer, tx, view)
+
+
+async def _client_names(tx: Tx, ids: set[int | None]) -> dict[int | None, str]:
+    found = select(CLIENTS.c.id, CLIENTS.c.name).where(CLIENTS.c.id.in_(ids - {None}))
+    return {client_id: name for client_id, name in await tx.execute(found)}
+
+
+def _cells(
+    row: QueueRow, names: dict[int | None, str], role: Role, times: ViewerTime
+) -> list[ListCell]:
+    one = row.approval
+    invoice = f"/invoices/{one.invoice_id}"
+    decides = f"{_PATH}/{one.invoice_id}" if role.includes(Role.FINANCE) else invoice
+    return [
+        amount_of(shown_amount(one.amount, one.currency), decides),
+        ListCell(one.reason, why=f"Rule {one.rule_name}" if one.rule_name else ""),
+        ListCell(names.get(one.client_id, "")),
+        ListCell(row.invoicenumber or str(one.invoice_id), invoice),
+        ListCell(times.short(one.held_at), title=times.full(one.held_at)),
+    ]
+
+
+# --- the decision ------------------------------------------------------------------------------
+
+
+def _invoice_id(request: Request) -> int:
+    return id_in_path(request, "invoice_id", "held invoice")
+
+
+async def _decision_form(request: Request, tx: Tx) -> ActionForm:
+    invoice_id = _invoice_id(request)
+    one = (await approvals.load_current(tx, [invoice_id])).get(invoice_id)
+    if one is None:
+        raise NotFound("held invoice", invoice_id)
+    amount = shown_amount(one.amount, one.currency)
+    decided = ((one.state.capitalize(), f"by {one.decided_by}"),) if one.decided_by else ()
+    return ActionForm(
+        title=f"Charge {amount.text}?",
+        lede="Approved, the next run charges this amount or less, once. Rejected, autopay leaves "
+        "the invoice alone until somebody approves.",
+        button="Decide",
+        leave="Not now",
+        back=_PATH,
+        fields=(
+            FormField("decision", "Your decision", "", choices=_DECISIONS),
+            REASON,
+            # What the person was shown is what is approved.
+            FormField("amount", "", str(one.amount), kind="hidden"),
+        ),
+        facts=(("Why", one.reason), *decided),
+    )
+
+
+_DECISIONS = ((ApprovalState.APPROVED, "Approve the charge"), (ApprovalState.REJECTED, "Reject it"))
+
+
+async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
+    invoice_id, reason = _invoice_id(request), text_given(given, "reason")
+    decision = str(given.get("decision", ""))
+    if decision not in dict(_DECISIONS):
+        raise InvalidField("decision", "is to approve or to reject")
+    amount = _amount_shown(given)
+
+    async def work(tx: Tx) -> None:
+        await approvals.decide(
+            tx,
+            [invoice_id],
+            ApprovalState(decision),
+            who=who(viewer),
+            reason=reason,
+            now=request.app.state.clock(),
+            amount=amount,
+        )
+
+    await database_of(request).with_retry(work)
+    return f"The charge is {decision}.", _PATH
+
+
+def _amount_shown(given: FormData) -> Decimal:
+    try:
+        return Decimal(str(given.get("amount", "")))
+    except InvalidOperation:
+        raise InvalidField("amount", "is not the one that was shown; open the page again") from None
+
+
+DECIDE = FormAction(_decision_form, _decide)
