@@ -53,7 +53,18 @@ def head() -> str:
 async def revision(database: Database) -> str | None:
     """The revision the database is at, None for an empty one."""
     async with database.snapshot() as tx:
-        return await tx.run_sync(_revision)
+        return await revision_in(tx)
+
+
+async def revision_in(tx: Tx) -> str | None:
+    return await tx.run_sync(_revision)
+
+
+async def engine_version(tx: Tx) -> tuple[str, str]:
+    """`SQLite` and `3.46.1`, or `PostgreSQL` and what its server says."""
+    if tx.dialect.name == "sqlite":
+        return "SQLite", str(await tx.scalar(text("SELECT sqlite_version()")))
+    return "PostgreSQL", str(await tx.scalar(text("SHOW server_version")))
 
 
 async def expect_current(database: Database) -> None:

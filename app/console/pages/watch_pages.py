@@ -1,7 +1,9 @@
 """GET /health and /audit: is everything at work, and who changed what?"""
 
+import platform
 from collections.abc import Mapping
 from datetime import datetime
+from importlib.metadata import version
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, select
@@ -23,6 +25,7 @@ from app.console.pages.listing import (
 from app.console.pages.wording import ShownState, Tone, ViewerTime, words_of
 from app.console.routing import Viewer
 from app.payments import event_queries
+from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import projection
@@ -36,9 +39,11 @@ _JOB_COLUMNS = (
     ListColumn("Job", "low"),
     ListColumn("State", "state"),
     ListColumn("Result"),
+    ListColumn("Worker", "low", is_minor=True),
     ListColumn("Last run", "when"),
     ListColumn("Next run", "when"),
 )
+_VERSION_COLUMNS = (ListColumn("Of"), ListColumn("Version"))
 _FOREIGN_COLUMNS = (
     ListColumn("Reason"),
     ListColumn("Events", "num"),
@@ -71,6 +76,7 @@ class JobRow(NamedTuple):
     started_at: datetime | None
     finished_at: datetime | None
     result: str | None
+    lease_holder: str | None
 
 
 class AuditEntry(NamedTuple):
@@ -119,8 +125,23 @@ async def health_page(request: Request, viewer: Viewer) -> Response:
                     ],
                     "None: every verified event was for this Paydue",
                 ),
+                await _versions(tx),
             ],
         )
+
+
+async def _versions(tx: Tx) -> ListSection:
+    """The versions that support is asked for first; a schema of another one is said so."""
+    at = await schema.revision_in(tx)
+    other = "" if at == schema.head() else f"This version makes {schema.head()}: paydue db upgrade"
+    rows = (
+        ("Paydue", version("paydue"), ""),
+        ("Schema", at or "none", other),
+        (*await schema.engine_version(tx), ""),
+        ("Python", platform.python_version(), ""),
+    )
+    cells = [[ListCell(name), ListCell(number, why=why)] for name, number, why in rows]
+    return ListSection("Versions", _VERSION_COLUMNS, cells)
 
 
 def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
@@ -128,6 +149,7 @@ def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
         ListCell(words_of(row.name)),
         state_of(_job_state(row, times)),
         ListCell(row.result or ""),
+        ListCell(row.lease_holder or ""),
         ListCell(times.short(row.finished_at) if row.finished_at else "never"),
         ListCell(times.short(row.next_run_at)),
     ]
