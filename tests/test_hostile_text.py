@@ -101,6 +101,7 @@ WALKED: dict[str, Sequence[str]] = {
     "user enable": (HOSTILE,),
     "import": ("{file}",),
     "currencies import": ("{file}",),
+    "init": (),
     "db init": (),
     "db upgrade": (),
     "db check": (),

@@ -9,6 +9,7 @@ import click
 # Each command's name, its module, and its name there.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("app.cli.demo", "demo"),
+    "init": ("app.cli.init_command", "init"),
     "serve": ("app.cli.server_commands", "serve"),
     "worker": ("app.cli.server_commands", "worker"),
     "autopay": ("app.cli.stripe_commands", "autopay"),
