@@ -44,12 +44,14 @@ def init(*, force: bool) -> None:
     file = Path(FILE)
     if file.exists() and not force:
         raise click.UsageError(f"{file.absolute()} exists; --force writes it anew")
-    lines = [f"{one.setting}={_quoted(answer)}" for one in _QUESTIONS if (answer := _asked(one))]
+    lines = [
+        f"{one.setting}={_quoted(answer)}" for one in _QUESTIONS if (answer := _answer_to(one))
+    ]
     _write(file, lines)
     say(f"{file.absolute()} is written. Next: paydue db init, paydue doctor, paydue serve")
 
 
-def _asked(one: _Question) -> str:
+def _answer_to(one: _Question) -> str:
     answer: str = click.prompt(
         one.words,
         default=one.default,
