@@ -57,6 +57,15 @@ DAY = today()
 # By command, the arguments it is run with; `{...}` is filled from the rows.
 WALKED: dict[str, Sequence[str]] = {
     "autopay run": ("--dry-run",),
+    "approvals list": (),
+    "approvals approve": ("999", "--by", HOSTILE),
+    "approvals reject": ("999", "--by", HOSTILE, "--reason", HOSTILE),
+    "limits list": (),
+    "limits add": ("day", "10", HOSTILE),
+    "limits remove": ("999",),
+    "pauses list": (),
+    "pauses add": ("--invoice", "999", "--reason", HOSTILE, "--by", HOSTILE),
+    "pauses end": ("999", "--by", HOSTILE),
     "rules list": (),
     "rules export": (),
     "rules add": (f"name={HOSTILE}",),

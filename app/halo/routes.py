@@ -2,19 +2,21 @@
 
 from collections.abc import Sequence
 
-from app.halo import actions, attempt_actions, refund_actions
+from app.halo import actions, approval_actions, attempt_actions, refund_actions
 from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
-from app.halo.openapi.autopay_operations import PREVIEWED
+from app.halo.openapi.autopay_operations import APPROVED, PREVIEWED, REJECTED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
 from app.halo.payment_claims import ask_for_intents, list_suggestions
 from app.halo.resource_writers import WRITERS
+from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
 from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
+from app.halo.resources.autopay_pause_resource import AUTOPAY_PAUSES
 from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.halo.resources.balance_transaction_resource import BALANCE_TRANSACTIONS
 from app.halo.resources.budget_type_resource import BUDGET_TYPES
@@ -37,6 +39,7 @@ from app.halo.resources.tax_rule_resource import TAX_RULES
 from app.halo.rule_changes import preview_rules
 from app.ledger import (
     audit,
+    autopay_pauses,
     autopay_policy,
     currency_history,
     invoicing,
@@ -69,6 +72,12 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/AutopayRule/preview", preview_rules, "POST", PREVIEWED),
     *resource_routes(AUTOPAY_RULES, WRITERS[AUTOPAY_RULES], autopay_policy.delete_rule),
     *resource_routes(AUTOPAY_LIMITS, WRITERS[AUTOPAY_LIMITS], autopay_policy.delete_limit),
+    *resource_routes(AUTOPAY_PAUSES, autopay_pauses.save, autopay_pauses.remove),
+    CaseInsensitiveRoute(
+        "/api/AutopayApproval/approve", approval_actions.approve, "POST", APPROVED
+    ),
+    CaseInsensitiveRoute("/api/AutopayApproval/reject", approval_actions.reject, "POST", REJECTED),
+    *resource_routes(AUTOPAY_APPROVALS),
     *resource_routes(PAYOUTS),
     *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),

@@ -5,7 +5,7 @@ currency is another, or a charge has succeeded since, it counts no longer, and t
 anew. A rejection counts until a person approves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -173,43 +173,37 @@ def _queue_row(row: Sequence[Any]) -> QueueRow:
 
 async def decide(
     tx: Tx,
-    invoice_ids: Sequence[int],
+    amounts: Mapping[int, Decimal | None],
     state: ApprovalState,
     *,
     who: str,
     reason: str,
     now: datetime,
-    amount: Decimal | None = None,
 ) -> list[ChargeApproval]:
     """Approve or reject held invoices, all or none, by name; each decision is audited.
 
-    Only the amount that the person was shown is approved: Refused where more is due by now, or
-    where `amount`, given for a single invoice, is not what it waits for.
+    `amounts` has the invoices, each with the amount that the person has seen: Refused where it
+    is held for another. Whatever is due later, no more is approved than it is held for.
     """
-    _assert_decision(invoice_ids, who, reason)
-    await _lock_invoices(tx, invoice_ids)
-    known = await load_current(tx, invoice_ids)
-    for invoice_id in invoice_ids:
+    _assert_decision(amounts, who, reason)
+    await _lock_invoices(tx, amounts)
+    known = await load_current(tx, amounts)
+    for invoice_id, amount in amounts.items():
         _assert_decidable(invoice_id, known.get(invoice_id), state, amount)
-    ids = [known[one].id for one in invoice_ids]
     await tx.execute(
         update(APPROVALS)
-        .where(APPROVALS.c.id.in_(ids))
+        .where(APPROVALS.c.id.in_([one.id for one in known.values()]))
         .values(state=state, decided_by=who, decided_at=now, decision_reason=reason or None)
     )
-    await audit.write(
-        tx,
-        [
-            audit.AuditChange(
-                one, "autopay_approval", known[one].state, _said(known[one], state, reason)
-            )
-            for one in invoice_ids
-        ],
-        who=who,
-        now=now,
+    await audit.write(tx, [_change(one, state, reason) for one in known.values()], who=who, now=now)
+    decided = await load_current(tx, amounts)
+    return [decided[one] for one in amounts]
+
+
+def _change(one: ChargeApproval, state: ApprovalState, reason: str) -> audit.AuditChange:
+    return audit.AuditChange(
+        one.invoice_id, "autopay_approval", one.state, _said(one, state, reason)
     )
-    decided = await load_current(tx, invoice_ids)
-    return [decided[one] for one in invoice_ids]
 
 
 def _said(one: ChargeApproval, state: ApprovalState, reason: str) -> str:
@@ -217,16 +211,16 @@ def _said(one: ChargeApproval, state: ApprovalState, reason: str) -> str:
     return f"{said}: {reason}" if reason else said
 
 
-def _assert_decision(invoice_ids: Sequence[int], who: str, reason: str) -> None:
-    if not 0 < len(set(invoice_ids)) == len(invoice_ids) <= DECIDED_MAX:
-        raise InvalidField("invoices", f"are not 1 to {DECIDED_MAX} different ones")
+def _assert_decision(amounts: Collection[int], who: str, reason: str) -> None:
+    if not 0 < len(amounts) <= DECIDED_MAX:
+        raise InvalidField("invoices", f"are not 1 to {DECIDED_MAX}")
     if not who.strip():
         raise InvalidField("who", "is required: an approval is by name")
     if len(reason) > REASON_MAX:
         raise InvalidField("reason", f"has more than {REASON_MAX} characters")
 
 
-async def _lock_invoices(tx: Tx, invoice_ids: Sequence[int]) -> None:
+async def _lock_invoices(tx: Tx, invoice_ids: Iterable[int]) -> None:
     """A charge reads approvals under the lock of their invoice."""
     await tx.execute(
         select(INVOICES.c.id)

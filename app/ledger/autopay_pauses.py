@@ -1,18 +1,19 @@
 """Pauses of autopay: of a client, of an invoice, or of everything; with a reason and an end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from app.errors import InvalidField, NotFound
+from app.errors import InvalidField, NotFound, Refused
 from app.ledger import audit
 from app.ledger.autopay_policy import raise_revision
+from app.rules.home import Home
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of, projection
-from app.storage.rows import lock_rows
+from app.storage.rows import InputRecord, lock_rows
 from app.storage.tables.autopay_policies import AutopayPause
 from app.storage.tables.clients import Client
 from app.storage.tables.invoices import Invoice
@@ -114,3 +115,28 @@ async def end_pause(tx: Tx, pause_id: int, *, who: str, now: datetime) -> None:
     if not ended.rowcount:
         raise NotFound("pause", pause_id)
     await raise_revision(tx)
+
+
+async def save(
+    tx: Tx, records: Sequence[InputRecord], *, now: datetime, who: str, home: Home
+) -> list[int]:
+    """Begin the pauses of a request; one that is there can only be ended."""
+    if any("id" in one for one in records):
+        raise Refused("id: a pause is not changed; end it and begin another")
+    return [
+        await pause(
+            tx,
+            client_id=one.get("client_id"),
+            invoice_id=one.get("invoice_id"),
+            reason=one.get("reason") or "",
+            until=one.get("until"),
+            who=who,
+            now=now,
+        )
+        for one in records
+    ]
+
+
+async def remove(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
+    """End a pause, as a DELETE does; its row stays, with who ended it."""
+    await end_pause(tx, record_id, who=who, now=now)

@@ -1,8 +1,10 @@
 """The operations of the actions on autopay, for OpenAPI."""
 
+from app.halo.approval_actions import EDIT_AUTOPAY
 from app.halo.engine import json_schema
 from app.halo.engine.json_schema import Schema
-from app.halo.openapi.operations import Operation, many, the
+from app.halo.openapi.operations import Operation, many, one_or_many, the
+from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
 from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.halo.rule_changes import READ_RULES
 
@@ -64,4 +66,58 @@ PREVIEWED = Operation(
     },
     refusals=(400, 404),
     resources=(AUTOPAY_RULES,),
+)
+
+_DECISION: Schema = {
+    "type": "object",
+    "required": ["invoices"],
+    "properties": {
+        "invoices": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["invoice_id"],
+                "properties": {
+                    "invoice_id": {**json_schema.WHOLE, "description": "The invoice."},
+                    "amount": {
+                        **json_schema.NUMBER,
+                        "description": (
+                            "The amount that the person has seen; refused where it is held for "
+                            "another."
+                        ),
+                    },
+                },
+            },
+        },
+        "reason": {
+            **json_schema.SHORT_TEXT,
+            "description": "Why; it stands in the invoice's history.",
+        },
+    },
+}
+_DECIDED = "All are decided or none is, in the name of the credentials; each decision is audited."
+
+
+def _decision(summary: str, about: str) -> Operation:
+    return Operation(
+        summary=summary,
+        about=f"{about} {_DECIDED}",
+        tag=AUTOPAY_APPROVALS.path,
+        right=EDIT_AUTOPAY,
+        takes=_DECISION,
+        gives=one_or_many(the(AUTOPAY_APPROVALS.path)),
+        example={"invoices": [{"invoice_id": 1, "amount": 12500}], "reason": "Asked the client"},
+        answer_example={"id": 1, "invoice_id": 1, "state": "approved", "amount": 12500},
+        refusals=(400, 404),
+        resources=(AUTOPAY_APPROVALS,),
+    )
+
+
+APPROVED = _decision(
+    "Approve held invoices",
+    "The next run charges them: what they were held for, and no more.",
+)
+REJECTED = _decision(
+    "Reject held invoices", "Autopay charges them no more, until somebody approves them."
 )

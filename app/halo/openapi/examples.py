@@ -31,6 +31,7 @@ _OF: Mapping[str, Mapping[str, Any]] = {
     "CostCentres": {"name": "Support", "chargeable": True},
     "AutopayRule": {"name": "Large projects", "action": "ask", "amount_from": 10000},
     "AutopayLimit": {"kind": "invoice", "currency": "usd", "amount": 10000},
+    "AutopayPause": {"reason": "The card is being replaced", "until": "2099-01-01T00:00:00"},
     "BudgetType": {"name": "Projects", "defaultrate": 95},
     "Expense": {"description": "Train to Leeds", "amount": 48.2, "invoiceable": True},
     "InvoicePayment": {"invoice_id": 1, "amount": 49.5, "reference": "Transfer of 1 December"},

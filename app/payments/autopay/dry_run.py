@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from app.payments.autopay import eligibility, holds
@@ -12,6 +12,8 @@ from app.payments.autopay.candidates import Candidate
 from app.payments.autopay.eligibility import ChosenMethod, Skip
 from app.payments.autopay.method_choice import choose_payment_method
 from app.payments.autopay.report import Outcome, OutcomeKind, skipped_outcome
+from app.payments.autopay.spending_limits import ForeseenLimits
+from app.rules import calendar
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -26,6 +28,7 @@ class Foresight:
     # The reason to skip an invoice, as a run has it.
     skip_reason: Callable[[Candidate], Skip | None]
     asked: AskedMethods
+    limits: ForeseenLimits = field(default_factory=ForeseenLimits)
 
     async def outcomes(self, page: Sequence[Candidate]) -> list[Outcome]:
         """The outcome that each invoice of a page would have, in the page's order."""
@@ -41,11 +44,19 @@ class Foresight:
             elsewhere = await holds.find_holds(tx, candidates)
             ids = {method.id for method in methods.values()}
             forbidden = await eligibility.network_limits(tx, ids, _now())
-        for invoice_id, method in methods.items():
-            skip = elsewhere.get(invoice_id) or forbidden.get(method.id)
-            if skip:
-                skips[invoice_id] = skip
+            for one in candidates:
+                skip = (
+                    elsewhere.get(one.invoice_id)
+                    or forbidden.get(methods[one.invoice_id].id)
+                    or await self.limits.skip(tx, one, self._today(one))
+                )
+                if skip:
+                    skips[one.invoice_id] = skip
         return [_outcome(one, skips.get(one.invoice_id)) for one in page]
+
+    def _today(self, one: Candidate) -> date:
+        timezone = one.timezone or self.settings.timezone
+        return self.day or calendar.business_day(_now(), timezone)
 
     async def _methods(self, page: Sequence[Candidate]) -> dict[int, ChosenMethod | Skip]:
         """The method of each invoice; many customers are asked about at once, each of them once."""

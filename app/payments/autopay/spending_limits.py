@@ -4,7 +4,7 @@ The sums are those of the attempts themselves, so that no counter can differ fro
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -51,6 +51,40 @@ async def over_limits(tx: Tx, at: Charging, wanted: Sequence[Candidate]) -> dict
     return skips
 
 
+class ForeseenLimits:
+    """The same for a dry run: whatever it would charge counts as taken for what comes after it.
+
+    A run goes through clients in another order where their invoices are charged together, and so
+    may take others of the invoices that pass a limit only together.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[LimitKind, str, int | None, date], Decimal] = {}
+
+    async def skip(self, tx: Tx, one: Candidate, day: date) -> Skip | None:
+        limits = [limit for limit in _limits_of([one]) if limit.kind in _KINDS]
+        if not limits:
+            return None
+        taken = {kind: await self._taken_of(tx, kind, one, day) for kind in _KINDS}
+        said = None if eligibility.is_approved(one) else _reason(limits, one, taken)
+        if said:
+            return Skip(said, needs_approval=True)
+        for kind in _KINDS:
+            self._taken[_key(kind, one, day)] = taken[kind] + one.amount
+        return None
+
+    async def _taken_of(self, tx: Tx, kind: LimitKind, one: Candidate, day: date) -> Decimal:
+        key = _key(kind, one, day)
+        if key not in self._taken:
+            self._taken[key] = await _load_of_kind(tx, kind, one, day)
+        return self._taken[key]
+
+
+def _key(kind: LimitKind, one: Candidate, day: date) -> tuple[LimitKind, str, int | None, date]:
+    client = one.client_id if kind == LimitKind.CLIENT else None
+    return kind, one.currency, client, date.min if kind == LimitKind.RUN else day
+
+
 def _limits_of(wanted: Sequence[Candidate]) -> Sequence[AmountLimit]:
     ruling = wanted[0].ruling if wanted else None
     return ruling.limits if ruling else ()
@@ -94,16 +128,23 @@ _OF_RUN = PreparedStatement(
 
 
 async def _load_taken(tx: Tx, at: Charging, one: Candidate) -> dict[LimitKind, Decimal]:
-    day, same = at.today(one.timezone), {"currency": one.currency, "states": _TAKING}
-    found = {
-        LimitKind.CLIENT: await _OF_CLIENT.all(tx, day=day, client_id=one.client_id, **same),
-        LimitKind.DAY: await _OF_DAY.all(tx, day=day, **same),
-        # Clients' days differ by one at most.
-        LimitKind.RUN: await _OF_RUN.all(
-            tx, day=day - timedelta(days=1), since=at.started_at, **same
-        ),
-    }
-    return {
-        kind: money.from_minor(int(rows[0].amount_minor), one.currency)
-        for kind, rows in found.items()
-    }
+    day = at.today(one.timezone)
+    return {kind: await _load_of_kind(tx, kind, one, day, since=at.started_at) for kind in _KINDS}
+
+
+async def _load_of_kind(
+    tx: Tx, kind: LimitKind, one: Candidate, day: date, since: datetime | None = None
+) -> Decimal:
+    """The money taken already; of a run, since it began."""
+    same = {"day": day, "currency": one.currency, "states": _TAKING}
+    match kind:
+        case LimitKind.CLIENT:
+            rows = await _OF_CLIENT.all(tx, client_id=one.client_id, **same)
+        case LimitKind.DAY:
+            rows = await _OF_DAY.all(tx, **same)
+        case _ if since is None:
+            return Decimal(0)
+        case _:  # clients' days differ by one at most
+            earlier = day - timedelta(days=1)
+            rows = await _OF_RUN.all(tx, **{**same, "day": earlier}, since=since)
+    return money.from_minor(int(rows[0].amount_minor), one.currency)
