@@ -25,6 +25,7 @@ from app.halo.access.concurrency_limit import ConcurrencyLimit
 from app.halo.access.internal_pages import internal
 from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
+from app.halo.autopay_forecast_action import ForecastCharge
 from app.halo.engine.metrics import MetricsMiddleware, process_metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
@@ -58,6 +59,7 @@ class StripeActs:
     book_intent: BookIntent = _left_to_stripe
     make_refund: MakeRefund = _without_stripe
     replay_events: ReplayEvents = _without_stripe
+    forecast_charge: ForecastCharge = _without_stripe
 
 
 def create_app(
@@ -100,6 +102,7 @@ def create_app(
     app.state.book_intent = acts.book_intent
     app.state.make_refund = acts.make_refund
     app.state.replay_events = acts.replay_events
+    app.state.forecast_charge = acts.forecast_charge
     app.state.concurrency_limit = ConcurrencyLimit()
     app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))

@@ -57,6 +57,7 @@ DAY = today()
 # By command, the arguments it is run with; `{...}` is filled from the rows.
 WALKED: dict[str, Sequence[str]] = {
     "autopay run": ("--dry-run",),
+    "autopay why": ("{invoice}",),
     "approvals list": (),
     "approvals approve": ("999", "--by", HOSTILE),
     "approvals reject": ("999", "--by", HOSTILE, "--reason", HOSTILE),

@@ -56,7 +56,7 @@ async def test_a_retry_charges_now_on_the_same_intent_and_its_reason_is_audited(
     assert answer == {
         "outcome": "charged", "invoice_id": invoice, "intent_id": declined["intent_id"],
         "amount": "120.00", "currency": "usd", "reason": None, "next_try": None,
-        "rule": None,
+        "rule": None, "change": None,
     }  # fmt: skip
     assert (await paydue.invoice(invoice)).amountdue == 0
     rows = await paydue.rows(CHANGES, CHANGES.c.field_name == "payment_retry")

@@ -5,7 +5,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -15,8 +15,9 @@ from rich.table import Table
 
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import amount, console, say, say_json, say_json_text, table, words
-from app.node import open_stripe_node
+from app.node import open_current_database, open_stripe_node
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
+from app.payments.autopay.why import ChargeForecast, forecast
 from app.settings import Settings
 
 # People read so many lines of a list; programs take all of them with --json.
@@ -25,7 +26,7 @@ SHOWN = 50
 
 @click.group()
 def autopay() -> None:
-    """Charge due invoices that are flagged take_auto_payment."""
+    """Charge due invoices, and say why one is charged or not."""
 
 
 @autopay.command("run")
@@ -51,6 +52,24 @@ def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
     if not ended:
         say("paydue: stopped before the end; the next run goes on", err=True)
         sys.exit(FAILED)
+
+
+@autopay.command("why")
+@click.argument("invoice_id", type=int)
+@click.option("--json", "as_json", is_flag=True, help="Print the facts as one JSON object.")
+def autopay_why(invoice_id: int, as_json: bool) -> None:
+    """Say whether INVOICE_ID will be charged, when and by what; or why not, and until what."""
+    settings = settings_and_logs()
+
+    async def work() -> ChargeForecast:
+        async with open_current_database(settings) as database, database.snapshot() as tx:
+            return await forecast(tx, invoice_id, settings, now=datetime.now(UTC))
+
+    found = run(work())
+    if as_json:
+        say_json(found.as_dict())
+    else:
+        say(found.sentence)
 
 
 async def _autopay(
@@ -111,7 +130,7 @@ def show_report(screen: Console, report: RunReport) -> None:
     screen.print(f"Business day {report.day}: {counts}.")
 
 
-_COLUMNS = {"intent_id": "intent", "reason": "reason", "next_try": "next try"}
+_COLUMNS = {"intent_id": "intent", "reason": "reason", "next_try": "next try", "rule": "rule"}
 
 
 def _entries(title: str, entries: Iterator[dict[str, Any]]) -> Table:

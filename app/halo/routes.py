@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from app.halo import actions, approval_actions, attempt_actions, refund_actions
 from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
+from app.halo.autopay_forecast_action import forecast_charge
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
-from app.halo.openapi.autopay_operations import APPROVED, PREVIEWED, REJECTED
+from app.halo.openapi.autopay_operations import APPROVED, FORECAST, PREVIEWED, REJECTED
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
@@ -57,6 +58,7 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/Invoice/{id}/void", actions.void_invoice, "POST", say.VOIDED),
     CaseInsensitiveRoute("/api/Invoice/{id}/credit", actions.credit_invoice, "POST", say.CREDITED),
     CaseInsensitiveRoute("/api/Invoice/{id}/retry", actions.retry_payment, "POST", say.RETRIED),
+    CaseInsensitiveRoute("/api/Invoice/{id}/autopay", forecast_charge, "GET", FORECAST),
     *resource_routes(INVOICES, invoicing.save, void_and_delete.delete_invoice),
     CaseInsensitiveRoute(
         "/api/InvoicePayment/{id}/refund", refund_actions.refund_payment, "POST", REFUNDED

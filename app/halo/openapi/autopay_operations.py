@@ -1,11 +1,13 @@
 """The operations of the actions on autopay, for OpenAPI."""
 
 from app.halo.approval_actions import EDIT_AUTOPAY
+from app.halo.autopay_forecast_action import READ_INVOICES
 from app.halo.engine import json_schema
 from app.halo.engine.json_schema import Schema
 from app.halo.openapi.operations import Operation, many, one_or_many, the
 from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
 from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
+from app.halo.resources.invoice_resource import INVOICES
 from app.halo.rule_changes import READ_RULES
 
 _MOVE: Schema = {
@@ -120,4 +122,49 @@ APPROVED = _decision(
 )
 REJECTED = _decision(
     "Reject held invoices", "Autopay charges them no more, until somebody approves them."
+)
+
+
+def _nullable(about: str) -> Schema:
+    return {"type": ["string", "null"], "description": about}
+
+
+FORECAST = Operation(
+    summary="Will it be charged?",
+    about=(
+        "Says in one sentence whether autopay charges the invoice, on which day, by what and "
+        "under which rule; of one that it does not charge, why, and what would change it. Stripe "
+        "is not asked: whether a card still works, only it knows."
+    ),
+    tag=INVOICES.path,
+    right=READ_INVOICES,
+    gives={
+        "type": "object",
+        "properties": {
+            "invoice_id": json_schema.WHOLE,
+            "sentence": {**json_schema.TEXT, "description": "All of it for a person."},
+            "will_be_charged": json_schema.FLAG,
+            "charge_on": _nullable("The day."),
+            "amount": json_schema.TEXT,
+            "currency": json_schema.TEXT,
+            "method": {**json_schema.TEXT, "description": "The payment method, in words."},
+            "rule": _nullable("The autopay rule that it meets."),
+            "reason": _nullable("Why it is not charged now."),
+            "change": _nullable("What would change that."),
+            "needs_approval": {
+                **json_schema.FLAG,
+                "description": "Whether it waits for a person.",
+            },
+            "approval": _nullable("`waiting`, `approved` or `rejected`."),
+            "decided_by": _nullable("Who approved or rejected it."),
+            "last_attempt": _nullable("The state of its newest charge attempt."),
+        },
+    },
+    answer_example={
+        "invoice_id": 1,
+        "sentence": "It is charged 120.00 usd in the next run, by pm_1.",
+        "will_be_charged": True,
+    },
+    refusals=(400, 404),
+    resources=(INVOICES,),
 )

@@ -51,7 +51,13 @@ async def claim_attempt(
         if claimed is not None:
             return claimed
         if at.database.now() > deadline:
-            return _skipped(candidates, Skip("another charge of this customer takes long"))
+            return _skipped(
+                candidates,
+                Skip(
+                    "another charge of this customer takes long",
+                    change="the next run looks at it again",
+                ),
+            )
         await asyncio.sleep(_LEASE_POLL_S)
 
 
@@ -72,7 +78,7 @@ async def _try_claim(
         locked = await at.policies.rule_by_id(tx, found, now=now, day=at.day)
         skips = await _claim_refusals(at, tx, locked, chosen, manual, now)
         await held_invoices.hold(tx, locked, skips, now=now)
-        gone = Skip("the invoice is gone")
+        gone = Skip("the invoice is gone", change="nothing: it was deleted")
         skips |= {one.invoice_id: gone for one in candidates if one.invoice_id not in locked}
         wanted = [one for one in locked.values() if one.invoice_id not in skips]
         if not wanted:
@@ -83,7 +89,10 @@ async def _try_claim(
             return None
         attempt = await _open(at, tx, wanted, customer, _method_of(wanted[0], chosen), now)
         if attempt is None:
-            return _skipped(candidates, Skip("another run has just taken it"))
+            return _skipped(
+                candidates,
+                Skip("another run has just taken it", change="the end of that run's attempt"),
+            )
         if manual:
             await _audit_retry(tx, wanted[0], manual, now)
         return ClaimedAttempt(attempt, skips)
@@ -125,7 +134,10 @@ def _method_rule_changed(one: Candidate, chosen: ChosenMethod) -> Skip | None:
     """The method was chosen before the lock, by the rules and the amount of then."""
     if method_key(one) == chosen.rule_key:
         return None
-    return Skip("the rule about its payment method has just changed; the next run charges it")
+    return Skip(
+        "the rule about its payment method has just changed",
+        change="the next run looks at it again",
+    )
 
 
 def _method_of(one: Candidate, chosen: ChosenMethod) -> ChosenMethod:
@@ -140,7 +152,9 @@ def _unlike(one: Candidate, other: Candidate) -> Skip | None:
     ours = (one.client_id, one.customer_id, one.payment_method_id, one.currency)
     if ours == (other.client_id, other.customer_id, other.payment_method_id, other.currency):
         return None
-    return Skip("its client or its currency has just changed")
+    return Skip(
+        "its client or its currency has just changed", change="the next run looks at it again"
+    )
 
 
 async def _open(

@@ -128,7 +128,7 @@ async def charge_together(at: Charging, candidates: Sequence[Candidate]) -> list
         rest = [one for one in rest if one.invoice_id in ended.left]
         if not rest:
             return outcomes
-    late = Skip("invoices charged with it keep changing; the next run charges it")
+    late = Skip("invoices charged with it keep changing", change="the next run looks at it again")
     return outcomes + [skipped_outcome(one, late) for one in rest]
 
 

@@ -1,7 +1,7 @@
 """Eligibility: the reason to skip an invoice, or none. The only copy."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from app.errors import AmountNotAllowed
@@ -30,9 +30,10 @@ class ChosenMethod:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A reason to skip an invoice, and the day on which it may be charged.
+    """A reason to skip an invoice, the day on which it may be charged, and what changes that.
 
-    `fault` is Stripe's code where it is our configuration or the invoice that is wrong.
+    Both texts are parts of a sentence. `fault` is Stripe's code where it is our configuration or
+    the invoice that is wrong.
     """
 
     reason: str
@@ -42,6 +43,11 @@ class Skip:
     is_failure: bool = False
     # A person may approve it: it waits in the queue until somebody has.
     needs_approval: bool = False
+    change: str = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        assert self.reason.strip(), "who asks why gets an answer"
+        assert self.change.strip(), "and hears what would change it"
 
 
 def skip_reason(
@@ -77,7 +83,10 @@ def network_refusal(one: Candidate, method: ChosenMethod) -> Skip | None:
         return None
     if not retry.holds_for(last.about, _subject(one, method, amount_minor=last.about.amount_minor)):
         return None
-    return Skip("the card network forbids another try of this card; the customer must give another")
+    return Skip(
+        "the card network forbids another try of this card",
+        change="the customer gives another card",
+    )
 
 
 async def network_limits(
@@ -90,7 +99,11 @@ async def network_limits(
         for method, (today, month) in counts.items()
         if month
     }
-    return {method: Skip(reason) for method, reason in reasons.items() if reason}
+    return {
+        method: Skip(reason, change="days without a try, or another payment method")
+        for method, reason in reasons.items()
+        if reason
+    }
 
 
 def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
@@ -134,19 +147,19 @@ _WITH_VERDICT = (AttemptState.DECLINED, AttemptState.REFUSED)
 
 def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | None:
     if one.voided:
-        return Skip("the invoice is voided")
+        return Skip("the invoice is voided", change="nothing: a voided invoice stays so")
     unwanted = _not_wanted(one)
     if unwanted:
         return unwanted
     if one.amount <= 0:
-        return Skip("nothing is left to pay")
+        return Skip("nothing is left to pay", change="nothing needs to: it is paid")
     if one.duedate is None:
-        return Skip("the invoice has no due date")
+        return Skip("the invoice has no due date", change="a due date on the invoice")
     early = _before_its_day(one, today)
     if early:
         return early
     if settings.autopay_posted_only and not one.posted:
-        return Skip("the invoice is not posted")
+        return Skip("the invoice is not posted", change="somebody posts the invoice")
     return _client_not_chargeable(one)
 
 
@@ -163,29 +176,38 @@ def charge_on(one: Candidate) -> date | None:
 
 def _not_wanted(one: Candidate) -> Skip | None:
     if not is_taken(one):
-        return Skip("autopay is switched off for it")
+        return Skip(
+            "autopay is switched off for it",
+            change="take_auto_payment or include_in_autopay on the invoice, or a rule",
+        )
     if one.ruling is None:
         return None
     if one.ruling.decision.action == RuleAction.NEVER:
-        return Skip(f"the rule {one.ruling.decision.rule_name!r} never charges it")
+        return Skip(
+            f"the rule {one.ruling.decision.rule_name!r} never charges it",
+            change="another rule before that one, or an end of it",
+        )
     pause = one.ruling.pause
     if pause is None:
         return None
     until = f"until {pause.until} " if pause.until else ""
     said = f"autopay of {pause.of} is paused {until}by {pause.paused_by}: {pause.reason}"
-    return Skip(said, pause.until)
+    return Skip(said, pause.until, change=f"`paydue pauses end {pause.id}` lets autopay go on")
 
 
 def _before_its_day(one: Candidate, today: date) -> Skip | None:
     day = charge_on(one)
     rule = one.ruling.decision.rule_name if one.ruling else None
     if day is None:
-        return Skip(f"the invoice has no date, from which the rule {rule!r} counts")
+        return Skip(
+            f"the invoice has no date, from which the rule {rule!r} counts",
+            change="an invoice date on the invoice",
+        )
     if day <= today:
         return None
     if rule is None:
-        return Skip(f"due on {day} where the client is", day)
-    return Skip(f"the rule {rule!r} charges it on {day}", day)
+        return Skip(f"due on {day} where the client is", day, change=f"that day comes: {day}")
+    return Skip(f"the rule {rule!r} charges it on {day}", day, change=f"that day comes: {day}")
 
 
 def _not_approved(one: Candidate, settings: Settings) -> Skip | None:
@@ -195,9 +217,18 @@ def _not_approved(one: Candidate, settings: Settings) -> Skip | None:
     approval = one.ruling.approval
     if approval is not None and approval.state == ApprovalState.REJECTED:
         why = f": {approval.decision_reason}" if approval.decision_reason else ""
-        return Skip(f"{approval.decided_by} rejected its charge{why}")
+        return Skip(
+            f"{approval.decided_by} rejected its charge{why}",
+            change=f"`paydue approvals approve {one.invoice_id}`",
+        )
     reason = None if is_approved(one) else _reason_to_ask(one, one.ruling, settings)
-    return Skip(f"{_lapsed(approval, one)}{reason}", needs_approval=True) if reason else None
+    return ask(one, f"{_lapsed(approval, one)}{reason}") if reason else None
+
+
+def ask(one: Candidate, reason: str) -> Skip:
+    """The invoice waits in the queue of approvals."""
+    change = f"`paydue approvals approve {one.invoice_id}`"
+    return Skip(reason, needs_approval=True, change=change)
 
 
 def is_approved(one: Candidate) -> bool:
@@ -226,24 +257,32 @@ def _lapsed(approval: ChargeApproval | None, one: Candidate) -> str:
 
 def _client_not_chargeable(one: Candidate) -> Skip | None:
     if one.client_id is None:
-        return Skip("the invoice has no client")
+        return Skip("the invoice has no client", change="a client on the invoice")
     if one.client_inactive:
-        return Skip("the client is inactive")
+        return Skip("the client is inactive", change="the client is made active again")
     if one.customer_id is None:
-        return Skip("the client has no stripe_customer_id")
+        return Skip(
+            "the client has no stripe_customer_id", change="a stripe_customer_id on the client"
+        )
     return None
 
 
 def _money_elsewhere(one: Candidate) -> Skip | None:
     last = one.last
     if one.pending or (last and last.state == AttemptState.PROCESSING):
-        return Skip("a payment is processing")
+        return Skip("a payment is processing", change="the bank's answer, in days")
     if one.reversed:
-        return Skip("a payment was refunded or is disputed: a person decides")
+        return Skip(
+            "a payment was refunded or is disputed: a person decides",
+            change="the end of the dispute, or a payment or credit by hand",
+        )
     if last and last.state == AttemptState.UNKNOWN:
-        return Skip(f"attempt {last.number} waits for Stripe's answer: {last.reason}")
+        return Skip(
+            f"attempt {last.number} waits for Stripe's answer: {last.reason}",
+            change="Stripe's answer, for which the worker asks",
+        )
     if last and last.state == AttemptState.OPEN:
-        return Skip(f"attempt {last.number} is under way")
+        return Skip(f"attempt {last.number} is under way", change="the end of that attempt")
     return None
 
 
@@ -251,7 +290,7 @@ def _not_allowed(one: Candidate) -> Skip | None:
     try:
         money.to_minor(one.amount, one.currency)
     except AmountNotAllowed as error:
-        return Skip(error.message)
+        return Skip(error.message, change="an amount that Stripe takes in this currency")
     return None
 
 
@@ -265,9 +304,16 @@ def _after_last_try(one: Candidate, method: ChosenMethod, today: date) -> Skip |
     if not retry.holds_for(last.about, _subject(one, method)):
         return network_refusal(one, method)
     if last.next_try_on is None:
-        return Skip(f"attempt {last.number} was declined for good: {last.reason}")
+        return Skip(
+            f"attempt {last.number} was declined for good: {last.reason}",
+            change="another payment method of the client's, or `paydue payment retry`",
+        )
     if last.next_try_on > today:
-        return Skip(f"attempt {last.number} was declined: {last.reason}", last.next_try_on)
+        return Skip(
+            f"attempt {last.number} was declined: {last.reason}",
+            last.next_try_on,
+            change=f"the next try, on {last.next_try_on}, or another payment method",
+        )
     return None
 
 
@@ -276,7 +322,11 @@ def _after_refusal(one: Candidate, last: LastAttempt) -> Skip | None:
     asked = (last.about.amount_minor, last.about.currency)
     is_same = asked == (money.to_minor(one.amount, one.currency), one.currency)
     if is_same and _is_amount_refused(last) and not last.is_consolidated:
-        return Skip(f"attempt {last.number} was refused: {last.reason}", fault=last.code)
+        return Skip(
+            f"attempt {last.number} was refused: {last.reason}",
+            fault=last.code,
+            change="another amount or currency on the invoice",
+        )
     return None
 
 

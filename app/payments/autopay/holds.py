@@ -32,7 +32,7 @@ async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]
     customer, and those of whoever has the customer now that paid it.
     """
     found = {
-        row.invoice_id: Skip(_awaited(row))
+        row.invoice_id: Skip(_awaited(row), change=f"the end of {row.intent_id} at Stripe")
         for row in await _AWAITED.all(
             tx, ids=[one.invoice_id for one in candidates], long_ago=LONG_AGO
         )
@@ -45,7 +45,8 @@ async def find_holds(tx: Tx, candidates: Sequence[Candidate]) -> dict[int, Skip]
             if is_own and one.invoice_id not in found and await _may_be_for(tx, row, one):
                 found[one.invoice_id] = Skip(
                     f"the payment {row.intent_id or row.id} has no invoice and may be for this "
-                    "one: assign it, or say that it is for none"
+                    "one: assign it, or say that it is for none",
+                    change=f"`paydue payment assign {row.intent_id or row.id}`",
                 )
     return found
 

@@ -21,11 +21,21 @@ async def choose_payment_method(gateway: MethodSource, one: Candidate) -> Chosen
         method = await _rule_method(gateway, one) or await find_method(gateway, one)
         over = await _over_card_max(gateway, one, method) if method else None
     except RequestRefused as error:
-        return Skip(f"the payment method is not known at Stripe: {error}", fault=error.code)
+        return Skip(
+            f"the payment method is not known at Stripe: {error}",
+            fault=error.code,
+            change="a payment method of the client's that Stripe knows",
+        )
     except (NoAnswer, StripeRateLimited) as error:
-        return Skip(f"Stripe was asked for the payment method and did not say: {error}")
+        return Skip(
+            f"Stripe was asked for the payment method and did not say: {error}",
+            change="Stripe's answer, in the next run",
+        )
     if method is None:
-        return Skip("the client has no payment method, at Stripe neither")
+        return Skip(
+            "the client has no payment method, at Stripe neither",
+            change="a payment method that is saved for the client's customer",
+        )
     return over or replace(method, rule_key=method_key(one))
 
 
@@ -88,7 +98,10 @@ async def _over_card_max(
         return replace(bank, rule_key=method_key(one))
     most = f"{money.text(rule.card_max, one.currency)} {one.currency}"
     name = one.ruling.decision.rule_name if one.ruling else None
-    return Skip(f"the rule {name!r} lets a card pay {most} at most, and no bank debit is saved")
+    return Skip(
+        f"the rule {name!r} lets a card pay {most} at most, and no bank debit is saved",
+        change="a bank debit that is saved for the client's customer, or another rule",
+    )
 
 
 async def find_method(gateway: MethodSource, one: Candidate) -> ChosenMethod | None:

@@ -49,6 +49,13 @@ class Outcome:
     withdrawn: Mapping[int, str] = field(default_factory=dict)
     # The autopay rule that decided.
     rule: str | None = None
+    # Of what is not charged: how that changes.
+    change: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind != OutcomeKind.CHARGED:
+            assert self.reason, "who asks why gets an answer"
+            assert self.change, "and hears what would change it"
 
 
 def share_outcomes(whole: Outcome, shares: Iterable[AttemptShare]) -> list[Outcome]:
@@ -76,6 +83,7 @@ def attempt_outcome(
     fault: str | None = None,
 ) -> Outcome:
     amount = money.from_minor(attempt.amount_minor, attempt.currency)
+    retried = f"the next try, on {next_try}, or another payment method" if next_try else None
     return Outcome(
         kind,
         attempt.invoice_id,
@@ -86,7 +94,19 @@ def attempt_outcome(
         next_try,
         fault,
         rule=attempt.rule_name,
+        change=retried or _CHANGES.get(kind),
     )
+
+
+# How an outcome of an attempt changes, where no next try is foreseen.
+_CHANGES = {
+    OutcomeKind.PENDING: "the bank's answer, in days",
+    OutcomeKind.DECLINED: "another payment method of the client's, or `paydue payment retry`",
+    OutcomeKind.HELD: "somebody mends what Stripe refuses",
+    OutcomeKind.UNKNOWN: "Stripe's answer, for which the worker asks",
+    OutcomeKind.SKIPPED: "the next run looks at it again",
+    OutcomeKind.FAILED: "somebody mends what is broken",
+}
 
 
 def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
@@ -103,6 +123,7 @@ def skipped_outcome(one: Candidate, skip: Skip) -> Outcome:
         skip.next_try,
         skip.fault,
         rule=one.ruling.decision.rule_name if one.ruling else None,
+        change=skip.change,
     )
 
 
@@ -115,7 +136,15 @@ def unresolved_outcome(one: UnresolvedAttempt, skip: Skip) -> Outcome:
     """The outcome of an attempt that could not even be gone on with."""
     amount = money.from_minor(one.amount_minor, one.currency)
     kind = OutcomeKind.FAILED if skip.is_failure else OutcomeKind.UNKNOWN
-    return Outcome(kind, one.invoice_id, amount, one.currency, one.intent_id, skip.reason)
+    return Outcome(
+        kind,
+        one.invoice_id,
+        amount,
+        one.currency,
+        one.intent_id,
+        skip.reason,
+        change=skip.change,
+    )
 
 
 def log_outcome(one: Outcome) -> None:
@@ -206,4 +235,5 @@ def _entry(one: Outcome) -> dict[str, Any]:
         "reason": one.reason,
         "next_try": one.next_try.isoformat() if one.next_try else None,
         "rule": one.rule,
+        "change": one.change,
     }

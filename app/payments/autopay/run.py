@@ -349,7 +349,9 @@ class Autopay:
             return None
 
     def _passed_over(self, one: Candidate, day: date | None) -> Skip:
-        return self._skip_reason(one, day) or Skip("nothing is left to pay")
+        return self._skip_reason(one, day) or Skip(
+            "nothing is left to pay", change="nothing needs to: it is paid"
+        )
 
     def _skip_reason(self, one: Candidate, day: date | None) -> Skip | None:
         """The reason to skip an invoice; one that cannot be judged at all stops no other."""
@@ -416,7 +418,7 @@ def _passing_over(invoice_id: int, error: Exception) -> Skip:
     match error:
         case RecordLocked():
             log.warning("invoice locked", invoice=invoice_id)
-            return Skip(f"passed over: {error.message}")
+            return Skip(f"passed over: {error.message}", change="the next run looks at it again")
         case Unavailable() | NotAuthorized():
             raise error
         case AppError():
@@ -424,7 +426,7 @@ def _passing_over(invoice_id: int, error: Exception) -> Skip:
         case _:
             why = repr(error)
     log.error("invoice failed", invoice=invoice_id, error=repr(error))
-    return Skip(f"passed over: {why}", is_failure=True)
+    return Skip(f"passed over: {why}", is_failure=True, change="somebody mends what is broken")
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ async def over_limits(tx: Tx, at: Charging, wanted: Sequence[Candidate]) -> dict
     for one in wanted:
         said = None if eligibility.is_approved(one) else _reason(limits, one, taken)
         if said:
-            skips[one.invoice_id] = Skip(said, needs_approval=True)
+            skips[one.invoice_id] = eligibility.ask(one, said)
         else:
             taken = {kind: amount + one.amount for kind, amount in taken.items()}
     return skips
@@ -68,7 +68,7 @@ class ForeseenLimits:
         taken = {kind: await self._taken_of(tx, kind, one, day) for kind in _KINDS}
         said = None if eligibility.is_approved(one) else _reason(limits, one, taken)
         if said:
-            return Skip(said, needs_approval=True)
+            return eligibility.ask(one, said)
         for kind in _KINDS:
             self._taken[_key(kind, one, day)] = taken[kind] + one.amount
         return None
