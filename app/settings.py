@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, time
+from decimal import Decimal
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
@@ -298,6 +299,14 @@ class Settings(BaseSettings):
         None,
         alias="PAYDUE_AUTOPAY_FROM",
         description="the day `YYYY-MM-DD` on which autopay began: older invoices, such as those of an import, wait for an approval",
+    )
+    autopay_times_usual: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        alias="PAYDUE_AUTOPAY_TIMES_USUAL",
+        description="a run that would take more than so many times the usual sum of the last runs charges nothing and asks first; 0 never asks",
     )
     recurring_auto: bool = Field(
         True,

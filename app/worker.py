@@ -113,7 +113,7 @@ class Worker:
     # --- the jobs ----------------------------------------------------------------------------
 
     async def _charge_due_invoices(self) -> str:
-        report = await self.node.autopay().run()
+        report = await self.node.autopay().run(who="worker")
         try:
             return (
                 ", ".join(f"{count} {kind}" for kind, count in report.counts.items()) or "none due"

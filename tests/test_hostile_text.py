@@ -58,6 +58,10 @@ DAY = today()
 WALKED: dict[str, Sequence[str]] = {
     "autopay run": ("--dry-run",),
     "autopay why": ("{invoice}",),
+    "runs list": (),
+    "runs show": ("1",),
+    "runs compare": ("1", "1"),
+    "runs approve": ("999", "--by", HOSTILE),
     "approvals list": (),
     "approvals approve": ("999", "--by", HOSTILE),
     "approvals reject": ("999", "--by", HOSTILE, "--reason", HOSTILE),

@@ -160,7 +160,7 @@ async def test_a_retry_tries_no_card_that_the_network_forbids_and_tries_another(
     client = await paydue.a_client(["stolen_card", "succeed"])
     invoice = await paydue.an_invoice(client=client)
     await paydue.autopay()
-    why = "the card network forbids another try of this card; the customer must give another"
+    why = "the card network forbids another try of this card"
     await refused(paydue, invoice, why)
 
     customer = (await paydue.attempts(invoice))[0].customer_id

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("app.cli.server_commands", "serve"),
     "worker": ("app.cli.server_commands", "worker"),
     "autopay": ("app.cli.stripe_commands", "autopay"),
+    "runs": ("app.cli.run_commands", "runs"),
     "approvals": ("app.cli.approval_commands", "approvals"),
     "limits": ("app.cli.approval_commands", "limits"),
     "pauses": ("app.cli.approval_commands", "pauses"),

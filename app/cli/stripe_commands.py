@@ -22,6 +22,7 @@ from app.settings import Settings
 
 # People read so many lines of a list; programs take all of them with --json.
 SHOWN = 50
+WHO = "command line"
 
 
 @click.group()
@@ -37,15 +38,18 @@ def autopay() -> None:
     help="The business day to decide for. Default: today, where each client is.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what the run would do; change nothing.")
+@click.option("--keep", is_flag=True, help="Keep a dry run too, for `paydue runs compare`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def autopay_run(day: datetime | None, dry_run: bool, as_json: bool) -> None:
+def autopay_run(day: datetime | None, dry_run: bool, keep: bool, as_json: bool) -> None:
     """Charge what is due, once. Runs may overlap and may be repeated at any time.
 
     Exit code 0 when the run came to its end, whatever the cards said; 1 when it could not, or when
     an invoice failed, which the report names. A locked invoice is passed over and named.
     """
     settings = settings_and_logs()
-    ended, failed = run(_autopay(settings, day.date() if day else None, dry_run, as_json))
+    ended, failed = run(
+        _autopay(settings, day.date() if day else None, dry_run=dry_run, keep=keep, as_json=as_json)
+    )
     if failed:
         say(f"paydue: {failed} invoices failed; the report names them", err=True)
         sys.exit(FAILED)
@@ -73,14 +77,17 @@ def autopay_why(invoice_id: int, as_json: bool) -> None:
 
 
 async def _autopay(
-    settings: Settings, day: date | None, dry_run: bool, as_json: bool
+    settings: Settings, day: date | None, *, dry_run: bool, keep: bool, as_json: bool
 ) -> tuple[bool, int]:
     """Whether the run came to its end, and how many invoices failed in it."""
     async with open_stripe_node(settings) as node:
         on_signals(node.stop)
         with _progress(quiet=as_json or dry_run) as tell:
             runs = node.autopay()
-            report = await (runs.dry_run(day) if dry_run else runs.run(day, tell))
+            if dry_run:
+                report = await runs.dry_run(day, keep_for=WHO if keep else None)
+            else:
+                report = await runs.run(day, tell, who=WHO)
         try:
             if as_json:
                 for piece in report.json_lines():

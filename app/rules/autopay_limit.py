@@ -1,11 +1,16 @@
-"""Limits of autopay: how much it takes without a person."""
+"""Limits of autopay: how much it takes without a person, and a run that is unlike the others."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from statistics import median
 
 from app.rules import money
+
+# A run is compared with so many of the last ones, and not at all with fewer than the least.
+USUAL_OF_RUNS = 10
+USUAL_RUNS_MIN = 3
 
 
 class LimitKind(StrEnum):
@@ -66,3 +71,24 @@ _OF = {
     LimitKind.DAY: "a day",
     LimitKind.RUN: "a run",
 }
+
+
+def beyond_usual(
+    planned: Mapping[str, Decimal], earlier: Sequence[Mapping[str, Decimal]], times: Decimal
+) -> str | None:
+    """The sentence about a run whose sum in a currency is more than `times` the usual; or None.
+
+    The usual is the median of the last runs that took anything in that currency. A currency in
+    which fewer than USUAL_RUNS_MIN runs took anything has no usual yet, and is not compared.
+    """
+    for currency, amount in sorted(planned.items()):
+        known = [one[currency] for one in earlier if one.get(currency)][:USUAL_OF_RUNS]
+        if len(known) < USUAL_RUNS_MIN:
+            continue
+        usual = median(known)
+        if amount > usual * times:
+            return (
+                f"it would take {money.text(amount, currency)} {currency}, more than {times} times "
+                f"the usual {money.text(money.rounded(usual, currency), currency)} {currency}"
+            )
+    return None

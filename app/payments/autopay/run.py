@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -48,6 +49,7 @@ from app.payments.autopay.report import (
     unresolved_outcome,
 )
 from app.payments.autopay.ruling import Policies, find_ruled
+from app.payments.autopay.run_history import RunState, begin_run, is_approved, list_usual
 from app.payments.reconciliation.cursor import load_epoch, load_restored_at
 from app.payments.stripe.gateway import (
     Gateway,
@@ -58,6 +60,7 @@ from app.payments.stripe.gateway import (
 )
 from app.rules import calendar, consolidation, money
 from app.rules.attempt import UNRESOLVED
+from app.rules.autopay_limit import beyond_usual
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -89,11 +92,16 @@ class Autopay:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(
-        self, day: date | None = None, tell: Callable[[Outcome], None] | None = None
+        self,
+        day: date | None = None,
+        tell: Callable[[Outcome], None] | None = None,
+        *,
+        who: str = "autopay",
     ) -> RunReport:
         """One run. It ends early, with its leases released, once the stop signal is set.
 
         It charges nothing before it knows all that Stripe knows; NoAnswer where that is not read.
+        It is kept, with its outcomes and who began it.
         """
         await self._catch_up()
         at = await self._in_epoch(self._charging(day))
@@ -115,11 +123,65 @@ class Autopay:
             await self._charge_all(replace(at, account=await self._find_account()), pages, note)
 
         with _closed_on_failure(report):
-            await self._until_stopped(work(), at.holder)
+            async with self._kept(report, pages, who) as run:
+                unusual = await self._unusual(pages, report.day)
+                if unusual:
+                    run.hold(unusual)
+                    await self._hold_all(pages, run, note)
+                else:
+                    await self._until_stopped(work(), at.holder)
         return report
 
-    async def dry_run(self, day: date | None = None) -> RunReport:
-        """The outcomes that a run would have now. It only reads, at Stripe too."""
+    @contextlib.asynccontextmanager
+    async def _kept(
+        self, report: RunReport, pages: DuePages, who: str
+    ) -> AsyncIterator["_KeptRun"]:
+        """The run's row, which gets the report and the end, whatever it is."""
+        record = await begin_run(
+            self.database, report.day, who=who, is_dry=False, revision=pages.policy.revision
+        )
+        kept = _KeptRun(record.id)
+        try:
+            yield kept
+        except Exception as error:
+            with contextlib.suppress(Unavailable):
+                await record.finish(report, RunState.FAILED, str(error) or repr(error))
+            raise
+        state = RunState.STOPPED if self.stop.is_set() else kept.state
+        await record.finish(report, state, kept.reason)
+
+    async def _unusual(self, pages: DuePages, day: date) -> str | None:
+        """The sentence about a run that would take far more than the others; None for any other."""
+        times = self.settings.autopay_times_usual
+        if not times:
+            return None
+        planned: dict[str, Decimal] = {}
+        async for one in self._planned(pages):
+            planned[one.currency] = planned.get(one.currency, Decimal(0)) + one.amount
+        async with self.database.snapshot() as tx:
+            said = beyond_usual(planned, await list_usual(tx), times)
+            return said if said and not await is_approved(tx, day, planned) else None
+
+    async def _planned(self, pages: DuePages) -> AsyncIterator[Candidate]:
+        """The invoices that the run would charge, as far as this database knows."""
+        async for page in pages.due():
+            for one in page:
+                if self._skip_reason(one, pages.day) is None:
+                    yield one
+
+    async def _hold_all(
+        self, pages: DuePages, run: "_KeptRun", note: Callable[[Outcome], None]
+    ) -> None:
+        change = f"`paydue runs approve {run.id}`, and another run on the same day"
+        skip = Skip(f"the run was held: {run.reason}", needs_approval=True, change=change)
+        async for one in self._planned(pages):
+            note(skipped_outcome(one, skip))
+
+    async def dry_run(self, day: date | None = None, *, keep_for: str | None = None) -> RunReport:
+        """The outcomes that a run would have now. It only reads, at Stripe too.
+
+        With the name of who wants it kept, it is kept as runs are.
+        """
         report = RunReport(day or self._today(), dry_run=True)
         foresight = Foresight(
             self.database,
@@ -135,6 +197,12 @@ class Autopay:
                     report.add(foreseen)
             async for one in pages.settled(report.day):
                 report.add(skipped_outcome(one, self._passed_over(one, day)))
+        if keep_for is not None:
+            revision = pages.policy.revision
+            record = await begin_run(
+                self.database, report.day, who=keep_for, is_dry=True, revision=revision
+            )
+            await record.finish(report, RunState.FINISHED)
         return report
 
     async def retry(self, invoice_id: int, *, reason: str, who: str) -> Outcome:
@@ -368,6 +436,18 @@ class Autopay:
 
     def _today(self) -> date:
         return calendar.business_day(_now(), self.settings.timezone)
+
+
+@dataclass(slots=True)
+class _KeptRun:
+    """The end that a run is kept with."""
+
+    id: int
+    state: RunState = RunState.FINISHED
+    reason: str | None = None
+
+    def hold(self, reason: str) -> None:
+        self.state, self.reason = RunState.HELD, reason
 
 
 def _together(invoices: Sequence[Candidate], pages: DuePages) -> list[Charge]:
