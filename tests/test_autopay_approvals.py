@@ -7,14 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
-from app.ledger import approvals as queue
+from app.ledger import approvals as queue, autopay_policy
 from app.ledger.approvals import APPROVALS
 from app.storage.column_types import table_of
 from app.storage.tables.invoices import InvoiceChange
 from tests.gate import Gate
-from tests.harness import INVOICES, Paydue, settings_for, today
+from tests.harness import ATTEMPTS, INVOICES, Paydue, settings_for, today
 from tests.test_autopay_rules import add, invoices, limit, post
 
 pytestmark = pytest.mark.anyio
@@ -253,6 +253,25 @@ async def test_two_runs_at_once_do_not_pass_the_limit_of_a_day(
         await asyncio.gather(paydue.autopay(), other.autopay())
 
     assert len(paydue.sandbox.ledger.charges()) == 3
+
+
+async def test_a_claim_waits_for_another_that_may_reach_the_limit(paydue: Paydue) -> None:
+    """So two claims never compare the same sum with a limit, each without the other."""
+    earlier = await paydue.an_invoice("300.00")
+    await paydue.autopay()
+    (attempt,) = await paydue.attempts(earlier)
+    over = await paydue.an_invoice("100.00")
+    await limit(paydue, "day", 650)
+
+    async with paydue.database.transaction() as tx:  # as another claim has it
+        await autopay_policy.lock_revision(tx)
+        run = asyncio.create_task(paydue.autopay())
+        await asyncio.sleep(1)
+        more = {**attempt._mapping, "number": 2}
+        del more["id"]
+        await tx.execute(insert(ATTEMPTS).values(more))
+
+    assert invoices(await run, "held") == [over]
 
 
 async def test_a_decline_takes_nothing_of_a_limit(paydue: Paydue) -> None:

@@ -41,7 +41,7 @@ PATIENCE_S = wait_limit(60)
 AT_ONCE = 2
 DONE, FAILED, MISUSED = 0, 1, 2
 
-ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try"}
+ENTRY = {"invoice_id", "intent_id", "amount", "currency", "reason", "next_try", "rule", "change"}
 REPORT = {
     "day", "dry_run", "charged", "pending", "declined", "held", "unknown", "skipped", "failed",
 }  # fmt: skip

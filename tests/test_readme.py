@@ -12,11 +12,13 @@ import pytest
 from pydantic import SecretStr
 
 from app.cli.command_group import paydue
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
+AUTOPAY = (ROOT / "docs" / "autopay.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (\S+) \| (.+) \|$", re.MULTILINE)
 
 
@@ -44,9 +46,17 @@ def test_every_setting_is_told_with_its_default_and_meaning() -> None:
     assert told == [(one.alias, _shown(one.default), one.description) for one in fields]
 
 
+def test_the_page_on_autopay_explains_each_field_of_a_rule() -> None:
+    rows = re.findall(r"^\| (`.+?`) \| .+ \|$", AUTOPAY, re.MULTILINE)
+
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+    assert told == AUTOPAY_RULES.fields.keys() - {"id", "date_created", "last_modified"}
+
+
 def _said() -> Iterator[str]:
     """The commands of both pages: lines of their blocks, and those within their sentences."""
-    for page in (README, RUNBOOK):
+    for page in (README, RUNBOOK, AUTOPAY):
         for block in re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL):
             for line in block.splitlines():
                 for part in line.split("&&"):

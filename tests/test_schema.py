@@ -19,7 +19,7 @@ from app.ledger import journal_check, payout_lines
 from app.migrations import versions
 from app.node import open_stripe_node
 from app.payments import lookup
-from app.payments.autopay import candidates
+from app.payments.autopay import candidates, spending_limits
 from app.payments.status import status
 from app.payments.webhook import dead_letters
 from app.storage import engines, schema
@@ -349,6 +349,15 @@ async def _due_further(tx: Tx) -> Any:
     return await candidates.list_due(tx, TODAY, (TODAY, 17))
 
 
+async def _due_unflagged(tx: Tx) -> Any:
+    return await candidates.list_due(tx, TODAY, (TODAY, 17), flagged=False)
+
+
+async def _taken_of_a_day(tx: Tx) -> Any:
+    day = TODAY + timedelta(days=1)
+    return await spending_limits._OF_DAY.all(tx, day=day, currency="usd", states=["succeeded"])
+
+
 async def _story(tx: Tx) -> Any:
     return await lookup.find_intents(tx, "pi_17")
 
@@ -383,6 +392,8 @@ async def _payout(tx: Tx) -> Any:
     [
         (_due, "FROM invoice", "ix_invoice_autopay_due"),
         (_due_further, "FROM invoice", "ix_invoice_autopay_due"),
+        (_due_unflagged, "FROM invoice", "ix_invoice_unflagged_due"),
+        (_taken_of_a_day, "FROM charge_attempt", "ix_charge_attempt_business_day"),
         (_story, "FROM invoice_payment", "uq_invoice_payment_intent_invoice"),
         (_story, "FROM stripe_event", "ix_stripe_event_intent_id"),
         (_charge, "charge_id =", "ix_stripe_payment_charge_id"),

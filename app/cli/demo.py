@@ -27,12 +27,17 @@ from app.console.people.roles import Role
 from app.console.people.user_events import Act
 from app.errors import AppError, ConfigurationError
 from app.halo.access.api_credentials import create_credential
+from app.halo.engine.codec import codec_of
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
+from app.halo.rule_changes import write_rules
+from app.ledger.approvals import ApprovalState, decide, list_waiting
 from app.logs import configure
 from app.node import Node, open_stripe_node
 from app.payments import lookup
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.status import CurrencyTotals, totals_by_currency
 from app.rules import money
+from app.rules.home import home_of
 from app.serving import serve_in_loop
 from app.settings import Settings
 
@@ -40,6 +45,8 @@ from app.settings import Settings
 SEED = 7
 COPIES = 2
 LATENCY_S = 0.05
+RULE = {"name": "Large invoices", "action": "ask", "amount_from": 5000, "currency": "usd"}
+APPROVER = "Ada of finance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +137,13 @@ async def _play(stage: Stage) -> str:
     imported = f" Imported {written['clients']} clients and {written['invoices']} invoices"
     screen.print(words(("1", "bold"), imported))
 
+    await _add_rule(stage)
     report = await _charge(stage)
     screen.print()
     show_report(screen, report)
     found = _worth_looking_up(report)
     report.close()
+    await _approve(stage)
 
     delivered = await stage.stripe.deliver(seed=SEED, copies=COPIES)
     answers = ", ".join(f"{count} x {status}" for status, count in delivered.statuses.items())
@@ -164,6 +173,44 @@ async def _add_customers(stage: Stage, content: dict[str, Any]) -> None:
             )
 
 
+async def _add_rule(stage: Stage) -> None:
+    """Large invoices wait for a person."""
+    settings, now = stage.node.settings, stage.node.clock()
+    parsed = codec_of(AUTOPAY_RULES).parse_request([RULE])
+    home = home_of(settings)
+    async with stage.node.database.transaction() as tx:
+        await write_rules(tx, parsed, replaces=False, now=now, who=APPROVER, home=home)
+    said = f" A rule holds invoices from {RULE['amount_from']} USD on until a person approves"
+    stage.screen.print(words(("  ", "bold"), said))
+
+
+async def _approve(stage: Stage) -> None:
+    """A person approves what the rule held, and the next run charges that alone."""
+    database = stage.node.database
+    async with database.snapshot() as tx:
+        held = {one.approval.invoice_id: one.approval.amount for one in await list_waiting(tx)}
+    await database.with_retry(
+        lambda tx: decide(
+            tx,
+            dict(held),
+            ApprovalState.APPROVED,
+            who=APPROVER,
+            reason="the client expects it",
+            now=stage.node.clock(),
+        )
+    )
+    report = await stage.node.autopay().run(stage.node.clock().date(), who="paydue demo")
+    with contextlib.closing(report):
+        charged = {one["invoice_id"]: one for one in report.entries(OutcomeKind.CHARGED)}
+    for invoice_id in held:
+        one = charged.get(invoice_id)
+        if one is None:
+            raise ConfigurationError(f"the demo's held invoice {invoice_id} was not charged")
+        said = f" {APPROVER} approves invoice {invoice_id}; the next run charges "
+        screen_amount = amount(one["amount"], one["currency"])
+        stage.screen.print(words(("  ", "bold"), f"{said}{screen_amount}, by {one['rule']!r}"))
+
+
 async def _charge(stage: Stage) -> RunReport:
     columns = (TextColumn("[bold]2[/bold] Autopay"), BarColumn(), MofNCompleteColumn())
     day = stage.node.clock().date()  # wherever a client is: the demo shows one whole business day
@@ -175,7 +222,7 @@ async def _charge(stage: Stage) -> RunReport:
         task = progress.add_task("", total=total)
 
         def tell(one: Outcome) -> None:
-            if one.kind != OutcomeKind.SKIPPED:
+            if one.kind not in (OutcomeKind.SKIPPED, OutcomeKind.HELD):
                 progress.advance(task)
 
         return await autopay.run(day, tell)

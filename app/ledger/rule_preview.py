@@ -96,9 +96,10 @@ def moved_by(one: RuleFacts, before: RuleBook, after: RuleBook, today: date) -> 
 
 
 def standing_of(one: RuleFacts, decision: Decision) -> RuleAction:
-    """Whether an invoice is charged, asked about, or neither: for want of its flag too."""
+    """Whether an invoice is charged, asked about, or neither: for want of its flag or day too."""
     is_taken = one.is_flagged or (decision.rule is not None and decision.rule.unflagged)
-    return decision.action if is_taken else RuleAction.NEVER
+    has_day = decision.charge_on is not None
+    return decision.action if is_taken and has_day else RuleAction.NEVER
 
 
 def _move(was: RuleAction, will: RuleAction, before: Decision, after: Decision) -> RuleMove | None:

@@ -34,6 +34,8 @@ def is_closed(day: date, region: str | None) -> bool:
     return region is not None and day in holidays_of(region)
 
 
+# The invoices of a run fall due on a few days, and the library is slow to compare one.
+@lru_cache(maxsize=4096)
 def open_day(day: date, move: DayMove | None, region: str | None) -> date:
     """The day itself where banks are open, else the next one that they are, in that direction."""
     if move is None:

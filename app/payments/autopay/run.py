@@ -123,7 +123,7 @@ class Autopay:
             await self._charge_all(replace(at, account=await self._find_account()), pages, note)
 
         with _closed_on_failure(report):
-            async with self._kept(report, pages, who) as run:
+            async with self._recorded(report, pages, who) as run:
                 unusual = await self._unusual(pages, report.day)
                 if unusual:
                     run.hold(unusual)
@@ -133,7 +133,7 @@ class Autopay:
         return report
 
     @contextlib.asynccontextmanager
-    async def _kept(
+    async def _recorded(
         self, report: RunReport, pages: DuePages, who: str
     ) -> AsyncIterator["_KeptRun"]:
         """The run's row, which gets the report and the end, whatever it is."""
