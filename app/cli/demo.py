@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from app.settings import Settings
 SEED = 7
 COPIES = 2
 LATENCY_S = 0.05
-RULE = {"name": "Large invoices", "action": "ask", "amount_from": 5000, "currency": "usd"}
+RULE = {"name": "Large invoices", "action": "ask", "amount_from": 2000, "currency": "eur"}
 APPROVER = "Ada of finance"
 
 
@@ -180,8 +181,8 @@ async def _add_rule(stage: Stage) -> None:
     home = home_of(settings)
     async with stage.node.database.transaction() as tx:
         await write_rules(tx, parsed, replaces=False, now=now, who=APPROVER, home=home)
-    said = f" A rule holds invoices from {RULE['amount_from']} USD on until a person approves"
-    stage.screen.print(words(("  ", "bold"), said))
+    least = amount(Decimal(str(RULE["amount_from"])), str(RULE["currency"]))
+    stage.screen.print(f"   A rule holds invoices of {least} and more until a person approves")
 
 
 async def _approve(stage: Stage) -> None:
@@ -206,9 +207,9 @@ async def _approve(stage: Stage) -> None:
         one = charged.get(invoice_id)
         if one is None:
             raise ConfigurationError(f"the demo's held invoice {invoice_id} was not charged")
-        said = f" {APPROVER} approves invoice {invoice_id}; the next run charges "
-        screen_amount = amount(one["amount"], one["currency"])
-        stage.screen.print(words(("  ", "bold"), f"{said}{screen_amount}, by {one['rule']!r}"))
+        charge = amount(one["amount"], one["currency"])
+        said = f"   {APPROVER} approves invoice {invoice_id}; the next run charges {charge}"
+        stage.screen.print(words(said))
 
 
 async def _charge(stage: Stage) -> RunReport:

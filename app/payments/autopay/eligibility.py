@@ -192,7 +192,9 @@ def _not_wanted(one: Candidate) -> Skip | None:
         return None
     until = f"until {pause.until} " if pause.until else ""
     said = f"autopay of {pause.of} is paused {until}by {pause.paused_by}: {pause.reason}"
-    return Skip(said, pause.until, change=f"`paydue pauses end {pause.id}` lets autopay go on")
+    return Skip(
+        said, pause.until, change=f"`paydue pauses end {pause.id} --by NAME` lets autopay go on"
+    )
 
 
 def _before_its_day(one: Candidate, today: date) -> Skip | None:
@@ -219,7 +221,7 @@ def _not_approved(one: Candidate, settings: Settings) -> Skip | None:
         why = f": {approval.decision_reason}" if approval.decision_reason else ""
         return Skip(
             f"{approval.decided_by} rejected its charge{why}",
-            change=f"`paydue approvals approve {one.invoice_id}`",
+            change=f"`paydue approvals approve {one.invoice_id} --by NAME`",
         )
     reason = None if is_approved(one) else _reason_to_ask(one, one.ruling, settings)
     return ask(one, f"{_lapsed(approval, one)}{reason}") if reason else None
@@ -227,7 +229,7 @@ def _not_approved(one: Candidate, settings: Settings) -> Skip | None:
 
 def ask(one: Candidate, reason: str) -> Skip:
     """The invoice waits in the queue of approvals."""
-    change = f"`paydue approvals approve {one.invoice_id}`"
+    change = f"`paydue approvals approve {one.invoice_id} --by NAME`"
     return Skip(reason, needs_approval=True, change=change)
 
 

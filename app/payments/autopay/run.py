@@ -172,7 +172,7 @@ class Autopay:
     async def _hold_all(
         self, pages: DuePages, run: "_KeptRun", note: Callable[[Outcome], None]
     ) -> None:
-        change = f"`paydue runs approve {run.id}`, and another run on the same day"
+        change = f"`paydue runs approve {run.id} --by NAME`, and another run on the same day"
         skip = Skip(f"the run was held: {run.reason}", needs_approval=True, change=change)
         async for one in self._planned(pages):
             note(skipped_outcome(one, skip))
