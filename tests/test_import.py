@@ -57,6 +57,16 @@ async def test_a_file_imported_twice_makes_nothing_twice(database: Database) -> 
     assert await counts(database) == made
 
 
+async def test_a_dry_run_says_what_would_be_made_and_makes_nothing(database: Database) -> None:
+    before = await counts(database)
+
+    settings = settings_for("sqlite:///unused.db", NO_STRIPE)
+    tried = await import_records(database, settings, orjson.dumps(FILE), dry_run=True)
+
+    assert tried.written == {"Tax": 1, "clients": 2, "invoices": 5}
+    assert await counts(database) == before
+
+
 async def test_autopay_charges_an_invoice_that_was_imported_twice_once(paydue: Paydue) -> None:
     paydue.sandbox.add_customer("cus_imported", payment_method="pm_imported")
     for _ in range(2):

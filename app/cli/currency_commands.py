@@ -1,11 +1,13 @@
 """The command that takes daily exchange rates from a file."""
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from app.cli.command_group import run, settings_and_logs
+from app.cli.dry_run_end import DryRunEnded
 from app.cli.terminal import say
 from app.errors import InvalidField, Refused
 from app.ledger.exchange_rates import RatesImport, import_daily_rates
@@ -13,10 +15,6 @@ from app.node import open_current_database
 from app.rules.daily_rates import parse_daily_rates
 from app.rules.money import plain
 from app.settings import Settings
-
-
-class _DryRun(Exception):
-    """Ends a transaction without a change."""
 
 
 @click.group()
@@ -52,12 +50,10 @@ async def _import(settings: Settings, raw: bytes, *, dry_run: bool) -> RatesImpo
         raise Refused(f"no day of the file has a rate of {settings.currency.upper()}")
     found: list[RatesImport] = []
     async with open_current_database(settings) as database:
-        try:
+        with contextlib.suppress(DryRunEnded):
             async with database.transaction() as tx:
                 now = datetime.now(UTC)
                 found.append(await import_daily_rates(tx, days, home=settings.currency, now=now))
                 if dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
+                    raise DryRunEnded
     return found[-1]

@@ -4,6 +4,7 @@ Each record is imported once: by its number in another system, by its own number
 a second import knows it again.
 """
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.cli.dry_run_end import DryRunEnded
 from app.cli.import_keys import (
     KEYS_OF_CLIENTS,
     KEYS_OF_INVOICES,
@@ -52,11 +54,23 @@ class ImportResult:
     known: Counter[str] = field(default_factory=Counter)
 
 
-async def import_records(database: Database, settings: Settings, raw: bytes) -> ImportResult:
+async def import_records(
+    database: Database, settings: Settings, raw: bytes, *, dry_run: bool = False
+) -> ImportResult:
     """Import a file in one transaction, each of its records once however often it is imported."""
     content = _content(request_body.parse_json(raw))
     now = datetime.now(UTC)
-    return await database.with_retry(lambda tx: _Import(tx, settings, now).load(content))
+
+    results: list[ImportResult] = []
+
+    async def work(tx: Tx) -> None:
+        results.append(await _Import(tx, settings, now).load(content))
+        if dry_run:
+            raise DryRunEnded
+
+    with contextlib.suppress(DryRunEnded):
+        await database.with_retry(work)
+    return results[-1]
 
 
 def _content(said: Any) -> Mapping[str, Objects]:

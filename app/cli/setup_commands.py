@@ -12,8 +12,10 @@ import click
 
 from app.cli import health_checks
 from app.cli.command_group import FAILED, run, settings_and_logs
+from app.cli.import_csv import CsvKind, CsvResult, import_csv
 from app.cli.import_file import ImportResult, import_records
 from app.cli.terminal import console, moment, say, say_json, table
+from app.errors import InvalidField
 from app.halo.access.api_credentials import (
     SCOPES,
     CredentialSummary,
@@ -103,9 +105,15 @@ def access_revoke(who: str) -> None:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_file(file: Path) -> None:
+@click.argument("kind_and_file", nargs=-1, required=True, metavar="[KIND] FILE")
+@click.option("--dry-run", is_flag=True, help="Say what the import would do; change nothing.")
+@click.option("--autopay", is_flag=True, help="Of a CSV: let autopay charge what is imported.")
+def import_file(kind_and_file: tuple[str, ...], *, dry_run: bool, autopay: bool) -> None:
     """Import clients, their invoices and the catalogue from a JSON FILE; all of it, or nothing.
+
+    With a KIND, FILE is a CSV of clients, invoices, templates or payments, whose first row names
+    columns as docs/billing.md lists them. All rows are checked before any is written, errors are
+    named by row and column, and an import that was stopped goes on when it is started again.
 
     The shape is that of fixtures/demo.json: {"clients": [{"name": ..., "invoices": [...]}]}, with
     HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today. Lists of
@@ -116,14 +124,21 @@ def import_file(file: Path) -> None:
     thirdpartyinvoicenumber, thirdpartyid, invoicenumber or a client's stripe_customer_id, and
     without one of these by its content.
     """
+    kind, file = _kind_and_file(kind_and_file)
     settings = settings_and_logs()
     raw = file.read_bytes()
+    if kind is not None:
+        told = run(_import_csv(settings, kind, raw, dry_run=dry_run, autopay=autopay))
+        _say_csv(told, kind, dry_run=dry_run)
+        return
 
     async def work() -> ImportResult:
         async with open_node(settings) as node:
-            return await import_records(node.database, settings, raw)
+            return await import_records(node.database, settings, raw, dry_run=dry_run)
 
     result = run(work())
+    if dry_run:
+        say("Dry run: nothing was changed.")
     written, known = result.written, _counted(result.known)
     said = [
         f"imported {written.pop('clients', 0)} clients and {written.pop('invoices', 0)} invoices"
@@ -131,6 +146,50 @@ def import_file(file: Path) -> None:
     say(", ".join(said + _counted(written)))
     if known:
         say(f"already imported: {', '.join(known)}")
+
+
+# An import of many records says after so many that it goes on; people read so many errors.
+_TOLD_EVERY, _ERRORS_SHOWN = 1_000, 50
+
+
+def _kind_and_file(given: tuple[str, ...]) -> tuple[CsvKind | None, Path]:
+    kinds = [str(one) for one in CsvKind]
+    if len(given) > 2 or (len(given) == 2 and given[0] not in kinds):
+        raise click.UsageError(f"give one FILE, and before it one of {', '.join(kinds)} or nothing")
+    file = click.Path(exists=True, dir_okay=False, path_type=Path).convert(given[-1], None, None)
+    return (CsvKind(given[0]) if len(given) == 2 else None), Path(file)
+
+
+async def _import_csv(
+    settings: Settings, kind: CsvKind, raw: bytes, *, dry_run: bool, autopay: bool
+) -> CsvResult:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise InvalidField("file", "is no text in UTF-8") from None
+
+    def tell(done: int, of: int) -> None:
+        if done % _TOLD_EVERY == 0:
+            say(f"paydue: {done} of {of}", err=True)
+
+    async with open_node(settings) as node:
+        return await import_csv(
+            node.database, settings, kind, text, dry_run=dry_run, autopay=autopay, tell=tell
+        )
+
+
+def _say_csv(result: CsvResult, kind: CsvKind, *, dry_run: bool) -> None:
+    for one in result.errors[:_ERRORS_SHOWN]:
+        say(f"paydue: {one}", err=True)
+    if len(result.errors) > _ERRORS_SHOWN:
+        say(f"paydue: … and {len(result.errors) - _ERRORS_SHOWN} more", err=True)
+    if dry_run:
+        say("Dry run: nothing was changed.")
+    say(f"imported {result.written} {kind}; {result.known} were imported before")
+    if result.flags_left_out:
+        say(f"{result.flags_left_out} of the file are flagged for autopay; --autopay keeps flags")
+    if result.errors:
+        sys.exit(FAILED)
 
 
 def _counted(counts: Counter[str]) -> list[str]:
