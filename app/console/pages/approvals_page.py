@@ -124,12 +124,11 @@ async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[st
     async def work(tx: Tx) -> None:
         await approvals.decide(
             tx,
-            [invoice_id],
+            {invoice_id: amount},
             ApprovalState(decision),
             who=who(viewer),
             reason=reason,
             now=request.app.state.clock(),
-            amount=amount,
         )
 
     await database_of(request).with_retry(work)
