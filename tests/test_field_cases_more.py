@@ -164,6 +164,44 @@ async def test_money_that_names_an_invoice_pays_it_once_a_correction_lets_it(
     assert (await paydue.autopay())["charged"] == []
 
 
+@pytest.mark.parametrize("act", ["is deleted", "is for another", "is for none"])
+async def test_an_invoice_that_loses_a_payment_is_paid_by_the_other_that_names_it(
+    paydue: Paydue, act: str
+) -> None:
+    api = await an_api(paydue)
+    ways = ["by hand", "by credit note"] + ["at stripe"] * (act != "is deleted")
+    for first in ways:
+        invoice, another = await a_paid_invoice(paydue, api, first)
+        (had,) = await paydue.payments(invoice)
+        named = await paydue.own_intent(invoice)
+        await paydue.deliver(event("payment_intent.succeeded", named))
+
+        if act == "is deleted":
+            assert await api.delete("InvoicePayment", had.id) == 200
+        else:
+            wanted = another if act == "is for another" else None
+            await api.post("InvoicePayment", id=had.id, invoice_id=wanted)
+
+        (pays,) = await paydue.payments(invoice)
+        assert (pays.intent_id, pays.counted) == (named["id"], 120)
+
+
+async def a_paid_invoice(paydue: Paydue, api: "PaydueApi", way: str) -> tuple[int, int]:
+    """An invoice that was paid in this way, and another one of its client."""
+    client = await paydue.a_client()
+    invoice, another = [await api.invoice(120, client_id=client) for _ in range(2)]
+    entry: dict[str, Any] = {"invoice_id": invoice, "amount": 120}
+    if way == "at stripe":
+        paid = await paydue.own_intent(invoice)
+        await paydue.deliver(event("payment_intent.succeeded", paid))
+    elif way == "by credit note":
+        note = await api.invoice(120, client_id=client, invoicetype=1)
+        await api.post("InvoicePayment", **entry, credit_note_id=note)
+    else:
+        await api.post("InvoicePayment", **entry)
+    return invoice, another
+
+
 async def test_a_credit_note_that_paid_stays_what_it_was(paydue: Paydue) -> None:
     api = await an_api(paydue)
     client = await paydue.a_client()
@@ -222,8 +260,11 @@ async def test_a_blank_id_of_stripe_is_none_and_keeps_nobody_from_being_charged(
     assert [one["invoice_id"] for one in report["charged"]] == [invoices[1]]
     (skipped,) = report["skipped"]
     assert skipped["reason"] == "the client has no stripe_customer_id"
-    status, _ = await api.send("Client", {"id": own, "stripe_customer_id": "../customers"})
-    assert status == 400
+    for path, record in (
+        ("Client", {"id": own, "stripe_customer_id": "../customers"}),
+        ("AutopayRule", {"name": "R", "charge_method": "named", "payment_method_id": ""}),
+    ):
+        assert (await api.send(path, record))[0] == 400
 
 
 async def test_a_payment_by_hand_that_names_no_intent_and_no_credit_note_is_one(
@@ -285,6 +326,11 @@ class PaydueApi:
         async with sent as answer:
             assert answer.status in (200, 201), await answer.text()
             return await answer.json()
+
+    async def delete(self, path: str, record_id: int) -> int:
+        sent = self._http.delete(f"/api/{path}/{record_id}", headers=self._headers)
+        async with sent as answer:
+            return answer.status
 
     async def client(self, **values: Any) -> int:
         return int((await self.post("Client", name="Ada Ltd", **values))["id"])

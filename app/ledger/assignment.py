@@ -26,6 +26,7 @@ from app.ledger.balances import InvoiceRow
 from app.ledger.dependents import load_dependents
 from app.ledger.settlement import (
     PaymentChange,
+    attach_unassigned,
     may_be_of_client,
     other_currency,
     write_change,
@@ -245,7 +246,8 @@ async def assign(
 ) -> None:
     """Assign a payment, or a share of one, to an invoice, or to none.
 
-    An invoice takes what it owes; the rest stays without an invoice, as the client's credit. With
+    An invoice takes what it owes; the rest stays without an invoice, as the client's credit. The
+    invoice that loses it is paid by other money that names it, where there is some. With
     an `amount` only so much of money that no invoice has is applied, and not more than is owed.
     A payment of another client is refused unless `is_other_client` says that it is meant so.
     """
@@ -270,6 +272,8 @@ async def assign(
     else:
         await _assign_share(tx, row, invoice_id, invoices, wish, now=now, who=who)
     await _audit_assignment(tx, row.invoice_id, invoice_id, now=now, who=who)
+    if row.invoice_id not in (None, invoice_id):
+        await attach_unassigned(tx, [row.invoice_id], now=now, who=who)
 
 
 async def _assign_share(

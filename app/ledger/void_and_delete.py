@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
-from app.ledger import audit, balances, invoice_numbers, journal, recurring
+from app.ledger import audit, balances, invoice_numbers, journal, recurring, settlement
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.recurring_templates import Template, with_time_zones
 from app.rules.double_entry import HandPayment
@@ -94,7 +94,10 @@ async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str
 
 
 async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, home: Home) -> None:
-    """Delete a payment that moved no money at Stripe; its invoice owes its amount again."""
+    """Delete a payment that moved no money at Stripe; its invoice owes its amount again.
+
+    Other money that names the invoice pays it, where there is some.
+    """
     by_id = PAYMENTS.c.id == record_id
     invoice_id = await tx.scalar(select(PAYMENTS.c.invoice_id).where(by_id))
     invoices = await balances.lock_invoices(tx, [] if invoice_id is None else [invoice_id])
@@ -128,6 +131,7 @@ async def delete_payment(tx: Tx, record_id: int, *, now: datetime, who: str, hom
         )
         await audit.write(tx, [change], who=who, now=now)
         await balances.recompute(tx, [invoice_id], now=now, who=who)
+        await settlement.attach_unassigned(tx, [invoice_id], now=now, who=who)
 
 
 # An intent that no share is left of.

@@ -7,7 +7,7 @@ from typing import Any
 from app.errors import InvalidField
 from app.halo.engine import json_schema
 from app.halo.engine.filters import Equals
-from app.halo.engine.parsing import Parser, reference, short_text
+from app.halo.engine.parsing import Parser, reference, short_text, stripe_id
 from app.halo.engine.resource import ALL_VERBS, Field, Listing, Resource
 from app.halo.resources.shared_fields import DATE_CREATED, ID, LAST_MODIFIED
 from app.rules import money
@@ -137,7 +137,7 @@ AUTOPAY_RULES = Resource(
             MethodChoice,
         ),
         "payment_method_id": Field(
-            "The payment method `pm_...` of `charge_method` `named`.", short_text
+            "The payment method `pm_...` of `charge_method` `named`.", stripe_id
         ),
         "card_max": Field(
             "The amount that a card is charged at most; a larger invoice is charged to a bank "
