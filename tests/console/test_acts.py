@@ -150,6 +150,23 @@ async def test_a_payment_by_hand_a_note_a_void_and_a_pause_are_the_apis(
     assert "paused" not in (await browser.get(f"/clients/{client}")).text
 
 
+async def test_a_form_of_a_payment_that_is_sent_twice_enters_it_once(
+    paydue: Paydue, browser: Browser
+) -> None:
+    invoice = await paydue.an_invoice("120.00")
+    page = f"/invoices/{invoice}/pay"
+    cash = {"amount": "70.00", "method": "Bank transfer", "reference": "slip 8"}
+    form = {**(await browser.get(page)).hidden, **cash}
+
+    first = await browser.post(page, form)
+    second = await browser.post(page, form)
+    again = await browser.post(page, {**second.hidden, **cash, "amount": "50.00"})
+
+    assert (first.status, second.status, again.status) == (303, 400, 303), second.text
+    assert "50.00 USD is left to pay now" in second.text
+    assert [one.amount for one in await paydue.payments()] == [Decimal(70), Decimal(50)]
+
+
 async def test_a_parked_event_is_replayed_by_cause_and_by_id(
     paydue: Paydue, browser: Browser
 ) -> None:

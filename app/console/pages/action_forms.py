@@ -33,6 +33,8 @@ class FormField(NamedTuple):
     choices: Sequence[tuple[str, str]] = ()
 
 
+# The field of a form that keeps the state its page showed: sent again, it is of before.
+SEEN = "seen"
 REASON = FormField("reason", "Reason, kept in the history", kind="textarea")
 
 
@@ -80,7 +82,9 @@ class FormAction(NamedTuple):
         async with reading(request) as tx:
             form = await self.load_form(request, tx)
             filled = [
-                field._replace(value=str(given.get(field.name, field.value)))
+                field
+                if field.name == SEEN
+                else field._replace(value=str(given.get(field.name, field.value)))
                 for field in form.fields
             ]
             field = error.field if isinstance(error, InvalidField) else ""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from app.console.pages.action_forms import (
     REASON,
+    SEEN,
     ActionForm,
     FormAction,
     FormField,
@@ -22,9 +23,10 @@ from app.console.pages.invoices_reads import InvoiceHeader, load_invoice_header
 from app.console.pages.ledger_acts import database_of, ledger_context, who, write_notes
 from app.console.pages.wording import shown_amount
 from app.console.routing import Viewer
-from app.errors import NotFound
+from app.errors import NotFound, Refused
 from app.halo.actions import RetryCharge
-from app.ledger import invoicing, manual_payments, void_and_delete
+from app.ledger import balances, invoicing, manual_payments, void_and_delete
+from app.ledger.assignment import must_exist
 from app.storage.engines import Tx
 
 
@@ -137,6 +139,7 @@ async def _pay_form(request: Request, tx: Tx) -> ActionForm:
         FormField("amount", f"Amount in {left.currency}", left.number, kind="amount"),
         FormField("method", "How it was paid", "Bank transfer"),
         FormField("reference", "Reference", hint="As it stands on the bank statement"),
+        FormField(SEEN, "", left.number, kind="hidden"),
     )
     lede = "Money that came another way than through Stripe. Autopay charges the rest only."
     return _form(header, "Enter a payment of", lede, "Enter the payment", fields=fields)
@@ -154,10 +157,19 @@ async def _pay(request: Request, viewer: Viewer, given: FormData) -> tuple[str, 
     }
 
     async def work(tx: Tx) -> None:
+        await _assert_owes_as_seen(tx, invoice_id, given)
         await manual_payments.save(tx, [record], **ledger_context(request, viewer))
 
     await database_of(request).with_retry(work)
     return f"A payment of {_plain(amount)} is entered.", f"/invoices/{invoice_id}"
+
+
+async def _assert_owes_as_seen(tx: Tx, invoice_id: int, given: FormData) -> None:
+    """A form that is sent twice, by two people or from an old page enters no money twice."""
+    invoice = must_exist(await balances.lock_invoices(tx, [invoice_id]), invoice_id)
+    left = shown_amount(balances.amount_due(invoice), invoice.currency_iso)
+    if given.get(SEEN) != left.number:
+        raise Refused(f"{left.text} is left to pay now, not as this page said: nothing was entered")
 
 
 def _plain(amount: Decimal) -> str:
