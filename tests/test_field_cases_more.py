@@ -11,6 +11,7 @@ from tests.harness import CLIENTS, INTENTS, Paydue, event, intent, today
 pytestmark = pytest.mark.anyio
 
 DUE = 12_000
+CONFIRM = "POST /v1/payment_intents/{id}/confirm"
 
 
 # --- customers that are named late, moved and shared --------------------------------------------
@@ -128,6 +129,30 @@ async def test_a_claim_of_an_old_payment_is_asked_about_until_stripe_answers(
     await paydue.reconcile()
 
     assert (await paydue.invoice(invoice)).amountpaid == 120
+
+
+# --- intents of ours that others change ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [{"amount": 50_000}, {"customer": None}])
+@pytest.mark.parametrize("waits", ["for an answer", "for a second try"])
+async def test_an_intent_that_somebody_changed_takes_no_other_money(
+    paydue: Paydue, waits: str, change: dict[str, Any]
+) -> None:
+    behaviour = ["insufficient_funds", "succeed"] if waits == "for a second try" else ["succeed"]
+    invoice = await paydue.an_invoice(client=await paydue.a_client(behaviour))
+    if waits == "for an answer":
+        paydue.sandbox.fault(CONFIRM, kind="status", status=503, times=50)
+    await paydue.autopay()
+    paydue.sandbox.clear_faults()
+    (attempt,) = await paydue.attempts(invoice)
+    paydue.sandbox.overwrite(attempt.intent_id, **change)
+
+    for days in (7, 8):
+        await paydue.autopay(today() + timedelta(days=days))
+
+    assert [one.amount for one in paydue.sandbox.ledger.charges()] == [DUE]
+    assert (await paydue.invoice(invoice)).amountdue == 0
 
 
 # --- invoices that are corrected ----------------------------------------------------------------

@@ -119,6 +119,7 @@ class OtherWays:
         sessions += await self._guests_trusted()
         named = await self._close_sessions(sessions)
         intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
+        await self._refuse_changed(intents)
         listed = {one["id"] for one in intents}
         for intent_id, invoices in (await self._known_unfinished()).items():
             named.setdefault(intent_id, set()).update(invoices)
@@ -138,6 +139,24 @@ class OtherWays:
             raise NoLongerDue(
                 f"{page.id} names no invoice of the client, is unfinished and may be for it",
                 page.invoice_ids,
+            )
+
+    async def _refuse_changed(self, intents: Iterable[StripeObject]) -> None:
+        """NoLongerDue where the attempt's own intent would take other money than the attempt's.
+
+        Whoever has a key can change an intent until it is confirmed, such as one that waits for a
+        second try.
+        """
+        own = next((one for one in intents if one["id"] == self.attempt.intent_id), None)
+        if own is None and self.attempt.intent_id is not None:
+            own = await self._retrieve(self.attempt.intent_id)
+        if own is None:
+            return  # the confirm says so
+        attempt = self.attempt
+        wanted = (attempt.amount_minor, attempt.currency, attempt.customer_id)
+        if (own.get("amount"), own.get("currency"), reference(own.get("customer"))) != wanted:
+            raise NoLongerDue(
+                f"{attempt.intent_id} was changed at Stripe and would take other money"
             )
 
     async def _retrieve(self, intent_id: str) -> StripeObject | None:
