@@ -142,7 +142,7 @@ class OtherWays:
             )
 
     async def _refuse_changed(self, intents: Iterable[StripeObject]) -> None:
-        """NoLongerDue where the attempt's own intent would take other money than the attempt's.
+        """NoLongerDue where the attempt's own intent would take other money, or only hold it.
 
         Whoever has a key can change an intent until it is confirmed, such as one that waits for a
         second try.
@@ -154,7 +154,8 @@ class OtherWays:
             return  # the confirm says so
         attempt = self.attempt
         wanted = (attempt.amount_minor, attempt.currency, attempt.customer_id)
-        if (own.get("amount"), own.get("currency"), reference(own.get("customer"))) != wanted:
+        found = (own.get("amount"), own.get("currency"), reference(own.get("customer")))
+        if found != wanted or own.get("capture_method") == "manual":
             raise NoLongerDue(
                 f"{attempt.intent_id} was changed at Stripe and would take other money"
             )
