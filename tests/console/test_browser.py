@@ -100,7 +100,7 @@ async def test_the_box_and_the_filters_work_without_javascript(screen: Screen) -
     await page.wait_for_url("**/invoices/1")
     await page.goto("/payments")
     await page.get_by_text("Filter", exact=True).click()
-    await page.get_by_label("State").select_option("disputed")
+    await page.get_by_role("combobox", name="State").select_option("disputed")
     await page.get_by_role("button", name="Show").click()
     await page.wait_for_url("**/payments?state=disputed*")
 

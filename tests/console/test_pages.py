@@ -161,6 +161,41 @@ async def test_a_list_is_filtered_paged_and_exported(house: Paydue, admin: Brows
     assert csv.headers["Content-Type"] == "text/csv; charset=utf-8"
 
 
+async def test_a_view_with_its_columns_is_kept_for_its_person_alone(
+    house: Paydue, admin: Browser
+) -> None:
+    some = await admin.get("/payments?state=disputed&columns=client&columns=invoice")
+    form = {**some.hidden, "name": "Acme’s <b>"}
+    saved = await admin.post("/views", form)
+    again = await admin.post("/views", form)
+    kept = await admin.get(saved.location)
+    [removal] = re.findall(r"/views/\d+/remove", kept.text)
+    bad = [
+        await admin.post("/views", {**form, **change})
+        for change in ({"path": "//evil.example"}, {"name": " "}, {"name": "x" * 41},
+                       {"query": "x" * 1001}, {"name": "\u202eeman"})
+    ]  # fmt: skip
+    async with aiohttp.ClientSession(house.url, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        link = await a_link(house, Role.VIEWER, "a stranger to the view".replace(" ", "-"))
+        other = Browser(http)
+        await other.follow(link)
+        theirs = await other.get("/payments")
+        csrf = {"csrf": (await other.get("/account")).hidden["csrf"]}
+        foreign = await other.post(removal, csrf)
+    gone = await admin.post(removal, kept.hidden)
+
+    assert saved.location == again.location == "/payments?columns=client+invoice&state=disputed"
+    assert kept.text.count("Acme’s &lt;b&gt;") == 1
+    heads = re.findall(r'<th scope="col"[^>]*>([^<]*)<', kept.text)
+    assert heads == ["", "Amount", "", "Client", "Invoice"]
+    assert "Save view" not in kept.text
+    assert [one.status for one in bad] == [400] * len(bad)
+    assert "Acme’s &lt;b&gt;" not in theirs.text
+    assert foreign.status == 404
+    assert gone.location == "/payments"
+    assert "Acme’s &lt;b&gt;" not in (await admin.get("/payments")).text
+
+
 async def test_scripts_and_styles_are_small_on_the_wire_and_loaded_once(admin: Browser) -> None:
     page = (await admin.get("/payments")).text
     files = sorted(set(re.findall(r'(?:src|href)="(/static/[^"#]+)', page)))

@@ -52,11 +52,29 @@ class FilterChip(NamedTuple):
     without: str
 
 
+class ColumnChoice(NamedTuple):
+    """A column that a list may show."""
+
+    name: str
+    label: str
+    is_shown: bool
+
+
+class ViewForm(NamedTuple):
+    """The form that saves what the address shows, or removes the saved view that it is."""
+
+    path: str
+    query: str
+    saved_id: int | None
+
+
 class FilterBar(NamedTuple):
     action: str
     chips: Sequence[FilterChip]
     fields: Sequence[ShownField]
     errors: Sequence[str]
+    columns: Sequence[ColumnChoice] = ()
+    view: ViewForm | None = None
 
 
 class ListTab(NamedTuple):

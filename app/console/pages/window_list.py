@@ -4,9 +4,19 @@ Such a list is declared: its columns, how a row becomes cells, and the window th
 for. The two pages at its path and at `path.csv` follow.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
+from itertools import compress
 from typing import Generic, TypeVar
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +26,11 @@ from app.console.pages.chrome import reading, times_of
 from app.console.pages.csv_export import AT_ONCE, csv_response, selected_ids
 from app.console.pages.list_view import HeadLink, ListView, show_list
 from app.console.pages.listing import (
+    ColumnChoice,
+    FilterBar,
     FilterField,
+    ListTab,
+    ViewForm,
     Window,
     WindowPage,
     before_id,
@@ -28,6 +42,7 @@ from app.console.pages.listing import (
     window_count,
     window_pager,
 )
+from app.console.pages.saved_views import NamedView, list_views
 from app.console.pages.wording import ViewerTime
 from app.console.routing import Viewer
 from app.rules.spreadsheet import Cell
@@ -58,17 +73,18 @@ class WindowList(Generic[RowT]):
 
     async def show(self, request: Request, viewer: Viewer) -> Response:
         times = times_of(request, viewer)
-        values = filter_values(request.query_params, self.fields)
+        values = self._values(request)
         before = before_id(request.query_params)
         async with reading(request) as tx:
             window, errors = await self.load_window(tx, values, times)
             page = await read_window(tx, window, before)
+            saved = await list_views(tx, viewer.user_id, self.path)
             view = ListView(
                 title=self.title,
-                sections=[await self._section(tx, page, times)],
+                sections=[await self._section(tx, page, values, times)],
                 links=[HeadLink("Export CSV", self._file_of(request), "down")],
-                views=tabs(self.path, self.views, values),
-                bar=filter_bar(self.path, self.fields, values, errors),
+                views=[*tabs(self.path, self.views, values), *self._saved_tabs(saved, values)],
+                bar=self._bar(saved, values, errors),
                 counts=f"{window_count(page, self.noun)}, {self.sums_of}:",
                 sums=page.sums,
                 pager=window_pager(
@@ -77,12 +93,52 @@ class WindowList(Generic[RowT]):
             )  # fmt: skip
             return await show_list(request, viewer, tx, view)
 
-    async def _section(self, tx: Tx, page: WindowPage, times: ViewerTime) -> ListSection:
+    def _values(self, request: Request) -> dict[str, str]:
+        """Filters of the address, and its choice of columns where it is not all of them."""
+        values = filter_values(request.query_params, self.fields)
+        chosen = " ".join(request.query_params.getlist("columns")).split()
+        names = [name for name in self._choices() if name in chosen]
+        if names and len(names) < len(self._choices()):
+            values["columns"] = " ".join(names)
+        return values
+
+    def _choices(self) -> list[str]:
+        """The columns that may be left out: all but the first, which opens the row."""
+        return [_slug(one) for one in self.columns[1:]]
+
+    def _is_shown(self, values: Mapping[str, str]) -> list[bool]:
+        chosen = values.get("columns", " ".join(self._choices())).split()
+        return [True, *(name in chosen for name in self._choices())]
+
+    def _saved_tabs(
+        self, saved: Sequence[NamedView], values: Mapping[str, str]
+    ) -> Iterator[ListTab]:
+        here = _query(values)
+        for one in saved:
+            href = f"{self.path}?{one.query}" if one.query else self.path
+            yield ListTab(href, one.name, one.query == here)
+
+    def _bar(
+        self, saved: Sequence[NamedView], values: Mapping[str, str], errors: Sequence[str]
+    ) -> FilterBar:
+        bar = filter_bar(self.path, self.fields, values, errors)
+        columns = [
+            ColumnChoice(_slug(one), one.title, is_shown)
+            for one, is_shown in zip(self.columns, self._is_shown(values), strict=True)
+        ]
+        here = _query(values)
+        own = next((one.id for one in saved if one.query == here), None)
+        return bar._replace(columns=columns[1:], view=ViewForm(self.path, here, own))
+
+    async def _section(
+        self, tx: Tx, page: WindowPage, values: Mapping[str, str], times: ViewerTime
+    ) -> ListSection:
         rows = await self.load_rows(tx, page.ids, times)
+        is_shown = self._is_shown(values)
         return ListSection(
             f"{self.title}, newest first",
-            self.columns,
-            [self.cells(row, times) for row in rows],
+            list(compress(self.columns, is_shown)),
+            [list(compress(self.cells(row, times), is_shown)) for row in rows],
             empty=f"No {self.noun} fits",
             empty_hint="Take a filter away, or look further back.",
             ticks=[self.tick(row) for row in rows],
@@ -122,3 +178,13 @@ class WindowList(Generic[RowT]):
             if page.next_before is None:
                 return
             before = page.next_before
+
+
+def _slug(column: ListColumn) -> str:
+    """The column's name in an address."""
+    return column.title.lower().replace(" ", "-")
+
+
+def _query(values: Mapping[str, str]) -> str:
+    """The address behind its question mark, in one order, so that equal views are the same."""
+    return urlencode(sorted(values.items()))

@@ -112,3 +112,20 @@ class ConsoleUserEvent(Row):
     peer: Mapped[str | None]
     user_agent: Mapped[str | None]
     detail: Mapped[str | None]
+
+
+class SavedView(Row):
+    """A list as one person wants it: its filters and columns under a name."""
+
+    __tablename__ = "console_saved_view"
+    __table_args__ = (
+        Index("uq_console_saved_view_name", "user_id", "path", "name", unique=True),
+    )  # fmt: skip
+
+    id: Mapped[Id]
+    user_id: Mapped[Ref] = mapped_column(ForeignKey("console_user.id"))
+    # The list's address, and what stands behind its question mark.
+    path: Mapped[str]
+    query: Mapped[str]
+    name: Mapped[str]
+    created_at: Mapped[datetime]
