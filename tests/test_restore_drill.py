@@ -16,10 +16,11 @@ import orjson
 import pytest
 from sqlalchemy import make_url
 
-from app.cli.database_backup import back_up, restore
+from app.cli.database_backup import RestoreReport, back_up, restore
 from app.cli.import_file import import_records
 from app.errors import ConfigurationError, DamagedDatabase, Refused
 from app.ledger import journal_check
+from app.ledger.autopay_pauses import end_pause
 from app.ledger.journal_check import BookDifference
 from app.node import open_database
 from app.payments.reconciliation import cursor
@@ -57,6 +58,7 @@ async def test_everything_is_lost_and_nobody_is_charged_twice(
 
     restored = await restore(after, tmp_path / "nightly", replace=False)
     async with Paydue.running(after, sandbox) as found:
+        await _let_autopay_go_on(found, restored)
         charged = (await found.autopay())["charged"]
         (new,) = await _enter(found, "40.00")
         await found.autopay()
@@ -117,6 +119,7 @@ async def test_until_stripe_is_read_to_its_end_nothing_is_charged(
     sandbox.fault("GET /v1/payment_intents", kind="status", status=503, times=500)
     cut_off = await restore(after, tmp_path / "backup", replace=False)
     async with Paydue.running(after, sandbox) as found:
+        await _let_autopay_go_on(found, cut_off)
         with pytest.raises(NoAnswer, match="nothing was charged"):
             await found.autopay()
         with pytest.raises(NoAnswer, match="nothing was charged"):
@@ -128,6 +131,40 @@ async def test_until_stripe_is_read_to_its_end_nothing_is_charged(
     assert (cut_off.brought_back, cut_off.needs_a_person) == (None, True)
     assert charged == []
     assert len(sandbox.ledger.charges()) == 1
+
+
+async def test_nobody_is_charged_for_a_bank_transfer_that_the_backup_does_not_know(
+    database_url: str, empty_place: str, sandbox: Sandbox, stripe_url: str, tmp_path: Path
+) -> None:
+    before, after = settings_for(database_url, stripe_url), settings_for(empty_place, stripe_url)
+    async with Paydue.running(before, sandbox) as lost:
+        paid, owed = await _enter(lost, "20.00", "30.00")
+        await back_up(before, tmp_path / "backup")
+        await _type_in(lost, paid, 20)
+
+    restored = await restore(after, tmp_path / "backup", replace=False)
+    async with Paydue.running(after, sandbox) as found:
+        held = await found.autopay()
+        await _type_in(found, paid, 20)
+        await _let_autopay_go_on(found, restored)
+        charged = (await found.autopay())["charged"]
+
+    assert held["charged"] == []
+    assert [one["invoice_id"] for one in charged] == [owed]
+    assert sum(one.amount for one in sandbox.ledger.charges()) == 3_000
+
+
+async def _type_in(paydue: Paydue, invoice: int, amount: int) -> None:
+    headers = await paydue.access()
+    body = [{"invoice_id": invoice, "amount": amount}]
+    async with paydue.http.post("/api/InvoicePayment", json=body, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+
+
+async def _let_autopay_go_on(paydue: Paydue, restored: RestoreReport) -> None:
+    now = paydue.database.now()
+    async with paydue.database.transaction() as tx:
+        await end_pause(tx, restored.pause_id, who="tests", now=now)
 
 
 async def _enter(paydue: Paydue, *totals: str, card: str = "succeed") -> list[int]:

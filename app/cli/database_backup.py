@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import ConfigurationError, Refused
-from app.ledger import journal_check
+from app.ledger import autopay_pauses, journal_check
+from app.ledger.autopay_pauses import REASON_MAX
 from app.node import open_database, open_node
 from app.payments.event_queries import list_events
 from app.payments.reconciliation import cursor
@@ -16,7 +17,7 @@ from app.payments.status import unapplied_by_currency
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.settings import Settings
 from app.storage import postgres_backup, schema, sqlite_backup
-from app.storage.engines import Database, normalize_url, shown_url
+from app.storage.engines import Database, Tx, normalize_url, shown_url
 from app.storage.tables.stripe_events import EventState
 
 # Events that wait for a person are named up to here; `paydue events list` has all.
@@ -70,6 +71,8 @@ class RestoreReport:
     aside: str | None
     schema: str
     differences: int
+    # The pause of autopay that a person ends once what was typed by hand is entered again.
+    pause_id: int
     # None while Stripe has not been read to its end; until then nothing is charged.
     brought_back: dict[str, Any] | None = None
     not_read: str | None = None
@@ -88,7 +91,8 @@ class RestoreReport:
 async def restore(settings: Settings, source: Path, *, replace: bool) -> RestoreReport:
     """Put a backup in the database's place, and read from Stripe what it does not know.
 
-    Until Stripe has been read to its end no run charges anything, however often it is started.
+    Until Stripe has been read to its end no run charges anything, however often it is started; and
+    autopay is paused, for Stripe does not know what was paid by bank transfer since.
     """
     url = normalize_url(settings.database_url)
     is_sqlite = url.get_backend_name() == "sqlite"
@@ -103,6 +107,7 @@ async def restore(settings: Settings, source: Path, *, replace: bool) -> Restore
             str(aside) if aside else None,
             schema.head(),
             await _differences(database),
+            await _pause_autopay(database, source),
         )
     await _read_stripe(settings, report)
     return report
@@ -138,6 +143,19 @@ async def _prepare(database: Database) -> None:
     await schema.upgrade(database)
     async with database.transaction() as tx:
         await cursor.mark_restored(tx, datetime.now(UTC))
+
+
+async def _pause_autopay(database: Database, source: Path) -> int:
+    """Hold every invoice until a person says that what was typed by hand is there again."""
+    reason = f"restored from {source.name}: payments typed since are lost, enter them again first"
+
+    async def work(tx: Tx) -> int:
+        return await autopay_pauses.pause(
+            tx, client_id=None, invoice_id=None, reason=reason[:REASON_MAX], until=None,
+            who="db restore", now=datetime.now(UTC),
+        )  # fmt: skip
+
+    return await database.with_retry(work)
 
 
 async def _read_stripe(settings: Settings, report: RestoreReport) -> None:

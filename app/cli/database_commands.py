@@ -122,7 +122,8 @@ def db_restore(source: Path, *, replace: bool, as_json: bool) -> None:
 
     The backup is verified first, and a database that any process has open is never replaced. For
     PostgreSQL the database has to be new and empty. Until Stripe has been read to its end nothing
-    is charged, so nobody pays twice. Exit code 1 where something is left for a person.
+    is charged, and autopay stays paused until a person has entered again what was paid in other
+    ways since, so nobody pays twice. Exit code 1 where something else is left for a person.
     """
     settings = settings_and_logs()
     if not source.is_file():
@@ -152,6 +153,10 @@ def _show_restored(report: RestoreReport) -> None:
             if isinstance(count, int) and count
         )
         say(f"brought back from Stripe: {counts or 'nothing was missing'}")
+    say("Autopay is paused. Stripe does not know what was typed by hand since the backup, such as")
+    say(
+        f"bank transfers: enter it again, then let autopay go on: paydue pauses end {report.pause_id}"
+    )
     for currency, total in report.unapplied.items():
         say(f"{total} {currency.upper()} is applied to no invoice; see: paydue status")
     if report.waiting:
