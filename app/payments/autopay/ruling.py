@@ -19,9 +19,6 @@ from app.rules.autopay_rule import days_ahead
 from app.settings import Settings
 from app.storage.engines import Tx
 
-# A horizon that lies behind every due day.
-_UNBOUNDED = timedelta(days=366 * 200)
-
 
 class Policies:
     """The rules and limits as they are now; they are read again once their revision has changed."""
@@ -69,7 +66,9 @@ async def find_ruled(
 def horizon(policy: AutopayPolicy, last_day: date) -> date:
     """The latest due day of an invoice that rules may charge by `last_day`."""
     ahead = days_ahead(policy.book.rules)
-    return last_day + (_UNBOUNDED if ahead is None else timedelta(days=ahead))
+    if ahead is None or last_day > date.max - timedelta(days=ahead):
+        return date.max
+    return last_day + timedelta(days=ahead)
 
 
 async def _rulings(
