@@ -9,6 +9,8 @@ from sqlalchemy import insert, text, update
 
 from app.cli.check_result import Check
 from app.cli.health_checks import all_checks
+from app.documents.printer import typst_process
+from app.documents.script_fonts import scripts_without_font
 from app.storage.column_types import table_of
 from app.storage.durability import durability_risks
 from app.storage.engines import Database
@@ -132,6 +134,14 @@ async def test_files_that_are_no_settings_or_open_to_others_are_named(
     assert "PAYDUE_TIMEZONE?" in readable[0].said
     assert any("chmod 600" in one.mend for one in readable)
     assert "chmod 600" in writable[0].said
+
+
+async def test_scripts_without_a_font_are_a_note_and_no_fault(place: str) -> None:
+    (found,) = [one for one in await all_checks() if one.name == "fonts"]
+
+    missing = scripts_without_font(typst_process().families())
+    assert found.state == ("note" if missing else "ok")
+    assert all(script in found.said for script in missing)
 
 
 async def test_what_is_in_the_database_is_looked_at(place: str, database: Database) -> None:

@@ -1,5 +1,6 @@
 """The checks of `paydue doctor`. Each says what it found and how to mend it."""
 
+import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,6 +14,9 @@ from pydantic import ValidationError
 from app.cli.check_result import Check, failed_check
 from app.cli.database_checks import database_checks
 from app.cli.error_words import setting_words
+from app.documents.document_folder import fonts_folder
+from app.documents.printer import typst_process
+from app.documents.script_fonts import scripts_without_font
 from app.errors import ConfigurationError, Unavailable
 from app.node import open_database, unlimited_gateway
 from app.payments.event_queries import list_foreign_counts
@@ -57,6 +61,7 @@ async def checks_of(settings: Settings) -> list[Check]:
         _engine,
         _encryption,
         _files,
+        _fonts,
         _public_url,
         _foreign_events,
     ]
@@ -191,6 +196,17 @@ async def _files(settings: Settings) -> Check:
 
 def _is_open_to_others(file: Path) -> bool:
     return file.is_file() and bool(file.stat().st_mode & (S_IRWXG | S_IRWXO))
+
+
+async def _fonts(settings: Settings) -> Check:
+    """Letters of a script without a font are printed as boxes; the wheel has the common scripts."""
+    process = typst_process(*fonts_folder(settings.documents_folder))
+    missing = scripts_without_font(await asyncio.to_thread(process.families))
+    if not missing:
+        return Check("fonts", "for every common script")
+    packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
+    said = f"documents show boxes for {', '.join(missing)}"
+    return Check("fonts", said, f"if you print them: apt-get install {packages}")
 
 
 async def _public_url(settings: Settings) -> Check:

@@ -87,6 +87,11 @@ def test_an_invoice_of_rounded_lines_is_their_sum(given: list[Line], currency: s
     assert found.tax == sum(one.tax for one in each)
 
 
+def test_a_rounding_is_that_of_its_flag() -> None:
+    assert TaxRounding.of(by_line=True) == "line"
+    assert TaxRounding.of(by_line=False) == "invoice"
+
+
 def test_an_amount_that_is_nearly_a_half_is_none() -> None:
     nearly = Decimal("0.00499999999999999999999999999999999999999999")
 
