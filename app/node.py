@@ -191,6 +191,7 @@ async def open_node(
     """A node whose schema is up to date; what its inbox accepted is committed before it closes."""
     assert_key_set(settings)
     async with open_database(settings, clock=clock) as database:
+        await database.expect_own_sessions()
         if settings.upgrade_on_start:
             await schema.upgrade(database)
         else:

@@ -99,6 +99,25 @@ class Postgres:
         return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else list(command)
 
 
+class Standby(Postgres):
+    """A streaming copy of a running server, until it is promoted."""
+
+    def __init__(self, primary: Postgres) -> None:
+        self._bin = primary._bin
+        self._options = primary._options
+        self._home = Path(tempfile.mkdtemp(prefix="paydue-pg-"))
+        self._data = self._home / "data"
+        self._process = None
+        self.port = free_port()
+        if os.geteuid() == 0:
+            shutil.chown(self._home, USER, USER)
+        self._run("pg_basebackup", "-h", "127.0.0.1", "-p", str(primary.port), "-U", USER,
+                  "-D", str(self._data), "-R", "-X", "stream", "-c", "fast")  # fmt: skip
+
+    def promote(self) -> None:
+        self._run("pg_ctl", "promote", "-w", "-D", str(self._data))
+
+
 # Below the ports that systems give to outgoing connections, or one of those takes it meanwhile.
 _PORTS = range(10_000, 30_000)
 

@@ -97,6 +97,15 @@ _READERS = {
 }
 
 
+# In one message of the simple protocol, for a pooler keeps no prepared statement.
+_FIND_PROBE = """
+DO $$ BEGIN
+    IF current_setting('paydue.probe', true) = 'set' THEN RAISE EXCEPTION 'shared'; END IF;
+END $$
+"""
+_RAISED = "P0001"
+
+
 class DatabaseClock:
     """The database's time, one clock for all its nodes, without a question for every reading.
 
@@ -260,6 +269,24 @@ class Database:
         except CONNECTION_ERRORS as error:
             raise translated(error) from error
 
+    async def expect_own_sessions(self) -> None:
+        """ConfigurationError where two connections share a session, as by a transaction's pooler.
+
+        There the settings and prepared statements of one connection would be another's.
+        """
+        if self.is_sqlite:
+            return
+        try:
+            async with self._reader.connect() as one, self._writer.connect() as other:
+                raw = [await each.get_raw_connection() for each in (one, other)]
+                if await _share_a_session(*(each.driver_connection for each in raw)):
+                    raise ConfigurationError(
+                        "PAYDUE_DATABASE_URL leads through a pooler in transaction mode, which "
+                        "Paydue cannot use: set pgbouncer's pool_mode = session"
+                    )
+        except CONNECTION_ERRORS as error:
+            raise translated(error) from error
+
     async def encryption(self) -> str | None:
         """The protocol and cipher of a connection to PostgreSQL; None in clear text."""
         if self.is_sqlite:
@@ -394,8 +421,7 @@ def _postgres_engine(
 ) -> AsyncEngine:
     try:
         name = url.query.get("application_name")
-        if name:
-            options = {**options, "application_name": str(name)}
+        shown = {"application_name": str(name)} if name else {}
         bare, security = transport_security(primary_of(url))
         engine = create_async_engine(
             bare,
@@ -407,7 +433,7 @@ def _postgres_engine(
             connect_args={
                 "timeout": WAIT_S,
                 "command_timeout": statement_limit_s,
-                "server_settings": dict(options),
+                "server_settings": shown,
                 **security,
             },
             **more,
@@ -418,7 +444,31 @@ def _postgres_engine(
         ) from None
     event.listen(engine.sync_engine, "handle_error", translate_for_sqlalchemy)
     event.listen(engine.sync_engine, "checkout", _refuse_unusable)
+    # Not as parameters of the start: pgbouncer refuses those that it does not know, or drops them.
+    settings = "; ".join(f"SET {key} = '{value}'" for key, value in options.items())
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configured(connection: Any, _: Any) -> None:
+        try:
+            connection.run_async(lambda driver: driver.execute(settings))
+        except Exception as error:  # the driver's own: no statement of SQLAlchemy's failed
+            raise translated(error) from error
+
     return engine
+
+
+async def _share_a_session(one: Any, other: Any) -> bool:
+    """Whether the one sets what the other finds. A pooler's newest idle session is used first."""
+    await one.execute("SET paydue.probe = 'set'")
+    try:
+        await other.execute(_FIND_PROBE)
+    except Exception as error:
+        if getattr(error, "sqlstate", None) != _RAISED:
+            raise
+        return True
+    finally:
+        await one.execute("RESET paydue.probe")
+    return False
 
 
 def _count_lent(engine: AsyncEngine, pool: str) -> None:
