@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from app.ledger import assignment
 from tests.harness import CLIENTS, INTENTS, Paydue, event, intent, today
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +82,24 @@ async def test_a_person_gives_money_of_a_shared_customer_to_either_client(paydue
         rows = [await paydue.invoice(one) for one in (claimed, assigned)]
         assert [one.amountpaid for one in rows] == [120, 120]
         assert {one.client_id for one in await paydue.payments(assigned)} == {client_id}
+
+
+async def test_a_client_whose_customer_paid_is_kept_for_what_may_come_back(paydue: Paydue) -> None:
+    api = await an_api(paydue)
+    payer = await api.client(stripe_customer_id=customer(paydue, "cus_payer"))
+    invoice = await paydue.an_invoice()
+    paydue.sandbox.strangers.pay(DUE, customer="cus_payer")
+    await deliver_all(paydue)
+    (payment,) = await paydue.payments()
+    async with paydue.database.transaction() as tx:
+        said = {"now": datetime.now(UTC), "who": "tests", "is_other_client": True}
+        await assignment.assign(tx, payment.id, invoice, **said)
+
+    assert await api.delete("Client", payer) == 400
+    await api.post("InvoicePayment", id=payment.id, invoice_id=None)
+
+    (credit,) = await paydue.payments()
+    assert credit.client_id == payer
 
 
 @pytest.mark.parametrize("asked", ["at once", "later"])

@@ -130,6 +130,7 @@ async def test_without_an_amount_all_that_is_left_is_refunded_and_then_nothing_i
         (0, WHY, "amount: a refund is more than nothing"),
         (-1, WHY, "amount: a refund is more than nothing"),
         ("0.001", WHY, "amount: 0.001 is not a whole multiple of 0.01 USD"),
+        ("", WHY, "amount: is no amount; leave it out to refund all that is left"),
         (1, " ", "reason: is required"),
         (1, None, "reason: is required"),
     ],

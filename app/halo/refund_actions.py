@@ -54,4 +54,8 @@ def _parsed(given: Any) -> tuple[Decimal | None, str]:
     reason = parsing.short_text("reason", given.get("reason"))
     if not reason or not reason.strip():
         raise InvalidField("reason", "is required")
-    return parsing.exact("amount", given.get("amount")), reason
+    amount = parsing.exact("amount", given.get("amount"))
+    # All of it is given back to whoever leaves the amount out, not to whose form was empty.
+    if amount is None and given.get("amount") is not None:
+        raise InvalidField("amount", "is no amount; leave it out to refund all that is left")
+    return amount, reason

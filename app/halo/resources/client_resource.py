@@ -125,5 +125,5 @@ CLIENTS = Resource(
         },
     ),
     input=Input(keeps_unknown=True),
-    held_by=("invoice_payment.client_id", "autopay_rule.client_id"),
+    held_by=("invoice_payment.client_id", "stripe_payment.client_id", "autopay_rule.client_id"),
 )
