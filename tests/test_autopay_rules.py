@@ -400,4 +400,6 @@ async def test_without_any_decision_a_run_asks_the_database_nothing_more(paydue:
     with watched(paydue.database, lambda statement, _: seen.append(statement)):
         await paydue.autopay()
 
-    assert [one for one in seen if "autopay_" in one and "FROM invoice" not in one] == []
+    tables = ("autopay_rule", "autopay_limit", "autopay_pause", "autopay_approval")
+    assert [one for one in seen if any(f"FROM {table}" in one for table in tables)] == []
+    assert any("autopay_revision" in one for one in seen)
