@@ -29,6 +29,7 @@ from app.sandbox.server import Sandbox
 from app.serving import serve_in_loop
 from app.storage.column_types import table_of
 from app.storage.engines import Database
+from app.storage.tables.autopay_policies import AutopayPause, AutopayRun
 from app.storage.tables.charge_attempts import ChargeAttempt
 from app.storage.tables.cluster import InstallationValue, Job
 from app.storage.tables.invoice_payments import InvoicePayment
@@ -48,6 +49,7 @@ ATTEMPTS, EVENTS, FACTS = (
     table_of(InstallationValue),
 )
 INVOICES, JOBS = table_of(Invoice), table_of(Job)
+PAUSES, RUNS = table_of(AutopayPause), table_of(AutopayRun)
 PAYMENTS, REVERSALS = table_of(InvoicePayment), table_of(StripeReversal)
 OTHER_SECRET = "whsec_" + "another0123456789abcd"
 ALL_JOBS = (
@@ -109,7 +111,7 @@ async def make_well(place: Place) -> None:
         insert(JOBS).values([{"name": name, **job} for name in ALL_JOBS]),
         delete(EVENTS), delete(REVERSALS), delete(ATTEMPTS),
         delete(FACTS).where(FACTS.c.name == RESTORED),
-        delete(PAYMENTS), delete(INVOICES),
+        delete(PAYMENTS), delete(INVOICES), delete(RUNS), delete(PAUSES),
     )  # fmt: skip
     async with place.service.database.transaction() as tx:
         await move_cursor(tx, until=now, completed_at=now)
@@ -210,6 +212,17 @@ def a_job(name: str, **values: Any) -> Callable[[Place], Awaitable[None]]:
     return change
 
 
+async def an_unusual_run(place: Place) -> None:
+    run = {"business_day": today(), "started_by": "worker", "started_at": place.ago(hours=1)}
+    await place.write(insert(RUNS).values(**run, is_dry=False, state="held"))
+    await place.write(insert(RUNS).values(**run, is_dry=True, state="finished"))
+
+
+async def a_pause_of_everything(place: Place) -> None:
+    pause = {"reason": "restored", "paused_by": "restore", "paused_at": place.ago(hours=1)}
+    await place.write(insert(PAUSES).values(pause))
+
+
 async def not_reconciled(place: Place) -> None:
     then = place.ago(hours=4)
     async with place.service.database.transaction() as tx:
@@ -227,6 +240,8 @@ FAULTS: Mapping[str, tuple[Fault, int]] = {
     "PaydueEventsParked": (lambda place: an_event(place, "parked", place.ago(hours=7)), 2),
     "PaydueAttemptUnresolved": (lambda place: an_attempt(place, "open", place.ago(hours=2)), 2),
     "PaydueAutopayMissing": (a_job("autopay", succeeded_at=timedelta(hours=27)), 2),
+    "PaydueAutopayHeld": (an_unusual_run, 2),
+    "PaydueAutopayPaused": (a_pause_of_everything, 8),
     "PaydueJobFails": (a_job("reconcile", result="not finished: Stripe is away"), 2),
     "PaydueNoWorker": (a_job("events", next_run_at=timedelta(minutes=20)), 2),
     "PaydueReconciliationOld": (not_reconciled, 2),
