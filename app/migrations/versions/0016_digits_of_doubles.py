@@ -3,9 +3,6 @@
 They were whole millionths. Going back, they are rounded to them.
 """
 
-import re
-
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
@@ -35,16 +32,14 @@ _TO_MILLIONTHS = "CAST(round(CAST({0} AS REAL) * 1000000) AS INTEGER)"
 
 def upgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        _redeclare("BIGINT", "TEXT")
-        _rewrite(_TO_TEXT)
+        _replace("TEXT", _TO_TEXT)
     else:
         _retype("NUMERIC", "{0}::numeric / 1000000")
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
-        _redeclare("TEXT", "BIGINT")
-        _rewrite(_TO_MILLIONTHS)
+        _replace("BIGINT", _TO_MILLIONTHS)
     else:
         _retype("BIGINT", "round({0} * 1000000)::bigint")
 
@@ -57,29 +52,24 @@ def _retype(kind: str, using: str) -> None:
         op.execute(f"ALTER TABLE {table} {', '.join(changes)}")
 
 
-def _redeclare(old: str, new: str) -> None:
-    """SQLite has no ALTER for a column's type: the declaration is changed in its schema.
+def _replace(kind: str, value: str) -> None:
+    """SQLite has no ALTER for a column's type: a new column takes the place of each.
 
-    That is SQLite's own procedure for changes that touch no row (lang_altertable.html, "Making
-    Other Kinds Of Table Schema Changes"). Columns of a table that others refer to cannot be made
-    anew without their references, and by ADD, DROP and RENAME an upgrade takes twice as long.
+    A table that others refer to cannot be made anew without their references, and to write into
+    SQLite's own schema is forbidden where it is built defensively, as macOS has it.
     """
-    bind = op.get_bind()
-    op.execute("PRAGMA writable_schema = ON")
     for table, columns in _COLUMNS.items():
-        read = sa.text("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = :name")
-        declared: str = bind.execute(read, {"name": table}).scalar_one()
+        nullable = _nullable(table)
         for name in columns:
-            declared, count = re.subn(rf"\b{name} {old}\b", f"{name} {new}", declared)
-            assert count == 1, f"{table}.{name} is declared once, as {old}"
-        write = sa.text("UPDATE sqlite_schema SET sql = :sql WHERE type = 'table' AND name = :name")
-        bind.execute(write, {"sql": declared, "name": table})
-    version = bind.exec_driver_sql("PRAGMA schema_version").scalar_one()
-    op.execute(f"PRAGMA schema_version = {version + 1}")
-    op.execute("PRAGMA writable_schema = OFF")
-
-
-def _rewrite(value: str) -> None:
-    for table, columns in _COLUMNS.items():
-        pairs = ", ".join(f"{name} = {value.format(name)}" for name in columns)
+            rule = "" if nullable[name] else " NOT NULL DEFAULT 0"
+            op.execute(f"ALTER TABLE {table} ADD COLUMN new_{name} {kind}{rule}")
+        pairs = ", ".join(f"new_{name} = {value.format(name)}" for name in columns)
         op.execute(f"UPDATE {table} SET {pairs}")  # noqa: S608  names of ours
+        for name in columns:
+            op.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+            op.execute(f"ALTER TABLE {table} RENAME COLUMN new_{name} TO {name}")
+
+
+def _nullable(table: str) -> dict[str, bool]:
+    found = op.get_bind().exec_driver_sql(f"PRAGMA table_info({table})")
+    return {row.name: not row.notnull for row in found}
