@@ -1,7 +1,7 @@
 """Metrics of what stands in the database: the same of every process that is asked.
 
-Ages are told as the moments they are reckoned from, in seconds since the epoch, so that an alert
-still grows old when nobody asks. Counts come from `status`, each from an index.
+The end of a run or of a reconciliation is told as its moment, in seconds since the epoch, so that
+its age grows when nobody asks. Counts come from `status`, each from an index.
 """
 
 import asyncio
