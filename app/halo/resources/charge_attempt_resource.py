@@ -70,7 +70,8 @@ CHARGE_ATTEMPTS = Resource(
         "number": Field("Which try of the invoice it is, from 1."),
         "state": Field(
             "`open`, `unknown` or `processing` while it has not ended; else `succeeded`, "
-            "`declined` or `canceled`."
+            "`declined` or `canceled`.",
+            short_text,
         ),
         "step": Field("The step it has reached: `claimed`, `prepared`, `confirming` or `ended`."),
         "business_day": Field("The client's business day on which it began."),

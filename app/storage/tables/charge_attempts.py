@@ -81,8 +81,15 @@ class ChargeAttempt(Row):
 
     __table_args__ = (
         UniqueConstraint("invoice_id", "number"),
-        # The money of a day, of all clients or of one, for limits.
-        Index("ix_charge_attempt_business_day", "business_day", "currency", "client_id"),
+        # The money of a day, of all clients or of one, for limits: summed from the index alone.
+        Index(
+            "ix_charge_attempt_business_day",
+            "business_day",
+            "currency",
+            "client_id",
+            "state",
+            "amount_minor",
+        ),
         Index(
             "uq_charge_attempt_unresolved",
             "invoice_id",
