@@ -34,7 +34,7 @@ async def _payments_of_an_invoice(scene: Scene) -> None:
 
 
 async def _payment_of_an_intent(scene: Scene) -> None:
-    intents = [f"pi_{scene.service.clock()}_{number}" for number in range(2)]
+    intents = [f"pi_{scene.service.clock():%H%M%S}x{number}" for number in range(2)]
     shown, _ = [await scene.make(intent_id=one) for one in intents]
     await scene.keeps([shown], intent_id=shown["intent_id"])
 
