@@ -31,10 +31,11 @@ from app.halo.engine.responses import ErrorMiddleware, http_error_response, json
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
+from app.payments.autopay import why
 from app.payments.fact_metrics import FactMetrics
 from app.settings import Settings
 from app.storage import schema
-from app.storage.engines import Database
+from app.storage.engines import Database, Tx
 
 Clock = Callable[[], datetime]
 
@@ -59,7 +60,6 @@ class StripeActs:
     book_intent: BookIntent = _left_to_stripe
     make_refund: MakeRefund = _without_stripe
     replay_events: ReplayEvents = _without_stripe
-    forecast_charge: ForecastCharge = _without_stripe
 
 
 def create_app(
@@ -102,11 +102,19 @@ def create_app(
     app.state.book_intent = acts.book_intent
     app.state.make_refund = acts.make_refund
     app.state.replay_events = acts.replay_events
-    app.state.forecast_charge = acts.forecast_charge
+    app.state.forecast_charge = _forecast_charge(settings, clock)
     app.state.concurrency_limit = ConcurrencyLimit()
     app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
     return app
+
+
+def _forecast_charge(settings: Settings, clock: Clock) -> ForecastCharge:
+    async def forecast(tx: Tx, invoice_id: int) -> dict[str, Any]:
+        found = await why.forecast(tx, invoice_id, settings, now=clock())
+        return found.as_dict()
+
+    return forecast
 
 
 def create_health_app(settings: Settings, database: Database, stop: asyncio.Event) -> Starlette:

@@ -19,7 +19,6 @@ from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
 from app.main import Clock, StripeActs, create_app, create_health_app, utc_now
 from app.payments import intent_bookings
-from app.payments.autopay import why
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
@@ -37,7 +36,7 @@ from app.rules.home import home_of
 from app.settings import Settings, SettingsRefused, reread
 from app.storage import schema
 from app.storage.durability import list_risks
-from app.storage.engines import Database, Tx, shown_url
+from app.storage.engines import Database, shown_url
 
 log = structlog.get_logger("paydue.node")
 
@@ -106,7 +105,6 @@ class Node:
                 self.book_intent,
                 self.refund,
                 self.replay_events,
-                self.forecast_charge,
             ),
         )
         return WebhookRouter(receiver, app)
@@ -126,11 +124,6 @@ class Node:
         async with self._own_gateway() as gateway:
             autopay = replace(self.autopay(), gateway=gateway)
             return outcome_as_dict(await autopay.retry(invoice_id, reason=reason, who=who))
-
-    async def forecast_charge(self, tx: Tx, invoice_id: int) -> dict[str, Any]:
-        """Whether, when and by what an invoice is charged, or why it is not, as JSON."""
-        found = await why.forecast(tx, invoice_id, self.settings, now=self.clock())
-        return found.as_dict()
 
     async def end_attempt(self, attempt_id: int, *, reason: str, who: str) -> str:
         """End an attempt by hand, and answer Stripe's proof that it can move no money."""

@@ -153,10 +153,9 @@ def _show_restored(report: RestoreReport) -> None:
             if isinstance(count, int) and count
         )
         say(f"brought back from Stripe: {counts or 'nothing was missing'}")
-    say("Autopay is paused. Stripe does not know what was typed by hand since the backup, as bank")
-    say(
-        f"transfers are: enter it again, and let autopay go on: paydue pauses end {report.pause_id}"
-    )
+    say("Autopay is paused: Stripe does not know what was typed by hand since the backup, as bank")
+    say("transfers are. Enter it again, and then let autopay go on:")
+    say(f"paydue pauses end {report.pause_id} --by NAME")
     for currency, total in report.unapplied.items():
         say(f"{total} {currency.upper()} is applied to no invoice; see: paydue status")
     if report.waiting:

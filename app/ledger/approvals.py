@@ -9,16 +9,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Select, exists, literal_column, select, update
+from sqlalchemy import exists, literal_column, select, update
 
 from app.errors import InvalidField, NotFound, Refused
 from app.ledger import audit
 from app.rules import money
 from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
-from app.storage.engines import Tx
+from app.storage.engines import Record, Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.rows import insert_of
 from app.storage.tables.autopay_policies import AutopayApproval
@@ -152,8 +152,7 @@ class QueueRow(NamedTuple):
 async def list_waiting(tx: Tx, *, after: int = 0, most: int = 1000) -> list[QueueRow]:
     """Held invoices on which something is due, the longest held first."""
     found = await tx.execute(
-        _queue()
-        .where(APPROVALS.c.state == ApprovalState.WAITING, APPROVALS.c.id > after)
+        _QUEUE.where(APPROVALS.c.state == ApprovalState.WAITING, APPROVALS.c.id > after)
         .where(INVOICES.c.amountdue > 0, INVOICES.c.voided.is_(False))
         .order_by(APPROVALS.c.id)
         .limit(most)
@@ -161,12 +160,12 @@ async def list_waiting(tx: Tx, *, after: int = 0, most: int = 1000) -> list[Queu
     return [_queue_row(row) for row in found]
 
 
-def _queue() -> Select[*tuple[Any, ...]]:
-    joined = APPROVALS.join(INVOICES, INVOICES.c.id == APPROVALS.c.invoice_id)
-    return select(*_COLUMNS, INVOICES.c.invoicenumber, INVOICES.c.amountdue).select_from(joined)
+_QUEUE = select(*_COLUMNS, INVOICES.c.invoicenumber, INVOICES.c.amountdue).select_from(
+    APPROVALS.join(INVOICES, INVOICES.c.id == APPROVALS.c.invoice_id)
+)
 
 
-def _queue_row(row: Sequence[Any]) -> QueueRow:
+def _queue_row(row: Record) -> QueueRow:
     *approval, number, due = row
     return QueueRow(ChargeApproval._make(approval), number, due)
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from app.rules import calendar
 from app.rules.autopay_rule import RuleBook, RuleFacts
@@ -52,7 +52,7 @@ async def load_facts(
     }
 
 
-def named_properties(extra: Mapping[str, Any] | None, names: frozenset[str]) -> dict[str, str]:
+def named_properties(extra: Mapping[str, object] | None, names: frozenset[str]) -> dict[str, str]:
     """The custom fields and kept properties of these names, case-folded, with their values.
 
     A custom field is found by its name and by its label.
@@ -60,7 +60,8 @@ def named_properties(extra: Mapping[str, Any] | None, names: frozenset[str]) -> 
     if not extra or not names:
         return {}
     found = {name.casefold(): value for name, value in extra.items()}
-    for one in extra.get("customfields") or ():
+    fields = extra.get("customfields")
+    for one in fields if isinstance(fields, list) else ():
         if isinstance(one, dict):
             shown = one.get("display") or one.get("value")
             found |= {str(one.get(key)).casefold(): shown for key in ("label", "name")}
@@ -94,13 +95,6 @@ class _FactsRow(NamedTuple):
     timezone: str | None
 
 
-def _facts() -> Select[*tuple[Any, ...]]:
-    own = [INVOICES.c[name] for name in _FactsRow._fields[:-2]]
-    return select(*own, CLIENTS.c.toplevel_id, CLIENTS.c.timezone).select_from(
-        INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
-    )
-
-
 class _ItemRow(NamedTuple):
     ihid: int
     item_code: str
@@ -108,10 +102,16 @@ class _ItemRow(NamedTuple):
 
 class _ExtraRow(NamedTuple):
     id: int
-    extra: Mapping[str, Any] | None
+    extra: Mapping[str, object] | None
 
 
-_FACTS = PreparedStatement(_facts().where(any_of(INVOICES.c.id, "ids")), _FactsRow)
+_OWN_COLUMNS = [INVOICES.c[name] for name in _FactsRow._fields[:-2]]
+_FACTS = PreparedStatement(
+    select(*_OWN_COLUMNS, CLIENTS.c.toplevel_id, CLIENTS.c.timezone)
+    .select_from(INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id))
+    .where(any_of(INVOICES.c.id, "ids")),
+    _FactsRow,
+)
 _ITEMS = PreparedStatement(
     select(LINES.c.ihid, LINES.c.item_code).where(
         any_of(LINES.c.ihid, "ids"), LINES.c.item_code.is_not(None), LINES.c.isinactive.is_(False)
@@ -130,5 +130,5 @@ async def _item_codes(tx: Tx, ids: list[int]) -> dict[int, set[str]]:
     return found
 
 
-async def _extras(tx: Tx, ids: list[int]) -> dict[int, Mapping[str, Any] | None]:
+async def _extras(tx: Tx, ids: list[int]) -> dict[int, Mapping[str, object] | None]:
     return {row.id: row.extra for row in await _EXTRAS.all(tx, ids=ids)}

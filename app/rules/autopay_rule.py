@@ -12,10 +12,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from app.errors import InvalidField
 from app.rules.bank_holidays import CLOSED_IN_A_ROW_MAX, DayMove, holidays_of, open_day
+
+ValueT = TypeVar("ValueT")
+EndT = TypeVar("EndT", int, Decimal)
 
 # A year on either side: what lies further away is a mistake.
 DAYS_MAX = 366
@@ -220,7 +223,7 @@ def _assert_method(method: MethodRule) -> None:
         raise InvalidField("card_max", "is less than nothing")
 
 
-def _assert_ordered(name: str, first: Any, last: Any) -> None:
+def _assert_ordered(name: str, first: EndT | None, last: EndT | None) -> None:
     if first is not None and last is not None and first > last:
         raise InvalidField(f"{name}_to", f"is less than {name}_from")
 
@@ -287,25 +290,30 @@ class RuleBook:
 
     def _compiled(self) -> Iterable[_Match]:
         for name in _EQUALITIES:
-            values = self._values(name)
+            values = self._values(attrgetter(name))
             if any(value is not None for value in values):
                 yield _equal(name, values)
-        orders, items = self._values("order_number"), self._values("item_code")
+        orders = self._values(lambda one: one.order_number)
+        items = self._values(lambda one: one.item_code)
         if any(orders):
             yield _order_match(_TextBits(orders))
         if any(items):
             yield _item_match(_TextBits(items))
         if self.property_names:
             yield _property_match([one.conditions for one in self.rules])
-        amounts = self._values("amount_from"), self._values("amount_to")
-        if any(value is not None for ends in amounts for value in ends):
-            yield _amount_match(_RangeBits(*amounts))
-        ages = self._values("age_from"), self._values("age_to")
-        if any(value is not None for ends in ages for value in ends):
-            yield _age_match(_RangeBits(*ages))
+        amounts = _RangeBits[Decimal](
+            self._values(lambda one: one.amount_from), self._values(lambda one: one.amount_to)
+        )
+        if amounts.has_ends:
+            yield _amount_match(amounts)
+        ages = _RangeBits[int](
+            self._values(lambda one: one.age_from), self._values(lambda one: one.age_to)
+        )
+        if ages.has_ends:
+            yield _age_match(ages)
 
-    def _values(self, name: str) -> list[Any]:
-        return [getattr(one.conditions, name) for one in self.rules]
+    def _values(self, condition: Callable[[RuleConditions], ValueT]) -> list[ValueT]:
+        return [condition(one.conditions) for one in self.rules]
 
 
 def _bits(holds: Iterable[bool]) -> Bits:
@@ -382,15 +390,15 @@ def _property_match(conditions: Sequence[RuleConditions]) -> _Match:
     return match
 
 
-class _RangeBits:
+class _RangeBits(Generic[EndT]):
     """Rules by the ends of a range, both included; None is no end."""
 
-    def __init__(self, firsts: Sequence[Any], lasts: Sequence[Any]) -> None:
+    def __init__(self, firsts: Sequence[EndT | None], lasts: Sequence[EndT | None]) -> None:
         self.unsaid = _bits(
             one is None and other is None for one, other in zip(firsts, lasts, strict=True)
         )
-        self._firsts = sorted({one for one in firsts if one is not None})
-        self._lasts = sorted({one for one in lasts if one is not None})
+        self._firsts: list[EndT] = sorted({one for one in firsts if one is not None})
+        self._lasts: list[EndT] = sorted({one for one in lasts if one is not None})
         # How many of the ends an amount has passed chooses among these.
         self._from = [
             _bits(one is None or one in self._firsts[:count] for one in firsts)
@@ -401,16 +409,20 @@ class _RangeBits:
             for count in range(len(self._lasts) + 1)
         ]
 
-    def of(self, value: Any) -> Bits:
+    @property
+    def has_ends(self) -> bool:
+        return bool(self._firsts or self._lasts)
+
+    def of(self, value: EndT) -> Bits:
         begun = self._from[bisect_right(self._firsts, value)]
         return begun & self._to[bisect_left(self._lasts, value)]
 
 
-def _amount_match(bits: _RangeBits) -> _Match:
+def _amount_match(bits: _RangeBits[Decimal]) -> _Match:
     return lambda facts, _: bits.of(facts.amount)
 
 
-def _age_match(bits: _RangeBits) -> _Match:
+def _age_match(bits: _RangeBits[int]) -> _Match:
     def match(facts: RuleFacts, today: date) -> Bits:
         given = facts.invoice_date
         return bits.unsaid if given is None else bits.of((today - given).days)

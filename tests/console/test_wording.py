@@ -13,6 +13,7 @@ from app.console.pages.wording import (
     ViewerTime,
     duration,
     method_name,
+    ordinal,
     payment_state,
     shown_amount,
 )
@@ -49,6 +50,12 @@ def test_days_are_said_as_people_say_them() -> None:
     assert [duration(one) for one in (0, 59, 60, 7300, 86400, 200000)] == [
         "0 s", "59 s", "1 min", "2 h", "1 day", "2 days",
     ]  # fmt: skip
+
+
+def test_a_try_is_numbered_as_people_say_it() -> None:
+    said = [ordinal(number) for number in (1, 6, 7, 11, 12, 13, 21, 22, 23, 101, 111)]
+
+    assert said == "first sixth 7th 11th 12th 13th 21st 22nd 23rd 101st 111th".split()
 
 
 def test_a_state_that_is_not_final_is_never_shown_as_failed() -> None:

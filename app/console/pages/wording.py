@@ -63,9 +63,15 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+
+
 def ordinal(number: int) -> str:
-    """`first` to `sixth`, then `7th`."""
-    return _ORDINALS[number - 1] if number <= len(_ORDINALS) else f"{number}th"
+    """`first` to `sixth`, then `7th` and `21st`."""
+    if number <= len(_ORDINALS):
+        return _ORDINALS[number - 1]
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if is_teen else _ENDINGS.get(number % 10, 'th')}"
 
 
 # --- times -------------------------------------------------------------------------------------
