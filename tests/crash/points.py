@@ -1,5 +1,6 @@
 """The moments at which a process may die: around every commit, and around every call to Stripe."""
 
+import contextlib
 import os
 import re
 import signal
@@ -139,8 +140,9 @@ class Calls:
 
     def _kill(self) -> None:
         assert self.pid is not None
-        os.kill(self.pid, signal.SIGKILL)
-        self.killed += 1
+        with contextlib.suppress(ProcessLookupError):  # it ended before Stripe had answered
+            os.kill(self.pid, signal.SIGKILL)
+            self.killed += 1
 
 
 def _template(path: str) -> str:

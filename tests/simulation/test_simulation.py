@@ -22,9 +22,10 @@ ON_POSTGRES = range(450, 500)
 def quiet() -> Iterator[None]:
     """A schedule's log is only wanted with `python -m tests.simulation --verbose`."""
     level = structlog.make_filtering_bound_logger(logging.CRITICAL)
+    before = structlog.get_config()
     structlog.configure(wrapper_class=level)
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 @pytest.mark.parametrize("seeds", ON_SQLITE, ids=str)

@@ -64,6 +64,10 @@
       choose(options()[0]);
     });
     box.addEventListener("focus", () => open(hits.childElementCount > 0));
+    // Whoever is in the box before htmx listens has not been heard.
+    box.form.addEventListener("htmx:after:init", () => {
+      if (document.activeElement === box) box.dispatchEvent(new Event("focus"));
+    });
     box.form.addEventListener("focusout", (event) => {
       if (!box.form.contains(event.relatedTarget)) open(false);
     });
