@@ -64,6 +64,7 @@ def _check_what_was_due(w: World) -> None:
     """
     intents = w.sandbox.state["payment_intents"]
     others = {int(intents.get(one)["metadata"]["invoice_id"]) for one in w.aside} | w.untyped
+    others |= {w.told_of[one] for one in w.assigned}
     for intent in intents.rows():
         is_new = intent["status"] in _MOVES_MONEY and intent["id"] not in w.moved
         if not is_new or not is_ours(w, intent):
