@@ -45,7 +45,7 @@ def check(w: World) -> None:
 def _check_taken_once(w: World) -> None:
     """Paydue takes the money of an invoice once, whatever was given back since.
 
-    But the rest of it, where a restored copy knows no more of what was typed by hand.
+    But the rest of it, where a restored copy knows no more of what a person typed or assigned.
     """
     taken = Counter(
         invoice

@@ -215,7 +215,7 @@ def _forget(w: World, old: OlderCopy) -> None:
     w.untyped |= {one for one, paid in w.by_hand.items() if paid != old.by_hand.get(one)}
     w.invoices, w.by_hand = old.invoices, old.by_hand
     for intent in w.assigned - old.assigned.keys():
-        del w.told_of[intent]
+        w.untyped.add(w.told_of.pop(intent))
     w.assigned = {*old.assigned}
     w.declined_on.clear()
     w.forgotten |= {

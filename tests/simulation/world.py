@@ -118,7 +118,7 @@ class World:
     declined_on: dict[tuple[int, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
-    untyped: set[int] = field(default_factory=set)  # invoices whose payments by hand it forgot
+    untyped: set[int] = field(default_factory=set)  # invoices of which it forgot what people did
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _seen: int = 0
