@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from app.ledger import autopay_pauses
 from app.payments import payouts
 from app.payments.reconciliation import cursor
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import customers_api, payment_intents_api, payment_methods_api
-from tests.simulation import charges
-from tests.simulation.world import CARDS, World
+from tests.simulation import charges, people
+from tests.simulation.world import CARDS, World, now
 
 # Stripe forgets an idempotency key after so many hours.
 KEYS_LAST_H = 24
@@ -168,8 +169,10 @@ async def restore_database(w: World) -> bool:
     await _put_back(w, old)
     await w.age_database(w.aged - old.aged)
     await w.age_dates(w.days - old.days)
+    lost = _acts_of_people(w, old)
     _forget(w, old)
-    w.due = {invoice: due for invoice, due in await w.look("SELECT id, amountdue FROM invoice")}
+    await w.note_due()
+    pause_id = await _pause_autopay(w)
     if w.random.random() < 0.4:
         await _forget_cursor(w)
     w.sandbox.clear_faults()
@@ -178,7 +181,51 @@ async def restore_database(w: World) -> bool:
         await w.node.autopay().recover()
     else:
         (await w.node.autopay().run(w.day)).close()
+    await _do_again(w, lost)
+    async with w.transaction() as tx:
+        await autopay_pauses.end_pause(tx, pause_id, who="simulation", now=now())
+    await w.note_due()
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class ActsOfPeople:
+    """What people did since a copy was made, on invoices that the copy has."""
+
+    by_hand: dict[int, Decimal]
+    assigned: dict[str, int]
+
+
+def _acts_of_people(w: World, old: OlderCopy) -> ActsOfPeople:
+    nothing = Decimal(0)
+    by_hand = {one: w.by_hand.get(one, nothing) - old.by_hand.get(one, nothing)
+               for one in old.invoices}  # fmt: skip
+    new = {one: w.told_of[one] for one in w.assigned - old.assigned.keys()}
+    return ActsOfPeople(
+        {one: amount for one, amount in by_hand.items() if amount > 0},
+        {intent: invoice for intent, invoice in sorted(new.items()) if invoice in old.invoices},
+    )
+
+
+async def _pause_autopay(w: World) -> int:
+    """As `paydue db restore` does: nothing is charged until people have done again what is lost."""
+    async with w.transaction() as tx:
+        return await autopay_pauses.pause(
+            tx, client_id=None, invoice_id=None, reason="restored", until=None,
+            who="simulation", now=now(),
+        )  # fmt: skip
+
+
+async def _do_again(w: World, lost: ActsOfPeople) -> None:
+    """People type and assign again; where Paydue refuses that now, they know it for paid twice."""
+    for invoice, amount in lost.by_hand.items():
+        row = await w.row(invoice)
+        again = min(amount, row.amountdue)
+        if row.voided or again < amount or not await people.enter_by_hand(w, row, again):
+            w.untyped.add(invoice)
+    for intent, invoice in lost.assigned.items():
+        if not await people.assign_intent(w, intent, invoice):
+            w.untyped.add(invoice)
 
 
 async def _forget_cursor(w: World) -> None:
@@ -212,10 +259,9 @@ async def _put_back(w: World, old: OlderCopy) -> None:
 def _forget(w: World, old: OlderCopy) -> None:
     """Only the books know what was entered by hand, so what the copy lacks has never been."""
     w.later = sorted({*w.later, *w.invoices} - {*old.invoices})
-    w.untyped |= {one for one, paid in w.by_hand.items() if paid != old.by_hand.get(one)}
     w.invoices, w.by_hand = old.invoices, old.by_hand
     for intent in w.assigned - old.assigned.keys():
-        w.untyped.add(w.told_of.pop(intent))
+        del w.told_of[intent]
     w.assigned = {*old.assigned}
     w.declined_on.clear()
     w.forgotten |= {

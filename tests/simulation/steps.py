@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.errors import InvalidField, Refused
-from app.ledger import assignment, invoicing, void_and_delete
+from app.ledger import invoicing, void_and_delete
 from app.payments.autopay.report import Outcome, OutcomeKind
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
 from app.payments.webhook import dead_letters, inbox
@@ -13,7 +13,7 @@ from app.rules import money
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
-from tests.simulation import charges, elsewhere, refunds
+from tests.simulation import charges, elsewhere, people, refunds
 from tests.simulation.world import HOME, NEVER_MADE, InvoiceRow, Step, World, line, now
 
 NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused, NotAuthorized)
@@ -293,7 +293,7 @@ async def pay_by_hand(w: World) -> bool:
     if row.voided or row.amountdue <= 0:
         return False
     part = w.random.choice((1, 3))
-    return await _enter_by_hand(w, row, money.rounded(row.amountdue / part, row.currency_iso))
+    return await people.enter_by_hand(w, row, money.rounded(row.amountdue / part, row.currency_iso))
 
 
 async def pay_refunded_by_hand(w: World) -> bool:
@@ -303,7 +303,7 @@ async def pay_refunded_by_hand(w: World) -> bool:
     if not due:
         return False
     row = w.random.choice(due)
-    return await _enter_by_hand(w, row, row.amountdue)
+    return await people.enter_by_hand(w, row, row.amountdue)
 
 
 async def credit(w: World) -> bool:
@@ -316,34 +316,16 @@ async def credit(w: World) -> bool:
     w.copy = None  # only the books know of it, so a copy from before would ask for the money again
     if w.random.random() < 0.2:
         await _give_too_much(w, row, of_note * 2, note)
-    await _enter_by_hand(w, row, of_note, note)
+    await people.enter_by_hand(w, row, of_note, note)
     return True
 
 
 async def _give_too_much(w: World, row: InvoiceRow, amount: Decimal, note: int) -> None:
     try:
-        given = await _enter_by_hand(w, row, amount, note)
+        given = await people.enter_by_hand(w, row, amount, note)
     except InvalidField:
         return
     assert not given, f"credit note {note} has given {amount}, more than it has"
-
-
-async def _enter_by_hand(
-    w: World, row: InvoiceRow, amount: Decimal, note: int | None = None
-) -> bool:
-    invoice = row.id
-    if amount <= 0:
-        return False
-    entry = assignment.ManualPayment(invoice, amount, now(), credit_note_id=note)
-    is_moving = row.payments_pending or await _under_way(w, invoice)
-    try:
-        async with w.transaction() as tx:
-            await assignment.enter_manual(tx, [entry], now=now(), who="simulation")
-    except Refused:
-        return False  # a debit is on its way
-    assert not is_moving, f"money by hand for invoice {invoice} while another payment is under way"
-    w.by_hand[invoice] = w.by_hand.get(invoice, Decimal(0)) + amount
-    return True
 
 
 async def void(w: World) -> bool:
@@ -351,7 +333,7 @@ async def void(w: World) -> bool:
     row = await w.row(invoice)
     if row.voided:
         return False
-    is_moving = row.payments_pending or await _under_way(w, invoice)
+    is_moving = row.payments_pending or await people.is_under_way(w, invoice)
     try:
         async with w.transaction() as tx:
             await void_and_delete.void(tx, invoice, now=now(), who="simulation")
@@ -370,7 +352,7 @@ async def lower_total(w: World) -> bool:
         return False
     price = money.rounded(row.total / 2, row.currency_iso)
     given = {"id": invoice, "lines": [line(price)]}
-    is_moving = await _under_way(w, invoice)
+    is_moving = await people.is_under_way(w, invoice)
     try:
         async with w.transaction() as tx:
             await invoicing.save(tx, [given], now=now(), who="simulation", home=HOME)
@@ -416,7 +398,7 @@ async def _may_be_asked_for(w: World, row: InvoiceRow) -> bool:
     is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
     if not is_open or row.payments_reversed or row.id in w.sessions.values():
         return False  # to ask again for what was given back would be a second charge, and right
-    if await _under_way(w, row.id) or await _paid_before(w, row.id):
+    if await people.is_under_way(w, row.id) or await _paid_before(w, row.id):
         return False
     return row.id not in charges.paid_by_client(w)
 
@@ -433,19 +415,11 @@ async def open_page(w: World) -> bool:
     return True
 
 
-async def _under_way(w: World, invoice: int) -> bool:
-    return bool(await w.look(_UNDER_WAY_SQL, invoice=invoice))
-
-
 async def _paid_before(w: World, invoice: int) -> bool:
     """A payment that came before its invoice waits for the worker to attach it."""
     return bool(await w.look(_PAID_BEFORE_SQL, invoice=invoice))
 
 
-_UNDER_WAY_SQL = """
-    SELECT id FROM charge_attempt AS one
-    WHERE state IN ('open', 'unknown', 'processing') AND (invoice_id = :invoice OR EXISTS (
-        SELECT 1 FROM charge_attempt_share WHERE attempt_id = one.id AND invoice_id = :invoice))"""
 _PAID_BEFORE_SQL = """
     SELECT stripe_payment.id FROM stripe_payment JOIN invoice_payment USING (intent_id)
     WHERE claimed_invoice_id = :invoice AND invoice_id IS NULL"""
@@ -501,15 +475,8 @@ async def assign(w: World) -> bool:
     free = [invoice for (invoice,) in await w.look(_FREE_SQL)]
     if not rows or not free:
         return False
-    (payment, intent), invoice = w.random.choice(rows), w.random.choice(free)
-    try:
-        async with w.transaction() as tx:
-            await assignment.assign(tx, payment, invoice, now=now(), who="simulation")
-    except Refused:  # another payment of the invoice is still processing
-        return False
-    w.told_of[intent] = invoice
-    w.assigned.add(intent)
-    return True
+    (_, intent), invoice = w.random.choice(rows), w.random.choice(free)
+    return await people.assign_intent(w, intent, invoice)
 
 
 _UNNAMED_SQL = """

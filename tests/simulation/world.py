@@ -118,7 +118,7 @@ class World:
     declined_on: dict[tuple[int, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
-    untyped: set[int] = field(default_factory=set)  # invoices of which it forgot what people did
+    untyped: set[int] = field(default_factory=set)  # invoices whose payment nobody could type again
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _seen: int = 0
@@ -252,6 +252,10 @@ class World:
             return self.raw.execute(sql, values).fetchall()
         async with self.database.snapshot() as tx:
             return (await tx.execute(text(sql), values)).all()
+
+    async def note_due(self) -> None:
+        """Later charges are compared with what is due now."""
+        self.due = dict(iter(await self.look("SELECT id, amountdue FROM invoice")))
 
     async def write(self, *statements: str, **values: Any) -> None:
         """Writes past the service, in one transaction; every statement is given all values."""
@@ -481,7 +485,7 @@ async def world(seed: int, here: Place) -> World:
 _FILLED = (
     "invoice_change invoice_line invoice_payment charge_attempt stripe_reversal stripe_event"
     " charge_attempt_share refund_request journal_line journal_entry balance_transaction payout"
-    " customer_turn stripe_payment invoice client"
+    " customer_turn stripe_payment autopay_pause invoice client"
 ).split()
 
 
