@@ -43,17 +43,14 @@ def check(w: World) -> None:
 
 
 def _check_taken_once(w: World) -> None:
-    """Paydue takes the money of an invoice once, whatever was given back since.
-
-    But the rest of it, where a restored copy knows no more of what a person typed or assigned.
-    """
+    """Paydue takes the money of an invoice once, whatever was given back since."""
     taken = Counter(
         invoice
         for one in w.sandbox.ledger.charges()
         if is_ours(w, {"metadata": one.metadata})
         for invoice in shares_of({"metadata": one.metadata, "amount": one.amount})
     )
-    twice = {one: times for one, times in taken.items() if times > 1 and one not in w.untyped}
+    twice = {invoice: times for invoice, times in taken.items() if times > 1}
     assert not twice, f"collected more than once: {twice}"
 
 
@@ -63,7 +60,7 @@ def _check_what_was_due(w: World) -> None:
     Less of an invoice that others pay too: the run asks Stripe for their payments first.
     """
     intents = w.sandbox.state["payment_intents"]
-    others = {int(intents.get(one)["metadata"]["invoice_id"]) for one in w.aside} | w.untyped
+    others = {int(intents.get(one)["metadata"]["invoice_id"]) for one in w.aside}
     others |= {w.told_of[one] for one in w.assigned}
     for intent in intents.rows():
         is_new = intent["status"] in _MOVES_MONEY and intent["id"] not in w.moved

@@ -217,15 +217,13 @@ async def _pause_autopay(w: World) -> int:
 
 
 async def _do_again(w: World, lost: ActsOfPeople) -> None:
-    """People type and assign again; where Paydue refuses that now, they know it for paid twice."""
+    """People type and assign again what Paydue does not know by Stripe meanwhile."""
     for invoice, amount in lost.by_hand.items():
         row = await w.row(invoice)
-        again = min(amount, row.amountdue)
-        if row.voided or again < amount or not await people.enter_by_hand(w, row, again):
-            w.untyped.add(invoice)
+        if not row.voided:
+            await people.enter_by_hand(w, row, min(amount, row.amountdue))
     for intent, invoice in lost.assigned.items():
-        if not await people.assign_intent(w, intent, invoice):
-            w.untyped.add(invoice)
+        await people.assign_intent(w, intent, invoice)
 
 
 async def _forget_cursor(w: World) -> None:

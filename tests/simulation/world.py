@@ -118,7 +118,6 @@ class World:
     declined_on: dict[tuple[int, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
-    untyped: set[int] = field(default_factory=set)  # invoices whose payment nobody could type again
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _seen: int = 0
