@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
 
-from sqlalchemy import select, update
+from sqlalchemy import select, union_all, update
 
 from app.rules import money
 from app.rules.claim import Evidence
@@ -71,12 +71,6 @@ _HAS_UNAPPLIED_MONEY = INTENTS.c.intent_id.in_(
         SHARES.c.intent_id == INTENTS.c.intent_id, SHARES.c.invoice_id.is_(None)
     )
 )
-_UNAPPLIED_CLAIMS = PreparedStatement(
-    select(INTENTS.c.intent_id).where(
-        any_of(INTENTS.c.claimed_invoice_id, "ids"), _HAS_UNAPPLIED_MONEY
-    ),
-    _IntentId,
-)
 # Whoever names a customer who has paid for years waits for this many at a time.
 _PAGE = 200
 _WITHOUT_CLIENT = PreparedStatement(
@@ -92,10 +86,17 @@ _WITHOUT_CLIENT = PreparedStatement(
 )
 _PARTS_OF_ATTEMPTS = PARTS.join(ATTEMPTS, ATTEMPTS.c.id == PARTS.c.attempt_id)
 # A consolidated charge claims its first invoice; the others stand with its attempt.
-_UNAPPLIED_PARTS = PreparedStatement(
+_CLAIMED = INTENTS.alias()
+_FOR_INVOICES = union_all(
+    select(_CLAIMED.c.intent_id).where(any_of(_CLAIMED.c.claimed_invoice_id, "ids")),
+    select(ATTEMPTS.c.intent_id)
+    .select_from(_PARTS_OF_ATTEMPTS)
+    .where(any_of(PARTS.c.invoice_id, "ids")),
+)
+_UNAPPLIED = PreparedStatement(
     select(INTENTS.c.intent_id)
-    .select_from(_PARTS_OF_ATTEMPTS.join(INTENTS, INTENTS.c.intent_id == ATTEMPTS.c.intent_id))
-    .where(any_of(PARTS.c.invoice_id, "ids"), _HAS_UNAPPLIED_MONEY),
+    .where(INTENTS.c.intent_id.in_(_FOR_INVOICES), _HAS_UNAPPLIED_MONEY)
+    .order_by(INTENTS.c.intent_id),
     _IntentId,
 )
 
@@ -128,9 +129,8 @@ async def lock(tx: Tx, intents: Sequence[str]) -> dict[str, Payment]:
 
 async def find_unapplied_claims(tx: Tx, invoice_ids: Iterable[int]) -> list[str]:
     """The intents that are for one of these invoices and have money that no invoice has."""
-    ids = sorted(invoice_ids)
-    found = await _UNAPPLIED_CLAIMS.all(tx, ids=ids) + await _UNAPPLIED_PARTS.all(tx, ids=ids)
-    return sorted({row.intent_id for row in found})
+    found = await _UNAPPLIED.all(tx, ids=sorted(invoice_ids))
+    return [row.intent_id for row in found]
 
 
 async def find_without_client(tx: Tx, customers: Collection[str]) -> list[str]:
