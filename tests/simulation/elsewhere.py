@@ -172,7 +172,7 @@ async def restore_database(w: World) -> bool:
     lost = _acts_of_people(w, old)
     _forget(w, old)
     await w.note_due()
-    pause_id = await _pause_autopay(w)
+    pause_id = await _pause_autopay(w, None)
     if w.random.random() < 0.4:
         await _forget_cursor(w)
     w.sandbox.clear_faults()
@@ -207,23 +207,25 @@ def _acts_of_people(w: World, old: OlderCopy) -> ActsOfPeople:
     )
 
 
-async def _pause_autopay(w: World) -> int:
+async def _pause_autopay(w: World, invoice: int | None) -> int:
     """As `paydue db restore` does: nothing is charged until people have done again what is lost."""
     async with w.transaction() as tx:
         return await autopay_pauses.pause(
-            tx, client_id=None, invoice_id=None, reason="restored", until=None,
+            tx, client_id=None, invoice_id=invoice, reason="restored", until=None,
             who="simulation", now=now(),
         )  # fmt: skip
 
 
 async def _do_again(w: World, lost: ActsOfPeople) -> None:
-    """People type and assign again what Paydue does not know by Stripe meanwhile."""
+    """People type and assign again; what is refused while a debit is on its way stays paused."""
+    done = {}
     for invoice, amount in lost.by_hand.items():
         row = await w.row(invoice)
-        if not row.voided:
-            await people.enter_by_hand(w, row, min(amount, row.amountdue))
+        done[invoice] = await people.enter_by_hand(w, row, min(amount, row.amountdue))
     for intent, invoice in lost.assigned.items():
-        await people.assign_intent(w, intent, invoice)
+        done[invoice] = await people.assign_intent(w, intent, invoice) and done.get(invoice, True)
+    for invoice in sorted(one for one, is_done in done.items() if not is_done):
+        await _pause_autopay(w, invoice)
 
 
 async def _forget_cursor(w: World) -> None:
