@@ -48,6 +48,7 @@ class LogSampler:
         return held_back
 
 
+# structlog makes the class at run time, so a type checker sees no class to inherit from.
 class LeveledLogger(structlog.make_filtering_bound_logger(logging.DEBUG)):  # type: ignore[misc]
     """The logger of every module. Its class has the level, which cached loggers follow."""
 

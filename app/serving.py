@@ -180,6 +180,7 @@ class Supervisor(Multiprocess):
         before = {process.pid for process in self.processes}
         super().keep_subprocess_alive()
         for pid in before - {process.pid for process in self.processes}:
+            # prometheus_client has no types for processes of several.
             mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
     def handle_term(self) -> None:

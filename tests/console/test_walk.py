@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pyotp
 import pytest
@@ -41,9 +42,9 @@ class Stage:
         """The address by a name, for browsers have passkeys for names only."""
         return self.house.url.replace("127.0.0.1", "localhost")
 
-    async def person(self, **options: object) -> tuple[BrowserContext, Page]:
+    async def person(self, **options: Any) -> tuple[BrowserContext, Page]:
         """A browser of somebody else."""
-        context = await self.browser.new_context(base_url=self.url, **options)  # type: ignore[arg-type]
+        context = await self.browser.new_context(base_url=self.url, **options)
         context.set_default_timeout(wait_limit(20) * 1000)
         page = await context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))

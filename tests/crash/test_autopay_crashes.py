@@ -23,6 +23,8 @@ CALLS_MIN = 22
 COMMITS_MIN = 27
 # Every reservation of pace is alike; each endpoint of the scenario makes at least one.
 PACE_POINTS = 6 * 2
+# Guests' sessions are listed once at least, and again by the clock.
+GUEST_POINTS = 2
 
 
 async def test_a_run_killed_at_any_commit_or_call_is_finished_by_the_next(
@@ -75,7 +77,10 @@ async def _all_points(fresh_database: Fresh, lane: Zygote) -> list[str]:
     pace = [point for point in commits if " pace " in point][:PACE_POINTS]
     assert len(pace) == PACE_POINTS
     rest = [point for point in commits if " pace " not in point]
-    return pace + rest + [f"{side} {call}" for call in calls for side in ("before", "after")]
+    around = [f"{side} {call}" for call in calls for side in ("before", "after")]
+    guests = [point for point in around if " guests " in point][:GUEST_POINTS]
+    assert len(guests) == GUEST_POINTS
+    return pace + rest + guests + [point for point in around if " guests " not in point]
 
 
 async def _tried(
@@ -128,7 +133,7 @@ class Trial:
 
     async def killed(self) -> None:
         async with self._stripe.running() as stripe_url:
-            at_call = " call " in self.point
+            at_call = " call " in self.point or " guests " in self.point
             self._calls.aim(0)
             life = await self._begin(stripe_url, die_at=None if at_call else self.point)
             self._calls.aim(life.pid, self.point if at_call else None)

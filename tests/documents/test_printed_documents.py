@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -47,14 +48,14 @@ def test_prices_with_tax_are_printed_with_it_and_add_up_to_the_total() -> None:
     gross = [gross_line("With tax 1"), gross_line("With tax 2")]
     document = invoice(gross, tax_point=date(2026, 10, 31))
 
-    view = invoice_view(document, FOLDER)
+    view: dict[str, Any] = invoice_view(document, FOLDER)
     text = words(text_of(printed(document)))
 
-    assert [one["net"] for one in view["lines"]] == ["11,90", "11,90"]  # type: ignore[attr-defined]
+    assert [one["net"] for one in view["lines"]] == ["11,90", "11,90"]
     for shown in ("Einzelpreis inkl. USt.", "Nettobetrag 20,00", "23,80 EUR", "31. Oktober 2026"):
         assert shown in text, shown
-    mixed = invoice_view(invoice([gross[0], line("5")]), FOLDER)
-    assert [one["price"] for one in mixed["lines"]] == ["10,00", "5,00"]  # type: ignore[attr-defined]
+    mixed: dict[str, Any] = invoice_view(invoice([gross[0], line("5")]), FOLDER)
+    assert [one["price"] for one in mixed["lines"]] == ["10,00", "5,00"]
 
 
 def test_every_page_of_many_lines_carries_the_sum_over() -> None:
@@ -68,7 +69,8 @@ def test_every_page_of_many_lines_carries_the_sum_over() -> None:
     for before, after in pairwise(carried_over):
         if after:
             assert before[-1] == after[0]
-    sums = {f"{one['carried']}" for one in invoice_view(document, FOLDER)["lines"]}  # type: ignore[attr-defined]
+    view: dict[str, Any] = invoice_view(document, FOLDER)
+    sums = {f"{one['carried']}" for one in view["lines"]}
     assert {one for page in carried_over for one in page} <= sums
     assert all(
         f"{name}" in " ".join(found) for name in ("Firewall-Pflege 3", "Backup & Recovery 118")

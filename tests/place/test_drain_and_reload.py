@@ -19,15 +19,20 @@ from tests.postgres import free_port
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
 NEW_SECRET = "whsec_" + "9876543210abcdefghij"
-DRAIN_S = 2
+# Both processes must be asked within it, however busy the machine is.
+DRAIN_S = wait_limit(5)
+# A process that is started has Python to import; several start at once.
+START_S = wait_limit(60)
+ANSWER_S = wait_limit(5)
 
 
 async def status_of(url: str) -> int | None:
     """The status of a page, or None where nobody answers."""
+    patience = aiohttp.ClientTimeout(total=ANSWER_S)
     try:
-        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        async with aiohttp.ClientSession(timeout=patience) as http, http.get(url) as answer:
             return answer.status
-    except aiohttp.ClientError:
+    except (aiohttp.ClientError, TimeoutError):
         return None
 
 
@@ -42,14 +47,22 @@ async def delivered(url: str, secret: str) -> int:
 
 
 async def until_status(url: str, wanted: int | None) -> None:
-    async with asyncio.timeout(wait_limit(20)):
+    async with asyncio.timeout(START_S):
         while await status_of(url) != wanted:  # noqa: ASYNC110  another process has no event
             await asyncio.sleep(0.05)
 
 
-async def until_logged(running: Program, words: str) -> None:
-    async with asyncio.timeout(wait_limit(20)):
-        while words not in running.log():  # noqa: ASYNC110
+async def until_all_say(url: str, wanted: int) -> None:
+    """Until ten answers in a row are the one wanted: whichever process gave them."""
+    in_a_row = 0
+    async with asyncio.timeout(START_S):
+        while in_a_row < 10:
+            in_a_row = in_a_row + 1 if await status_of(url) == wanted else 0
+
+
+async def until_logged(running: Program, words: str, times: int = 1) -> None:
+    async with asyncio.timeout(START_S):
+        while running.log().count(words) < times:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -71,16 +84,13 @@ async def test_a_server_is_not_ready_before_its_port_closes(
     command = ("serve", "--port", str(port), "--workers", str(processes))
     async with program(*command, **where, PAYDUE_DRAIN=str(DRAIN_S)) as serving:
         await until_status(f"{url}/readyz", 200)
-        if processes > 1:
-            await asyncio.sleep(wait_limit(3))  # the other process, too, is up by then
+        await until_logged(serving, "node open", times=processes)
 
         began = time.monotonic()
         serving.process.send_signal(signal.SIGTERM)
-        await until_status(f"{url}/readyz", 503)
-        answers = [await status_of(f"{url}/readyz") for _ in range(10)]
-        status = await delivered(url, SECRET)
+        await until_all_say(f"{url}/readyz", 503)
 
-        assert (set(answers), status) == ({503}, 200), "it serves on, and says that it will end"
+        assert await delivered(url, SECRET) == 200, "it serves on, and says that it will end"
         assert await serving.end() == 0
         assert time.monotonic() - began >= DRAIN_S
 

@@ -56,5 +56,6 @@ def process_metrics() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
+    # prometheus_client has no types for processes of several.
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return generate_latest(registry)
