@@ -26,12 +26,13 @@ from app.halo.access.internal_pages import internal
 from app.halo.actions import RetryCharge
 from app.halo.attempt_actions import EndAttempt
 from app.halo.autopay_forecast_action import ForecastCharge
+from app.halo.charge_calendar_action import ReadCalendar
 from app.halo.engine.metrics import MetricsMiddleware, process_metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
-from app.payments.autopay import why
+from app.payments.autopay import charge_calendar, why
 from app.payments.fact_metrics import FactMetrics
 from app.settings import Settings
 from app.storage import schema
@@ -103,6 +104,7 @@ def create_app(
     app.state.make_refund = acts.make_refund
     app.state.replay_events = acts.replay_events
     app.state.forecast_charge = _forecast_charge(settings, clock)
+    app.state.read_calendar = _read_calendar(settings, database, clock)
     app.state.concurrency_limit = ConcurrencyLimit()
     app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
@@ -115,6 +117,20 @@ def _forecast_charge(settings: Settings, clock: Clock) -> ForecastCharge:
         return found.as_dict()
 
     return forecast
+
+
+def _read_calendar(settings: Settings, database: Database, clock: Clock) -> ReadCalendar:
+    async def read(days: int | None, client_id: int | None) -> dict[str, Any]:
+        found = await charge_calendar.read_calendar(
+            database,
+            settings,
+            now=clock(),
+            days=days or charge_calendar.DAYS,
+            client_id=client_id,
+        )
+        return found.as_dict()
+
+    return read
 
 
 def create_health_app(settings: Settings, database: Database, stop: asyncio.Event) -> Starlette:

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from app.cli.command_group import MISUSED
-from tests.harness import Paydue
+from tests.harness import Paydue, today
 from tests.test_autopay_rules import invoices
 from tests.test_cli import Command, command
 
@@ -111,3 +112,15 @@ async def test_a_pause_is_told_why_and_ended(paydue: Paydue, run: Command) -> No
         "What would change it: `paydue pauses end 1 --by NAME` lets autopay go on.\n"
     )
     assert ended.out.startswith("It is charged 120.00 usd in the next run, by pm_")
+
+
+async def test_the_command_shows_the_calendar(paydue: Paydue, run: Command) -> None:
+    client = await paydue.a_client(name="Corner Shop")
+    await paydue.an_invoice(client=client, due=today() + timedelta(days=2))
+
+    shown = await run("autopay", "calendar")
+    read = await run("autopay", "calendar", "--json", "--client", str(client))
+
+    assert "Corner Shop" in shown.out
+    assert "120.00 USD in all" in shown.out
+    assert read.json()["charges"][0]["date"] == str(today() + timedelta(days=2))

@@ -58,6 +58,7 @@ DAY = today()
 WALKED: dict[str, Sequence[str]] = {
     "autopay run": ("--dry-run",),
     "autopay why": ("{invoice}",),
+    "autopay calendar": (),
     "runs list": (),
     "runs show": ("1",),
     "runs compare": ("1", "1"),

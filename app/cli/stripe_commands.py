@@ -16,6 +16,7 @@ from rich.table import Table
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import amount, console, say, say_json, say_json_text, table, words
 from app.node import open_current_database, open_stripe_node
+from app.payments.autopay.charge_calendar import DAYS, ChargeCalendar, read_calendar
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.why import ChargeForecast, forecast
 from app.settings import Settings
@@ -74,6 +75,52 @@ def autopay_why(invoice_id: int, as_json: bool) -> None:
         say_json(found.as_dict())
     else:
         say(found.sentence)
+
+
+@autopay.command("calendar")
+@click.option(
+    "--days", type=click.IntRange(1, 366), default=DAYS, show_default=True, help="From today on."
+)
+@click.option("--client", "client_id", type=int, help="Only this client.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def autopay_calendar(days: int, client_id: int | None, as_json: bool) -> None:
+    """Show the charges of the coming days by client and currency, and what waits for approval.
+
+    Invoices that a template has not made yet are not in it.
+    """
+    settings = settings_and_logs()
+
+    async def work() -> ChargeCalendar:
+        async with open_current_database(settings) as database:
+            now = datetime.now(UTC)
+            return await read_calendar(
+                database,
+                settings,
+                now=now,
+                days=days,
+                client_id=client_id,
+                looked_at_max=sys.maxsize,
+            )
+
+    found = run(work())
+    if as_json:
+        say_json(found.as_dict())
+        return
+    rows = [
+        (
+            key.day or "approval",
+            entry.client_name or key.client_id,
+            amount(entry.amount, key.currency),
+            entry.count,
+        )
+        for key, entry in found.in_order()
+    ]
+    columns = ("day", "client", ">amount", ">invoices")
+    console().print(table(f"Charges from {found.first} to {found.last}", columns, rows[:SHOWN]))
+    if len(rows) > SHOWN:
+        say(f"... and {len(rows) - SHOWN} more; --json prints all")
+    for currency, total in found.totals().items():
+        say(f"{amount(total, currency)} in all")
 
 
 async def _autopay(

@@ -6,10 +6,17 @@ from app.halo import actions, approval_actions, attempt_actions, refund_actions
 from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.autopay_forecast_action import forecast_charge
+from app.halo.charge_calendar_action import show_calendar
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
 from app.halo.openapi import invoice_actions as say
 from app.halo.openapi.attempt_operations import ENDED
-from app.halo.openapi.autopay_operations import APPROVED, FORECAST, PREVIEWED, REJECTED
+from app.halo.openapi.autopay_operations import (
+    APPROVED,
+    CALENDAR,
+    FORECAST,
+    PREVIEWED,
+    REJECTED,
+)
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
@@ -80,6 +87,7 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     ),
     CaseInsensitiveRoute("/api/AutopayApproval/reject", approval_actions.reject, "POST", REJECTED),
     *resource_routes(AUTOPAY_APPROVALS),
+    CaseInsensitiveRoute("/api/AutopayCalendar", show_calendar, "GET", CALENDAR),
     *resource_routes(PAYOUTS),
     *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),

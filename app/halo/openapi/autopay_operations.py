@@ -2,7 +2,9 @@
 
 from app.halo.approval_actions import EDIT_AUTOPAY
 from app.halo.autopay_forecast_action import READ_INVOICES
+from app.halo.charge_calendar_action import DAYS_MAX
 from app.halo.engine import json_schema
+from app.halo.engine.filters import Parameter
 from app.halo.engine.json_schema import Schema
 from app.halo.openapi.operations import Operation, many, one_or_many, the
 from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
@@ -167,4 +169,61 @@ FORECAST = Operation(
     },
     refusals=(400, 404),
     resources=(INVOICES,),
+)
+
+_CHARGES: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "date": _nullable("The day; none while a person has not approved it."),
+            "client_id": {"type": ["integer", "null"]},
+            "client_name": _nullable("The client."),
+            "amount": {**json_schema.TEXT, "description": "The sum, in the currency's decimals."},
+            "currency": json_schema.TEXT,
+            "count": {**json_schema.WHOLE, "description": "Invoices."},
+            "invoice_ids": {
+                "type": "array",
+                "items": json_schema.WHOLE,
+                "description": "The first 20 of them.",
+            },
+        },
+    },
+}
+CALENDAR = Operation(
+    summary="Coming charges",
+    about=(
+        "Says what autopay charges in the coming days, by day, client and currency, and what waits "
+        "for an approval. Each invoice is judged as `GET /api/Invoice/{id}/autopay` judges it; "
+        "Stripe is not asked, and invoices that a template has not made yet are not in it."
+    ),
+    tag="AutopayCalendar",
+    right=READ_INVOICES,
+    parameters={
+        "days": Parameter(
+            {**json_schema.SMALL, "minimum": 1, "maximum": DAYS_MAX, "default": 60},
+            "How many days from today on.",
+        ),
+        "client_id": Parameter(json_schema.WHOLE, "Only this client."),
+    },
+    gives={
+        "type": "object",
+        "properties": {
+            "from": {**json_schema.TEXT, "format": "date"},
+            "until": {**json_schema.TEXT, "format": "date"},
+            "looked_at": {**json_schema.WHOLE, "description": "Invoices that were looked at."},
+            "is_complete": {
+                **json_schema.FLAG,
+                "description": "False where there are more than 10,000: ask client by client.",
+            },
+            "totals": {
+                "type": "object",
+                "additionalProperties": json_schema.TEXT,
+                "description": "The sum of these days, by currency.",
+            },
+            "charges": _CHARGES,
+            "awaiting_approval": _CHARGES,
+        },
+    },
+    answer_example={"looked_at": 1, "is_complete": True, "totals": {"usd": "120.00"}},
 )

@@ -4,7 +4,8 @@ Answered by the functions that a run asks, of what this database knows. Whether 
 and the client's default payment method, only Stripe knows.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -18,6 +19,9 @@ from app.rules import calendar, money
 from app.rules.autopay_rule import MethodChoice
 from app.settings import Settings
 from app.storage.engines import Tx
+
+# A pause, the day of the charge and the next try after a decline follow one another at most.
+_REASONS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +82,43 @@ async def forecast(tx: Tx, invoice_id: int, settings: Settings, *, now: datetime
     one = await find_ruled(tx, invoice_id, settings, now=now)
     if one is None or invoice_id < 0:
         raise NotFound("Invoice", invoice_id)
+    (found,) = await forecast_page(tx, [one], settings, now=now)
+    return found
+
+
+async def forecast_page(
+    tx: Tx, page: Sequence[Candidate], settings: Settings, *, now: datetime
+) -> list[ChargeForecast]:
+    """The forecasts of invoices that were read with what people decided, in the page's order."""
+    skips = {one.invoice_id: _skip_on(one, None, settings, now) for one in page}
+    free = [one for one in page if skips[one.invoice_id] is None]
+    skips.update(await holds.find_holds(tx, free))
+    return [_forecast(one, skips[one.invoice_id], settings, now) for one in page]
+
+
+def _skip_on(one: Candidate, day: date | None, settings: Settings, now: datetime) -> Skip | None:
     known = one.payment_method_id or one.saved_method_id
     # Without a method of its own the client's default at Stripe is charged; its id is not known.
-    skip = eligibility.skip_reason(one, None, now, settings, ChosenMethod(known or ""))
-    skip = skip or (await holds.find_holds(tx, [one])).get(invoice_id)
-    today = calendar.business_day(now, one.timezone or settings.timezone)
-    charge_on = today if skip is None else skip.next_try
-    return ChargeForecast(one, skip, charge_on, _method(one))
+    return eligibility.skip_reason(one, day, now, settings, ChosenMethod(known or ""))
+
+
+def _forecast(
+    one: Candidate, skip: Skip | None, settings: Settings, now: datetime
+) -> ChargeForecast:
+    if skip is None:
+        today = calendar.business_day(now, one.timezone or settings.timezone)
+        return ChargeForecast(one, None, today, _method(one))
+    day, then = skip.next_try, skip
+    for _ in range(_REASONS_MAX):
+        if day is None:
+            break
+        # A pause that says its last day is over by then.
+        free = replace(one, ruling=replace(one.ruling, pause=None)) if one.ruling else one
+        found = _skip_on(free, day, settings, now)
+        if found is None:
+            return ChargeForecast(one, skip, day, _method(one))
+        day, then = found.next_try, found
+    return ChargeForecast(one, then, day, _method(one))
 
 
 def _method(one: Candidate) -> str:
