@@ -88,6 +88,11 @@ class DraftLine:
             return []
         return row_differences(self.before, self.after)
 
+    @property
+    def column_differences(self) -> list[Difference]:
+        """Without the properties that are only kept for the client."""
+        return [one for one in self.differences if one.name in LINES.c]
+
 
 @dataclass(slots=True)
 class Draft:
@@ -106,6 +111,11 @@ class Draft:
     @property
     def is_template(self) -> bool:
         return self.before.id < 0 if self.before else self.after.is_recurring_invoice
+
+    @property
+    def is_posted(self) -> bool:
+        """Accounting has it already. A template goes to no accounting."""
+        return self.before is not None and self.before.posted and not self.is_template
 
     @property
     def differences(self) -> list[Difference]:

@@ -31,11 +31,13 @@ from app.ledger.invoice_draft import (
 from app.ledger.invoice_input import InvoiceInput, invoice_input
 from app.rules.home import Home
 from app.rules.invoice import (
+    POSTED,
     Dependents,
     client_refusal,
     credit_of,
     currency_refusal,
     edit_refusal,
+    is_fixed_once_posted,
     lowered_credit_refusal,
     void_refusal,
 )
@@ -94,10 +96,12 @@ async def save_drafts(
         draft_header(given, known.get(given.id or 0), currencies, now, is_template=templates)
         for given in inputs
     ]
+    _refuse_posted_header(drafts)
     await _refuse_paid_currency(tx, drafts)
     existing = await _load_existing_lines(tx, inputs, drafts)
     for given, one in zip(inputs, drafts, strict=True):
         draft_lines(one, given, existing.get(one.id, ()))
+        _refuse_posted_lines(one)
         await asyncio.sleep(0)  # a thousand lines are drafted in ten milliseconds; the loop answers
     await line_taxes.apply_tax_rates(tx, drafts, home)
     for one in drafts:
@@ -196,6 +200,26 @@ _CLIENTS = PreparedStatement(
 def _assert_known(name: str, missing: Collection[int]) -> None:
     if missing:
         raise InvalidField(name, f"{min(missing)} does not exist")
+
+
+def _refuse_posted_header(drafts: Iterable[Draft]) -> None:
+    """Who corrects a posted invoice makes a credit note of it."""
+    for one in drafts:
+        for name, old, new in one.differences if one.is_posted else ():
+            is_shown_alike = not old and not new  # a client posts the 0 back that it was shown
+            if is_fixed_once_posted(name) and not is_shown_alike:
+                raise Refused(f"{name}: that of invoice {one.id} stays: {POSTED}")
+
+
+def _refuse_posted_lines(one: Draft) -> None:
+    if not one.is_posted:
+        return
+    if one.removed or any(line.before is None for line in one.lines or ()):
+        raise Refused(f"lines: those of invoice {one.id} stay: {POSTED}")
+    for place, line in enumerate(one.lines or ()):
+        for name, *_ in line.column_differences:
+            if is_fixed_once_posted(name, of_line=True):
+                raise Refused(f"lines[{place}].{name}: that of invoice {one.id} stays: {POSTED}")
 
 
 async def _refuse_paid_currency(tx: Tx, drafts: Iterable[Draft]) -> None:

@@ -40,6 +40,17 @@ class Approval(IntEnum):
     REJECTED = 3
 
 
+# Accounting has these of a posted invoice, and the customer has them on paper. Words, references
+# and the flags of autopay may still change.
+FIXED_ONCE_POSTED = frozenset(
+    {
+        "client_id", "invoicenumber", "invoicetype", "currency_code", "currency_conversion_rate",
+        "invoice_date", "tax_point_date", "duedate", "due_date_type", "due_date_int",
+        "period_start_date", "period_end_date", "posted",
+    }
+)  # fmt: skip
+
+
 class TaxRounding(StrEnum):
     """The sums that are rounded: those of each tax rate, or those of each line."""
 
@@ -201,6 +212,7 @@ class Dependents:
 
 
 _CREDIT_USED = "other invoices were paid with it"
+POSTED = "it was posted; correct it with a credit note"
 
 
 def void_refusal(one: Dependents) -> str | None:
@@ -225,6 +237,11 @@ def deletion_refusal(one: Dependents) -> str | None:
     if one.posted:
         return "it was posted; void it instead"
     return None
+
+
+def is_fixed_once_posted(name: str, *, of_line: bool = False) -> bool:
+    """Of a line every column but its place; accounting has the sums in any order."""
+    return name != "sequenceid" if of_line else name in FIXED_ONCE_POSTED
 
 
 def charge_under_way(one: Dependents) -> str | None:
@@ -276,14 +293,12 @@ def edit_refusal(one: Dependents, *, total_before: Decimal, total_after: Decimal
     """Amounts of a voided invoice stand still, and so do those that money is moving for.
 
     A paid one may be corrected: never below what was paid, since that would owe the client money
-    that no record tells of. Accounting has the amounts of a posted one.
+    that no record tells of.
     """
     if total_before == total_after:
         return None
     if one.voided:
         return "it is voided"
-    if one.posted:
-        return "it was posted; correct it with a credit note"
     if total_after < min(one.paid, total_before):
         return f"{one.paid.normalize():f} was paid on it; raise a credit note instead"
     return _in_motion(one)

@@ -1,13 +1,14 @@
 """A posted invoice is corrected by a credit note made from it, and never edited."""
 
 import asyncio
+import json
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from app.documents.invoice_document import load_invoice_document
-from tests.api.client import Api
+from tests.api.client import Answer, Api
 
 pytestmark = pytest.mark.anyio
 
@@ -26,20 +27,84 @@ async def a_posted_invoice(api: Api, **fields: Any) -> Any:
     return made
 
 
+def as_doubles(answer: Answer) -> Any:
+    """A record as most clients read it, and post it back: its numbers are doubles."""
+    return json.loads(answer.text)
+
+
 async def credit(api: Api, invoice: int, **body: Any) -> Any:
     return await api.send("POST", f"/api/Invoice/{invoice}/credit", json={**REASON, **body})
 
 
-async def test_the_amounts_of_a_posted_invoice_stay(api: Api) -> None:
-    made = await a_posted_invoice(api)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("client_id", 2), ("currency_code", 2), ("invoicetype", 1), ("invoicenumber", "X-1"),
+        ("invoice_date", "2026-11-01"), ("duedate", "2027-01-31"), ("due_date_int", 60),
+        ("tax_point_date", "2026-10-31"), ("currency_conversion_rate", 2), ("posted", False),
+        ("period_start_date", "2026-10-01T00:00:00"), ("duedate", None),
+        ("lines", []), ("lines", [{"unit_price": 1}]),
+    ],
+)  # fmt: skip
+async def test_a_field_of_a_posted_invoice_stays(api: Api, name: str, value: Any) -> None:
+    made = await a_posted_invoice(api, duedate="2026-12-31")
+    await api.post("/api/Client", {"name": "Grace"})
+    before = await api.get(f"/api/Invoice/{made['id']}")
 
-    more = {"id": made["id"], "add_lines": [{"unit_price": 1}]}
-    answer = await api.send("POST", "/api/Invoice", json=[more])
+    answer = await api.send("POST", "/api/Invoice", json=[{"id": made["id"], name: value}])
 
     assert answer.status == 400
-    assert "it was posted; correct it with a credit note" in answer.json["Message"]
-    noted = await api.post("/api/Invoice", {"id": made["id"], "reference": "PO 7"})
+    assert answer.json["Message"].startswith(f"{name}: th")
+    assert answer.json["Message"].endswith("it was posted; correct it with a credit note")
+    assert await api.get(f"/api/Invoice/{made['id']}") == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"qty_order": 4}, {"unit_price": 5}, {"item_shortdescription": "Other"}, {"tax_code": "0"},
+        {"discount_perc": 1}, {"isinactive": True}, {"startdate": "2026-01-01"}, {"tax_rate": 3},
+    ],
+)  # fmt: skip
+async def test_a_line_of_a_posted_invoice_stays(api: Api, change: dict[str, Any]) -> None:
+    made = await a_posted_invoice(api)
+    changed = {"id": made["lines"][1]["id"], **change}
+    (name,) = change
+
+    by_line = await api.send("POST", "/api/Invoice/updatelines", json=[changed])
+    shown = as_doubles(await api.send("GET", f"/api/Invoice/{made['id']}"))["lines"]
+    lines = [shown[0], {**shown[1], **change}]
+    by_list = await api.send("POST", "/api/Invoice", json=[{"id": made["id"], "lines": lines}])
+    more = {"id": made["id"], "add_lines": [{"unit_price": 0}]}
+    by_more = await api.send("POST", "/api/Invoice", json=[more])
+
+    for answer in (by_line, by_list):
+        assert (answer.status, answer.json["Message"].split(":")[0]) == (400, f"lines[1].{name}")
+    assert (by_more.status, by_more.json["Message"].split(":")[0]) == (400, "lines")
+    assert (await api.get(f"/api/Invoice/{made['id']}"))["lines"] == made["lines"]
+
+
+async def test_words_and_flags_of_a_posted_invoice_may_change(api: Api) -> None:
+    made = await a_posted_invoice(api)
+    free = {"reference": "PO 7", "internal_note": "asked twice", "take_auto_payment": True}
+    rearranged = [{"id": one["id"]} for one in reversed(made["lines"])]
+
+    shown = as_doubles(await api.send("GET", f"/api/Invoice/{made['id']}"))
+    back = await api.post("/api/Invoice", shown)
+    noted = await api.post("/api/Invoice", {"id": made["id"], **free, "lines": rearranged})
+
+    assert (back["total"], back["lines"]) == (made["total"], made["lines"])
     assert (noted["reference"], noted["total"]) == ("PO 7", made["total"])
+    assert [one["id"] for one in noted["lines"]] == [one["id"] for one in rearranged]
+
+
+async def test_a_draft_is_changed_and_posted_in_one_request(api: Api) -> None:
+    made = await a_posted_invoice(api, posted=False)
+    change = {"posted": True, "dateposted": "2026-11-22", "lines": [{"unit_price": 7}]}
+
+    posted = await api.post("/api/Invoice", {"id": made["id"], **change})
+
+    assert (posted["posted"], posted["total"]) == (True, 7)
 
 
 async def test_a_credit_note_has_the_lines_and_the_taxes_of_its_invoice(api: Api) -> None:

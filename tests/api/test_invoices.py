@@ -108,15 +108,14 @@ async def test_only_given_fields_change(api: Api, clock: Clock) -> None:
 
 
 async def test_null_empties_what_may_be_empty(api: Api) -> None:
-    made = await api.invoice(10, reference="a", duedate="2026-01-31", posted=True)
+    made = await api.invoice(10, reference="a", duedate="2026-01-31", reviewrequired=True)
+    emptied = {"reference": None, "duedate": None, "reviewrequired": None}
 
-    changed = await api.post(
-        "/api/Invoice", {"id": made["id"], "reference": None, "duedate": None, "posted": None}
-    )
+    changed = await api.post("/api/Invoice", {"id": made["id"], **emptied})
 
     assert "reference" not in changed
     assert "duedate" not in changed
-    assert changed["posted"] is True
+    assert changed["reviewrequired"] is True
 
 
 async def test_an_unknown_invoice_is_not_changed_and_nothing_else_is_written(api: Api) -> None:

@@ -47,6 +47,7 @@ async def _kept_of_invoice(service: Service, path: str) -> list[str]:
         duedate="2026-05-04T00:00:00",
         invoicetype=0,
         approval_status=2,
+        posted=False,  # once it is, the others stay
     )
     made = await service.api.post(path, {**values, "lines": LINES})
     del values["lines"]

@@ -20,6 +20,7 @@ from app.rules.invoice import (
     currency_refusal,
     deletion_refusal,
     edit_refusal,
+    is_fixed_once_posted,
     is_owed,
     lowered_credit_refusal,
     totals,
@@ -147,18 +148,21 @@ def test_only_an_invoice_that_is_not_voided_is_owed(
     assert is_owed(kind, voided=voided) == owed
 
 
-POSTED = "it was posted; correct it with a credit note"
-
-
 @pytest.mark.parametrize(
-    ("before", "after", "why"), [("10", "10", None), ("10", "11", POSTED), ("10", "9", POSTED)]
-)
-def test_the_total_of_a_posted_invoice_stays(before: str, after: str, why: str | None) -> None:
-    posted = Dependents(posted=True)
-
-    found = edit_refusal(posted, total_before=Decimal(before), total_after=Decimal(after))
-
-    assert found == why
+    ("name", "of_line", "is_fixed"),
+    [
+        ("client_id", False, True), ("posted", False, True), ("duedate", False, True),
+        ("currency_conversion_rate", False, True), ("period_end_date", False, True),
+        ("reference", False, False), ("take_auto_payment", False, False),
+        ("dateposted", False, False), ("sequenceid", False, False),
+        ("qty_order", True, True), ("item_shortdescription", True, True),
+        ("sequenceid", True, False),
+    ],
+)  # fmt: skip
+def test_accounting_has_money_parties_and_dates_of_a_posted_invoice(
+    name: str, of_line: bool, is_fixed: bool
+) -> None:
+    assert is_fixed_once_posted(name, of_line=of_line) == is_fixed
 
 
 @pytest.mark.parametrize(
