@@ -12,7 +12,15 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from app.control_characters import escape_controls, escape_lines
+from app.console.language import (
+    current_language,
+    load_catalogues,
+    separators,
+    template_gettext,
+    template_ngettext,
+    visible,
+)
+from app.control_characters import escape_lines
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,11 +42,6 @@ def static_file(name: str) -> tuple[bytes, str]:
     return content, sha256(content).hexdigest()[:16]
 
 
-def _visible(value: object) -> object:
-    """Text of others on one line, in which no character steers: none turns a name around."""
-    return escape_controls(value) if type(value) is str else value
-
-
 def _lines(text: str) -> Markup:
     """The same for a text of several lines."""
     return escape(escape_lines(text))
@@ -48,11 +51,18 @@ _ENVIRONMENT = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
-    finalize=_visible,
+    finalize=visible,
+    extensions=["jinja2.ext.i18n"],
     trim_blocks=True,
     lstrip_blocks=True,
     auto_reload=False,
 )
+# Jinja2's own functions of the catalogue would escape a value, and not what steers in it.
+_ENVIRONMENT.globals |= {
+    "_": template_gettext, "gettext": template_gettext, "ngettext": template_ngettext,
+}  # fmt: skip
+_ENVIRONMENT.extend(newstyle_gettext=True)
+load_catalogues()
 _ENVIRONMENT.globals["static_url"] = static_url
 _ENVIRONMENT.globals["lines"] = _lines
 
@@ -71,7 +81,7 @@ def render(
     """The page that a template makes of the values.
 
     Every template also has `viewer` (None before the sign-in), `path`, `csrf_token` for the macro
-    `csrf_field`, `is_live`, and `base`, the layout to extend.
+    `csrf_field`, `is_live`, `language`, its `separators`, and `base`, the layout to extend.
     """
     settings: Settings = request.app.state.settings
     html = _ENVIRONMENT.get_template(template).render(
@@ -80,6 +90,8 @@ def render(
         path=request.url.path,
         csrf_token=getattr(request.state, "csrf_token", ""),
         is_live=settings.livemode,
+        language=current_language(),
+        separators=separators(current_language()),
         base="layout.html" if viewer else "bare.html",
     )
     return HTMLResponse(html, status)

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from app.console import cookies
+from app.console.language import BY_BROWSER, use_language
 from app.console.people.one_time_tokens import new_token
 from app.console.people.roles import Role
 from app.console.people.sessions import FRESH, OpenSession, find_session
@@ -58,7 +59,8 @@ _FOR_PROGRAMS = {
 
 
 class Viewer(NamedTuple):
-    """The person who asks for a page. `timezone` is an IANA name; `theme` auto, light or dark."""
+    """The person who asks for a page. `timezone` is an IANA name; `theme` auto, light or dark;
+    `locale` a language, or auto for that of the browser."""
 
     user_id: int
     name: str
@@ -142,6 +144,7 @@ def next_path(request: Request, given: str | None = None) -> str:
 
 
 async def _answer(request: Request, page: VisitorPage) -> Response:
+    use_language(BY_BROWSER, request.headers.get("accept-language", ""))
     try:
         response = await page(request)
     except AppError as error:
@@ -171,6 +174,7 @@ async def _admit(request: Request, route: ConsoleRoute) -> Response:
     if session is None:
         return _not_signed_in(request)
     request.state.viewer = viewer = _viewer(request, session)
+    use_language(viewer.locale, request.headers.get("accept-language", ""))
     request.state.csrf_token = cookies.form_token(token)
     if not viewer.role.includes(route.role):
         raise NotAllowed(

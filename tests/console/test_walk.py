@@ -225,6 +225,34 @@ async def _exports(page: Page) -> list[str]:
     return (await download.path()).read_text().splitlines()
 
 
+async def test_a_german_enters_a_payment_by_hand(stage: Stage) -> None:
+    """All in German: an amount as English writes it is refused, and never read as another."""
+    context, page = await stage.person(locale="de-DE")
+    owed = await stage.house.an_invoice("1204.50", invoicenumber="INV-7050")
+    await page.goto(await a_link(stage.house, Role.FINANCE, "emmy"))
+    await page.get_by_role("button", name="Anmelden").click()
+    await page.wait_for_url("**/account/password")
+    await page.goto(f"/invoices/{owed}")
+    await page.get_by_text("schuldet 1.204,50 USD").wait_for()
+    await page.get_by_role("link", name="Von Hand bezahlt…").click()
+    amount = page.get_by_label("Betrag in USD")
+    assert await amount.input_value() == "1.204,50"
+    for given in ("204.50", "1.204,50"):
+        await page.get_by_label("Betrag in USD").fill(given)
+        await page.get_by_label("Referenz").fill("Auszug 12")
+        await page.get_by_role("button", name="Zahlung eintragen").click()
+        if given == "204.50":
+            await page.get_by_text("Nichts wurde getan.").wait_for()
+            stage.errors.pop()
+    await page.get_by_text("Eine Zahlung von 1.204,50 ist eingetragen.").wait_for()
+    await _finds(page, "zweimal", "**/repeated")
+
+    assert await page.locator("html").get_attribute("lang") == "de"
+    assert (await stage.house.invoice(owed)).amountdue == 0
+    assert stage.errors == []
+    await context.close()
+
+
 async def test_an_empty_paydue_says_what_to_do_and_sees_it_done(
     paydue: Paydue, stage: Stage
 ) -> None:

@@ -23,6 +23,14 @@ NOW = datetime(2026, 11, 27, 1, 30, tzinfo=UTC)
 TIMES = ViewerTime(NOW, "Europe/Berlin")
 
 
+def test_a_moment_stands_in_utc_only_where_that_is_another_time() -> None:
+    assert TIMES.moment(NOW).time == "02:30:00"
+    assert TIMES.moment(NOW).utc == "01:30:00"
+    for zone in ("UTC", "Etc/UTC"):
+        assert ViewerTime(NOW, zone).moment(NOW).time == "01:30:00"
+        assert ViewerTime(NOW, zone).moment(NOW).utc == ""
+
+
 @pytest.mark.parametrize(
     ("amount", "currency", "expected"),
     [

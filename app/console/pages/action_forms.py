@@ -5,13 +5,14 @@ comes back on the same page, beside the fields as they were filled in.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, decimal_text, read_decimal
 from app.console.pages.chrome import reading, show
 from app.console.pages.listing import address
 from app.console.routing import Viewer, redirect
@@ -35,7 +36,7 @@ class FormField(NamedTuple):
 
 # The field of a form that keeps the state its page showed: sent again, it is of before.
 SEEN = "seen"
-REASON = FormField("reason", "Reason, kept in the history", kind="textarea")
+REASON = FormField("reason", N_("Reason, kept in the history"), kind="textarea")
 
 
 class ActionForm(NamedTuple):
@@ -110,12 +111,12 @@ def text_given(given: FormData, name: str, most: int = REASON_MAX) -> str:
 
 
 def amount_given(given: FormData, name: str = "amount") -> Decimal:
-    """An exact amount such as 1,204.50, or InvalidField."""
-    text = str(given.get(name, "")).strip().replace(",", "")
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise InvalidField(name, f"{text!r} is no amount such as 120.50") from None
+    """An exact amount as the page's language writes it, such as 1,204.50, or InvalidField."""
+    text = str(given.get(name, "")).strip()
+    amount = read_decimal(text)
+    if amount is None:
+        example = decimal_text("120.50")
+        raise InvalidField(name, f"{text!r} is no amount such as {example}")
     if not amount.is_finite() or amount <= 0:
         raise InvalidField(name, "is more than nothing")
     return amount

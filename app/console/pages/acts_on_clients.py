@@ -4,12 +4,12 @@ from sqlalchemy import or_, select
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from app.console.language import _, ngettext
 from app.console.pages.action_forms import REASON, ActionForm, FormAction
 from app.console.pages.chrome import id_in_path
 from app.console.pages.clients_page import list_own_pauses, load_client
 from app.console.pages.ledger_acts import database_of, ledger_context
 from app.console.pages.pauses_page import UNTIL, pause_of
-from app.console.pages.wording import counted
 from app.console.routing import Viewer
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.client_resource import CLIENTS
@@ -34,46 +34,47 @@ async def _flagged_invoices(tx: Tx, client_id: int) -> str:
     wanted = select(INVOICES.c.id).where(
         INVOICES.c.client_id == client_id, INVOICES.c.id > 0, HAS_AMOUNT_DUE, flagged
     )
-    return counted(len(list(await tx.scalars(wanted.limit(COUNTED_MAX)))), "open invoice")
+    number = len(list(await tx.scalars(wanted.limit(COUNTED_MAX))))
+    return ngettext("%(num)s open invoice", "%(num)s open invoices", number)
 
 
 async def _pause_form(request: Request, tx: Tx) -> ActionForm:
     client = await load_client(tx, _client_id(request))
     return ActionForm(
-        title=f"Pause autopay of {client.name}",
-        lede="Autopay charges nothing of this client until somebody resumes it.",
-        button="Pause autopay",
-        leave="Let it run",
+        title=_("Pause autopay of %(client)s", client=client.name),
+        lede=_("Autopay charges nothing of this client until somebody resumes it."),
+        button=_("Pause autopay"),
+        leave=_("Let it run"),
         back=f"/clients/{client.id}",
         fields=(REASON, UNTIL),
-        facts=(("Flagged", await _flagged_invoices(tx, client.id)),),
+        facts=((_("Flagged"), await _flagged_invoices(tx, client.id)),),
     )
 
 
 async def _pause(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     client_id = _client_id(request)
     await pause_of(request, viewer, given, client_id=client_id)
-    return "Autopay is paused for this client.", f"/clients/{client_id}"
+    return _("Autopay is paused for this client."), f"/clients/{client_id}"
 
 
 async def _resume_form(request: Request, tx: Tx) -> ActionForm:
     client = await load_client(tx, _client_id(request))
     pauses = await list_own_pauses(tx, client.id)
     return ActionForm(
-        title=f"Resume autopay of {client.name}",
-        lede="The next run charges what has become due meanwhile.",
-        button="Resume autopay",
-        leave="Leave it paused",
+        title=_("Resume autopay of %(client)s", client=client.name),
+        lede=_("The next run charges what has become due meanwhile."),
+        button=_("Resume autopay"),
+        leave=_("Leave it paused"),
         back=f"/clients/{client.id}",
         fields=(),
         facts=(
-            ("Flagged", await _flagged_invoices(tx, client.id)),
-            *((f"By {one.paused_by}", one.reason) for one in pauses),
+            (_("Flagged"), await _flagged_invoices(tx, client.id)),
+            *((_("By %(paused_by)s", paused_by=one.paused_by), one.reason) for one in pauses),
         ),
     )
 
 
-async def _resume(request: Request, viewer: Viewer, _: FormData) -> tuple[str, str]:
+async def _resume(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     """Every pause of the client ends; one that is inactive becomes active, as the API saves it."""
     client_id = _client_id(request)
     context = ledger_context(request, viewer)
@@ -85,7 +86,7 @@ async def _resume(request: Request, viewer: Viewer, _: FormData) -> tuple[str, s
             await WRITERS[CLIENTS](tx, [{"id": client_id, "inactive": False}], **context)
 
     await database_of(request).with_retry(work)
-    return "Autopay goes on for this client.", f"/clients/{client_id}"
+    return _("Autopay goes on for this client."), f"/clients/{client_id}"
 
 
 PAUSE = FormAction(_pause_form, _pause)

@@ -6,10 +6,10 @@ from typing import Protocol
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from app.console.language import N_, _, ngettext
 from app.console.pages.action_forms import ActionForm, FormAction, FormField
 from app.console.pages.chrome import reading
 from app.console.pages.events_page import ids_of_cause
-from app.console.pages.wording import counted
 from app.console.routing import Viewer
 from app.errors import InvalidField
 from app.payments import event_queries
@@ -19,7 +19,7 @@ from app.storage.tables.stripe_events import EventState
 
 # Each is tried in a transaction of its own; the rest is replayed by pressing again.
 REPLAYED_MAX = 200
-_WHAT_HAPPENS = (
+_WHAT_HAPPENS = N_(
     "What was applied stays applied once: an event that applies now changes nothing twice."
 )
 
@@ -33,22 +33,24 @@ class ReplayEvents(Protocol):
 async def _one_form(request: Request, tx: Tx) -> ActionForm:
     row = await event_queries.load_event(tx, request.path_params["event_id"])
     return ActionForm(
-        title=f"Replay {row.type}",
+        title=_("Replay %(type)s", type=row.type),
         lede=_WHAT_HAPPENS,
-        button="Replay it",
-        leave="Not now",
+        button=_("Replay it"),
+        leave=_("Not now"),
         back=f"/events/{row.event_id}",
         fields=(),
-        facts=(("Event", row.event_id), ("Waits for", row.error or "nothing")),
+        facts=((_("Event"), row.event_id), (_("Waits for"), row.error or "nothing")),
     )
 
 
-async def _replay_one(request: Request, _: Viewer, given: FormData) -> tuple[str, str]:
+async def _replay_one(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     event_id: str = request.path_params["event_id"]
     async with reading(request) as tx:
         row = await event_queries.load_event(tx, event_id)
     if row.state not in (EventState.PARKED, EventState.DEAD):
-        return f"The event is {row.state}; there is nothing to replay.", f"/events/{event_id}"
+        return _(
+            "The event is %(state)s; there is nothing to replay.", state=row.state
+        ), f"/events/{event_id}"
     return await _replay(request, [row.id]), f"/events/{event_id}"
 
 
@@ -57,13 +59,16 @@ async def _cause_form(request: Request, tx: Tx) -> ActionForm:
     ids = await ids_of_cause(tx, cause)
     number = min(len(ids), REPLAYED_MAX)
     return ActionForm(
-        title=f"Replay {counted(number, 'event')}",
+        title=_("Replay %(count)s", count=ngettext("%(num)s event", "%(num)s events", number)),
         lede=_WHAT_HAPPENS,
-        button=f"Replay {number}",
-        leave="Not now",
+        button=_("Replay %(number)s", number=number),
+        leave=_("Not now"),
         back="/inbox",
         fields=(FormField("cause", "", cause, kind="hidden"),),
-        facts=(("Cause", cause), ("Waiting", counted(len(ids), "event"))),
+        facts=(
+            (_("Cause"), cause),
+            (_("Waiting"), ngettext("%(num)s event", "%(num)s events", len(ids))),
+        ),
     )
 
 
@@ -72,7 +77,7 @@ def _cause(request: Request) -> str:
     return str(form.get("cause", "") if form else request.query_params.get("cause", ""))
 
 
-async def _replay_cause(request: Request, _: Viewer, given: FormData) -> tuple[str, str]:
+async def _replay_cause(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     async with reading(request) as tx:
         ids = await ids_of_cause(tx, _cause(request))
     if not ids:
@@ -83,7 +88,12 @@ async def _replay_cause(request: Request, _: Viewer, given: FormData) -> tuple[s
 async def _replay(request: Request, ids: list[int]) -> str:
     replay: ReplayEvents = request.app.state.replay_events
     done = await replay(ids)
-    return f"{done.applied} applied, {done.parked} parked, {done.dead} need a person."
+    return _(
+        "%(applied)s applied, %(parked)s parked, %(dead)s need a person.",
+        applied=done.applied,
+        parked=done.parked,
+        dead=done.dead,
+    )
 
 
 REPLAY_ONE = FormAction(_one_form, _replay_one)

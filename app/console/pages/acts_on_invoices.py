@@ -7,6 +7,7 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from app.console.language import N_, _, decimal_text
 from app.console.pages.action_forms import (
     REASON,
     SEEN,
@@ -41,13 +42,13 @@ async def _header(request: Request, tx: Tx) -> InvoiceHeader:
 def _form(header: InvoiceHeader, title: str, lede: str, button: str, **more: Any) -> ActionForm:
     left = shown_amount(header.amountdue, header.currency_iso)
     return ActionForm(
-        title=f"{title} {header.name}",
+        title=_(title, invoice=header.name),
         lede=lede,
         button=button,
         leave=more.pop("leave", "Leave as it is"),
         back=f"/invoices/{header.id}",
         fields=more.pop("fields", (REASON,)),
-        facts=(("Left to pay", left.text),),
+        facts=((_("Left to pay"), left.text),),
         **more,
     )
 
@@ -56,9 +57,15 @@ def _form(header: InvoiceHeader, title: str, lede: str, button: str, **more: Any
 
 
 async def _note_form(request: Request, tx: Tx) -> ActionForm:
-    lede = "It stands in the invoice’s history and in the story of its payments."
-    fields = (FormField("reason", "Note, such as a promise to pay", kind="textarea"),)
-    return _form(await _header(request, tx), "Note on", lede, "Add the note", fields=fields)
+    lede = _("It stands in the invoice’s history and in the story of its payments.")
+    fields = (FormField("reason", _("Note, such as a promise to pay"), kind="textarea"),)
+    return _form(
+        await _header(request, tx),
+        N_("Note on %(invoice)s"),
+        lede,
+        _("Add the note"),
+        fields=fields,
+    )
 
 
 async def _add_note(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
@@ -68,7 +75,7 @@ async def _add_note(request: Request, viewer: Viewer, given: FormData) -> tuple[
         await write_notes(tx, [invoice_id], text, **ledger_context(request, viewer))
 
     await database_of(request).with_retry(work)
-    return "The note is in the history.", f"/invoices/{invoice_id}"
+    return _("The note is in the history."), f"/invoices/{invoice_id}"
 
 
 # --- hold and release --------------------------------------------------------------------------
@@ -113,12 +120,21 @@ async def _retry_form(request: Request, tx: Tx) -> ActionForm:
     viewer: Viewer = request.state.viewer
     outlook = await load_outlook(tx, header.id, settings, times_of(request, viewer))
     left = shown_amount(header.amountdue, header.currency_iso)
-    lede = (
-        f"{left.text} is charged at once, whatever day the last decline names. "
-        "Every guard of autopay stands before it: one that says no charges nothing."
+    lede = _(
+        "%(left)s is charged at once, whatever day the last decline names. Every "
+        "guard of autopay stands before it: one that says no charges nothing.",
+        left=left.text,
     )
-    form = _form(header, "Charge", lede, f"Charge {left.text}", leave="Do not charge")
-    return form._replace(facts=(*form.facts, ("Autopay says", outlook.reason if outlook else "")))
+    form = _form(
+        header,
+        N_("Charge %(invoice)s"),
+        lede,
+        _("Charge %(left)s", left=left.text),
+        leave=_("Do not charge"),
+    )
+    return form._replace(
+        facts=(*form.facts, (_("Autopay says"), outlook.reason if outlook else ""))
+    )
 
 
 async def _retry(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
@@ -126,7 +142,9 @@ async def _retry(request: Request, viewer: Viewer, given: FormData) -> tuple[str
     retry: RetryCharge = request.app.state.retry_charge
     outcome = await retry(invoice_id, reason=reason, who=who(viewer))
     why = f": {outcome['reason']}" if outcome["reason"] else ""
-    return f"The invoice is {outcome['outcome']}{why}.", f"/invoices/{invoice_id}"
+    return _(
+        "The invoice is %(outcome)s%(why)s.", outcome=outcome["outcome"], why=why
+    ), f"/invoices/{invoice_id}"
 
 
 # --- paid by hand ------------------------------------------------------------------------------
@@ -136,13 +154,20 @@ async def _pay_form(request: Request, tx: Tx) -> ActionForm:
     header = await _header(request, tx)
     left = shown_amount(header.amountdue, header.currency_iso)
     fields = (
-        FormField("amount", f"Amount in {left.currency}", left.number, kind="amount"),
-        FormField("method", "How it was paid", "Bank transfer"),
-        FormField("reference", "Reference", hint="As it stands on the bank statement"),
+        FormField(
+            "amount",
+            _("Amount in %(currency)s", currency=left.currency),
+            left.number,
+            kind="amount",
+        ),
+        FormField("method", _("How it was paid"), _("Bank transfer")),
+        FormField("reference", _("Reference"), hint=_("As it stands on the bank statement")),
         FormField(SEEN, "", left.number, kind="hidden"),
     )
-    lede = "Money that came another way than through Stripe. Autopay charges the rest only."
-    return _form(header, "Enter a payment of", lede, "Enter the payment", fields=fields)
+    lede = _("Money that came another way than through Stripe. Autopay charges the rest only.")
+    return _form(
+        header, N_("Enter a payment of %(invoice)s"), lede, _("Enter the payment"), fields=fields
+    )
 
 
 async def _pay(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
@@ -161,7 +186,9 @@ async def _pay(request: Request, viewer: Viewer, given: FormData) -> tuple[str, 
         await manual_payments.save(tx, [record], **ledger_context(request, viewer))
 
     await database_of(request).with_retry(work)
-    return f"A payment of {_plain(amount)} is entered.", f"/invoices/{invoice_id}"
+    return _(
+        "A payment of %(amount)s is entered.", amount=_plain(amount)
+    ), f"/invoices/{invoice_id}"
 
 
 async def _assert_owes_as_seen(tx: Tx, invoice_id: int, given: FormData) -> None:
@@ -173,16 +200,21 @@ async def _assert_owes_as_seen(tx: Tx, invoice_id: int, given: FormData) -> None
 
 
 def _plain(amount: Decimal) -> str:
-    return f"{amount:,f}"
+    return decimal_text(f"{amount:f}")
 
 
 # --- void --------------------------------------------------------------------------------------
 
 
 async def _void_form(request: Request, tx: Tx) -> ActionForm:
-    lede = "A voided invoice stays, owes nothing, and cannot be revived."
+    lede = _("A voided invoice stays, owes nothing, and cannot be revived.")
     return _form(
-        await _header(request, tx), "Void", lede, "Void it", leave="Keep it", is_dangerous=True
+        await _header(request, tx),
+        N_("Void %(invoice)s"),
+        lede,
+        _("Void it"),
+        leave=_("Keep it"),
+        is_dangerous=True,
     )
 
 
@@ -195,22 +227,22 @@ async def _void(request: Request, viewer: Viewer, given: FormData) -> tuple[str,
         await write_notes(tx, [invoice_id], reason, **ledger_context(request, viewer))
 
     await database_of(request).with_retry(work)
-    return "The invoice is voided.", f"/invoices/{invoice_id}"
+    return _("The invoice is voided."), f"/invoices/{invoice_id}"
 
 
 NOTE = FormAction(_note_form, _add_note)
 HOLD = _autopay_flag(
-    title="Hold",
-    lede="Autopay does not charge it until somebody lets it again. Nothing else changes.",
-    button="Hold it",
-    said="It is held: autopay does not charge it.",
+    title=N_("Hold %(invoice)s"),
+    lede=N_("Autopay does not charge it until somebody lets it again. Nothing else changes."),
+    button=N_("Hold it"),
+    said=N_("It is held: autopay does not charge it."),
     flags={"take_auto_payment": False, "include_in_autopay": False},
 )
 RELEASE = _autopay_flag(
-    title="Let autopay charge",
-    lede="Autopay charges it once it is due. The client’s consent is needed for that.",
-    button="Let autopay charge it",
-    said="Autopay charges it once it is due.",
+    title=N_("Let autopay charge %(invoice)s"),
+    lede=N_("Autopay charges it once it is due. The client’s consent is needed for that."),
+    button=N_("Let autopay charge it"),
+    said=N_("Autopay charges it once it is due."),
     flags={"take_auto_payment": True},
 )
 CHARGE_NOW = FormAction(_retry_form, _retry)

@@ -7,6 +7,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import _
 from app.console.pages.action_forms import (
     REASON,
     ActionForm,
@@ -48,20 +49,25 @@ async def _refund_form(request: Request, tx: Tx) -> ActionForm:
         raise NotFound("payment", intent_id)
     left = shown_amount(_amount_left(details.intent), details.currency)
     wanted = shown_amount(_amount_wanted(request, details.intent), details.currency)
-    method = method_name(details.intent.payment_method_name) or "where it came from"
+    method = method_name(details.intent.payment_method_name) or _("where it came from")
     return ActionForm(
-        title=f"Refund to {method}",
-        lede=f"Up to {left.text} can go back. A refund cannot be undone.",
-        button="Refund",
-        leave="Keep the money",
+        title=_("Refund to %(method)s", method=method),
+        lede=_("Up to %(left)s can go back. A refund cannot be undone.", left=left.text),
+        button=_("Refund"),
+        leave=_("Keep the money"),
         back=f"/payments/{intent_id}",
         fields=(
-            FormField("amount", f"Amount in {left.currency}", wanted.number, kind="amount"),
+            FormField(
+                "amount",
+                _("Amount in %(currency)s", currency=left.currency),
+                wanted.number,
+                kind="amount",
+            ),
             REASON,
             # The same form sent twice makes one refund.
             FormField("key", "", secrets.token_urlsafe(16), kind="hidden"),
         ),
-        facts=(("Client", details.client_name or "not known"), ("Payment", intent_id)),
+        facts=((_("Client"), details.client_name or _("not known")), (_("Payment"), intent_id)),
         is_dangerous=True,
     )
 
@@ -92,7 +98,9 @@ async def _refund(request: Request, viewer: Viewer, given: FormData) -> tuple[st
         )
     )
     amount = shown_amount(Decimal(made["amount"]), made["currency"])
-    return f"A refund of {amount.text} is {made['state']}.", f"/payments/{intent_id}"
+    return _(
+        "A refund of %(amount)s is %(state)s.", amount=amount.text, state=made["state"]
+    ), f"/payments/{intent_id}"
 
 
 # --- assign ------------------------------------------------------------------------------------
@@ -128,29 +136,40 @@ async def _assign_form(request: Request, tx: Tx) -> ActionForm:
     ]
     chosen = asked if asked in dict(choices) else choices[0][0] if choices else "other"
     number = FormField(
-        "number", "Another invoice, by its number or id", row.invoicenumber or "", kind="optional"
+        "number",
+        _("Another invoice, by its number or id"),
+        row.invoicenumber or "",
+        kind="optional",
     )
     return ActionForm(
-        title=f"Assign {amount.text}",
-        lede="The invoice takes what it owes; the rest stays the client’s credit. Autopay then "
-        "charges only what is left.",
-        button="Assign",
-        leave="Leave it where it is",
+        title=_("Assign %(amount)s", amount=amount.text),
+        lede=_(
+            "The invoice takes what it owes; the rest stays the client’s credit. "
+            "Autopay then charges only what is left."
+        ),
+        button=_("Assign"),
+        leave=_("Leave it where it is"),
         back=f"/payments/{row.intent_id}" if row.intent_id else "/unapplied",
         fields=(
             FormField(
                 "invoice",
-                "What is it for?",
+                _("What is it for?"),
                 chosen,
-                choices=[*choices, ("other", "Another invoice, named below"), ("0", "No invoice")],
+                choices=[
+                    *choices,
+                    ("other", _("Another invoice, named below")),
+                    ("0", _("No invoice")),
+                ],
             ),
             number,
-            FormField("other_client", "It is meant for another client’s invoice", kind="checkbox"),
+            FormField(
+                "other_client", _("It is meant for another client’s invoice"), kind="checkbox"
+            ),
             REASON,
         ),
         facts=(
-            ("Client", row.client_name or "not known"),
-            ("Now", row.invoicenumber or "on no invoice"),
+            (_("Client"), row.client_name or _("not known")),
+            (_("Now"), row.invoicenumber or _("on no invoice")),
         ),
     )
 
@@ -177,8 +196,8 @@ async def _assign(request: Request, viewer: Viewer, given: FormData) -> tuple[st
 
     invoice_id = await database_of(request).with_retry(work)
     if invoice_id is None:
-        return "It is for no invoice; autopay waits for it no more.", "/unapplied"
-    return "The payment is assigned.", f"/invoices/{invoice_id}"
+        return _("It is for no invoice; autopay waits for it no more."), "/unapplied"
+    return _("The payment is assigned."), f"/invoices/{invoice_id}"
 
 
 async def _chosen_invoice(tx: Tx, given: FormData) -> int | None:

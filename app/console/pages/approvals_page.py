@@ -7,6 +7,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.action_forms import (
     REASON,
     ActionForm,
@@ -33,11 +34,11 @@ CLIENTS = table_of(Client)
 
 _PATH = "/approvals"
 _COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("Why it waits"),
-    ListColumn("Client", "name"),
-    ListColumn("Invoice", "low"),
-    ListColumn("Since", "when"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("Why it waits")),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("Invoice"), "low"),
+    ListColumn(N_("Since"), "when"),
 )
 
 
@@ -52,10 +53,12 @@ async def approvals_page(request: Request, viewer: Viewer) -> Response:
         following = address(_PATH, {"before": shown[-1].approval.id}) if len(rows) > PAGE else None
         cells = [_cells(one, names, viewer.role, times) for one in shown]
         view = ListView(
-            title="Approvals",
-            lede="Autopay holds these until a person decides: a rule or a limit asks for it.",
-            sections=[ListSection("Approvals", _COLUMNS, cells, "No charge waits for approval")],
-            pager=Pager(_PATH if after is not None else None, following, "More", ""),
+            title=_("Approvals"),
+            lede=_("Autopay holds these until a person decides: a rule or a limit asks for it."),
+            sections=[
+                ListSection(_("Approvals"), _COLUMNS, cells, _("No charge waits for approval"))
+            ],
+            pager=Pager(_PATH if after is not None else None, following, _("More"), ""),
         )
         return await show_list(request, viewer, tx, view)
 
@@ -73,7 +76,10 @@ def _cells(
     decides = f"{_PATH}/{one.invoice_id}" if role.includes(Role.FINANCE) else invoice
     return [
         amount_of(shown_amount(one.amount, one.currency), decides),
-        ListCell(one.reason, why=f"Rule {one.rule_name}" if one.rule_name else ""),
+        ListCell(
+            one.reason,
+            why=_("Rule %(rule_name)s", rule_name=one.rule_name) if one.rule_name else "",
+        ),
         ListCell(names.get(one.client_id, "")),
         ListCell(row.invoicenumber or str(one.invoice_id), invoice),
         ListCell(times.short(one.held_at), title=times.full(one.held_at)),
@@ -93,25 +99,34 @@ async def _decision_form(request: Request, tx: Tx) -> ActionForm:
     if one is None:
         raise NotFound("held invoice", invoice_id)
     amount = shown_amount(one.amount, one.currency)
-    decided = ((one.state.capitalize(), f"by {one.decided_by}"),) if one.decided_by else ()
+    decided = (
+        ((one.state.capitalize(), _("by %(decided_by)s", decided_by=one.decided_by)),)
+        if one.decided_by
+        else ()
+    )
     return ActionForm(
-        title=f"Charge {amount.text}?",
-        lede="Approved, the next run charges this amount or less, once. Rejected, autopay leaves "
-        "the invoice alone until somebody approves.",
-        button="Decide",
-        leave="Not now",
+        title=_("Charge %(amount)s?", amount=amount.text),
+        lede=_(
+            "Approved, the next run charges this amount or less, once. Rejected, "
+            "autopay leaves the invoice alone until somebody approves."
+        ),
+        button=_("Decide"),
+        leave=_("Not now"),
         back=_PATH,
         fields=(
-            FormField("decision", "Your decision", "", choices=_DECISIONS),
+            FormField("decision", _("Your decision"), "", choices=_DECISIONS),
             REASON,
             # What the person was shown is what is approved.
             FormField("amount", "", str(one.amount), kind="hidden"),
         ),
-        facts=(("Why", one.reason), *decided),
+        facts=((_("Why"), one.reason), *decided),
     )
 
 
-_DECISIONS = ((ApprovalState.APPROVED, "Approve the charge"), (ApprovalState.REJECTED, "Reject it"))
+_DECISIONS = (
+    (ApprovalState.APPROVED, N_("Approve the charge")),
+    (ApprovalState.REJECTED, N_("Reject it")),
+)
 
 
 async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
@@ -132,7 +147,7 @@ async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[st
         )
 
     await database_of(request).with_retry(work)
-    return f"The charge is {decision}.", _PATH
+    return _("The charge is %(decision)s.", decision=decision), _PATH
 
 
 def _amount_shown(given: FormData) -> Decimal:

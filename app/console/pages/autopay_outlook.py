@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import NamedTuple
 
+from app.console.language import _, long_day_text
 from app.console.pages.wording import Tone, ViewerTime
 from app.payments.autopay import eligibility, holds
 from app.payments.autopay.candidates import Candidate
@@ -51,12 +52,12 @@ async def load_outlook(
 def _outlook(one: Candidate, skip: Skip | None, settings: Settings, times: ViewerTime) -> Outlook:
     checks = list(_checks(one, settings, times))
     if skip is not None and skip.next_try is None:
-        return Outlook(False, "Not charged", "", _sentence(skip.reason), checks)
+        return Outlook(False, _("Not charged"), "", _sentence(skip.reason), checks)
     day = skip.next_try if skip and skip.next_try else times.today
     at = _run_on(day, settings, times.now)
     local = times.local(at)
-    when = f"{local:%A} {local.day} {local:%B}, {local:%H:%M} {local.tzname()}"
-    reason = _sentence(skip.reason) if skip else "Nothing stands in the way."
+    when = f"{long_day_text(local.date())}, {local:%H:%M} {local.tzname()}"
+    reason = _sentence(skip.reason) if skip else _("Nothing stands in the way.")
     return Outlook(True, when, times.distance(local.date()), reason, checks)
 
 
@@ -73,27 +74,29 @@ def _sentence(reason: str) -> str:
 
 def _checks(one: Candidate, settings: Settings, times: ViewerTime) -> Iterator[OutlookCheck]:
     """The facts in the order in which autopay asks for them."""
-    yield _check(not one.voided, "Not voided", "")
-    yield _check(one.is_flagged, "Flagged for autopay", "take_auto_payment or include_in_autopay")
-    yield _check(one.amount > 0, "Something is left to pay", "")
+    yield _check(not one.voided, _("Not voided"), "")
+    yield _check(
+        one.is_flagged, _("Flagged for autopay"), "take_auto_payment or include_in_autopay"
+    )
+    yield _check(one.amount > 0, _("Something is left to pay"), "")
     if one.duedate is None:
-        yield _check(False, "A due date", "none is set")
+        yield _check(False, _("A due date"), _("none is set"))
     elif one.duedate > times.today:
         day = f"{times.day(one.duedate)}, {times.distance(one.duedate)}"
-        yield OutlookCheck(Tone.WAIT, "clock", "The due date is not reached", day)
+        yield OutlookCheck(Tone.WAIT, "clock", _("The due date is not reached"), day)
     else:
-        yield _check(True, "The due date is reached", times.day(one.duedate))
+        yield _check(True, _("The due date is reached"), times.day(one.duedate))
     if settings.autopay_posted_only:
-        yield _check(one.posted, "Posted", "PAYDUE_AUTOPAY_POSTED_ONLY")
+        yield _check(one.posted, _("Posted"), "PAYDUE_AUTOPAY_POSTED_ONLY")
     yield _check(
-        one.client_id is not None and not one.client_inactive, "A client that is active", ""
+        one.client_id is not None and not one.client_inactive, _("A client that is active"), ""
     )
-    yield _check(one.customer_id is not None, "A Stripe customer", one.customer_id or "none")
-    yield _check(not one.pending, "No payment is processing", "")
-    yield _check(not one.reversed, "Nothing refunded or disputed", "")
+    yield _check(one.customer_id is not None, _("A Stripe customer"), one.customer_id or "none")
+    yield _check(not one.pending, _("No payment is processing"), "")
+    yield _check(not one.reversed, _("Nothing refunded or disputed"), "")
     if one.last is not None:
-        state = f"attempt {one.last.number}: {one.last.state}"
-        yield OutlookCheck(Tone.NONE, "retry", "The last try", state)
+        state = _("attempt %(number)s: %(state)s", number=one.last.number, state=one.last.state)
+        yield OutlookCheck(Tone.NONE, "retry", _("The last try"), state)
 
 
 def _check(is_so: bool, text: str, fact: str) -> OutlookCheck:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, ngettext
 from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, opening, state_of
 from app.console.pages.chrome import reading, times_of
 from app.console.pages.list_view import ListView, keyset_pager, show_list
@@ -25,7 +26,6 @@ from app.console.pages.wording import (
     Tone,
     ViewerTime,
     attempt_state,
-    counted,
     shown_amount,
 )
 from app.console.routing import Viewer
@@ -50,24 +50,24 @@ DAYS_AHEAD = 14
 # Invoices of one day that are listed; the day's sums are of all.
 LISTED_MAX = 20
 _COMING_COLUMNS = (
-    ListColumn("Invoice", "low"),
-    ListColumn("Amount", "money"),
-    ListColumn("Outlook", "state"),
-    ListColumn("Client", "name"),
-    ListColumn("Due", "when"),
+    ListColumn(N_("Invoice"), "low"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("Outlook"), "state"),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("Due"), "when"),
 )
 _ATTEMPT_COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("State", "state"),
-    ListColumn("Client", "name"),
-    ListColumn("Invoice", "low"),
-    ListColumn("Try", "num", is_minor=True),
-    ListColumn("When", "when"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("Invoice"), "low"),
+    ListColumn(N_("Try"), "num", is_minor=True),
+    ListColumn(N_("When"), "when"),
 )
-_FIELDS = (FilterField("state", "State", (("unresolved", "Not ended"),)),)
+_FIELDS = (FilterField("state", N_("State"), (("unresolved", N_("Not ended")),)),)
 _VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("All", {}),
-    ("Not ended", {"state": "unresolved"}),
+    (N_("All"), {}),
+    (N_("Not ended"), {"state": "unresolved"}),
 )
 
 
@@ -118,9 +118,12 @@ async def coming_page(request: Request, viewer: Viewer) -> Response:
         if held:
             sections.append(_not_charged(held, names, times))
         nothing = ListSection(
-            "Coming", _COMING_COLUMNS, [], f"Nothing is due in the next {DAYS_AHEAD} days"
+            _("Coming"),
+            _COMING_COLUMNS,
+            [],
+            _("Nothing is due in the next %(days_ahead)s days", days_ahead=DAYS_AHEAD),
         )
-        view = ListView("Coming charges", sections or [nothing], lede=_lede(coming, times))
+        view = ListView(_("Coming charges"), sections or [nothing], lede=_lede(coming, times))
         return await show_list(request, viewer, tx, view)
 
 
@@ -151,10 +154,13 @@ async def _client_names(tx: Tx, coming: Sequence[ComingCharge]) -> dict[int, str
 
 def _lede(coming: Sequence[ComingCharge], times: ViewerTime) -> str:
     charged = [one for one in coming if one.will_be]
-    more = " or more" if len(coming) >= candidates.PAGE else ""
-    return (
-        f"{counted(len(charged), 'invoice')}{more} will be charged in the next {DAYS_AHEAD} days, "
-        "unless something changes: autopay looks again before each charge."
+    more = _(" or more") if len(coming) >= candidates.PAGE else ""
+    return _(
+        "%(count)s%(more)s will be charged in the next %(days_ahead)s days, unless "
+        "something changes: autopay looks again before each charge.",
+        count=ngettext("%(num)s invoice", "%(num)s invoices", len(charged)),
+        more=more,
+        days_ahead=DAYS_AHEAD,
     )
 
 
@@ -178,27 +184,32 @@ def _section(
 def _not_charged(
     coming: Sequence[ComingCharge], names: Mapping[int, str], times: ViewerTime
 ) -> ListSection:
-    return _listed("Due, and not charged", coming, names, times)
+    return _listed(_("Due, and not charged"), coming, names, times)
 
 
 def _listed(
     title: str, coming: Sequence[ComingCharge], names: Mapping[int, str], times: ViewerTime
 ) -> ListSection:
     rows = [_coming_cells(one, names, times) for one in coming[:LISTED_MAX]]
-    shown = f", the first {LISTED_MAX} shown" if len(coming) > LISTED_MAX else ""
-    note = f"{counted(len(coming), 'invoice')}{shown}: {sums_text(coming)}"
+    shown = (
+        _(", the first %(listed_max)s shown", listed_max=LISTED_MAX)
+        if len(coming) > LISTED_MAX
+        else ""
+    )
+    count = ngettext("%(num)s invoice", "%(num)s invoices", len(coming))
+    note = f"{count}{shown}: {sums_text(coming)}"
     return ListSection(title, _COMING_COLUMNS, rows, note=note)
 
 
 def _coming_cells(one: ComingCharge, names: Mapping[int, str], times: ViewerTime) -> list[ListCell]:
     row = one.candidate
-    state = ShownState(Tone.GO, "cal", "Will be charged")
+    state = ShownState(Tone.GO, "cal", _("Will be charged"))
     if one.skip is not None:
         why = f"{one.skip.reason[:1].upper()}{one.skip.reason[1:]}"
         tone, icon, text = (
-            (Tone.GO, "cal", "Will be charged")
+            (Tone.GO, "cal", _("Will be charged"))
             if one.will_be
-            else (Tone.WAIT, "pause", "Not charged")
+            else (Tone.WAIT, "pause", _("Not charged"))
         )
         state = ShownState(tone, icon, text, why)
     return [
@@ -222,9 +233,9 @@ async def attempts_page(request: Request, viewer: Viewer) -> Response:
         next_before = rows[PAGE - 1].id if len(rows) > PAGE else None
         cells = [_try_cells(row, times) for row in rows[:PAGE]]
         view = ListView(
-            title="Attempts",
+            title=_("Attempts"),
             views=tabs("/attempts", _VIEWS, values),
-            sections=[ListSection("Attempts", _ATTEMPT_COLUMNS, cells, "No attempt fits")],
+            sections=[ListSection(_("Attempts"), _ATTEMPT_COLUMNS, cells, _("No attempt fits"))],
             pager=keyset_pager("/attempts", values, before, next_before),
         )
         return await show_list(request, viewer, tx, view)
@@ -250,7 +261,7 @@ def _try_cells(row: ListedTry, times: ViewerTime) -> list[ListCell]:
     amount = money.from_minor(row.amount_minor, row.currency)
     last = LastTry(row.state, row.next_try_on, row.decline_code, row.code, row.reason)
     href = f"/payments/{row.intent_id}" if row.intent_id else f"/invoices/{row.invoice_id}"
-    together = "and others" if row.is_consolidated else ""
+    together = _("and others") if row.is_consolidated else ""
     return [
         amount_of(shown_amount(amount, row.currency), href),
         state_of(attempt_state(last, times)),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from app.console.language import N_
 from app.console.pages.wording import ShownAmount, ShownState
 
 
@@ -52,7 +53,7 @@ class ListSection(NamedTuple):
     title: str
     columns: Sequence[ListColumn]
     rows: Sequence[Sequence[ListCell]]
-    empty: str = "Nothing"
+    empty: str = N_("Nothing")
     note: str = ""
     # One for each row, where rows are selected; the selection goes to this address as a file.
     ticks: Sequence[Tick] = ()

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
+from app.console.language import _, ngettext
 from app.console.pages.wording import ViewerTime, shown_amount
 
 # Series that are drawn: as many as a glance takes in.
@@ -94,7 +95,7 @@ def money_by_day(
     ]
     now = days.index(times.today) if times.today in days else None
     columns = [times.day(day) for day in days]
-    return bar_chart(title, "Currency", series, axis=day_axis(days), columns=columns, now=now)
+    return bar_chart(title, _("Currency"), series, axis=day_axis(days), columns=columns, now=now)
 
 
 def day_axis(days: Sequence[date]) -> list[str]:
@@ -116,16 +117,24 @@ def _currency(
     today = sum(
         (one for day, one in zip(days, amounts, strict=True) if day == times.today), Decimal(0)
     )
-    shown_today, span = shown_amount(today, currency).number, f"{len(days)} days"
-    finding = (
-        f"{whole.currency} by day, {times.day(days[0])} to {times.day(days[-1])}: "
-        f"today {shown_today}, {span} {whole.number}"
+    shown_today, span = (
+        shown_amount(today, currency).number,
+        ngettext("%(num)s day", "%(num)s days", len(days)),
+    )
+    finding = _(
+        "%(currency)s by day, %(day)s to %(day_2)s: today %(shown_today)s, %(span)s %(whole)s",
+        currency=whole.currency,
+        day=times.day(days[0]),
+        day_2=times.day(days[-1]),
+        shown_today=shown_today,
+        span=span,
+        whole=whole.number,
     )
     cells = [shown_amount(amount, currency).number for amount in amounts]
     figure, summary = (
-        (shown_today, f"{whole.number} in {span}")
+        (shown_today, _("%(whole)s in %(span)s", whole=whole.number, span=span))
         if is_figure_today
-        else (whole.number, f"in {span}")
+        else (whole.number, _("in %(span)s", span=span))
     )
     return ChartSeries(whole.currency, amounts, cells, figure, summary, finding)
 

@@ -8,6 +8,7 @@ from sqlalchemy import and_, func, or_, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, ngettext
 from app.console.pages.cells import ListCell, ListColumn, ListSection, opening, state_of
 from app.console.pages.chrome import id_in_path, reading, show, times_of
 from app.console.pages.invoices_page import invoices_section
@@ -25,7 +26,6 @@ from app.console.pages.wording import (
     ShownState,
     Tone,
     ViewerTime,
-    counted,
     method_name,
     shown_amount,
 )
@@ -52,17 +52,17 @@ SHOWN_MAX = 25
 # The newest payments of a client among which one amount paid twice is looked for.
 REPEATED_LOOKED_AT = 500
 _PATH = "/clients"
-_FIELDS = (FilterField("name", "Name", hint="part of the name"),)
+_FIELDS = (FilterField("name", N_("Name"), hint=N_("part of the name")),)
 _COLUMNS = (
-    ListColumn("Client", "name"),
-    ListColumn("State", "state"),
-    ListColumn("Pays with", "low"),
-    ListColumn("E-mail", "low", is_minor=True),
-    ListColumn("Stripe customer", "low", is_minor=True),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Pays with"), "low"),
+    ListColumn(N_("E-mail"), "low", is_minor=True),
+    ListColumn(N_("Stripe customer"), "low", is_minor=True),
 )
 
 
-PAUSED = ShownState(Tone.WAIT, "pause", "Autopay paused")
+PAUSED = ShownState(Tone.WAIT, "pause", N_("Autopay paused"))
 
 
 class ClientRow(NamedTuple):
@@ -99,10 +99,10 @@ async def clients_page(request: Request, viewer: Viewer) -> Response:
         first = address(_PATH, values) if "after" in request.query_params else None
         cells = [_cells(row, viewer.role) for row in page]
         view = ListView(
-            title="Clients",
-            sections=[ListSection("Clients, by name", _COLUMNS, cells, "No client fits")],
+            title=_("Clients"),
+            sections=[ListSection(_("Clients, by name"), _COLUMNS, cells, _("No client fits"))],
             bar=filter_bar(_PATH, _FIELDS, values),
-            pager=Pager(first, following, "More", ""),
+            pager=Pager(first, following, _("More"), ""),
         )
         return await show_list(request, viewer, tx, view)
 
@@ -138,18 +138,18 @@ def _cells(row: ClientRow, role: Role) -> list[ListCell]:
 def client_state(row: ClientRow) -> ShownState:
     """Whether autopay can charge the client at all."""
     if row.inactive:
-        return ShownState(Tone.NONE, "pause", "Inactive")
+        return ShownState(Tone.NONE, "pause", _("Inactive"))
     if row.stripe_customer_id is None:
-        return ShownState(Tone.WAIT, "warn", "No Stripe customer")
-    return ShownState(Tone.GOOD, "check", "Active")
+        return ShownState(Tone.WAIT, "warn", _("No Stripe customer"))
+    return ShownState(Tone.GOOD, "check", _("Active"))
 
 
 def _pays_with(row: ClientRow) -> str:
     if row.stripe_payment_method_name:
         return method_name(row.stripe_payment_method_name)
     if row.stripe_payment_method_id:
-        return "Its own method"
-    return "The default at Stripe" if row.stripe_customer_id else ""
+        return _("Its own method")
+    return _("The default at Stripe") if row.stripe_customer_id else ""
 
 
 # --- one client --------------------------------------------------------------------------------
@@ -193,8 +193,12 @@ async def list_own_pauses(tx: Tx, client_id: int) -> list[Pause]:
 def _paused(pauses: Sequence[Pause], times: ViewerTime) -> list[Phrase]:
     told = []
     for one in pauses:
-        until = f" until {times.day(one.until)}" if one.until else ""
-        text = f" Autopay charges nothing of it{until}: {one.paused_by} paused it on "
+        until = _(" until %(day)s", day=times.day(one.until)) if one.until else ""
+        text = _(
+            " Autopay charges nothing of it%(until)s: %(paused_by)s paused it on ",
+            until=until,
+            paused_by=one.paused_by,
+        )
         told.append(Phrase(f"{text}{times.day_of(one.paused_at)}, “{one.reason}”."))
     return told
 
@@ -236,31 +240,42 @@ async def _money(tx: Tx, client_id: int) -> ClientMoney:
 
 def _sentence(row: ClientRow, money: ClientMoney) -> list[Phrase]:
     if not money.owed:
-        told = [Phrase("Owes nothing.", is_strong=True)]
+        told = [Phrase(_("Owes nothing."), is_strong=True)]
     else:
         amounts = " and ".join(one.text for one in money.owed)
-        invoices = counted(money.open_count, "open invoice")
-        told = [Phrase("Owes "), Phrase(amounts, is_strong=True), Phrase(f" on {invoices}.")]
+        invoices = ngettext("%(num)s open invoice", "%(num)s open invoices", money.open_count)
+        told = [
+            Phrase(_("Owes ")),
+            Phrase(amounts, is_strong=True),
+            Phrase(_(" on %(invoices)s.", invoices=invoices)),
+        ]
     if money.credit:
         credit = " and ".join(one.text for one in money.credit)
-        told += [Phrase(f" {credit} of its money is "), Phrase("on no invoice", href="/unapplied")]
+        told += [
+            Phrase(_(" %(credit)s of its money is ", credit=credit)),
+            Phrase(_("on no invoice"), href="/unapplied"),
+        ]
         told.append(Phrase("."))
     if row.inactive:
-        told.append(Phrase(" Autopay charges nothing of it, for it is inactive."))
+        told.append(Phrase(_(" Autopay charges nothing of it, for it is inactive.")))
     elif row.stripe_customer_id is None:
-        told.append(Phrase(" Autopay cannot charge it: no Stripe customer is set."))
+        told.append(Phrase(_(" Autopay cannot charge it: no Stripe customer is set.")))
     return told
 
 
 def _repeated(groups: Sequence[Sequence[PaidAmount]], client_id: int) -> list[Phrase]:
     """The answer to `was I charged twice?`"""
     if not groups:
-        return [Phrase(f"No amount was paid twice within {WITHIN.days} days.")]
+        return [Phrase(_("No amount was paid twice within %(days)s days.", days=WITHIN.days))]
     amounts = [shown_amount(one[0].amount, one[0].currency).text for one in groups]
-    told = f"{', '.join(dict.fromkeys(amounts))} came more than once within {WITHIN.days} days: "
+    told = _(
+        "%(amounts)s came more than once within %(days)s days: ",
+        amounts=", ".join(dict.fromkeys(amounts)),
+        days=WITHIN.days,
+    )
     return [
         Phrase(told),
-        Phrase("look whether one is too many", href=f"/repeated?client={client_id}"),
+        Phrase(_("look whether one is too many"), href=f"/repeated?client={client_id}"),
     ]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, TextClause, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, ngettext
 from app.console.pages.cells import ListCell, ListColumn, ListSection, opening, state_of
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.list_view import ListView, keyset_pager, show_list
@@ -23,7 +24,7 @@ from app.console.pages.listing import (
 )
 from app.console.pages.payload import shown_payload
 from app.console.pages.payment_page import dashboard_url
-from app.console.pages.wording import ViewerTime, counted, event_state
+from app.console.pages.wording import ViewerTime, event_state
 from app.console.rendering import render
 from app.console.routing import Viewer
 from app.payments import event_queries
@@ -39,24 +40,27 @@ GROUPED_MAX = 2000
 EXAMPLES_MAX = 5
 _PATH = "/events"
 _STATES = (
-    ("applied", "Applied"),
-    ("ignored", "Of no consequence"),
-    ("parked", "Parked"),
-    ("dead", "Needs a person"),
+    ("applied", N_("Applied")),
+    ("ignored", N_("Of no consequence")),
+    ("parked", N_("Parked")),
+    ("dead", N_("Needs a person")),
 )
-_FIELDS = (FilterField("state", "State", _STATES), FilterField("type", "Type", hint="refund"))
+_FIELDS = (
+    FilterField("state", N_("State"), _STATES),
+    FilterField("type", N_("Type"), hint="refund"),
+)
 _VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("All", {}),
-    ("Applied", {"state": "applied"}),
-    ("Parked", {"state": "parked"}),
-    ("Needs a person", {"state": "dead"}),
+    (N_("All"), {}),
+    (N_("Applied"), {"state": "applied"}),
+    (N_("Parked"), {"state": "parked"}),
+    (N_("Needs a person"), {"state": "dead"}),
 )
 _COLUMNS = (
-    ListColumn("Event", "text"),
-    ListColumn("State", "state"),
-    ListColumn("Payment", "low", is_minor=True),
-    ListColumn("From", "low", is_minor=True),
-    ListColumn("Received", "when"),
+    ListColumn(N_("Event"), "text"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Payment"), "low", is_minor=True),
+    ListColumn(N_("From"), "low", is_minor=True),
+    ListColumn(N_("Received"), "when"),
 )
 # What differs between two events of one cause: ids, numbers, and texts in quotes.
 _PARTICULARS = re.compile(r"\b[a-z]{2,6}_\w+|'[^']*'|\d[\d.,]*")
@@ -98,10 +102,10 @@ async def events_page(request: Request, viewer: Viewer) -> Response:
         rows, next_before = await _read(tx, values, before)
         cells = [_cells(row, times) for row in rows]
         view = ListView(
-            title="Events",
+            title=_("Events"),
             views=tabs(_PATH, _VIEWS, values),
             bar=filter_bar(_PATH, _FIELDS, values),
-            sections=[ListSection("Events", _COLUMNS, cells, "No event fits")],
+            sections=[ListSection(_("Events"), _COLUMNS, cells, _("No event fits"))],
             pager=keyset_pager(_PATH, values, before, next_before),
         )
         return await show_list(request, viewer, tx, view)
@@ -188,7 +192,7 @@ async def inbox_page(request: Request, viewer: Viewer) -> Response:
             tx,
             "inbox.html",
             groups=groups,
-            total=counted(sum(one.number for one in groups), "event"),
+            total=ngettext("%(num)s event", "%(num)s events", sum(one.number for one in groups)),
             is_capped=sum(one.number for one in groups) >= GROUPED_MAX,
         )
 

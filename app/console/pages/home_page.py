@@ -6,6 +6,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import _, ngettext
 from app.console.pages.autopay_pages import load_coming, sums_text
 from app.console.pages.chrome import load_badges, reading, show, times_of
 from app.console.pages.home_reads import (
@@ -18,7 +19,6 @@ from app.console.pages.report_reads import CHART_DAYS, load_money_in
 from app.console.pages.wording import (
     ShownAmount,
     ShownState,
-    counted,
     dispute_state,
     shown_amount,
     words_of,
@@ -70,18 +70,19 @@ async def home_page(request: Request, viewer: Viewer) -> Response:
             for one in await load_coming(tx, tomorrow, settings, times)
             if one.will_be and one.day <= tomorrow
         ]
+        count = ngettext("%(num)s invoice", "%(num)s invoices", len(coming))
         return await show(
             request,
             viewer,
             tx,
             "home.html",
-            heading=times.long_day(times.today).removeprefix("Today, "),
+            heading=times.named_day(times.today),
             run=await load_todays_run(tx, times),
             chart=await load_money_in(tx, times, CHART_DAYS, is_figure_today=True),
             signs=await load_health_signs(tx, times),
             waiting=await _waiting(tx),
             disputes=await _disputes(tx, request, viewer),
-            coming=f"{counted(len(coming), 'invoice')}: {sums_text(coming)}" if coming else "",
+            coming=f"{count}: {sums_text(coming)}" if coming else "",
         )
 
 
@@ -93,10 +94,12 @@ def _public_url(request: Request) -> str:
 async def _waiting(tx: Tx) -> list[WaitingItem]:
     badges = await load_badges(tx)
     items = (
-        WaitingItem("tray", "Events not applied", "/inbox", badges.get("/inbox", "")),
-        WaitingItem("check", "Charges to approve", "/approvals", badges.get("/approvals", "")),
-        WaitingItem("coin", "Money on no invoice", "/unapplied", badges.get("/unapplied", "")),
-        WaitingItem("flag", "Disputes without evidence", "/disputes", badges.get("/disputes", "")),
+        WaitingItem("tray", _("Events not applied"), "/inbox", badges.get("/inbox", "")),
+        WaitingItem("check", _("Charges to approve"), "/approvals", badges.get("/approvals", "")),
+        WaitingItem("coin", _("Money on no invoice"), "/unapplied", badges.get("/unapplied", "")),
+        WaitingItem(
+            "flag", _("Disputes without evidence"), "/disputes", badges.get("/disputes", "")
+        ),
     )
     return [one for one in items if one.number]
 

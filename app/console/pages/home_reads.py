@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import func, select
 
-from app.console.pages.wording import ShownAmount, Tone, ViewerTime, counted, shown_amount
+from app.console.language import N_, _, ngettext
+from app.console.pages.wording import MINUTES, SECONDS, ShownAmount, Tone, ViewerTime, shown_amount
 from app.payments.reconciliation.cursor import load_completed_at
 from app.rules import money
 from app.rules.attempt import UNRESOLVED, AttemptState
@@ -115,11 +116,11 @@ def _kind(state: str, *, is_waiting: bool) -> str:
 
 
 _PARTS = (
-    ("succeeded", Tone.GOOD, "check", "succeeded"),
-    ("processing", Tone.GO, "clock", "processing"),
-    ("waits", Tone.WAIT, "retry", "tried again later"),
-    ("declined", Tone.BAD, "no", "declined for good"),
-    ("ended", Tone.NONE, "no", "ended before money moved"),
+    ("succeeded", Tone.GOOD, "check", N_("succeeded")),
+    ("processing", Tone.GO, "clock", N_("processing")),
+    ("waits", Tone.WAIT, "retry", N_("tried again later")),
+    ("declined", Tone.BAD, "no", N_("declined for good")),
+    ("ended", Tone.NONE, "no", N_("ended before money moved")),
 )
 
 
@@ -153,11 +154,12 @@ async def _last_run(tx: Tx, times: ViewerTime) -> str:
     row = (await tx.execute(select(JOBS).where(JOBS.c.name == "autopay"))).one_or_none()
     if row is None or row.finished_at is None:
         return ""
-    took = ""
+    finished = times.short(row.finished_at)
     if row.started_at is not None and row.finished_at >= row.started_at:
         seconds = (row.finished_at - row.started_at).total_seconds()
-        took = f", took {seconds / 60:.0f} min" if seconds >= 90 else f", took {seconds:.0f} s"
-    return f"Last run finished {times.short(row.finished_at)}{took}"
+        took = MINUTES.of(round(seconds / 60)) if seconds >= 90 else SECONDS.of(round(seconds))
+        return _("Last run finished %(time)s, took %(took)s", time=finished, took=took)
+    return _("Last run finished %(time)s", time=finished)
 
 
 # --- health and first steps --------------------------------------------------------------------
@@ -177,19 +179,24 @@ async def _last_event(tx: Tx, times: ViewerTime) -> list[HealthSign]:
     newest = select(EVENTS.c.created_at, EVENTS.c.received_at).order_by(EVENTS.c.id.desc())
     row = (await tx.execute(newest.limit(1))).one_or_none()
     if row is None:
-        return [HealthSign(Tone.WAIT, "warn", "No webhook has come yet", "/health")]
-    return [HealthSign(Tone.GOOD, "check", f"Last event {times.ago(row.received_at)} ago")]
+        return [HealthSign(Tone.WAIT, "warn", _("No webhook has come yet"), "/health")]
+    return [
+        HealthSign(Tone.GOOD, "check", _("Last event %(ago)s ago", ago=times.ago(row.received_at)))
+    ]
 
 
 async def _reconciled(tx: Tx, times: ViewerTime) -> HealthSign:
     at = await load_completed_at(tx)
     if at is None:
-        return HealthSign(Tone.WAIT, "warn", "Never reconciled with Stripe", "/health")
+        return HealthSign(Tone.WAIT, "warn", _("Never reconciled with Stripe"), "/health")
     if times.now - at > STALE:
         return HealthSign(
-            Tone.WAIT, "warn", f"Reconciled {times.ago(at)} ago; is a worker running?", "/health"
+            Tone.WAIT,
+            "warn",
+            _("Reconciled %(ago)s ago; is a worker running?", ago=times.ago(at)),
+            "/health",
         )
-    return HealthSign(Tone.GOOD, "check", f"Fully reconciled {times.ago(at)} ago")
+    return HealthSign(Tone.GOOD, "check", _("Fully reconciled %(ago)s ago", ago=times.ago(at)))
 
 
 async def _parked(tx: Tx, times: ViewerTime) -> HealthSign:
@@ -197,8 +204,12 @@ async def _parked(tx: Tx, times: ViewerTime) -> HealthSign:
     some = select(*columns).where(IS_PARKED_OR_DEAD).limit(1000).subquery()
     count, oldest = (await tx.execute(select(func.count(), func.min(some.c.received_at)))).one()
     if not count:
-        return HealthSign(Tone.GOOD, "check", "All events applied")
-    text = f"{counted(count, 'event')} parked, the oldest {times.ago(oldest)}"
+        return HealthSign(Tone.GOOD, "check", _("All events applied"))
+    text = _(
+        "%(count)s parked, the oldest %(ago)s",
+        count=ngettext("%(num)s event", "%(num)s events", count),
+        ago=times.ago(oldest),
+    )
     return HealthSign(Tone.WAIT, "warn", text, "/inbox")
 
 
@@ -213,7 +224,11 @@ async def _unresolved(tx: Tx, times: ViewerTime) -> list[HealthSign]:
     ).one()
     if not count:
         return []
-    text = f"{counted(count, 'charge')} without Stripe’s answer, the oldest {times.ago(oldest)}"
+    text = _(
+        "%(count)s without Stripe’s answer, the oldest %(ago)s",
+        count=ngettext("%(num)s charge", "%(num)s charges", count),
+        ago=times.ago(oldest),
+    )
     return [HealthSign(Tone.WAIT, "clock", text, "/attempts?state=unresolved")]
 
 
@@ -231,38 +246,41 @@ async def load_setup_steps(
     return [
         SetupStep(
             has_key,
-            "Give Paydue a key of Stripe",
-            "A restricted key is enough; README says which rights it needs.",
+            _("Give Paydue a key of Stripe"),
+            _("A restricted key is enough; README says which rights it needs."),
             "STRIPE_API_KEY=…",
         ),
         SetupStep(
             has_secret,
-            "Give Paydue the webhook’s signing secret",
-            "Without it no webhook can be verified, and none is accepted.",
+            _("Give Paydue the webhook’s signing secret"),
+            _("Without it no webhook can be verified, and none is accepted."),
             "STRIPE_WEBHOOK_SECRET=…",
         ),
         SetupStep(
             heard is not None,
-            "Point Stripe at Paydue",
-            "In Stripe’s dashboard add an endpoint with this address; send a test event.",
+            _("Point Stripe at Paydue"),
+            _("In Stripe’s dashboard add an endpoint with this address; send a test event."),
             webhook_url,
         ),
         SetupStep(
             worker is not None,
-            "Start a worker",
-            "It charges what is due each day, and asks Stripe about what webhooks did not bring.",
+            _("Start a worker"),
+            _(
+                "It charges what is due each day, and asks Stripe about what webhooks did "
+                "not bring."
+            ),
             "paydue worker",
         ),
         SetupStep(
             client is not None and with_customer is not None,
-            "Add clients with their Stripe customers",
-            "Through the API, as HaloPSA does, or from a file.",
+            _("Add clients with their Stripe customers"),
+            _("Through the API, as HaloPSA does, or from a file."),
             "paydue import clients.json",
         ),
         SetupStep(
             invoice is not None,
-            "Send the first invoice",
-            "One with take_auto_payment is charged on its due date.",
+            _("Send the first invoice"),
+            _("One with take_auto_payment is charged on its due date."),
             "POST /api/Invoice",
         ),
     ]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.autopay_outlook import Outlook, load_outlook
 from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, state_of
 from app.console.pages.chrome import id_in_path, reading, show, times_of
@@ -40,10 +41,10 @@ from app.rules.money import plain
 from app.settings import Settings
 
 _TRY_COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("State", "state"),
-    ListColumn("Try", "num"),
-    ListColumn("When", "when"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Try"), "num"),
+    ListColumn(N_("When"), "when"),
 )
 
 
@@ -132,18 +133,31 @@ def _sentence(details: InvoiceDetails, times: ViewerTime) -> list[Phrase]:
     total = shown_amount(header.total, header.currency_iso)
     left = shown_amount(header.amountdue, header.currency_iso)
     paid = shown_amount(header.amountpaid, header.currency_iso)
-    who = Phrase(client.name, href=f"/clients/{client.id}") if client else Phrase("Nobody")
+    who = Phrase(client.name, href=f"/clients/{client.id}") if client else Phrase(_("Nobody"))
     if header.voided:
-        return [who, Phrase(" owes nothing: the invoice is voided.")]
+        return [who, Phrase(_(" owes nothing: the invoice is voided."))]
     if header.amountdue <= 0:
-        when = f" on {times.day_of(header.datepaid)}" if header.datepaid else ""
-        return [who, Phrase(" has paid "), Phrase(total.text, is_strong=True), Phrase(f"{when}.")]
-    told = [who, Phrase(" owes "), Phrase(left.text, is_strong=True)]
+        when = _(" on %(day)s", day=times.day_of(header.datepaid)) if header.datepaid else ""
+        return [
+            who,
+            Phrase(_(" has paid ")),
+            Phrase(total.text, is_strong=True),
+            Phrase(f"{when}."),
+        ]
+    told = [who, Phrase(_(" owes ")), Phrase(left.text, is_strong=True)]
     if header.amountpaid:
-        told.append(Phrase(f" of {total.text}; {paid.number} is paid."))
+        told.append(
+            Phrase(_(" of %(total)s; %(paid)s is paid.", total=total.text, paid=paid.number))
+        )
     else:
         due = header.duedate
-        told.append(Phrase(f", due {times.day(due)}, {times.distance(due)}." if due else "."))
+        told.append(
+            Phrase(
+                _(", due %(day)s, %(distance)s.", day=times.day(due), distance=times.distance(due))
+                if due
+                else "."
+            )
+        )
     return told
 
 
@@ -163,7 +177,7 @@ def _line(row: InvoiceLineRow, currency: str) -> ShownLine:
 
 
 def _tries(rows: Sequence[InvoiceTry], times: ViewerTime) -> ListSection:
-    return ListSection("Attempts", _TRY_COLUMNS, [_try_cells(row, times) for row in rows])
+    return ListSection(_("Attempts"), _TRY_COLUMNS, [_try_cells(row, times) for row in rows])
 
 
 def _try_cells(row: InvoiceTry, times: ViewerTime) -> list[ListCell]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+from app.console.language import N_, _, plural_
 from app.console.pages.cells import (
     ListCell,
     ListColumn,
@@ -24,10 +25,10 @@ from app.rules import money
 from app.rules.spreadsheet import Cell, amount_cell
 from app.storage.engines import Tx
 
-_NUMBER = ListColumn("Number", "low")
-_LEFT = ListColumn("Left to pay", "money")
-_STATE = ListColumn("State", "state")
-_DUE = ListColumn("Due", "when")
+_NUMBER = ListColumn(N_("Number"), "low")
+_LEFT = ListColumn(N_("Left to pay"), "money")
+_STATE = ListColumn(N_("State"), "state")
+_DUE = ListColumn(N_("Due"), "when")
 
 
 def invoices_section(rows: Sequence[ListedInvoice], times: ViewerTime) -> ListSection:
@@ -42,7 +43,7 @@ def invoices_section(rows: Sequence[ListedInvoice], times: ViewerTime) -> ListSe
         for row in rows
     ]
     return ListSection(
-        "Open invoices", (_NUMBER, _LEFT, _STATE, _DUE), cells, "No open invoice"
+        _("Open invoices"), (_NUMBER, _LEFT, _STATE, _DUE), cells, _("No open invoice")
     )  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def _due(row: ListedInvoice, times: ViewerTime) -> ListCell:
 
 def _tick(row: ListedInvoice) -> Tick:
     places = money.exponent(row.currency_iso)
-    label = f"Select {row.invoicenumber or row.id}"
+    label = _("Select %(invoice)s", invoice=row.invoicenumber or row.id)
     return Tick(row.id, label, row.currency_iso.upper(), int(row.amountdue.scaleb(places)), places)
 
 
@@ -97,21 +98,22 @@ def _file_cells(row: ListedInvoice, times: ViewerTime) -> Sequence[Cell]:
         amount_cell(row.total, row.currency_iso),
         amount_cell(row.amountdue, row.currency_iso),
         row.currency_iso.upper(),
-        invoice_state(row.facts, times).text,
+        str(invoice_state(row.facts, times).text),
         "yes" if row.facts.is_flagged else "no",
     )
 
 
 INVOICE_LIST = WindowList(
     path="/invoices",
-    title="Invoices",
-    noun="invoice",
-    sums_of="left to pay",
+    title=N_("Invoices"),
+    counted=plural_("%(num)s invoice", "%(num)s invoices"),
+    empty=N_("No invoice fits"),
+    sums_of=N_("left to pay"),
     fields=FIELDS,
     views=VIEWS,
     columns=(
-        _NUMBER, _LEFT, _STATE, ListColumn("Client", "name"),
-        ListColumn("Total", "num", is_minor=True), _DUE,
+        _NUMBER, _LEFT, _STATE, ListColumn(N_("Client"), "name"),
+        ListColumn(N_("Total"), "num", is_minor=True), _DUE,
     ),
     load_window=invoices_window,
     load_rows=_load_rows,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, or_, select
 
+from app.console.language import N_, _
 from app.console.pages.listing import FilterField, RowCondition, Window
 from app.console.pages.payments_reads import find_clients
 from app.console.pages.wording import (
@@ -36,26 +37,26 @@ ROWS_MAX = 100
 NUMBERED_MAX = 200
 
 _STATES = (
-    ("open", "Open"),
-    ("overdue", "Overdue"),
-    ("autopay", "Flagged for autopay"),
-    ("person", "Needs a person"),
-    ("paid", "Paid"),
-    ("voided", "Voided"),
+    ("open", N_("Open")),
+    ("overdue", N_("Overdue")),
+    ("autopay", N_("Flagged for autopay")),
+    ("person", N_("Needs a person")),
+    ("paid", N_("Paid")),
+    ("voided", N_("Voided")),
 )
 FIELDS = (
-    FilterField("state", "State", _STATES),
-    FilterField("days", "Made in the last days", hint="30"),
-    FilterField("client", "Client", hint="name or id"),
-    FilterField("number", "Number", hint="INV-1001"),
-    FilterField("currency", "Currency", hint="EUR"),
+    FilterField("state", N_("State"), _STATES),
+    FilterField("days", N_("Made in the last days"), hint="30"),
+    FilterField("client", N_("Client"), hint=N_("name or id")),
+    FilterField("number", N_("Number"), hint="INV-1001"),
+    FilterField("currency", N_("Currency"), hint="EUR"),
 )
 VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("All", {}),
-    ("Open", {"state": "open"}),
-    ("Overdue", {"state": "overdue"}),
-    ("Needs a person", {"state": "person"}),
-    ("Paid", {"state": "paid"}),
+    (N_("All"), {}),
+    (N_("Open"), {"state": "open"}),
+    (N_("Overdue"), {"state": "overdue"}),
+    (N_("Needs a person"), {"state": "person"}),
+    (N_("Paid"), {"state": "paid"}),
 )
 _FACTS = (
     "voided", "paymentstatus", "amountdue", "payments_pending", "payments_reversed",
@@ -120,7 +121,7 @@ async def invoices_window(
         since = times.now - timedelta(days=int(given))
         wanted.append(lambda one: one["invoice_date"] >= since)
     elif given:
-        errors.append(f"Made in the last days: {given} is no number of days")
+        errors.append(_("Made in the last days: %(given)s is no number of days", given=given))
     return Window(INVOICES, base, wanted, _FACTS, "amountdue", "invoice_date"), errors
 
 
@@ -203,7 +204,7 @@ class InvoiceHeader(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.invoicenumber or f"Invoice {self.id}"
+        return self.invoicenumber or _("Invoice %(invoice_id)s", invoice_id=self.id)
 
 
 class InvoiceLineRow(NamedTuple):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import _
 from app.console.pages.cells import ListSection
 from app.console.pages.chrome import show
 from app.console.pages.listing import FilterBar, ListTab, Pager, address
@@ -49,4 +50,4 @@ def keyset_pager(
     """The ways to the newest rows and to the next page of them."""
     first = address(path, values) if before is not None else None
     following = address(path, {**values, "before": next_before}) if next_before else None
-    return Pager(first, following, "Older", "")
+    return Pager(first, following, _("Older"), "")

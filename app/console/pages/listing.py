@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 from sqlalchemy import ColumnElement, Subquery, Table, func, select
 from starlette.datastructures import QueryParams
 
-from app.console.pages.wording import ShownAmount, ViewerTime, counted, shown_amount
+from app.console.language import Plural, _
+from app.console.pages.wording import ShownAmount, ViewerTime, shown_amount
 from app.storage.engines import Tx
 
 PAGE = 25
@@ -231,22 +232,26 @@ def window_pager(
     page: WindowPage,
     times: ViewerTime,
     *,
-    noun: str,
+    counted: Plural,
     before: int | None,
 ) -> Pager:
     """The way to the next page. A page that could not look at all rows says so."""
     first = address(path, values) if before is not None else None
     following = address(path, {**values, "before": page.next_before}) if page.next_before else None
     note = ""
-    text = "Older"
+    text = _("Older")
     if page.looked_back_to is not None and len(page.ids) < PAGE:
-        text = "Look further back"
-        looked = counted(LOOKED_AT_MAX, noun)
-        note = f"Looked at {looked}, back to {times.full(page.looked_back_to)}"
+        text = _("Look further back")
+        looked = counted.of(LOOKED_AT_MAX)
+        note = _(
+            "Looked at %(looked)s, back to %(time)s",
+            looked=looked,
+            time=times.full(page.looked_back_to),
+        )
     return Pager(first, following, text, note)
 
 
-def window_count(page: WindowPage, noun: str) -> str:
+def window_count(page: WindowPage, counted: Plural) -> str:
     """`214 payments`; of a long list, as many as were looked at hold."""
-    more = "at least " if page.looked_back_to is not None else ""
-    return f"{more}{counted(page.found, noun)}"
+    more = _("at least ") if page.looked_back_to is not None else ""
+    return f"{more}{counted.of(page.found)}"

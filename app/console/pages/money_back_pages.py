@@ -8,6 +8,7 @@ from sqlalchemy import select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.cells import (
     ListCell,
     ListColumn,
@@ -46,19 +47,19 @@ CLIENTS = table_of(Client)
 # Disputes that are shown together, those with a deadline first.
 DISPUTES_MAX = 200
 _REFUND_COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("State", "state"),
-    ListColumn("Reason"),
-    ListColumn("Client", "name", is_minor=True),
-    ListColumn("Asked by", "low", is_minor=True),
-    ListColumn("When", "when"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Reason")),
+    ListColumn(N_("Client"), "name", is_minor=True),
+    ListColumn(N_("Asked by"), "low", is_minor=True),
+    ListColumn(N_("When"), "when"),
 )
 _DISPUTE_COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("State", "state"),
-    ListColumn("Reason"),
-    ListColumn("Client", "name"),
-    ListColumn("Id", "id"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Reason")),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("Id"), "id"),
 )
 
 
@@ -99,14 +100,14 @@ async def refunds_page(request: Request, viewer: Viewer) -> Response:
         next_before = rows[PAGE - 1].id if len(rows) > PAGE else None
         cells = [_refund_cells(row, times) for row in rows[:PAGE]]
         view = ListView(
-            title="Refunds",
-            lede="Refunds asked for here. Those made at Stripe stand with their payments.",
+            title=_("Refunds"),
+            lede=_("Refunds asked for here. Those made at Stripe stand with their payments."),
             views=[
-                ListTab("/refunds", "Asked for here", is_current=True),
-                ListTab("/payments?state=refunded", "All refunded payments", is_current=False),
+                ListTab("/refunds", _("Asked for here"), is_current=True),
+                ListTab("/payments?state=refunded", _("All refunded payments"), is_current=False),
             ],
             sections=[
-                ListSection("Refunds", _REFUND_COLUMNS, cells, "No refund was asked for here")
+                ListSection(_("Refunds"), _REFUND_COLUMNS, cells, _("No refund was asked for here"))
             ],
             pager=keyset_pager("/refunds", {}, before, next_before),
         )
@@ -150,21 +151,21 @@ async def disputes_page(request: Request, viewer: Viewer) -> Response:
         waiting = [row for row in rows if _awaits(row)]
         rest = [row for row in rows if not _awaits(row)]
         view = ListView(
-            title="Disputes",
+            title=_("Disputes"),
             lede=_lede(waiting, times),
             sections=[
                 ListSection(
-                    "Waits for evidence",
+                    _("Waits for evidence"),
                     _DISPUTE_COLUMNS,
                     [_dispute_cells(row, times) for row in waiting],
-                    "No dispute waits for evidence",
-                    "Evidence is sent in Stripe’s dashboard",
+                    _("No dispute waits for evidence"),
+                    _("Evidence is sent in Stripe’s dashboard"),
                 ),
                 ListSection(
-                    "The others",
+                    _("The others"),
                     _DISPUTE_COLUMNS,
                     [_dispute_cells(row, times) for row in rest],
-                    "No other dispute",
+                    _("No other dispute"),
                 ),
             ],
         )
@@ -178,9 +179,14 @@ def _awaits(row: ListedDispute) -> bool:
 def _lede(waiting: list[ListedDispute], times: ViewerTime) -> str:
     due = min((one.evidence_due_at for one in waiting if one.evidence_due_at), default=None)
     if due is None:
-        return "No customer disputes a payment." if not waiting else ""
+        return _("No customer disputes a payment.") if not waiting else ""
     day = times.local(due).date()
-    return f"The next deadline is {times.day(day)}, {times.distance(day)}, at {times.full(due)}."
+    return _(
+        "The next deadline is %(day)s, %(distance)s, at %(time)s.",
+        day=times.day(day),
+        distance=times.distance(day),
+        time=times.full(due),
+    )
 
 
 async def load_disputes(tx: Tx) -> list[ListedDispute]:
@@ -203,11 +209,11 @@ def _dispute_cells(row: ListedDispute, times: ViewerTime) -> list[ListCell]:
     state = dispute_state(row.status, row.evidence_due_at, times)
     if row.kind == ReversalKind.FRAUD_WARNING:
         is_open = row.status == WARNING_OPEN
-        text = "Fraud warning" if is_open else "Warning closed"
+        text = _("Fraud warning") if is_open else _("Warning closed")
         state = ShownState(Tone.WAIT if is_open else Tone.NONE, "warn", text)
     href = f"/payments/{row.intent_id}"
     if row.currency_iso is None:
-        known = opening("Payment not known yet", href)
+        known = opening(_("Payment not known yet"), href)
         return [
             ListCell(),
             state_of(state),

@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.action_forms import (
     REASON,
     ActionForm,
@@ -35,15 +36,15 @@ _PATH = "/pauses"
 # Pauses that the page shows; more of them are an API's.
 SHOWN_MAX = 200
 _COLUMNS = (
-    ListColumn("Of", "name"),
-    ListColumn("Reason"),
-    ListColumn("Until", "low"),
-    ListColumn("Paused by", "low"),
-    ListColumn("Since", "when", is_order=True),
-    ListColumn("End it", "low"),
+    ListColumn(N_("Of"), "name"),
+    ListColumn(N_("Reason")),
+    ListColumn(N_("Until"), "low"),
+    ListColumn(N_("Paused by"), "low"),
+    ListColumn(N_("Since"), "when", is_order=True),
+    ListColumn(N_("End it"), "low"),
 )
 UNTIL = FormField(
-    "until", "Until, or empty for as long as nobody ends it", kind="optional", hint="2026-12-24"
+    "until", N_("Until, or empty for as long as nobody ends it"), kind="optional", hint="2026-12-24"
 )
 
 
@@ -62,12 +63,14 @@ async def pauses_page(request: Request, viewer: Viewer) -> Response:
             everything=everything,
             since=times.full(everything.paused_at) if everything else "",
             until=_until(everything, times) if everything else "",
-            section=ListSection("Pauses", _COLUMNS, rows, "Nobody is paused"),
+            section=ListSection(_("Pauses"), _COLUMNS, rows, _("Nobody is paused")),
         )
 
 
 def _until(one: Pause, times: ViewerTime) -> str:
-    return f"until {times.day(one.until)}" if one.until else "until somebody ends it"
+    return (
+        _("until %(day)s", day=times.day(one.until)) if one.until else _("until somebody ends it")
+    )
 
 
 def _cells(one: Pause, name: str, times: ViewerTime) -> list[ListCell]:
@@ -81,10 +84,10 @@ def _cells(one: Pause, name: str, times: ViewerTime) -> list[ListCell]:
     return [
         opening(name, href) if href else ListCell(name),
         ListCell(one.reason),
-        ListCell(_until(one, times).removeprefix("until ")),
+        ListCell(times.day(one.until) if one.until else _("somebody ends it")),
         ListCell(one.paused_by),
         ListCell(times.short(one.paused_at), title=times.full(one.paused_at)),
-        ListCell("End…", f"{_PATH}/{one.id}/end", is_act=True),
+        ListCell(_("End…"), f"{_PATH}/{one.id}/end", is_act=True),
     ]
 
 
@@ -97,11 +100,15 @@ async def _names(tx: Tx, pauses: Sequence[Pause]) -> dict[int, str]:
     names = {}
     for one in pauses:
         if one.invoice_id is not None:
-            names[one.id] = numbers.get(one.invoice_id) or f"Invoice {one.invoice_id}"
+            names[one.id] = numbers.get(one.invoice_id) or _(
+                "Invoice %(invoice_id)s", invoice_id=one.invoice_id
+            )
         elif one.client_id is not None:
-            names[one.id] = client_names.get(one.client_id) or f"Client {one.client_id}"
+            names[one.id] = client_names.get(one.client_id) or _(
+                "Client %(client_id)s", client_id=one.client_id
+            )
         else:
-            names[one.id] = "Everything"
+            names[one.id] = _("Everything")
     return names
 
 
@@ -117,11 +124,13 @@ async def _by_id(
 
 async def _pause_all_form(request: Request, tx: Tx) -> ActionForm:
     return ActionForm(
-        title="Pause everything",
-        lede="Autopay charges nobody until you let it go on. What is at Stripe already ends as it "
-        "will; webhooks, refunds and payments by hand go on.",
-        button="Pause everything",
-        leave="Let it run",
+        title=_("Pause everything"),
+        lede=_(
+            "Autopay charges nobody until you let it go on. What is at Stripe already "
+            "ends as it will; webhooks, refunds and payments by hand go on."
+        ),
+        button=_("Pause everything"),
+        leave=_("Let it run"),
         back=_PATH,
         fields=(REASON, UNTIL),
         is_dangerous=True,
@@ -130,7 +139,7 @@ async def _pause_all_form(request: Request, tx: Tx) -> ActionForm:
 
 async def _pause_all(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     await pause_of(request, viewer, given)
-    return "Autopay charges nobody.", _PATH
+    return _("Autopay charges nobody."), _PATH
 
 
 async def pause_of(
@@ -176,14 +185,18 @@ async def _end_form(request: Request, tx: Tx) -> ActionForm:
     one = await _open_pause(request, tx)
     name = (await _names(tx, [one]))[one.id]
     return ActionForm(
-        title=f"Let autopay go on: {name.lower() if name == 'Everything' else name}",
-        lede="The next run charges what has become due meanwhile.",
-        button="Let autopay go on",
-        leave="Leave it paused",
+        title=_("Let autopay go on: %(name)s", name=name if _is_of_one(one) else _("everything")),
+        lede=_("The next run charges what has become due meanwhile."),
+        button=_("Let autopay go on"),
+        leave=_("Leave it paused"),
         back=_PATH,
         fields=(),
-        facts=(("Reason", one.reason), ("Paused by", one.paused_by)),
+        facts=((_("Reason"), one.reason), (_("Paused by"), one.paused_by)),
     )
+
+
+def _is_of_one(one: Pause) -> bool:
+    return one.client_id is not None or one.invoice_id is not None
 
 
 async def _open_pause(request: Request, tx: Tx) -> Pause:
@@ -194,7 +207,7 @@ async def _open_pause(request: Request, tx: Tx) -> Pause:
     raise NotFound("pause", pause_id)
 
 
-async def _end(request: Request, viewer: Viewer, _: FormData) -> tuple[str, str]:
+async def _end(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     pause_id = id_in_path(request, "pause_id", "pause")
 
     async def work(tx: Tx) -> None:
@@ -202,7 +215,7 @@ async def _end(request: Request, viewer: Viewer, _: FormData) -> tuple[str, str]
         await autopay_pauses.end_pause(tx, pause_id, who=who(viewer), now=now)
 
     await database_of(request).with_retry(work)
-    return "Autopay goes on.", _PATH
+    return _("Autopay goes on."), _PATH
 
 
 PAUSE_ALL = FormAction(_pause_all_form, _pause_all)

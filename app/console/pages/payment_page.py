@@ -6,6 +6,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.payment_reads import PaymentDetails, load_payment_details
 from app.console.pages.payment_sentence import sentence, state_of_details
@@ -92,14 +93,14 @@ def _money(details: PaymentDetails) -> PaymentMoney | None:
         ]  # fmt: skip
         fees = sum((one.fee for one in rows), Decimal(0))
         if fees:
-            lines.append(MoneyLine("Stripe’s fee", shown_amount(-fees, currency)))
+            lines.append(MoneyLine(_("Stripe’s fee"), shown_amount(-fees, currency)))
         net = sum((one.net for one in rows), Decimal(0))
         return PaymentMoney(currency.upper(), lines, shown_amount(net, currency))
     intent = details.intent
     if intent is None or intent.state != PaymentState.SUCCEEDED:
         return None
     currency = intent.currency_iso
-    lines = [MoneyLine("Charged", shown_amount(intent.amount, currency))]
+    lines = [MoneyLine(_("Charged"), shown_amount(intent.amount, currency))]
     back = {"Refunded": intent.amount_refunded, "Lost in a dispute": intent.amount_lost}
     lines += [MoneyLine(text, shown_amount(-one, currency)) for text, one in back.items() if one]
     kept = intent.amount - intent.amount_refunded - intent.amount_lost
@@ -107,9 +108,9 @@ def _money(details: PaymentDetails) -> PaymentMoney | None:
 
 
 _KINDS = {
-    "charge": "Charged",
-    "payment": "Charged",
-    "refund": "Refunded",
-    "payment_refund": "Refunded",
-    "adjustment": "Dispute",
+    "charge": N_("Charged"),
+    "payment": N_("Charged"),
+    "refund": N_("Refunded"),
+    "payment_refund": N_("Refunded"),
+    "adjustment": N_("Dispute"),
 }

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 
+from app.console.language import _
 from app.console.pages.payment_reads import AttemptRow, PaymentDetails
 from app.console.pages.story import Phrase
 from app.console.pages.wording import (
@@ -61,11 +62,13 @@ def sentence(details: PaymentDetails, times: ViewerTime) -> list[Phrase]:
 
 
 def _happened(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
-    who = details.client_name or "A customer whose client is not known"
+    who = details.client_name or _("A customer whose client is not known")
     href = f"/clients/{details.client_id}" if details.client_id else None
     intent = details.intent
     if intent is None:
-        yield Phrase("Stripe’s events name this payment, but none of them could be applied yet. ")
+        yield Phrase(
+            _("Stripe’s events name this payment, but none of them could be applied yet. ")
+        )
         return
     when = times.day_of(intent.state_at)
     yield Phrase(who, href=href)
@@ -73,43 +76,51 @@ def _happened(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
         case PaymentState.SUCCEEDED:
             yield Phrase(" ")
             yield from _paid(details)
-            yield Phrase(f" on {when}{_at_which_try(details.attempts)}")
+            yield Phrase(
+                _(
+                    " on %(when)s%(at_which_try)s",
+                    when=when,
+                    at_which_try=_at_which_try(details.attempts),
+                )
+            )
             yield from _went_back(details)
         case PaymentState.PROCESSING:
-            yield Phrase(f" is paying by bank debit since {when}; ")
-            yield Phrase("the bank has not answered yet", is_strong=True)
+            yield Phrase(_(" is paying by bank debit since %(when)s; ", when=when))
+            yield Phrase(_("the bank has not answered yet"), is_strong=True)
         case PaymentState.REQUIRES_ACTION:
-            yield Phrase(" has not paid yet: ")
-            yield Phrase("the bank asks for a confirmation", is_strong=True)
+            yield Phrase(_(" has not paid yet: "))
+            yield Phrase(_("the bank asks for a confirmation"), is_strong=True)
         case PaymentState.CANCELED:
-            yield Phrase(f" paid nothing: the payment was canceled on {when}")
+            yield Phrase(_(" paid nothing: the payment was canceled on %(when)s", when=when))
         case PaymentState.FAILED:
-            yield Phrase(" has not paid yet: ")
-            yield Phrase(_why(details).lower() or "the bank said no", is_strong=True)
-            yield Phrase(f" on {when}")
+            yield Phrase(_(" has not paid yet: "))
+            yield Phrase(_why(details).lower() or _("the bank said no"), is_strong=True)
+            yield Phrase(_(" on %(when)s", when=when))
         case PaymentState.CREATED:
-            yield Phrase(" has not paid yet")
+            yield Phrase(_(" has not paid yet"))
     yield Phrase(". ")
 
 
 def _paid(details: PaymentDetails) -> Iterator[Phrase]:
     named = [one for one in details.shares if one.invoice_id is not None]
     if not named:
-        yield Phrase("paid, and the money is on no invoice", is_strong=True)
+        yield Phrase(_("paid, and the money is on no invoice"), is_strong=True)
         return
     yield Phrase("paid ", is_strong=True)
     for place, one in enumerate(named[:3]):
-        number = one.invoicenumber or f"invoice {one.invoice_id}"
+        number = one.invoicenumber or _("invoice %(invoice_id)s", invoice_id=one.invoice_id)
         yield Phrase((", " if place else "") + number, href=f"/invoices/{one.invoice_id}")
     if len(named) > len(named[:3]):
-        yield Phrase(f" and {len(named) - 3} more")
+        yield Phrase(_(" and %(number)s more", number=len(named) - 3))
     if all(one.amountdue == 0 for one in named):
-        yield Phrase(" in full", is_strong=True)
+        yield Phrase(_(" in full"), is_strong=True)
 
 
 def _at_which_try(attempts: Sequence[AttemptRow]) -> str:
     tries = [one for one in attempts if one.state in (AttemptState.DECLINED,)]
-    return f", at the {ordinal(len(tries) + 1)} try" if tries and attempts else ""
+    return (
+        _(", at the %(ordinal)s try", ordinal=ordinal(len(tries) + 1)) if tries and attempts else ""
+    )
 
 
 def _went_back(details: PaymentDetails) -> Iterator[Phrase]:
@@ -117,13 +128,13 @@ def _went_back(details: PaymentDetails) -> Iterator[Phrase]:
     assert intent is not None, "money goes back of a payment that is known"
     if intent.amount_refunded:
         yield Phrase(f"; {shown_amount(intent.amount_refunded, intent.currency_iso).number}")
-        yield Phrase(" was given back")
+        yield Phrase(_(" was given back"))
     if intent.disputed:
         yield Phrase("; ")
-        yield Phrase("the payment is disputed", is_strong=True)
+        yield Phrase(_("the payment is disputed"), is_strong=True)
     if intent.amount_lost:
         lost = shown_amount(intent.amount_lost, intent.currency_iso)
-        yield Phrase(f"; {lost.number} was lost in a dispute")
+        yield Phrase(_("; %(lost)s was lost in a dispute", lost=lost.number))
 
 
 def _why(details: PaymentDetails) -> str:
@@ -138,7 +149,7 @@ def _why(details: PaymentDetails) -> str:
 def _next(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     told = list(_next_step(details, times))
     if told:
-        yield Phrase("Next: ", is_strong=True)
+        yield Phrase(_("Next: "), is_strong=True)
         yield from told
 
 
@@ -146,9 +157,9 @@ def _next_step(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     intent = details.intent
     newest = details.attempts[0] if details.attempts else None
     if newest is not None and newest.state in (AttemptState.UNKNOWN, AttemptState.OPEN):
-        yield Phrase("Paydue asks Stripe until it answers; nothing is charged again meanwhile.")
+        yield Phrase(_("Paydue asks Stripe until it answers; nothing is charged again meanwhile."))
     elif intent is None:
-        yield Phrase("the events are tried again, or a person looks at them in the ")
+        yield Phrase(_("the events are tried again, or a person looks at them in the "))
         yield Phrase("inbox", href="/inbox")
         yield Phrase(".")
     else:
@@ -162,13 +173,13 @@ def _next_of_state(
         case PaymentState.SUCCEEDED:
             yield from _next_of_paid(details, times)
         case PaymentState.PROCESSING:
-            yield Phrase("no other way to pay is opened until the debit ends.")
+            yield Phrase(_("no other way to pay is opened until the debit ends."))
         case PaymentState.REQUIRES_ACTION:
-            yield Phrase("the client confirms with the bank; Paydue does not try by itself.")
+            yield Phrase(_("the client confirms with the bank; Paydue does not try by itself."))
         case PaymentState.FAILED:
             yield from _next_of_declined(details, times)
         case PaymentState.CREATED:
-            yield Phrase("the customer pays, or the payment is canceled; no money has moved.")
+            yield Phrase(_("the customer pays, or the payment is canceled; no money has moved."))
         case PaymentState.CANCELED:
             pass
 
@@ -176,13 +187,13 @@ def _next_of_state(
 def _next_of_paid(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     waiting = _evidence_due(details.reversals)
     if waiting is not None:
-        yield Phrase(f"Stripe takes evidence until {times.full(waiting)}.")
+        yield Phrase(_("Stripe takes evidence until %(time)s.", time=times.full(waiting)))
         return
     unapplied = sum((one.counted for one in details.shares if one.invoice_id is None), Decimal(0))
     if unapplied:
         amount = shown_amount(unapplied, details.currency)
-        yield Phrase(f"say what {amount.text} of it is for: ")
-        yield Phrase("unapplied money", href="/unapplied")
+        yield Phrase(_("say what %(amount)s of it is for: ", amount=amount.text))
+        yield Phrase(_("unapplied money"), href="/unapplied")
         yield Phrase(".")
         return
     yield from _payout(details, times)
@@ -200,24 +211,39 @@ def _evidence_due(reversals: Sequence[ReversalRow]) -> datetime | None:
 
 def _payout(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     if not details.payouts:
-        yield Phrase("Stripe pays it out to your bank; the payout is not known yet.")
+        yield Phrase(_("Stripe pays it out to your bank; the payout is not known yet."))
         return
     one = details.payouts[-1]
     moved = [row for row in details.movements if row.payout_id == one.payout_id]
     net = shown_amount(sum((row.net for row in moved), Decimal(0)), moved[0].currency_iso)
     has_arrived = one.status == "paid" and one.arrival_date <= times.today
     reach = "reached" if has_arrived else "reach"
-    yield Phrase(f"{net.text} after fees {reach} your bank on {times.day(one.arrival_date)} with ")
-    yield Phrase(f"payout {one.payout_id}", href=f"/payouts/{one.payout_id}")
+    yield Phrase(
+        _(
+            "%(net)s after fees %(reach)s your bank on %(day)s with ",
+            net=net.text,
+            reach=reach,
+            day=times.day(one.arrival_date),
+        )
+    )
+    yield Phrase(
+        _("payout %(payout_id)s", payout_id=one.payout_id), href=f"/payouts/{one.payout_id}"
+    )
     yield Phrase(".")
 
 
 def _next_of_declined(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     one = last_try(details)
     if one is None:
-        yield Phrase("the customer may try again; Stripe tells us of it.")
+        yield Phrase(_("the customer may try again; Stripe tells us of it."))
     elif one.next_try_on is not None:
         day = one.next_try_on
-        yield Phrase(f"Paydue tries again on {times.day(day)}, {times.distance(day)}.")
+        yield Phrase(
+            _(
+                "Paydue tries again on %(day)s, %(distance)s.",
+                day=times.day(day),
+                distance=times.distance(day),
+            )
+        )
     else:
-        yield Phrase("Paydue does not try this again; the client must give another card.")
+        yield Phrase(_("Paydue does not try this again; the client must give another card."))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.console.language import N_, _, plural_
 from app.console.pages.cells import ListCell, ListColumn, ListSection, Tick, amount_of, state_of
 from app.console.pages.payments_reads import (
     FIELDS,
@@ -15,13 +16,13 @@ from app.console.pages.wording import ViewerTime, words_of
 from app.rules.payment import PaymentStatus
 from app.rules.spreadsheet import Cell, amount_cell
 
-_AMOUNT = ListColumn("Amount", "money")
-_STATE = ListColumn("State", "state")
-_CLIENT = ListColumn("Client", "name")
-_INVOICE = ListColumn("Invoice", "low")
-_METHOD = ListColumn("Method", "low", is_minor=True)
-_WHEN = ListColumn("When", "when", is_order=True)
-_INTENT = ListColumn("Intent", "id")
+_AMOUNT = ListColumn(N_("Amount"), "money")
+_STATE = ListColumn(N_("State"), "state")
+_CLIENT = ListColumn(N_("Client"), "name")
+_INVOICE = ListColumn(N_("Invoice"), "low")
+_METHOD = ListColumn(N_("Method"), "low", is_minor=True)
+_WHEN = ListColumn(N_("When"), "when", is_order=True)
+_INTENT = ListColumn(N_("Intent"), "id")
 
 
 def payments_section(lines: Sequence[PaymentLine], *, with_client: bool = True) -> ListSection:
@@ -29,7 +30,7 @@ def payments_section(lines: Sequence[PaymentLine], *, with_client: bool = True) 
     whose = _CLIENT if with_client else _INVOICE
     rows = [_short_cells(line, with_client=with_client) for line in lines]
     columns = (_AMOUNT, _STATE, whose, _METHOD, _WHEN)
-    return ListSection("Payments", columns, rows, "No payment yet")
+    return ListSection(_("Payments"), columns, rows, _("No payment yet"))
 
 
 def _short_cells(line: PaymentLine, *, with_client: bool) -> list[ListCell]:
@@ -57,7 +58,7 @@ def _cells(line: PaymentLine, times: ViewerTime) -> list[ListCell]:
 def _client(line: PaymentLine) -> ListCell:
     row = line.row
     if row.client_id is None:
-        return ListCell("Not known", is_dim=True)
+        return ListCell(_("Not known"), is_dim=True)
     name = row.client_name or str(row.client_id)
     return ListCell(name, f"/clients/{row.client_id}", title=name)
 
@@ -68,11 +69,11 @@ def _invoice(line: PaymentLine) -> ListCell:
         return ListCell(row.invoicenumber or str(row.invoice_id), f"/invoices/{row.invoice_id}")
     if row.counted <= 0:
         return ListCell()
-    return ListCell("Assign…", f"/unapplied/{row.id}", is_act=True)
+    return ListCell(_("Assign…"), f"/unapplied/{row.id}", is_act=True)
 
 
 def _tick(line: PaymentLine) -> Tick:
-    label = f"Select {line.amount.text}"
+    label = _("Select %(amount)s", amount=line.amount.text)
     return Tick(line.row.id, label, line.amount.currency, line.minor, line.places)
 
 
@@ -99,9 +100,10 @@ def _file_cells(line: PaymentLine, _: ViewerTime) -> Sequence[Cell]:
 
 PAYMENT_LIST = WindowList(
     path="/payments",
-    title="Payments",
-    noun="payment",
-    sums_of="taken",
+    title=N_("Payments"),
+    counted=plural_("%(num)s payment", "%(num)s payments"),
+    sums_of=N_("taken"),
+    empty=N_("No payment fits"),
     fields=FIELDS,
     views=VIEWS,
     columns=(_AMOUNT, _STATE, _CLIENT, _INVOICE, _METHOD, _WHEN, _INTENT),

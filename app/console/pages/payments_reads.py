@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, func, or_, select
 
+from app.console.language import N_, _, find_decimal
 from app.console.pages.listing import FilterField, RowCondition, Window
 from app.console.pages.wording import (
     LastTry,
@@ -40,14 +41,14 @@ NAMED_MAX = 10
 _DAYS_MAX = 3660
 
 STATES = (
-    ("succeeded", "Succeeded"),
-    ("processing", "Processing"),
-    ("waiting", "Needs the client"),
-    ("declined", "Not paid yet or declined"),
-    ("refunded", "Refunded"),
-    ("disputed", "Disputed"),
-    ("canceled", "Canceled"),
-    ("unapplied", "On no invoice"),
+    ("succeeded", N_("Succeeded")),
+    ("processing", N_("Processing")),
+    ("waiting", N_("Needs the client")),
+    ("declined", N_("Not paid yet or declined")),
+    ("refunded", N_("Refunded")),
+    ("disputed", N_("Disputed")),
+    ("canceled", N_("Canceled")),
+    ("unapplied", N_("On no invoice")),
 )
 _STATUSES: dict[str, tuple[int, ...]] = {
     "succeeded": (PaymentStatus.SUCCEEDED, PaymentStatus.PART_REFUNDED),
@@ -59,20 +60,20 @@ _STATUSES: dict[str, tuple[int, ...]] = {
     "canceled": (PaymentStatus.CANCELED,),
 }
 FIELDS = (
-    FilterField("state", "State", STATES),
-    FilterField("days", "Last days", hint="7"),
-    FilterField("amount", "Amount", hint="120.50"),
-    FilterField("currency", "Currency", hint="EUR"),
-    FilterField("client", "Client", hint="name or id"),
-    FilterField("invoice", "Invoice", hint="number or id"),
+    FilterField("state", N_("State"), STATES),
+    FilterField("days", N_("Last days"), hint="7"),
+    FilterField("amount", N_("Amount"), hint="120.50"),
+    FilterField("currency", N_("Currency"), hint="EUR"),
+    FilterField("client", N_("Client"), hint=N_("name or id")),
+    FilterField("invoice", N_("Invoice"), hint=N_("number or id")),
 )
 VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
-    ("All", {}),
-    ("Today", {"days": "1"}),
-    ("Last 7 days", {"days": "7"}),
-    ("Declined this week", {"state": "declined", "days": "7"}),
-    ("Disputed", {"state": "disputed"}),
-    ("On no invoice", {"state": "unapplied"}),
+    (N_("All"), {}),
+    (N_("Today"), {"days": "1"}),
+    (N_("Last 7 days"), {"days": "7"}),
+    (N_("Declined this week"), {"state": "declined", "days": "7"}),
+    (N_("Disputed"), {"state": "disputed"}),
+    (N_("On no invoice"), {"state": "unapplied"}),
 )
 
 
@@ -120,7 +121,9 @@ async def payments_window(
     if "amount" in values:
         amount = _amount(values["amount"])
         if amount is None:
-            errors.append(f"Amount: {values['amount']} is no amount such as 120.50")
+            errors.append(
+                _("Amount: %(given)s is no amount such as 120.50", given=values["amount"])
+            )
         else:
             base.append(_is_of_amount(amount))
     wanted = [*_by_state(values), *_by_days(values, times.now, errors), *_by_currency(values)]
@@ -142,7 +145,9 @@ def _by_days(values: Mapping[str, str], now: datetime, errors: list[str]) -> lis
     if given is None:
         return []
     if not given.isascii() or not given.isdigit() or not 0 < int(given) <= _DAYS_MAX:
-        errors.append(f"Last days: {given} is not 1 to {_DAYS_MAX}")
+        errors.append(
+            _("Last days: %(given)s is not 1 to %(days_max)s", given=given, days_max=_DAYS_MAX)
+        )
         return []
     since = now - timedelta(days=int(given))
     return [lambda one: one["date"] >= since]
@@ -154,12 +159,10 @@ def _by_currency(values: Mapping[str, str]) -> list[RowCondition]:
 
 
 def _amount(given: str) -> Decimal | None:
-    try:
-        found = Decimal(given.replace(",", ""))
-    except InvalidOperation:
+    found = find_decimal(given)
+    if found is None or not found.is_finite() or not 0 < found < money.MINOR_MAX:
         return None
-    usable = found.is_finite() and 0 < found < money.MINOR_MAX and found == round(found, 3)
-    return found if usable else None
+    return found if found == round(found, 3) else None
 
 
 def _is_of_amount(amount: Decimal) -> ColumnElement[bool]:
@@ -234,7 +237,7 @@ def _line(row: ListedPayment, last: LastTry | None, times: ViewerTime) -> Paymen
         minor,
         money.exponent(row.currency_iso),
         _state(row, last, times),
-        method_name(row.payment_method_name) or ("" if row.intent_id else "By hand"),
+        method_name(row.payment_method_name) or ("" if row.intent_id else _("By hand")),
         times.short(row.date),
     )
 
@@ -248,8 +251,8 @@ def _href(row: ListedPayment) -> str:
 def _state(row: ListedPayment, last: LastTry | None, times: ViewerTime) -> ShownState:
     state = payment_state(row.status, last, times)
     if row.invoice_id is None and row.counted > 0:
-        return ShownState(Tone.WAIT, "coin", "On no invoice")
+        return ShownState(Tone.WAIT, "coin", _("On no invoice"))
     if row.status == PaymentStatus.PART_REFUNDED:
         back = shown_amount(row.amount_refunded, row.currency_iso)
-        return state._replace(why=f"{back.number} given back")
+        return state._replace(why=_("%(back)s given back", back=back.number))
     return state

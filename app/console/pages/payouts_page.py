@@ -3,11 +3,12 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, ngettext, number_text
 from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of, state_of
 from app.console.pages.chrome import reading, times_of
 from app.console.pages.list_view import HeadLink, ListView, show_list
 from app.console.pages.payment_page import dashboard_url
-from app.console.pages.wording import ViewerTime, counted, payout_state, shown_amount, words_of
+from app.console.pages.wording import ViewerTime, payout_state, shown_amount, words_of
 from app.console.routing import Viewer
 from app.ledger import payout_lines
 from app.ledger.payout_lines import PayoutLine, PayoutTotals
@@ -16,20 +17,20 @@ from app.ledger.payout_lines import PayoutLine, PayoutTotals
 PAYOUTS_MAX = 50
 LINES_MAX = 200
 _COLUMNS = (
-    ListColumn("Amount", "money"),
-    ListColumn("State", "state"),
-    ListColumn("Arrives", "low"),
-    ListColumn("Lines", "num"),
-    ListColumn("Fees", "num", is_minor=True),
-    ListColumn("Id", "id"),
+    ListColumn(N_("Amount"), "money"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Arrives"), "low"),
+    ListColumn(N_("Lines"), "num"),
+    ListColumn(N_("Fees"), "num", is_minor=True),
+    ListColumn(N_("Id"), "id"),
 )
 _LINE_COLUMNS = (
-    ListColumn("Net", "money"),
-    ListColumn("Kind"),
-    ListColumn("Client", "name"),
-    ListColumn("Invoices", "low"),
-    ListColumn("Gross", "num", is_minor=True),
-    ListColumn("Fee", "num", is_minor=True),
+    ListColumn(N_("Net"), "money"),
+    ListColumn(N_("Kind")),
+    ListColumn(N_("Client"), "name"),
+    ListColumn(N_("Invoices"), "low"),
+    ListColumn(N_("Gross"), "num", is_minor=True),
+    ListColumn(N_("Fee"), "num", is_minor=True),
 )
 
 
@@ -39,9 +40,9 @@ async def payouts_page(request: Request, viewer: Viewer) -> Response:
         rows = await payout_lines.list_payouts(tx, PAYOUTS_MAX)
         cells = [_cells(row, times) for row in rows]
         view = ListView(
-            title="Payouts",
-            lede="The newest payouts to the bank. A month as CSV: paydue payouts.",
-            sections=[ListSection("Payouts", _COLUMNS, cells, "No payout is known yet")],
+            title=_("Payouts"),
+            lede=_("The newest payouts to the bank. A month as CSV: paydue payouts."),
+            sections=[ListSection(_("Payouts"), _COLUMNS, cells, _("No payout is known yet"))],
         )
         return await show_list(request, viewer, tx, view)
 
@@ -55,7 +56,7 @@ def _cells(row: PayoutTotals, times: ViewerTime) -> list[ListCell]:
         amount_of(shown_amount(one.amount, one.currency_iso), f"/payouts/{one.payout_id}"),
         state_of(state),
         ListCell(times.day(one.arrival_date)),
-        ListCell(f"{row.sums.lines:,}"),
+        ListCell(number_text(row.sums.lines)),
         ListCell(shown_amount(row.sums.fee, one.currency_iso).number),
         ListCell(one.payout_id),
     ]
@@ -75,10 +76,12 @@ async def payout_page(request: Request, viewer: Viewer) -> Response:
         amount = shown_amount(one.amount, one.currency_iso)
         cells = [_line_cells(line) for line in lines]
         view = ListView(
-            title=f"Payout of {amount.text}",
+            title=_("Payout of %(amount)s", amount=amount.text),
             lede=_lede(totals, times),
             links=[HeadLink("Stripe", dashboard_url(request, "payouts", payout_id), "out")],
-            sections=[ListSection("Lines", _LINE_COLUMNS, cells, "Its lines are not read yet")],
+            sections=[
+                ListSection(_("Lines"), _LINE_COLUMNS, cells, _("Its lines are not read yet"))
+            ],
             counts=_counts(totals),
         )
         return await show_list(request, viewer, tx, view)
@@ -87,10 +90,18 @@ async def payout_page(request: Request, viewer: Viewer) -> Response:
 def _lede(totals: PayoutTotals, times: ViewerTime) -> str:
     one = totals.payout
     day = f"{times.day(one.arrival_date)}, {times.distance(one.arrival_date)}"
-    reaches = "Reached" if one.status == "paid" else "Reaches"
-    failed = f" It failed: {words_of(one.failure_code)}." if one.failure_code else ""
+    reaches = _("Reached") if one.status == "paid" else _("Reaches")
+    failed = (
+        _(" It failed: %(reason)s.", reason=words_of(one.failure_code)) if one.failure_code else ""
+    )
     warning = f" {totals.warning[:1].upper()}{totals.warning[1:]}." if totals.warning else ""
-    return f"{reaches} your bank on {day}.{failed}{warning}"
+    return _(
+        "%(reaches)s your bank on %(day)s.%(failed)s%(warning)s",
+        reaches=reaches,
+        day=day,
+        failed=failed,
+        warning=warning,
+    )
 
 
 def _counts(totals: PayoutTotals) -> str:
@@ -99,9 +110,20 @@ def _counts(totals: PayoutTotals) -> str:
         shown_amount(one, currency).number
         for one in (totals.sums.gross, totals.sums.fee, totals.sums.net)
     )
-    lines = counted(totals.sums.lines, "line")
-    shown = f", the first {LINES_MAX} shown" if totals.sums.lines > LINES_MAX else ""
-    return f"{lines}{shown}: {gross} gross, {fee} in fees, {net} net"
+    lines = ngettext("%(num)s line", "%(num)s lines", totals.sums.lines)
+    shown = (
+        _(", the first %(lines_max)s shown", lines_max=LINES_MAX)
+        if totals.sums.lines > LINES_MAX
+        else ""
+    )
+    return _(
+        "%(lines)s%(shown)s: %(gross)s gross, %(fee)s in fees, %(net)s net",
+        lines=lines,
+        shown=shown,
+        gross=gross,
+        fee=fee,
+        net=net,
+    )
 
 
 def _line_cells(line: PayoutLine) -> list[ListCell]:

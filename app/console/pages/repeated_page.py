@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, String, cast, func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, ngettext, number_text
 from app.console.pages.cells import ListSection
 from app.console.pages.chrome import reading, times_of
 from app.console.pages.list_view import ListView, show_list
@@ -18,7 +19,7 @@ from app.console.pages.listing import (
 )
 from app.console.pages.payments_page import payments_section
 from app.console.pages.payments_reads import find_clients, load_payment_lines
-from app.console.pages.wording import ViewerTime, counted, shown_amount
+from app.console.pages.wording import ViewerTime, shown_amount
 from app.console.routing import Viewer
 from app.rules.repeated_payment import PaidAmount, repeated_payments
 from app.storage.column_types import table_of
@@ -32,7 +33,7 @@ WITHIN = timedelta(days=6)
 # Groups that one page shows, the newest first.
 SHOWN_MAX = 20
 _PATH = "/repeated"
-_FIELDS = (FilterField("client", "Client", hint="name or id"),)
+_FIELDS = (FilterField("client", N_("Client"), hint=N_("name or id")),)
 
 
 async def repeated_page(request: Request, viewer: Viewer) -> Response:
@@ -42,9 +43,9 @@ async def repeated_page(request: Request, viewer: Viewer) -> Response:
         clients = await find_clients(tx, values["client"]) if "client" in values else None
         groups = await load_repeated(tx, clients)
         view = ListView(
-            title="Charged twice?",
+            title=_("Charged twice?"),
             sections=[await _section(tx, group, times) for group in groups[:SHOWN_MAX]]
-            or [ListSection("Payments", (), (), "No amount was paid twice")],
+            or [ListSection(_("Payments"), (), (), _("No amount was paid twice"))],
             lede=_lede(groups),
             bar=filter_bar(_PATH, _FIELDS, values),
         )
@@ -72,14 +73,28 @@ async def load_repeated(
 
 
 def _lede(groups: Sequence[Sequence[PaidAmount]]) -> str:
-    looked_at = f"among the newest {LOOKED_AT_MAX:,} payments"
+    looked_at = _(
+        "among the newest %(looked_at_max)s payments", looked_at_max=number_text(LOOKED_AT_MAX)
+    )
     if not groups:
-        return f"No client paid one amount twice within {WITHIN.days} days, {looked_at}."
-    shown = f", the newest {SHOWN_MAX} shown" if len(groups) > SHOWN_MAX else ""
-    return (
-        f"{counted(len(groups), 'client and amount', 'clients and amounts')} with more than one "
-        f"payment within {WITHIN.days} days, {looked_at}{shown}. Each invoice stands beside its "
-        "payment: two for one invoice are one too many."
+        return _(
+            "No client paid one amount twice within %(days)s days, %(looked_at)s.",
+            days=WITHIN.days,
+            looked_at=looked_at,
+        )
+    shown = (
+        _(", the newest %(shown_max)s shown", shown_max=SHOWN_MAX)
+        if len(groups) > SHOWN_MAX
+        else ""
+    )
+    return _(
+        "%(count)s with more than one payment within %(days)s days, "
+        "%(looked_at)s%(shown)s. Each invoice stands beside its payment: two for "
+        "one invoice are one too many.",
+        count=ngettext("%(num)s client and amount", "%(num)s clients and amounts", len(groups)),
+        days=WITHIN.days,
+        looked_at=looked_at,
+        shown=shown,
     )
 
 
@@ -88,4 +103,6 @@ async def _section(tx: Tx, group: Sequence[PaidAmount], times: ViewerTime) -> Li
     amount = shown_amount(group[0].amount, group[0].currency)
     title = f"{lines[0].row.client_name or group[0].client_id}, {amount.text}"
     section = payments_section(lines, with_client=False)
-    return section._replace(title=title, note=counted(len(lines), "payment"))
+    return section._replace(
+        title=title, note=ngettext("%(num)s payment", "%(num)s payments", len(lines))
+    )

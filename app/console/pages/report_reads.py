@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select
 
+from app.console.language import N_, _, ngettext
 from app.console.pages.charts import BarChart, ChartSeries, bar_chart, day_axis, money_by_day
-from app.console.pages.wording import ViewerTime, counted, shown_amount
+from app.console.pages.wording import ViewerTime, shown_amount
 from app.rules import calendar
 from app.rules.attempt import AttemptState
 from app.storage.column_types import table_of
@@ -29,7 +30,15 @@ CHART_DAYS = 14
 REPORT_DAYS = 30
 # The last day of each age that an open invoice may have; what is older is the last group.
 _AGES = (30, 60, 90)
-_AGE_NAMES = ("Not due", "1–30 days", "31–60 days", "61–90 days", "Over 90 days")
+_AGE_NAMES = (
+    N_("Not due"),
+    N_("1–30 days"),
+    N_("31–60 days"),
+    N_("61–90 days"),
+    N_("Over 90 days"),
+)
+# The same below bars, where there is little room.
+_AGE_AXIS = (N_("Not due"), "1–30", "31–60", "61–90", N_("Over 90"))
 
 
 # --- money in ----------------------------------------------------------------------------------
@@ -58,7 +67,7 @@ async def load_money_in(
     )  # fmt: skip
     if not amounts:
         return None
-    return money_by_day("Money in", shown, amounts, times, is_figure_today=is_figure_today)
+    return money_by_day(_("Money in"), shown, amounts, times, is_figure_today=is_figure_today)
 
 
 def _days(first: date, last: date) -> list[date]:
@@ -103,8 +112,7 @@ async def load_ageing(tx: Tx, times: ViewerTime) -> BarChart | None:
     if not amounts:
         return None
     series = [_aged(currency, amounts[currency]) for currency in sorted(amounts)]
-    axis = [name.removesuffix(" days") for name in _AGE_NAMES]
-    return bar_chart("Ageing", "Currency", series, axis=axis, columns=_AGE_NAMES)
+    return bar_chart(_("Ageing"), _("Currency"), series, axis=_AGE_AXIS, columns=_AGE_NAMES)
 
 
 def _ages(due: ColumnElement[Any], today: date) -> list[ColumnElement[bool]]:
@@ -120,9 +128,14 @@ def _aged(currency: str, amounts: Sequence[Decimal]) -> ChartSeries:
     late = shown_amount(sum(amounts[1:], Decimal(0)), currency)
     whole = shown_amount(sum(amounts, Decimal(0)), currency)
     parts = ", ".join(f"{name} {cell}" for name, cell in zip(_AGE_NAMES, cells, strict=True))
-    finding = f"{late.currency} by age: {parts}"
+    finding = _("%(currency)s by age: %(parts)s", currency=late.currency, parts=parts)
     return ChartSeries(
-        late.currency, amounts, cells, late.number, f"overdue of {whole.number}", finding
+        late.currency,
+        amounts,
+        cells,
+        late.number,
+        _("overdue of %(whole)s", whole=whole.number),
+        finding,
     )
 
 
@@ -151,8 +164,8 @@ async def load_success_rate(tx: Tx, times: ViewerTime) -> BarChart | None:
     bad = [counts.get((day, AttemptState.DECLINED), 0) for day in days]
     columns = [times.day(day) for day in days]
     return bar_chart(
-        "Success rate",
-        "Charges",
+        _("Success rate"),
+        _("Charges"),
         [_rate(good, bad)],
         axis=day_axis(days),
         columns=columns,
@@ -164,14 +177,25 @@ def _rate(good: Sequence[int], bad: Sequence[int]) -> ChartSeries:
     pairs = list(zip(good, bad, strict=True))
     rates = [_percent(one, other) for one, other in pairs]
     cells = [
-        f"{rate} % of {one + other}" if one + other else "none"
+        _("%(rate)s %% of %(number)s", rate=rate, number=one + other) if one + other else _("none")
         for rate, (one, other) in zip(rates, pairs, strict=True)
     ]
     whole = _percent(sum(good), sum(bad))
-    charges = counted(sum(good) + sum(bad), "charge")
-    finding = f"{whole} % of {charges} in {len(good)} days succeeded"
+    charges = ngettext("%(num)s charge", "%(num)s charges", sum(good) + sum(bad))
+    finding = _(
+        "%(whole)s %% of %(charges)s in %(count)s days succeeded",
+        whole=whole,
+        charges=charges,
+        count=len(good),
+    )
     return ChartSeries(
-        "All", rates, cells, f"{whole} %", f"of {charges}", finding, top=Decimal(100)
+        _("All"),
+        rates,
+        cells,
+        f"{whole} %",
+        _("of %(charges)s", charges=charges),
+        finding,
+        top=Decimal(100),
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import _, number_text
 from app.console.pages.autopay_pages import DAYS_AHEAD, ComingCharge, load_coming
 from app.console.pages.charts import BarChart, money_by_day
 from app.console.pages.chrome import reading, show, times_of
@@ -41,37 +42,49 @@ async def reports_page(request: Request, viewer: Viewer) -> Response:
         coming = await load_coming(tx, last_day, request.app.state.settings, times)
         reports = [
             Report(
-                "Ageing",
-                f"Left to pay by days since it was due, of the newest {AGED_MAX:,} open invoices.",
+                _("Ageing"),
+                _(
+                    "Left to pay by days since it was due, of the newest %(aged_max)s open "
+                    "invoices.",
+                    aged_max=number_text(AGED_MAX),
+                ),
                 await load_ageing(tx, times),
-                "Nobody owes anything",
+                _("Nobody owes anything"),
                 "/invoices?state=overdue",
-                "Overdue invoices",
+                _("Overdue invoices"),
             ),
             Report(
-                "Money in",
-                f"By day, less what went back, of the newest {SUMMED_MAX:,} payments.",
+                _("Money in"),
+                _(
+                    "By day, less what went back, of the newest %(summed_max)s payments.",
+                    summed_max=number_text(SUMMED_MAX),
+                ),
                 await load_money_in(tx, times, REPORT_DAYS),
-                f"No money came in within {REPORT_DAYS} days",
+                _("No money came in within %(report_days)s days", report_days=REPORT_DAYS),
                 f"/payments?days={REPORT_DAYS}",
-                "Payments",
+                _("Payments"),
             ),
             Report(
-                "Success rate",
-                "Of the charges that ended each day, those that succeeded. One that is tried "
-                "again counts on each day of its tries.",
+                _("Success rate"),
+                _(
+                    "Of the charges that ended each day, those that succeeded. One that is "
+                    "tried again counts on each day of its tries."
+                ),
                 await load_success_rate(tx, times),
-                f"No charge ended within {REPORT_DAYS} days",
+                _("No charge ended within %(report_days)s days", report_days=REPORT_DAYS),
                 "/attempts",
-                "Attempts",
+                _("Attempts"),
             ),
             Report(
-                "Forecast",
-                f"What autopay will charge in the next {DAYS_AHEAD} days, as it judges today.",
+                _("Forecast"),
+                _(
+                    "What autopay will charge in the next %(days_ahead)s days, as it judges today.",
+                    days_ahead=DAYS_AHEAD,
+                ),
                 _forecast(coming, times),
-                "Nothing will be charged",
+                _("Nothing will be charged"),
                 "/coming",
-                "Coming charges",
+                _("Coming charges"),
             ),
         ]
         return await show(request, viewer, tx, "reports.html", reports=reports)
@@ -84,4 +97,4 @@ def _forecast(coming: Sequence[ComingCharge], times: ViewerTime) -> BarChart | N
         if one.will_be and one.day in days:
             by_day = amounts.setdefault(one.candidate.currency, [Decimal(0)] * len(days))
             by_day[days.index(one.day)] += one.candidate.amount
-    return money_by_day("Forecast", days, amounts, times) if amounts else None
+    return money_by_day(_("Forecast"), days, amounts, times) if amounts else None

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import select
 
+from app.console.language import N_, _
 from app.console.pages.search_reads import HITS_MAX, Hit, find_hits, intent_hits
 from app.console.pages.search_terms import search_terms
 from app.console.pages.wording import ViewerTime
@@ -29,18 +30,31 @@ class Command(NamedTuple):
 
 
 COMMANDS = (
-    Command("pause", "Clients", "pause", "Pause autopay of", "pause", Role.SUPPORT),
-    Command("resume", "Clients", "resume", "Resume autopay of", "run", Role.SUPPORT),
-    Command("hold", "Invoices", "hold", "Hold", "pause", Role.SUPPORT),
-    Command("release", "Invoices", "release", "Let autopay charge", "run", Role.SUPPORT),
-    Command("note", "Invoices", "note", "Note on", "note", Role.SUPPORT),
-    Command("charge", "Invoices", "retry", "Charge now", "bolt", Role.FINANCE),
-    Command("retry", "Invoices", "retry", "Charge now", "bolt", Role.FINANCE),
-    Command("pay", "Invoices", "pay", "Enter a payment of", "coin", Role.FINANCE),
-    Command("void", "Invoices", "void", "Void", "no", Role.FINANCE),
-    Command("refund", "Payments", "refund", "Refund", "back", Role.FINANCE),
-    Command("assign", "Payments", "assign", "Assign", "doc", Role.FINANCE),
-    Command("replay", "Events", "replay", "Replay", "retry", Role.SUPPORT),
+    Command(
+        "pause", N_("Clients"), "pause", N_("Pause autopay of %(target)s…"), "pause", Role.SUPPORT
+    ),
+    Command(
+        "resume", N_("Clients"), "resume", N_("Resume autopay of %(target)s…"), "run", Role.SUPPORT
+    ),
+    Command("hold", N_("Invoices"), "hold", N_("Hold %(target)s…"), "pause", Role.SUPPORT),
+    Command(
+        "release",
+        N_("Invoices"),
+        "release",
+        N_("Let autopay charge %(target)s…"),
+        "run",
+        Role.SUPPORT,
+    ),
+    Command("note", N_("Invoices"), "note", N_("Note on %(target)s…"), "note", Role.SUPPORT),
+    Command("charge", N_("Invoices"), "retry", N_("Charge now %(target)s…"), "bolt", Role.FINANCE),
+    Command("retry", N_("Invoices"), "retry", N_("Charge now %(target)s…"), "bolt", Role.FINANCE),
+    Command(
+        "pay", N_("Invoices"), "pay", N_("Enter a payment of %(target)s…"), "coin", Role.FINANCE
+    ),
+    Command("void", N_("Invoices"), "void", N_("Void %(target)s…"), "no", Role.FINANCE),
+    Command("refund", N_("Payments"), "refund", N_("Refund %(target)s…"), "back", Role.FINANCE),
+    Command("assign", N_("Payments"), "assign", N_("Assign %(target)s…"), "doc", Role.FINANCE),
+    Command("replay", N_("Events"), "replay", N_("Replay %(target)s…"), "retry", Role.SUPPORT),
 )
 _BY_VERB = {one.verb: one for one in COMMANDS}
 # Words that somebody says between the verb and what it is about.
@@ -90,16 +104,16 @@ async def _paid_with(tx: Tx, found: Sequence[Hit], times: ViewerTime) -> list[Hi
         .order_by(SHARES.c.id.desc())
         .limit(HITS_MAX)
     )
-    return await intent_hits(tx, list(intents), "A payment of this invoice", times)
+    return await intent_hits(tx, list(intents), _("A payment of this invoice"), times)
 
 
 def _act(hit: Hit, command: Command, part: str) -> Hit:
     query = f"?{urlencode({'part': part})}" if part else ""
     return Hit(
-        "Actions",
+        N_("Actions"),
         command.icon,
         f"{hit.href}/{command.form}{query}",
-        f"{command.title} {hit.title}…",
+        _(command.title, target=hit.title),
         hit.why,
         hit.state,
     )

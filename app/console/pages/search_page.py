@@ -5,6 +5,7 @@ from itertools import groupby
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.search_commands import find_acts
 from app.console.pages.search_places import place_hits
@@ -54,14 +55,14 @@ def _groups(hits: list[Hit]) -> list[tuple[str, list[Hit]]]:
 
 
 _KINDS = {
-    "pi": "a PaymentIntent",
-    "ch": "a charge",
-    "evt": "an event",
-    "re": "a refund",
-    "dp": "a dispute",
-    "po": "a payout",
-    "cs": "a checkout session",
-    "cus": "a customer",
+    "pi": N_("a PaymentIntent"),
+    "ch": N_("a charge"),
+    "evt": N_("an event"),
+    "re": N_("a refund"),
+    "dp": N_("a dispute"),
+    "po": N_("a payout"),
+    "cs": N_("a checkout session"),
+    "cus": N_("a customer"),
 }
 
 
@@ -71,5 +72,10 @@ def _unknown(terms: SearchTerms, hits: list[Hit]) -> str:
         return ""
     kind = _KINDS.get((terms.object_id or "").partition("_")[0])
     if kind:
-        return f"It looks like {kind} of another Stripe account, or one not told to us yet."
-    return "Ids and e-mail addresses are found whole, names and numbers by three letters or more."
+        return _(
+            "It looks like %(kind)s of another Stripe account, or one not told to us yet.",
+            kind=kind,
+        )
+    return _(
+        "Ids and e-mail addresses are found whole, names and numbers by three letters or more."
+    )

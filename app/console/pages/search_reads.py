@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Select, or_, select, union_all
 
+from app.console.language import N_, _
 from app.console.pages.search_terms import Amount, SearchTerms
 from app.console.pages.wording import (
     InvoiceFacts,
@@ -104,7 +105,15 @@ async def find_hits(tx: Tx, terms: SearchTerms, times: ViewerTime) -> list[Hit]:
         return await _by_object_id(tx, terms.object_id, times)
     found: list[Hit] = []
     if terms.filters is not None:
-        found.append(Hit("Lists", "search", terms.filters, f"Payments: {terms.text}", "Filters"))
+        found.append(
+            Hit(
+                N_("Lists"),
+                "search",
+                terms.filters,
+                _("Payments: %(terms)s", terms=terms.text),
+                _("Filters"),
+            )
+        )
     found += await _payments(tx, terms, times)
     found += await _invoices(tx, terms, times)
     found += await _clients(tx, terms)
@@ -121,22 +130,28 @@ async def _by_object_id(tx: Tx, object_id: str, times: ViewerTime) -> list[Hit]:
 
 
 async def _intent(tx: Tx, intent_id: str, times: ViewerTime) -> list[Hit]:
-    found = await intent_hits(tx, [intent_id], "Its id", times)
+    found = await intent_hits(tx, [intent_id], _("Its id"), times)
     return found or await _unbooked(tx, intent_id)
 
 
 async def _charge(tx: Tx, charge_id: str, times: ViewerTime) -> list[Hit]:
     wanted = _newest(INTENTS.c.charge_id == charge_id)
-    return await _payment_hits(tx, wanted, f"Its charge is {charge_id}", times)
+    return await _payment_hits(
+        tx, wanted, _("Its charge is %(charge_id)s", charge_id=charge_id), times
+    )
 
 
 async def _session(tx: Tx, session_id: str, times: ViewerTime) -> list[Hit]:
     intents = await _set(tx, EVENTS.c.intent_id, EVENTS.c.object_id == session_id)
-    return await intent_hits(tx, intents, f"Paid by checkout session {session_id}", times)
+    return await intent_hits(
+        tx, intents, _("Paid by checkout session %(session_id)s", session_id=session_id), times
+    )
 
 
-async def _customer(tx: Tx, object_id: str, _: ViewerTime) -> list[Hit]:
-    return await _clients_where(tx, _of_stripe(object_id), f"Its Stripe id is {object_id}")
+async def _customer(tx: Tx, object_id: str, times: ViewerTime) -> list[Hit]:
+    return await _clients_where(
+        tx, _of_stripe(object_id), _("Its Stripe id is %(object_id)s", object_id=object_id)
+    )
 
 
 def _of_stripe(object_id: str) -> ColumnElement[bool]:
@@ -152,9 +167,9 @@ async def _unbooked(tx: Tx, intent_id: str) -> list[Hit]:
     found = await tx.scalar(select(EVENTS.c.id).where(EVENTS.c.intent_id == intent_id).limit(1))
     if found is None:
         return []
-    why = "Only events name it, and none could be applied yet"
-    state = ShownState(Tone.WAIT, "tray", "Not booked")
-    return [Hit("Payments", "card", f"/payments/{intent_id}", intent_id, why, state)]
+    why = _("Only events name it, and none could be applied yet")
+    state = ShownState(Tone.WAIT, "tray", _("Not booked"))
+    return [Hit(N_("Payments"), "card", f"/payments/{intent_id}", intent_id, why, state)]
 
 
 async def _event(tx: Tx, event_id: str, times: ViewerTime) -> list[Hit]:
@@ -162,13 +177,15 @@ async def _event(tx: Tx, event_id: str, times: ViewerTime) -> list[Hit]:
     row = (await tx.execute(select(*columns).where(EVENTS.c.event_id == event_id))).one_or_none()
     if row is None:
         return []
-    why = f"Its id, received {times.full(row.received_at)}"
-    return [Hit("Events", "bolt", f"/events/{event_id}", row.type, why, event_state(row.state))]
+    why = _("Its id, received %(time)s", time=times.full(row.received_at))
+    return [Hit(N_("Events"), "bolt", f"/events/{event_id}", row.type, why, event_state(row.state))]
 
 
 async def _of_reversal(tx: Tx, object_id: str, times: ViewerTime) -> list[Hit]:
     named = await _set(tx, REVERSALS.c.intent_id, REVERSALS.c.id == object_id)
-    return await intent_hits(tx, named, f"{object_id} is of this payment", times)
+    return await intent_hits(
+        tx, named, _("%(object_id)s is of this payment", object_id=object_id), times
+    )
 
 
 async def _payout(tx: Tx, payout_id: str, times: ViewerTime) -> list[Hit]:
@@ -176,9 +193,11 @@ async def _payout(tx: Tx, payout_id: str, times: ViewerTime) -> list[Hit]:
     row = (await tx.execute(select(*columns).where(PAYOUTS.c.payout_id == payout_id))).one_or_none()
     if row is None:
         return []
-    title = f"Payout of {shown_amount(row.amount, row.currency_iso).text}"
-    why = f"Its id, arrives {times.day(row.arrival_date)}"
-    return [Hit("Payouts", "bank", f"/payouts/{payout_id}", title, why, payout_state(row.status))]
+    title = _("Payout of %(amount)s", amount=shown_amount(row.amount, row.currency_iso).text)
+    why = _("Its id, arrives %(day)s", day=times.day(row.arrival_date))
+    return [
+        Hit(N_("Payouts"), "bank", f"/payouts/{payout_id}", title, why, payout_state(row.status))
+    ]
 
 
 async def _transaction(tx: Tx, transaction_id: str, times: ViewerTime) -> list[Hit]:
@@ -217,9 +236,9 @@ _FINDERS: Mapping[str, Callable[[Tx, str, ViewerTime], Awaitable[list[Hit]]]] = 
 async def _payments(tx: Tx, terms: SearchTerms, times: ViewerTime) -> list[Hit]:
     found: list[Hit] = []
     if terms.amount is not None:
-        found += await _payment_hits(tx, _newest(_is_amount(terms.amount)), "Its amount", times)
+        found += await _payment_hits(tx, _newest(_is_amount(terms.amount)), _("Its amount"), times)
     if terms.last_four is not None:
-        ends = f"Paid with a method ending in {terms.last_four}"
+        ends = _("Paid with a method ending in %(last_four)s", last_four=terms.last_four)
         found += await _payment_hits(tx, _newest_of_methods(terms.last_four), ends, times)
     return found
 
@@ -260,14 +279,14 @@ async def _payment_hits(tx: Tx, ids: Select[int], why: str, times: ViewerTime) -
 
 def _payment_hit(row: _Payment, why: str, times: ViewerTime) -> Hit:
     amount = shown_amount(row.amount, row.currency_iso)
-    whose = row.client_name or "no client"
+    whose = row.client_name or _("no client")
     told = (
         why,
         times.day_of(row.intent_date or row.state_at),
         method_name(row.payment_method_name),
     )
     return Hit(
-        "Payments",
+        N_("Payments"),
         "card",
         f"/payments/{row.intent_id}",
         f"{amount.text}, {whose}",
@@ -294,8 +313,8 @@ async def _invoices(tx: Tx, terms: SearchTerms, times: ViewerTime) -> list[Hit]:
     found: dict[int, Hit] = {}
     exact = [INVOICES.c.invoicenumber.in_({terms.text, terms.text.upper()})]
     for why, ids in (
-        ("Its number", select(INVOICES.c.id).where(*exact)),
-        ("Its id", select(INVOICES.c.id).where(INVOICES.c.id == (terms.number or 0))),
+        (_("Its number"), select(INVOICES.c.id).where(*exact)),
+        (_("Its id"), select(INVOICES.c.id).where(INVOICES.c.id == (terms.number or 0))),
         *_by_total(terms.amount),
         *_by_part_of_number(terms.text),
     ):
@@ -310,12 +329,15 @@ def _by_total(amount: Amount | None) -> Iterator[tuple[str, Select[int]]]:
         wanted = select(INVOICES.c.id).where(INVOICES.c.total == amount.value)
         if amount.currency:
             wanted = wanted.where(INVOICES.c.currency_iso == amount.currency)
-        yield "Its total", wanted
+        yield _("Its total"), wanted
 
 
 def _by_part_of_number(text: str) -> Iterator[tuple[str, Select[int]]]:
     if len(text) >= TRIGRAM:
-        yield "In its number or reference", select(INVOICES.c.id).where(INVOICE_SEARCH.holds("q"))
+        yield (
+            _("In its number or reference"),
+            select(INVOICES.c.id).where(INVOICE_SEARCH.holds("q")),
+        )
 
 
 async def _invoice_rows(tx: Tx, ids: Select[int], terms: SearchTerms) -> Sequence[_Invoice]:
@@ -333,7 +355,11 @@ async def _invoice_rows(tx: Tx, ids: Select[int], terms: SearchTerms) -> Sequenc
 def _invoice_hit(row: _Invoice, why: str, times: ViewerTime) -> Hit:
     left = shown_amount(row.amountdue, row.currency_iso)
     total = shown_amount(row.total, row.currency_iso)
-    owes = f"{left.text} left to pay" if row.amountdue > 0 else f"total {total.text}"
+    owes = (
+        _("%(left)s left to pay", left=left.text)
+        if row.amountdue > 0
+        else _("total %(total)s", total=total.text)
+    )
     facts = InvoiceFacts(
         row.voided,
         row.paymentstatus,
@@ -343,11 +369,12 @@ def _invoice_hit(row: _Invoice, why: str, times: ViewerTime) -> Hit:
         row.take_auto_payment or row.include_in_autopay,
         row.duedate,
     )
+    number = row.invoicenumber or _("Invoice %(invoice_id)s", invoice_id=row.id)
     return Hit(
-        "Invoices",
+        N_("Invoices"),
         "doc",
         f"/invoices/{row.id}",
-        f"{row.invoicenumber or f'Invoice {row.id}'}, {row.client_name or 'no client'}",
+        f"{number}, {row.client_name or _('no client')}",
         f"{why}, {owes}",
         invoice_state(facts, times)._replace(why=None),
     )
@@ -359,11 +386,11 @@ def _invoice_hit(row: _Invoice, why: str, times: ViewerTime) -> Hit:
 async def _clients(tx: Tx, terms: SearchTerms) -> list[Hit]:
     if terms.email is not None:
         same = CLIENTS.c.email.in_({terms.email, terms.email.lower()})
-        return await _clients_where(tx, same, "Its e-mail address")
+        return await _clients_where(tx, same, _("Its e-mail address"))
     if len(terms.text) < TRIGRAM or terms.filters is not None:
         return []
     values = search_parameters("q", terms.text)
-    return await _clients_where(tx, CLIENT_SEARCH.holds("q"), "In its name", values)
+    return await _clients_where(tx, CLIENT_SEARCH.holds("q"), _("In its name"), values)
 
 
 async def _clients_where(
@@ -377,6 +404,6 @@ async def _clients_where(
 
 
 def _client_hit(row: _Client, why: str) -> Hit:
-    state = ShownState(Tone.NONE, "pause", "Inactive") if row.inactive else None
-    told = f"{why}, {row.stripe_customer_id or 'no Stripe customer'}"
-    return Hit("Clients", "people", f"/clients/{row.id}", row.name, told, state)
+    state = ShownState(Tone.NONE, "pause", _("Inactive")) if row.inactive else None
+    told = f"{why}, {row.stripe_customer_id or _('no Stripe customer')}"
+    return Hit(N_("Clients"), "people", f"/clients/{row.id}", row.name, told, state)

@@ -1,16 +1,17 @@
 """The meanings of a text in the box: an id, a number, an amount, four digits, a name, filters."""
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from app.console.language import find_decimal
 from app.rules import money
 
 TEXT_MAX = 200
 _BIGINT_MAX = 2**63 - 1
 _SYMBOLS = {"€": "eur", "£": "gbp", "$": "usd", "¥": "jpy"}
-_AMOUNT = re.compile(r"([€£$¥])?\s*(\d[\d,]*(?:\.\d{1,3})?)\s*([a-z]{3})?", re.IGNORECASE)
+_AMOUNT = re.compile(r"([€£$¥])?\s*(\d[\d.,]*)\s*([a-z]{3})?", re.IGNORECASE)
 _DAYS = re.compile(r"last(\d{1,3})days?")
 # Words that filter, each with the state in the address of the list of payments.
 STATE_WORDS = {
@@ -67,11 +68,8 @@ def _amount(text: str) -> Amount | None:
     found = _AMOUNT.fullmatch(text)
     if found is None:
         return None
-    try:
-        value = Decimal(found[2].replace(",", ""))
-    except InvalidOperation:
-        return None
-    if not 0 < value < money.MINOR_MAX:
+    value = find_decimal(found[2])
+    if value is None or not 0 < value < money.MINOR_MAX or value != round(value, 3):
         return None
     currency = _SYMBOLS.get(found[1]) if found[1] else found[3]
     return Amount(value, currency.lower() if currency else None)

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import _
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.listing import Pager, address, before_id
 from app.console.pages.payments_reads import PaymentLine, load_payment_lines
@@ -63,7 +64,7 @@ async def unapplied_page(request: Request, viewer: Viewer) -> Response:
             rows=[await _row(tx, line) for line in lines],
             counts=counts,
             sums=sums,
-            pager=Pager(first, following, "Older", ""),
+            pager=Pager(first, following, _("Older"), ""),
         )
 
 

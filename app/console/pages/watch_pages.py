@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, select
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import N_, _, number_text
 from app.console.pages.cells import ListCell, ListColumn, ListSection, state_of
 from app.console.pages.chrome import reading, show, times_of
 from app.console.pages.home_reads import load_health_signs
@@ -36,32 +37,32 @@ JOBS = table_of(Job)
 CHANGES = table_of(InvoiceChange)
 
 _JOB_COLUMNS = (
-    ListColumn("Job", "low"),
-    ListColumn("State", "state"),
-    ListColumn("Result"),
-    ListColumn("Worker", "low", is_minor=True),
-    ListColumn("Last run", "when"),
-    ListColumn("Next run", "when"),
+    ListColumn(N_("Job"), "low"),
+    ListColumn(N_("State"), "state"),
+    ListColumn(N_("Result")),
+    ListColumn(N_("Worker"), "low", is_minor=True),
+    ListColumn(N_("Last run"), "when"),
+    ListColumn(N_("Next run"), "when"),
 )
-_VERSION_COLUMNS = (ListColumn("Of"), ListColumn("Version"))
+_VERSION_COLUMNS = (ListColumn(N_("Of")), ListColumn(N_("Version")))
 _FOREIGN_COLUMNS = (
-    ListColumn("Reason"),
-    ListColumn("Events", "num"),
-    ListColumn("The last one", "low"),
-    ListColumn("When", "when"),
+    ListColumn(N_("Reason")),
+    ListColumn(N_("Events"), "num"),
+    ListColumn(N_("The last one"), "low"),
+    ListColumn(N_("When"), "when"),
 )
 _AUDIT_COLUMNS = (
-    ListColumn("Who", "low"),
-    ListColumn("Invoice", "low"),
-    ListColumn("Field"),
-    ListColumn("Before", is_minor=True),
-    ListColumn("After"),
-    ListColumn("When", "when"),
+    ListColumn(N_("Who"), "low"),
+    ListColumn(N_("Invoice"), "low"),
+    ListColumn(N_("Field")),
+    ListColumn(N_("Before"), is_minor=True),
+    ListColumn(N_("After")),
+    ListColumn(N_("When"), "when"),
 )
 _FIELDS = (
-    FilterField("who", "Who", hint="autopay"),
-    FilterField("field", "Field", hint="amountpaid"),
-    FilterField("invoice", "Invoice", hint="id"),
+    FilterField("who", N_("Who"), hint="autopay"),
+    FilterField("field", N_("Field"), hint="amountpaid"),
+    FilterField("invoice", N_("Invoice"), hint="id"),
 )
 # A value is shown so far; the invoice's history has all of it.
 _VALUE_MAX = 120
@@ -106,24 +107,24 @@ async def health_page(request: Request, viewer: Viewer) -> Response:
             signs=await load_health_signs(tx, times),
             sections=[
                 ListSection(
-                    "Jobs",
+                    _("Jobs"),
                     _JOB_COLUMNS,
                     [_job_cells(row, times) for row in jobs],
-                    "No worker has run yet: start one with paydue worker",
+                    _("No worker has run yet: start one with paydue worker"),
                 ),
                 ListSection(
-                    "Events that were not for us",
+                    _("Events that were not for us"),
                     _FOREIGN_COLUMNS,
                     [
                         [
                             ListCell(words_of(row.reason)),
-                            ListCell(f"{row.events:,}"),
+                            ListCell(number_text(row.events)),
                             ListCell(row.last_event_id),
                             ListCell(times.short(row.last_at)),
                         ]
                         for row in foreign
                     ],
-                    "None: every verified event was for this Paydue",
+                    _("None: every verified event was for this Paydue"),
                 ),
                 await _versions(tx),
             ],
@@ -133,15 +134,19 @@ async def health_page(request: Request, viewer: Viewer) -> Response:
 async def _versions(tx: Tx) -> ListSection:
     """The versions that support is asked for first; a schema of another one is said so."""
     at = await schema.revision_in(tx)
-    other = "" if at == schema.head() else f"This version makes {schema.head()}: paydue db upgrade"
+    other = (
+        ""
+        if at == schema.head()
+        else _("This version makes %(head)s: paydue db upgrade", head=schema.head())
+    )
     rows = (
         ("Paydue", version("paydue"), ""),
-        ("Schema", at or "none", other),
+        (_("Schema"), at or "none", other),
         (*await schema.engine_version(tx), ""),
         ("Python", platform.python_version(), ""),
     )
     cells = [[ListCell(name), ListCell(number, why=why)] for name, number, why in rows]
-    return ListSection("Versions", _VERSION_COLUMNS, cells)
+    return ListSection(_("Versions"), _VERSION_COLUMNS, cells)
 
 
 def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
@@ -157,11 +162,11 @@ def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
 
 def _job_state(row: JobRow, times: ViewerTime) -> ShownState:
     if row.lease_until is not None and row.lease_until > times.now:
-        return ShownState(Tone.GO, "run", "Running")
+        return ShownState(Tone.GO, "run", _("Running"))
     late = (times.now - row.next_run_at).total_seconds()
     if late > 120:
-        return ShownState(Tone.WAIT, "warn", "Overdue", "Is a worker running?")
-    return ShownState(Tone.GOOD, "check", "Waits for its time")
+        return ShownState(Tone.WAIT, "warn", _("Overdue"), _("Is a worker running?"))
+    return ShownState(Tone.GOOD, "check", _("Waits for its time"))
 
 
 async def audit_page(request: Request, viewer: Viewer) -> Response:
@@ -172,10 +177,10 @@ async def audit_page(request: Request, viewer: Viewer) -> Response:
         rows, next_before = await _read(tx, values, before)
         cells = [_audit_cells(row, times) for row in rows]
         view = ListView(
-            title="Audit",
-            lede="Every change of an invoice, newest first; a chain of hashes seals them.",
+            title=_("Audit"),
+            lede=_("Every change of an invoice, newest first; a chain of hashes seals them."),
             bar=filter_bar("/audit", _FIELDS, values),
-            sections=[ListSection("Changes", _AUDIT_COLUMNS, cells, "No change fits")],
+            sections=[ListSection(_("Changes"), _AUDIT_COLUMNS, cells, _("No change fits"))],
             pager=keyset_pager("/audit", values, before, next_before),
         )
         return await show_list(request, viewer, tx, view)

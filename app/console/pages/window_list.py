@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import Plural, _
 from app.console.pages.cells import ListCell, ListColumn, ListSection, Tick
 from app.console.pages.chrome import reading, times_of
 from app.console.pages.csv_export import AT_ONCE, csv_response, selected_ids
@@ -55,12 +56,13 @@ LoadWindow = Callable[[Tx, Mapping[str, str], ViewerTime], Awaitable[tuple[Windo
 
 @dataclass(frozen=True, kw_only=True)
 class WindowList(Generic[RowT]):
-    """`noun` is one row, `sums_of` says of what the sums are; `file_*` make the CSV."""
+    """`counted` names rows, `sums_of` says of what the sums are; `file_*` make the CSV."""
 
     path: str
     title: str
-    noun: str
+    counted: Plural
     sums_of: str
+    empty: str
     fields: Sequence[FilterField]
     views: Sequence[tuple[str, Mapping[str, str]]]
     columns: Sequence[ListColumn]
@@ -82,13 +84,13 @@ class WindowList(Generic[RowT]):
             view = ListView(
                 title=self.title,
                 sections=[await self._section(tx, page, values, times)],
-                links=[HeadLink("Export CSV", self._file_of(request), "down")],
+                links=[HeadLink(_("Export CSV"), self._file_of(request), "down")],
                 views=[*tabs(self.path, self.views, values), *self._saved_tabs(saved, values)],
                 bar=self._bar(saved, values, errors),
-                counts=f"{window_count(page, self.noun)}, {self.sums_of}:",
+                counts=f"{window_count(page, self.counted)}, {self.sums_of}:",
                 sums=page.sums,
                 pager=window_pager(
-                    self.path, values, page, times, noun=self.noun, before=before
+                    self.path, values, page, times, counted=self.counted, before=before
                 ),
             )  # fmt: skip
             return await show_list(request, viewer, tx, view)
@@ -136,11 +138,11 @@ class WindowList(Generic[RowT]):
         rows = await self.load_rows(tx, page.ids, times)
         is_shown = self._is_shown(values)
         return ListSection(
-            f"{self.title}, newest first",
+            _("%(title)s, newest first", title=self.title),
             list(compress(self.columns, is_shown)),
             [list(compress(self.cells(row, times), is_shown)) for row in rows],
-            empty=f"No {self.noun} fits",
-            empty_hint="Take a filter away, or look further back.",
+            empty=self.empty,
+            empty_hint=_("Take a filter away, or look further back."),
             ticks=[self.tick(row) for row in rows],
             file=f"{self.path}.csv",
         )
@@ -170,7 +172,7 @@ class WindowList(Generic[RowT]):
         before: int | None = None
         while True:
             async with reading(request) as tx:
-                window, _ = await self.load_window(tx, values, times)
+                window, _errors = await self.load_window(tx, values, times)
                 page = await read_ids(tx, window, before, AT_ONCE)
                 rows = await self.load_rows(tx, page.ids, times)
             for row in rows:

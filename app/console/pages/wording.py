@@ -5,6 +5,21 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
+from app.console.language import (
+    N_,
+    _,
+    current_language,
+    day_text,
+    day_text_with_year,
+    long_day_text,
+    long_day_text_with_year,
+    month_day_text,
+    month_day_text_with_year,
+    ngettext,
+    number_text,
+    plural_,
+    separators,
+)
 from app.rules import calendar, money
 from app.rules.attempt import AttemptState
 from app.rules.invoice import InvoicePaymentStatus
@@ -52,33 +67,33 @@ def shown_amount(amount: Decimal, currency: str) -> ShownAmount:
     """`1,204` and `.50` and `EUR`; no digit is ever cut off."""
     whole, point, fraction = money.text(abs(amount), currency).partition(".")
     sign = "−" if amount < 0 else ""  # as wide as a digit
-    return ShownAmount(f"{sign}{int(whole):,}", point + fraction, currency.upper())
+    mark = separators(current_language())[1] if point else ""
+    return ShownAmount(f"{sign}{number_text(int(whole))}", mark + fraction, currency.upper())
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 payment`, `1,204 payments`"""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
-
-
-_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
+_ORDINALS = (N_("first"), N_("second"), N_("third"), N_("fourth"), N_("fifth"), N_("sixth"))
+_ENDINGS = {1: N_("%(num)sst"), 2: N_("%(num)snd"), 3: N_("%(num)srd")}
 
 
 def ordinal(number: int) -> str:
     """`first` to `sixth`, then `7th` and `21st`."""
     if number <= len(_ORDINALS):
-        return _ORDINALS[number - 1]
+        return str(_ORDINALS[number - 1])
     is_teen = number % 100 in (11, 12, 13)
-    return f"{number}{'th' if is_teen else _ENDINGS.get(number % 10, 'th')}"
+    ending = N_("%(num)sth")
+    return _(ending if is_teen else _ENDINGS.get(number % 10, ending), num=number)
+
+
+def midsentence(text: str) -> str:
+    """The text within a sentence: English begins it small, German keeps its capitals."""
+    return text.lower() if current_language() == "en" else text
 
 
 # --- times -------------------------------------------------------------------------------------
 
 
 class ShownMoment(NamedTuple):
-    """An instant in the viewer's zone and in UTC."""
+    """An instant in the viewer's zone and, where that is another time, in UTC."""
 
     iso: str
     day: date
@@ -101,24 +116,33 @@ class ViewerTime(NamedTuple):
         """`CET`, or the offset of a zone that has no letters."""
         return self.local(self.now).tzname() or "UTC"
 
+    @property
+    def is_utc(self) -> bool:
+        """The viewer's own time is UTC, so that nothing need be said twice."""
+        return self.zone_name == "UTC"
+
     def local(self, moment: datetime) -> datetime:
         return moment.astimezone(calendar.zone(self.timezone))
 
     def moment(self, moment: datetime) -> ShownMoment:
         local, utc = self.local(moment), moment.astimezone(UTC)
         iso = utc.isoformat(timespec="seconds").replace("+00:00", "Z")
-        return ShownMoment(iso, local.date(), f"{local:%H:%M:%S}", f"{utc:%H:%M:%S}")
+        in_utc = "" if self.is_utc else f"{utc:%H:%M:%S}"
+        return ShownMoment(iso, local.date(), f"{local:%H:%M:%S}", in_utc)
 
     def day(self, day: date) -> str:
         """`Sat 28 Nov`, with the year of another year."""
-        year = "" if day.year == self.today.year else f" {day.year}"
-        return f"{day:%a} {day.day} {day:%b}{year}"
+        return day_text(day) if day.year == self.today.year else day_text_with_year(day)
+
+    def named_day(self, day: date) -> str:
+        """`Thursday 26 November`"""
+        is_this_year = day.year == self.today.year
+        return long_day_text(day) if is_this_year else long_day_text_with_year(day)
 
     def long_day(self, day: date) -> str:
         """`Today, Thursday 26 November`"""
-        near = {self.today: "Today, ", self.today - timedelta(days=1): "Yesterday, "}
-        year = "" if day.year == self.today.year else f" {day.year}"
-        return f"{near.get(day, '')}{day:%A} {day.day} {day:%B}{year}"
+        near = {self.today: _("Today, "), self.today - timedelta(days=1): _("Yesterday, ")}
+        return f"{near.get(day, '')}{self.named_day(day)}"
 
     def day_of(self, moment: datetime) -> str:
         return self.day(self.local(moment).date())
@@ -128,21 +152,23 @@ class ViewerTime(NamedTuple):
         local = self.local(moment)
         if local.date() == self.today:
             return f"{local:%H:%M}"
-        year = "" if local.year == self.today.year else f" {local.year}"
-        return f"{local.day} {local:%b}{year}"
+        is_this_year = local.year == self.today.year
+        return month_day_text(local) if is_this_year else month_day_text_with_year(local)
 
     def full(self, moment: datetime) -> str:
         """`26 Nov 2026, 06:02:03 CET`"""
         local = self.local(moment)
-        return f"{local.day} {local:%b} {local.year}, {local:%H:%M:%S} {local.tzname()}"
+        return f"{month_day_text_with_year(local)}, {local:%H:%M:%S} {local.tzname()}"
 
     def distance(self, day: date) -> str:
         """`today`, `tomorrow`, `in 2 days`, `3 days ago`"""
         days = (day - self.today).days
-        near = {0: "today", 1: "tomorrow", -1: "yesterday"}
+        near = {0: N_("today"), 1: N_("tomorrow"), -1: N_("yesterday")}
         if days in near:
-            return near[days]
-        return f"in {days} days" if days > 0 else f"{-days} days ago"
+            return str(near[days])
+        if days > 0:
+            return ngettext("in %(num)s day", "in %(num)s days", days)
+        return ngettext("%(num)s day ago", "%(num)s days ago", -days)
 
     def ago(self, moment: datetime) -> str:
         """`12 s`, `22 min`, `3 h`, `4 days`: how long it is since then."""
@@ -152,12 +178,19 @@ class ViewerTime(NamedTuple):
 def duration(seconds: float) -> str:
     """One unit, rounded down, as an age is said."""
     whole = max(int(seconds), 0)
-    for size, unit in ((86400, "day"), (3600, "h"), (60, "min")):
+    for size, unit in _UNITS:
         if whole >= size:
-            number = whole // size
-            plural = "s" if unit == "day" and number != 1 else ""
-            return f"{number} {unit}{plural}"
-    return f"{whole} s"
+            return unit.of(whole // size)
+    return SECONDS.of(whole)
+
+
+SECONDS = plural_("%(num)s s", "%(num)s s")
+MINUTES = plural_("%(num)s min", "%(num)s min")
+_UNITS = (
+    (86400, plural_("%(num)s day", "%(num)s days")),
+    (3600, plural_("%(num)s h", "%(num)s h")),
+    (60, MINUTES),
+)
 
 
 # --- codes -------------------------------------------------------------------------------------
@@ -168,16 +201,48 @@ def words_of(code: str | None) -> str:
     if not code:
         return ""
     text = code if " " in code else code.replace("_", " ")
-    return text[:1].upper() + text[1:]
+    return _(text[:1].upper() + text[1:])
+
+
+# Codes of Stripe and words of ours that have a translation; others are shown as they come.
+KNOWN_CODES = (
+    N_("Insufficient funds"),
+    N_("Generic decline"),
+    N_("Card declined"),
+    N_("Do not honor"),
+    N_("Expired card"),
+    N_("Incorrect cvc"),
+    N_("Lost card"),
+    N_("Stolen card"),
+    N_("Processing error"),
+    N_("Try again later"),
+    N_("Authentication required"),
+    N_("Fraudulent"),
+    N_("Duplicate"),
+    N_("Requested by customer"),
+    N_("Product not received"),
+    N_("Product unacceptable"),
+    N_("Unrecognized"),
+    N_("Subscription canceled"),
+    N_("Credit not processed"),
+    N_("General"),
+    N_("Charge"),
+    N_("Refund"),
+    N_("Payment"),
+    N_("Adjustment"),
+    N_("Payout"),
+    N_("Stripe fee"),
+    N_("Warning closed"),
+)
 
 
 _BRANDS = {
     "amex": "Amex",
     "jcb": "JCB",
-    "sepa_debit": "SEPA debit",
-    "us_bank_account": "US bank account",
-    "bacs_debit": "Bacs debit",
-    "au_becs_debit": "BECS debit",
+    "sepa_debit": N_("SEPA debit"),
+    "us_bank_account": N_("US bank account"),
+    "bacs_debit": N_("Bacs debit"),
+    "au_becs_debit": N_("BECS debit"),
     "acss_debit": "ACSS debit",
     "eftpos_au": "eftpos",
     "unionpay": "UnionPay",
@@ -207,17 +272,17 @@ class LastTry(NamedTuple):
 
 _PAYMENT_STATES = {
     PaymentStatus.REQUIRES_ACTION: ShownState(
-        Tone.WAIT, "warn", "Needs the client", "The bank asks to confirm"
+        Tone.WAIT, "warn", N_("Needs the client"), N_("The bank asks to confirm")
     ),
     PaymentStatus.PROCESSING: ShownState(
-        Tone.GO, "clock", "Processing", "The bank has not answered yet"
+        Tone.GO, "clock", N_("Processing"), N_("The bank has not answered yet")
     ),
-    PaymentStatus.CANCELED: ShownState(Tone.NONE, "no", "Canceled"),
-    PaymentStatus.SUCCEEDED: ShownState(Tone.GOOD, "check", "Succeeded"),
-    PaymentStatus.PART_REFUNDED: ShownState(Tone.NONE, "back", "Refunded in part"),
-    PaymentStatus.REFUNDED: ShownState(Tone.NONE, "back", "Refunded"),
-    PaymentStatus.DISPUTED: ShownState(Tone.BAD, "flag", "Disputed"),
-    PaymentStatus.DISPUTE_LOST: ShownState(Tone.BAD, "flag", "Dispute lost"),
+    PaymentStatus.CANCELED: ShownState(Tone.NONE, "no", N_("Canceled")),
+    PaymentStatus.SUCCEEDED: ShownState(Tone.GOOD, "check", N_("Succeeded")),
+    PaymentStatus.PART_REFUNDED: ShownState(Tone.NONE, "back", N_("Refunded in part")),
+    PaymentStatus.REFUNDED: ShownState(Tone.NONE, "back", N_("Refunded")),
+    PaymentStatus.DISPUTED: ShownState(Tone.BAD, "flag", N_("Disputed")),
+    PaymentStatus.DISPUTE_LOST: ShownState(Tone.BAD, "flag", N_("Dispute lost")),
 }
 
 
@@ -237,33 +302,37 @@ def payment_state(
 def _declined(last: LastTry | None, times: ViewerTime, reason: str | None) -> ShownState:
     if last is None:
         # The customer may pay with the same intent again: Stripe ends it only by cancelling it.
-        return ShownState(Tone.WAIT, "warn", "Not paid yet", words_of(reason) or None)
+        return ShownState(Tone.WAIT, "warn", _("Not paid yet"), words_of(reason) or None)
     why = words_of(last.decline_code or last.code or last.reason) or None
     if last.state in (AttemptState.OPEN, AttemptState.UNKNOWN, AttemptState.PROCESSING):
-        return ShownState(Tone.GO, "clock", "Under way", why)
+        return ShownState(Tone.GO, "clock", _("Under way"), why)
     if last.next_try_on is not None:
-        return ShownState(Tone.WAIT, "retry", f"Tries again {times.day(last.next_try_on)}", why)
-    return ShownState(Tone.BAD, "no", "Declined for good", why)
+        return ShownState(
+            Tone.WAIT, "retry", _("Tries again %(day)s", day=times.day(last.next_try_on)), why
+        )
+    return ShownState(Tone.BAD, "no", _("Declined for good"), why)
 
 
 def _created(last: LastTry | None) -> ShownState:
     match last.state if last else None:
         case AttemptState.UNKNOWN:
-            return ShownState(Tone.WAIT, "clock", "Waits for Stripe", "Stripe has not answered")
+            return ShownState(
+                Tone.WAIT, "clock", _("Waits for Stripe"), _("Stripe has not answered")
+            )
         case AttemptState.OPEN:
-            return ShownState(Tone.GO, "clock", "Under way")
+            return ShownState(Tone.GO, "clock", _("Under way"))
         case _:
-            return ShownState(Tone.NONE, "clock", "Not paid yet")
+            return ShownState(Tone.NONE, "clock", _("Not paid yet"))
 
 
 _ATTEMPT_STATES = {
-    AttemptState.SUCCEEDED: ShownState(Tone.GOOD, "check", "Succeeded"),
-    AttemptState.PROCESSING: ShownState(Tone.GO, "clock", "Processing"),
-    AttemptState.OPEN: ShownState(Tone.GO, "clock", "Under way"),
-    AttemptState.UNKNOWN: ShownState(Tone.WAIT, "clock", "Waits for Stripe"),
-    AttemptState.REFUSED: ShownState(Tone.WAIT, "warn", "Refused by Stripe"),
-    AttemptState.CANCELED: ShownState(Tone.NONE, "no", "Ended"),
-    AttemptState.DECLINED: ShownState(Tone.BAD, "no", "Declined for good"),
+    AttemptState.SUCCEEDED: ShownState(Tone.GOOD, "check", N_("Succeeded")),
+    AttemptState.PROCESSING: ShownState(Tone.GO, "clock", N_("Processing")),
+    AttemptState.OPEN: ShownState(Tone.GO, "clock", N_("Under way")),
+    AttemptState.UNKNOWN: ShownState(Tone.WAIT, "clock", N_("Waits for Stripe")),
+    AttemptState.REFUSED: ShownState(Tone.WAIT, "warn", N_("Refused by Stripe")),
+    AttemptState.CANCELED: ShownState(Tone.NONE, "no", N_("Ended")),
+    AttemptState.DECLINED: ShownState(Tone.BAD, "no", N_("Declined for good")),
 }
 
 
@@ -271,7 +340,9 @@ def attempt_state(one: LastTry, times: ViewerTime) -> ShownState:
     """The state of one try of ours, with the reason where there is one."""
     why = words_of(one.decline_code or one.code or one.reason) or None
     if one.state == AttemptState.DECLINED and one.next_try_on is not None:
-        return ShownState(Tone.WAIT, "retry", f"Next try {times.day(one.next_try_on)}", why)
+        return ShownState(
+            Tone.WAIT, "retry", _("Next try %(day)s", day=times.day(one.next_try_on)), why
+        )
     return _ATTEMPT_STATES[AttemptState(one.state)]._replace(why=why)
 
 
@@ -290,85 +361,93 @@ class InvoiceFacts(NamedTuple):
 def invoice_state(one: InvoiceFacts, times: ViewerTime) -> ShownState:
     """An invoice's state: paid, being paid, due, or overdue."""
     if one.voided:
-        return ShownState(Tone.NONE, "no", "Voided")
+        return ShownState(Tone.NONE, "no", _("Voided"))
     if one.payments_pending:
-        return ShownState(Tone.GO, "clock", "Processing", "A payment is under way")
+        return ShownState(Tone.GO, "clock", _("Processing"), _("A payment is under way"))
     if one.payments_reversed:
-        return ShownState(Tone.WAIT, "warn", "Needs a person", "Refunded or disputed")
+        return ShownState(Tone.WAIT, "warn", _("Needs a person"), _("Refunded or disputed"))
     if one.paymentstatus == InvoicePaymentStatus.PAID:
-        return ShownState(Tone.GOOD, "check", "Paid")
+        return ShownState(Tone.GOOD, "check", _("Paid"))
     if one.amountdue <= 0:
-        return ShownState(Tone.NONE, "check", "Nothing due")
+        return ShownState(Tone.NONE, "check", _("Nothing due"))
     return _open_invoice(one, times)
 
 
 def _open_invoice(one: InvoiceFacts, times: ViewerTime) -> ShownState:
-    part = "Paid in part" if one.paymentstatus == InvoicePaymentStatus.PART_PAID else None
+    part = _("Paid in part") if one.paymentstatus == InvoicePaymentStatus.PART_PAID else None
     if one.duedate is None:
-        return ShownState(Tone.NONE, "clock", "Open", part or "No due date")
+        return ShownState(Tone.NONE, "clock", _("Open"), part or _("No due date"))
     if one.duedate < times.today:
-        return ShownState(Tone.WAIT, "warn", f"Overdue since {times.day(one.duedate)}", part)
-    when = "today" if one.duedate == times.today else times.day(one.duedate)
+        return ShownState(
+            Tone.WAIT, "warn", _("Overdue since %(day)s", day=times.day(one.duedate)), part
+        )
+    when = _("today") if one.duedate == times.today else times.day(one.duedate)
     if one.is_flagged:
-        return ShownState(Tone.GO, "cal", f"Due {when}", part or "Autopay")
-    return ShownState(Tone.NONE, "clock", f"Due {when}", part)
+        return ShownState(Tone.GO, "cal", _("Due %(when)s", when=when), part or _("Autopay"))
+    return ShownState(Tone.NONE, "clock", _("Due %(when)s", when=when), part)
 
 
 def event_state(state: str, error: str | None = None) -> ShownState:
     match EventState(state):
         case EventState.APPLIED:
-            return ShownState(Tone.GOOD, "check", "Applied")
+            return ShownState(Tone.GOOD, "check", _("Applied"))
         case EventState.IGNORED:
-            return ShownState(Tone.NONE, "check", "Of no consequence")
+            return ShownState(Tone.NONE, "check", _("Of no consequence"))
         case EventState.PARKED:
-            return ShownState(Tone.WAIT, "tray", "Parked", error)
+            return ShownState(Tone.WAIT, "tray", _("Parked"), error)
         case EventState.DEAD:
-            return ShownState(Tone.BAD, "tray", "Needs a person", error)
+            return ShownState(Tone.BAD, "tray", _("Needs a person"), error)
 
 
 def refund_state(status: str) -> ShownState:
     """A refund at Stripe, or our request for one."""
     match status:
         case RefundState.SUCCEEDED:
-            return ShownState(Tone.GOOD, "check", "Sent")
+            return ShownState(Tone.GOOD, "check", _("Sent"))
         case RefundState.FAILED | RefundState.REFUSED:
-            return ShownState(Tone.BAD, "no", "Not given back")
+            return ShownState(Tone.BAD, "no", _("Not given back"))
         case "canceled":
-            return ShownState(Tone.NONE, "no", "Canceled")
+            return ShownState(Tone.NONE, "no", _("Canceled"))
         case RefundState.UNKNOWN:
-            return ShownState(Tone.WAIT, "clock", "Waits for Stripe")
+            return ShownState(Tone.WAIT, "clock", _("Waits for Stripe"))
         case _:
-            return ShownState(Tone.GO, "clock", "Under way")
+            return ShownState(Tone.GO, "clock", _("Under way"))
 
 
 def dispute_state(status: str, due_at: datetime | None, times: ViewerTime) -> ShownState:
     """A dispute or an inquiry, with its deadline while Stripe waits for evidence."""
-    noun = "Inquiry" if is_inquiry(status) else "Dispute"
+    noun = _("Inquiry") if is_inquiry(status) else _("Dispute")
     match status:
         case "needs_response" | "warning_needs_response" | "appeal_needs_response":
             if due_at is None:
-                return ShownState(Tone.WAIT, "flag", "Needs evidence")
+                return ShownState(Tone.WAIT, "flag", _("Needs evidence"))
             day = times.local(due_at).date()
             return ShownState(
-                Tone.WAIT, "flag", f"Evidence due {times.day(day)}", times.distance(day)
+                Tone.WAIT,
+                "flag",
+                _("Evidence due %(day)s", day=times.day(day)),
+                times.distance(day),
             )
         case "under_review" | "warning_under_review" | "appeal_under_review":
-            return ShownState(Tone.GO, "clock", "Evidence sent", "The bank decides")
+            return ShownState(Tone.GO, "clock", _("Evidence sent"), _("The bank decides"))
         case "won" | "prevented":
-            return ShownState(Tone.GOOD, "check", f"{noun} {status}")
+            return ShownState(Tone.GOOD, "check", f"{noun} {_WON[status]}")
         case "lost":
-            return ShownState(Tone.BAD, "no", "Dispute lost")
+            return ShownState(Tone.BAD, "no", _("Dispute lost"))
         case _:
             return ShownState(Tone.NONE, "check", words_of(status))
+
+
+_WON = {"won": N_("won"), "prevented": N_("prevented")}
 
 
 def payout_state(status: str) -> ShownState:
     match status:
         case "paid":
-            return ShownState(Tone.GOOD, "check", "Paid")
+            return ShownState(Tone.GOOD, "check", _("Paid"))
         case "failed":
-            return ShownState(Tone.BAD, "no", "Failed")
+            return ShownState(Tone.BAD, "no", _("Failed"))
         case "canceled":
-            return ShownState(Tone.NONE, "no", "Canceled")
+            return ShownState(Tone.NONE, "no", _("Canceled"))
         case _:
-            return ShownState(Tone.GO, "clock", "On its way")
+            return ShownState(Tone.GO, "clock", _("On its way"))

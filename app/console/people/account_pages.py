@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.console.language import BY_BROWSER, LANGUAGES, _
 from app.console.people import authenticator_app, passwords, users
 from app.console.people.roles import DUTIES
 from app.console.people.sessions import end_session, end_sessions, list_sessions
@@ -30,6 +31,7 @@ async def change_profile(request: Request, viewer: Viewer) -> Response:
             await users.change_profile(
                 tx, viewer.user_id, name=form.get("name", ""),
                 timezone=form.get("timezone") or None, theme=form.get("theme", "auto"),
+                locale=form.get("locale", BY_BROWSER),
             )  # fmt: skip
     except InvalidField as error:
         return await _account(request, viewer, error=error.message)
@@ -46,7 +48,7 @@ async def _account(request: Request, viewer: Viewer, error: str | None = None) -
     return render(
         request, viewer, "people/account.html", status=400 if error else 200, error=error,
         user=user, duty=DUTIES[viewer.role], sessions=sessions, events=events,
-        themes=users.THEMES, timezones=sorted(available_timezones()),
+        themes=users.THEMES, languages=LANGUAGES, timezones=sorted(available_timezones()),
     )  # fmt: skip
 
 
@@ -118,7 +120,7 @@ async def _change_app(
             code = request.state.form.get("code", "")
             codes = await authenticator_app.confirm_enrolment(tx, user, code, act.now)
             if codes is None:
-                return [], "That code is wrong. Look at the app's newest one."
+                return [], _("That code is wrong. Look at the app's newest one.")
             await end_sessions(tx, user.id, but=request.state.viewer.session_id)
             await record_user_event(tx, SecurityEvent.FACTOR_ADDED, user.id, act, "app")
             return codes, None

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console import cookies
+from app.console.language import _
 from app.console.people import passwords
 from app.console.people.authenticator_app import has_app, use_code
 from app.console.people.lockout import count_attempt, counted_user, forget_failures
@@ -51,7 +52,7 @@ async def confirm_identity(request: Request, viewer: Viewer) -> Response:
             return await confirmed(tx, request, viewer, following)
         act = act_of(request, "somebody")
         await record_user_event(tx, SecurityEvent.SIGN_IN_REFUSED, user.id, act, "not confirmed")
-    return _page(request, viewer, user, following, error="That is wrong. Try again.")
+    return _page(request, viewer, user, following, error=_("That is wrong. Try again."))
 
 
 async def _is_own_link(tx: Tx, user: UserRecord, given: str, now: datetime) -> bool:

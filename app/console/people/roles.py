@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from app.console.language import N_
+
 
 class Role(StrEnum):
     """The rank of a user: what the lower ones may do, the higher ones may too."""
@@ -17,8 +19,8 @@ class Role(StrEnum):
 
 
 DUTIES = {
-    Role.VIEWER: "reads everything, with personal data masked",
-    Role.SUPPORT: "reads everything, and acts where no money moves: notes, holds, replays",
-    Role.FINANCE: "moves money: charges, refunds, credits, assignments",
-    Role.ADMIN: "manages users, and does what the others may",
+    Role.VIEWER: N_("reads everything, with personal data masked"),
+    Role.SUPPORT: N_("reads everything, and acts where no money moves: notes, holds, replays"),
+    Role.FINANCE: N_("moves money: charges, refunds, credits, assignments"),
+    Role.ADMIN: N_("manages users, and does what the others may"),
 }

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console import cookies
+from app.console.language import N_, _
 from app.console.people import passwords
 from app.console.people.authenticator_app import use_code
 from app.console.people.lockout import count_attempt
@@ -29,7 +30,7 @@ from app.security_log import SecurityEvent, log_security_event
 from app.storage.engines import Database, Tx
 
 # The same words whether the name, the password or both are wrong.
-_WRONG = "The name or the password is wrong."
+_WRONG = N_("The name or the password is wrong.")
 _LOGIN_MAX = 200
 
 
@@ -109,7 +110,7 @@ async def sign_in_by_code(request: Request) -> Response:
     if response is not None:
         return response
     await _note_refused(request, user, "code")
-    error = "The code is wrong or was used before. Wait for the next one."
+    error = _("The code is wrong or was used before. Wait for the next one.")
     return render(request, None, "people/code.html", status=403, error=error)
 
 

@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Table, func, insert, select, update
 
+from app.console.language import BY_BROWSER, LANGUAGES
 from app.console.people.one_time_tokens import Purpose, issue_one_time, revoke_one_time
 from app.console.people.roles import Role
 from app.console.people.sessions import USERS, end_sessions
@@ -67,7 +68,7 @@ async def add_user(tx: Tx, login: str, *, name: str, role: Role, act: Act) -> in
     if await tx.scalar(select(USERS.c.id).where(USERS.c.login == login)) is not None:
         raise Refused(f"there is a user {login} already")
     values = {
-        "login": login, "name": shown, "role": role, "created_at": act.now, "locale": "en",
+        "login": login, "name": shown, "role": role, "created_at": act.now, "locale": BY_BROWSER,
         "theme": "auto",
     }  # fmt: skip
     user_id = await tx.scalar(insert(USERS).values(values).returning(USERS.c.id))
@@ -173,14 +174,22 @@ async def set_password_hash(tx: Tx, user_id: int, password_hash: str, act: Act) 
 
 
 async def change_profile(
-    tx: Tx, user_id: int, *, name: str, timezone: str | None, theme: str
+    tx: Tx, user_id: int, *, name: str, timezone: str | None, theme: str, locale: str
 ) -> None:
-    """How the console shows itself to this person. `timezone` is an IANA name or None."""
+    """How the console shows itself to this person. `timezone` is an IANA name or None.
+
+    `locale` is one of LANGUAGES, or `auto` for what the browser asks for.
+    """
+    if locale not in (BY_BROWSER, *LANGUAGES):
+        raise InvalidField("locale", f"is one of {', '.join((BY_BROWSER, *LANGUAGES))}")
     if theme not in THEMES:
         raise InvalidField("theme", f"is one of {', '.join(THEMES)}")
     if timezone is not None and timezone not in available_timezones():
         raise InvalidField("timezone", "is not an IANA time zone, such as Europe/Berlin")
-    values = {"name": _checked("name", name.strip()), "timezone": timezone, "theme": theme}
+    values = {
+        "name": _checked("name", name.strip()), "timezone": timezone, "theme": theme,
+        "locale": locale,
+    }  # fmt: skip
     if not values["name"]:
         raise InvalidField("name", "is empty")
     await tx.execute(update(USERS).where(USERS.c.id == user_id).values(values))

@@ -3,6 +3,8 @@
   const one = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const box = one("#q"), panel = one("#panel"), hits = one("#hits");
+  // The page's language: its words, and what it writes within numbers.
+  const { copied, selected, keys, close, group, point } = document.body.dataset;
   const rows = () => all(".rows tbody tr").filter((row) => one("a.open", row));
 
   // --- the box: results as you type, chosen by the arrow keys
@@ -100,7 +102,7 @@
   };
   const copy = (button) => {
     const text = button.dataset.copy;
-    const done = () => toast(`Copied ${text}`);
+    const done = () => toast(`${copied} ${text}`);
     if (navigator.clipboard) return navigator.clipboard.writeText(text).then(done, () => {});
     getSelection().selectAllChildren(one(".id", button)); // without https, the browser's own copy
     done(document.execCommand("copy"));
@@ -135,10 +137,10 @@
     }
     const shown = [...sums].sort().map(([currency, { minor, places }]) => {
       const digits = String(minor < 0n ? -minor : minor).padStart(places + 1, "0");
-      const whole = digits.slice(0, digits.length - places).replace(/\B(?=(\d{3})+$)/g, ",");
-      return `${currency} ${minor < 0n ? "−" : ""}${whole}${places ? "." + digits.slice(-places) : ""}`;
+      const whole = digits.slice(0, digits.length - places).replace(/\B(?=(\d{3})+$)/g, group);
+      return `${currency} ${minor < 0n ? "−" : ""}${whole}${places ? point + digits.slice(-places) : ""}`;
     });
-    one("[data-count]", bar).textContent = `${ticked.length} selected`;
+    one("[data-count]", bar).textContent = `${ticked.length} ${selected}`;
     one("[data-sums]", bar).textContent = shown.join("   ");
   };
   document.addEventListener("change", (event) => {
@@ -157,15 +159,15 @@
   const help = () => {
     const dialog = document.createElement("dialog");
     const title = document.createElement("h2");
-    title.textContent = "Keys";
+    title.textContent = keys;
     const list = one(".keys")?.cloneNode(true) ?? document.createElement("p");
     list.removeAttribute("aria-hidden");
     list.classList.add("shown");
-    const close = document.createElement("button");
-    close.className = "btn";
-    close.textContent = "Close";
-    close.addEventListener("click", () => dialog.close());
-    dialog.append(title, list, close);
+    const shut = document.createElement("button");
+    shut.className = "btn";
+    shut.textContent = close;
+    shut.addEventListener("click", () => dialog.close());
+    dialog.append(title, list, shut);
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();
