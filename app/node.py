@@ -17,6 +17,7 @@ from app import logs
 from app.errors import ConfigurationError, Unavailable
 from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
+from app.mail.mail_delivery import MailDelivery
 from app.main import Clock, StripeActs, create_app, create_health_app, utc_now
 from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
@@ -165,6 +166,9 @@ class Node:
 
     def recurring(self) -> RecurringRun:
         return RecurringRun(self.database, home_of(self.settings), self.clock, self.stop)
+
+    def mail_delivery(self) -> MailDelivery:
+        return MailDelivery(self.database, self.settings, self.installation, self.stop)
 
     def refunds(self) -> Refunds:
         return Refunds(self.database, self.gateway, self.installation, self.stop)

@@ -122,6 +122,18 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _mail_address(address: str) -> str:
+    if address and not re.fullmatch(r"[!-?A-~]+@[A-Za-z0-9.-]+", address):
+        raise ValueError(f"{address!r} is no mail address, such as billing@example.com")
+    return address
+
+
+def _mail_addresses(listed: str) -> str:
+    for one in _split(listed):
+        _mail_address(one)
+    return listed
+
+
 def _issuer(url: str) -> str:
     parts = urlsplit(url)
     is_safe = parts.scheme == "https" or is_loopback(parts.hostname or "")
@@ -403,6 +415,53 @@ class Settings(BaseSettings):
         alias="PAYDUE_DOCUMENTS_FOLDER",
         description="the folder of the documents' `seller.toml`, `logo.svg` or `logo.png`, own templates and `fonts`; without one they name no seller",
     )
+    smtp_host: str = Field(
+        "",
+        alias="PAYDUE_SMTP_HOST",
+        description="the SMTP server by which mail is sent; without one nothing is sent",
+    )
+    smtp_port: int = Field(
+        587,
+        ge=1,
+        le=65_535,
+        alias="PAYDUE_SMTP_PORT",
+        description="its port",
+    )
+    smtp_security: Annotated[str, _word_of("starttls", "tls", "none")] = Field(
+        "starttls",
+        alias="PAYDUE_SMTP_SECURITY",
+        description="`starttls`, which is never left out, `tls` from the first byte, or `none`, which only a server of this machine gets",
+    )
+    smtp_user: str = Field(
+        "",
+        alias="PAYDUE_SMTP_USER",
+        description="the name by which the SMTP server knows Paydue, if it asks for one",
+    )
+    smtp_password: SecretStr = Field(
+        SecretStr(""),
+        alias="PAYDUE_SMTP_PASSWORD",
+        description="the password to that name",
+    )
+    mail_from: Annotated[str, AfterValidator(_mail_address)] = Field(
+        "",
+        alias="PAYDUE_MAIL_FROM",
+        description="the address that mail comes from, to which servers return what they cannot deliver; its name is the seller's",
+    )
+    mail_reply_to: Annotated[str, AfterValidator(_mail_address)] = Field(
+        "",
+        alias="PAYDUE_MAIL_REPLY_TO",
+        description="the address that clients answer to, if it is another",
+    )
+    mail_finance: Annotated[str, AfterValidator(_mail_addresses)] = Field(
+        "",
+        alias="PAYDUE_MAIL_FINANCE",
+        description="addresses of the finance team, comma-separated, for disputes and alerts",
+    )
+    mail_folder: str = Field(
+        "",
+        alias="PAYDUE_MAIL_FOLDER",
+        description="the folder of your own templates and words of mail, which stand before Paydue's",
+    )
     internal_token: Annotated[SecretStr, AfterValidator(_internal_token)] = Field(
         SecretStr(""),
         alias="PAYDUE_INTERNAL_TOKEN",
@@ -468,6 +527,22 @@ class Settings(BaseSettings):
                 f"PAYDUE_STRIPE_API_BASE: only a key of test mode may be sent anywhere but to {LIVE_API}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _smtp_server_may_be_used(self) -> "Settings":
+        if not self.smtp_host:
+            return self
+        if not self.mail_from:
+            raise ValueError("PAYDUE_MAIL_FROM: is required where PAYDUE_SMTP_HOST is set")
+        if self.smtp_security == "none" and not is_loopback(self.smtp_host):
+            raise ValueError(
+                "PAYDUE_SMTP_SECURITY: mail and password would go in clear text to another machine"
+            )
+        return self
+
+    @property
+    def finance_addresses(self) -> tuple[str, ...]:
+        return tuple(_split(self.mail_finance))
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:

@@ -97,6 +97,7 @@ class Worker:
             "events": _frequent_job(self._retry_parked_events),
             "attempts": _frequent_job(self._resume_attempts),
             "refunds": _frequent_job(self._resume_refunds),
+            "mail": _frequent_job(self._send_mail),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
             "audit": ScheduledJob(
                 self._seal_audit, lambda now: now + SEAL_INTERVAL, log_level=logging.DEBUG
@@ -139,6 +140,9 @@ class Worker:
 
     async def _resume_refunds(self) -> str:
         return f"{await self.node.refunds().recover()} resumed"
+
+    async def _send_mail(self) -> str:
+        return str(await self.node.mail_delivery().run())
 
     async def _reconcile(self) -> str:
         found = await self.node.reconciliation().run()

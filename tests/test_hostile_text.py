@@ -21,6 +21,8 @@ from app.cli.command_group import paydue as group
 from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
+from app.ledger import outbox
+from app.rules.mail_kind import MailKind
 from app.sandbox.server import Sandbox
 from app.settings import Settings
 from app.storage.column_types import Json, Row, table_of
@@ -48,7 +50,7 @@ OURS = {
     "currency", "currency_iso", "code", "state", "status", "step", "kind", "evidence", "timezone",
     "account", "awaits", "scopes", "token_hash", "secret_hash", "decline_source", "lease_token",
     "token", "advice_code", "decline_code", "role", "locale", "theme", "action", "day_from",
-    "weekdays", "move_days", "holidays", "charge_method", "method_rule",
+    "weekdays", "move_days", "holidays", "charge_method", "method_rule", "channel",
 }  # fmt: skip
 OUR_TABLES = {"fact", "job", "pace", "imported_record", "foreign_event_count", "kept_answer",
               "currency", "lookup"}  # fmt: skip
@@ -79,6 +81,14 @@ WALKED: dict[str, Sequence[str]] = {
     "rules move": ("999", "1"),
     "rules remove": ("999",),
     "rules test": ("{invoice}",),
+    "mail kinds": (),
+    "mail on": ("receipt",),
+    "mail off": ("receipt",),
+    "mail list": (),
+    "mail show": ("1",),
+    "mail preview": ("receipt", "{invoice}"),
+    "mail retry": ("999",),
+    "mail promise": ("999", "--by", HOSTILE),
     "attempts list": ("--all",),
     "attempts end": ("999", "--reason", HOSTILE),
     "payment find": ("{invoice}",),
@@ -155,6 +165,8 @@ async def paydue(
 
 
 async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
+    async with paydue.database.transaction() as tx:
+        await outbox.switch(tx, list(MailKind), is_on=True)
     invoice = await paydue.an_invoice("120.00")
     await paydue.an_invoice("30.00", client=await paydue.a_client("insufficient_funds"))
     await paydue.autopay()

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "limits": ("app.cli.approval_commands", "limits"),
     "pauses": ("app.cli.approval_commands", "pauses"),
     "rules": ("app.cli.autopay_rule_commands", "rules"),
+    "mail": ("app.cli.mail_commands", "mail"),
     "attempts": ("app.cli.attempt_commands", "attempts"),
     "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),

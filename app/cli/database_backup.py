@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import ConfigurationError, Refused
-from app.ledger import autopay_pauses, journal_check
+from app.ledger import autopay_pauses, journal_check, outbox
 from app.ledger.autopay_pauses import REASON_MAX
 from app.node import open_database, open_node
 from app.payments.event_queries import list_events
@@ -143,6 +143,7 @@ async def _prepare(database: Database) -> None:
     await schema.upgrade(database)
     async with database.transaction() as tx:
         await cursor.mark_restored(tx, datetime.now(UTC))
+        await outbox.stop_after_restore(tx)
 
 
 async def _pause_autopay(database: Database, source: Path) -> int:

@@ -18,6 +18,7 @@ from app.documents.document_folder import fonts_folder
 from app.documents.printer import typst_process
 from app.documents.script_fonts import scripts_without_font
 from app.errors import ConfigurationError, Unavailable
+from app.mail.smtp_connection import MailServerAway, smtp_connection
 from app.node import open_database, unlimited_gateway
 from app.payments.event_queries import list_foreign_counts
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited
@@ -62,6 +63,7 @@ async def checks_of(settings: Settings) -> list[Check]:
         _encryption,
         _files,
         _fonts,
+        _mail,
         _public_url,
         _foreign_events,
     ]
@@ -207,6 +209,18 @@ async def _fonts(settings: Settings) -> Check:
     packages = "fonts-noto-core fonts-noto-cjk fonts-noto-color-emoji"
     said = f"documents show boxes for {', '.join(missing)}"
     return Check("fonts", said, f"if you print them: apt-get install {packages}")
+
+
+async def _mail(settings: Settings) -> Check:
+    """Whether the SMTP server lets Paydue in; no mail is sent for it."""
+    if not settings.smtp_host:
+        return Check("mail", "PAYDUE_SMTP_HOST is not set: no mail is sent")
+    shown = f"{settings.smtp_host}:{settings.smtp_port}"
+    try:
+        async with smtp_connection(settings):
+            return Check("mail", f"{shown} lets Paydue in")
+    except MailServerAway as error:
+        return failed_check("mail", f"{shown}: {error}", "correct PAYDUE_SMTP_HOST and the like")
 
 
 async def _public_url(settings: Settings) -> Check:

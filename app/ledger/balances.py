@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, TypedDict
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, literal_column, or_, select
 
 from app.ledger import audit
 from app.ledger.allocations import Allocations, Stored
@@ -22,12 +22,14 @@ from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.clients import Client
+from app.storage.tables.cluster import MAIL_KINDS, InstallationValue
 from app.storage.tables.invoice_payments import InvoicePayment
 from app.storage.tables.invoices import Invoice
 
 PAYMENTS = table_of(InvoicePayment)
 CLIENTS = table_of(Client)
 INVOICES = table_of(Invoice)
+FACTS = table_of(InstallationValue)
 _ZERO = Decimal(0)
 
 
@@ -48,6 +50,8 @@ class InvoiceRow(NamedTuple):
     payments_reversed: int
     datepaid: datetime | None
     client_customer_id: str | None
+    # The kinds of mail that are on: read here, so that nothing more is asked for a receipt.
+    mail_kinds: str | None
 
 
 class BalanceColumns(TypedDict):
@@ -73,9 +77,14 @@ async def lock_invoices(tx: Tx, ids: Collection[int]) -> dict[int, InvoiceRow]:
     return {row.id: row for row in await _LOCK_INVOICES.all(tx, ids=sorted(ids))}
 
 
-_OWN_COLUMNS = [INVOICES.c[name] for name in InvoiceRow._fields if name != "client_customer_id"]
+_OWN_COLUMNS = [INVOICES.c[name] for name in InvoiceRow._fields if name in INVOICES.c]
+_MAIL_KINDS = select(FACTS.c.value).where(FACTS.c.name == literal_column(f"'{MAIL_KINDS}'"))
 _LOCK_INVOICES = PreparedStatement(
-    select(*_OWN_COLUMNS, CLIENTS.c.stripe_customer_id.label("client_customer_id"))
+    select(
+        *_OWN_COLUMNS,
+        CLIENTS.c.stripe_customer_id.label("client_customer_id"),
+        _MAIL_KINDS.scalar_subquery().label("mail_kinds"),
+    )
     .select_from(INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id))
     .where(any_of(INVOICES.c.id, "ids"))
     .order_by(INVOICES.c.id)

@@ -8,8 +8,11 @@ from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 
+from app.ledger import outbox
+from app.ledger.outbox import OpenedDispute
 from app.ledger.refund_requests import follow_refunds
 from app.rules.payment import (
+    DISPUTE_OPEN,
     Payment,
     PaymentReport,
     Reversal,
@@ -52,7 +55,7 @@ LOCK_REVERSALS = PreparedStatement(
 
 
 async def record_reversals(
-    tx: Tx, locked: Sequence[ReversalRow], reports: Iterable[PaymentReport]
+    tx: Tx, locked: Sequence[ReversalRow], reports: Iterable[PaymentReport], *, now: datetime
 ) -> dict[str, ReversedTotal]:
     """Write the reversals that are reported; answer each intent's sum of all of them.
 
@@ -60,13 +63,23 @@ async def record_reversals(
     """
     known = {row.id: row for row in locked}
     after = dict(known)
+    currencies = {}
     for report in reports:
         if report.reversal is not None:
             row = _merged(after.get(report.reversal.id), report.intent_id, report.reversal)
             after[row.id] = row
+            currencies[row.id] = report.currency
     await _write(tx, known, after)
     changed = [row for row in after.values() if known.get(row.id) != row]
     await follow_refunds(tx, [(row.intent_id, _reversal(row)) for row in changed])
+    opened = [
+        OpenedDispute(
+            row.id, row.intent_id, row.amount, currencies[row.id], row.reason, row.evidence_due_at
+        )
+        for row in changed
+        if row.kind == ReversalKind.DISPUTE and row.id not in known and row.status in DISPUTE_OPEN
+    ]
+    await outbox.queue_disputes(tx, opened, now=now)
     return _totals(after.values())
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from app.ledger import allocations, balances, journal, payment_intents
+from app.ledger import allocations, balances, journal, outbox, payment_intents
 from app.ledger.allocations import Allocations, Stored
 from app.ledger.balances import InvoiceRow
 from app.ledger.reversals import LOCK_REVERSALS, record_reversals, with_refunded_invoices
@@ -53,7 +53,7 @@ async def record(
         stored = await allocations.load(tx, list(known))
         if not _invoice_ids(known.values(), stored, reports) <= named:
             raise LostRace
-    after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports))
+    after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports, now))
     after |= await payment_intents.with_clients(tx, _first_words(known, after))
     planned = {one.intent_id: one.shares for one in reports if one.shares}
     batch = _Batch(known, after, stored, invoices, planned)
@@ -264,6 +264,7 @@ async def write_change(tx: Tx, change: PaymentChange, *, now: datetime, who: str
     writes += allocations.writes(after, stored, shares, client_of)
     writes += balances.writes(invoices, stored, shares, allocations.dates(after), now, who)
     writes += await journal.share_writes(tx, after, stored, shares, client_of, now, who)
+    writes += outbox.receipt_writes(invoices, after, stored, shares, now)
     await write_all(tx, writes)
 
 
@@ -298,13 +299,13 @@ def other_currency(currency: str, invoice: InvoiceRow) -> str:
 
 
 async def _reversed_totals(
-    tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport]
+    tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport], now: datetime
 ) -> dict[str, ReversedTotal]:
     """The reversals of each intent, summed up; most intents have none."""
     locked = await LOCK_REVERSALS.all(tx, intents=intents)
     if not locked and all(one.reversal is None for one in reports):
         return {}
-    return await record_reversals(tx, locked, reports)
+    return await record_reversals(tx, locked, reports, now=now)
 
 
 def _invoice_ids(

@@ -30,6 +30,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     invoices,
     journal_entries,
     lookups,
+    outbox_messages,
     presence,
     stripe_events,
     stripe_payments,

@@ -12,6 +12,7 @@ from app.halo.engine.parsing import reference, short_text, stripe_id, text
 from app.halo.engine.resource import ALL_VERBS, Field, Input, Listing, Resource
 from app.halo.resources.shared_fields import DATE_CREATED, ID, LAST_MODIFIED
 from app.rules import calendar
+from app.rules.mail_kind import MailKind
 from app.storage.tables.clients import Client
 
 
@@ -37,6 +38,14 @@ def _einvoice_address(name: str, value: Any) -> str | None:
 
 def _language(name: str, value: Any) -> str | None:
     return _matching(name, value, "|".join(LANGUAGES), ", ".join(LANGUAGES), str.lower)
+
+
+def _mail_off(name: str, value: Any) -> str | None:
+    kinds = {one.strip() for one in (short_text(name, value) or "").split(",")} - {""}
+    unknown = sorted(kinds - {"all", *MailKind})
+    if unknown:
+        raise InvalidField(name, f"{unknown[0]!r} is no kind of mail")
+    return ",".join(sorted(kinds)) or None
 
 
 def _matching(
@@ -103,6 +112,12 @@ CLIENTS = Resource(
             + ". The seller's without one.",
             _language,
             schema={**json_schema.TEXT, "enum": [*LANGUAGES, None]},
+        ),
+        "mail_off": Field(
+            "Kinds of mail that the client does not get, comma-separated; `all` is every kind: "
+            + ", ".join(f"`{one}`" for one in MailKind)
+            + ".",
+            _mail_off,
         ),
         "date_created": DATE_CREATED,
         "last_modified": LAST_MODIFIED,

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from app.ledger import settlement
+from app.ledger import outbox, settlement
+from app.ledger.outbox import Charged
 from app.payments.autopay import attempt_history, attempts, leases
 from app.payments.autopay.attempts import Attempt, AttemptShare
 from app.payments.autopay.charge_context import Charging
@@ -166,7 +167,23 @@ async def _write_decline(
         next_try_on=verdict.next_try_on,
         charge_id=failed_charge,
     )
+    await outbox.queue_decline(
+        tx,
+        attempt.id,
+        _charged(attempt, shares),
+        client_id=attempt.client_id,
+        was_processing=attempt.state == AttemptState.PROCESSING,
+        next_try_on=verdict.next_try_on,
+        now=_now(),
+    )
     return verdict
+
+
+def _charged(attempt: Attempt, shares: Sequence[AttemptShare]) -> Charged:
+    parts = {one.invoice_id: money.from_minor(one.amount_minor, attempt.currency) for one in shares}
+    return Charged(
+        money.from_minor(attempt.amount_minor, attempt.currency), attempt.currency, parts
+    )
 
 
 # --- every other ending ------------------------------------------------------------------------

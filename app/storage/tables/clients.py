@@ -40,6 +40,8 @@ class Client(Row):
     einvoice_address: Mapped[str | None]
     buyer_reference: Mapped[str | None]
     language: Mapped[str | None]
+    # Kinds of mail that the client does not get, comma-separated; `all` is every kind.
+    mail_off: Mapped[str | None]
     date_created: Mapped[datetime | None]
     last_modified: Mapped[datetime | None]
     extra: Mapped[Any | None] = mapped_column(Json)

@@ -42,6 +42,10 @@ class RateLimitSlot(Row):
     free_at_us: Mapped[Ref]
 
 
+# The name of the value that lists the kinds of mail which are switched on, comma-separated.
+MAIL_KINDS = "mail_kinds"
+
+
 class InstallationValue(Row):
     """A single value of this installation: its id, the reconciliation cursor."""
 

@@ -1,0 +1,201 @@
+"""The content of a mail as plain values: facts of the outbox in the words of a language."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from app.mail.mail_words import MailWords
+from app.rules import calendar
+from app.rules.mail_kind import MailKind
+
+# Rows that a person reads; of more the total says enough.
+ROWS_MAX = 100
+
+
+class NotToBeSent(Exception):
+    """The mail has lost its reason, or nobody may get it; the message says why."""
+
+
+class OwedInvoice(NamedTuple):
+    """An invoice as it is when the mail is sent."""
+
+    id: int
+    number: str
+    amount: Decimal
+    currency: str
+    due_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class MailFacts:
+    """A message of the outbox with what is known of its subject now.
+
+    `invoices` are those that it names and that owe something still; `numbers` are all their
+    numbers. Instants are shown as days of the reader's time zone.
+    """
+
+    kind: str
+    facts: Mapping[str, Any]
+    name: str
+    seller: str
+    timezone: str
+    today: date
+    invoices: Sequence[OwedInvoice]
+    numbers: Mapping[int, str]
+    objection_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MailRow:
+    """A line of the mail's table; `note` is empty or says when it was due."""
+
+    label: str
+    note: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailContent:
+    """All that templates are given. Every value is text of a person's language, and no markup."""
+
+    kind: str
+    language: str
+    subject: str
+    heading: str
+    greeting: str
+    paragraphs: Sequence[str]
+    rows: Sequence[MailRow]
+    total_label: str
+    totals: Sequence[str]
+    after: Sequence[str]
+    button_label: str
+    button_url: str
+    closing: str
+    seller: str
+    footer: str
+
+
+# Mail about what is owed has no reason once that is paid.
+_ABOUT_DEBTS = frozenset(
+    {
+        MailKind.COMING_CHARGE,
+        MailKind.DECLINED,
+        MailKind.ACTION_NEEDED,
+        MailKind.DEBIT_RETURNED,
+        MailKind.REMINDER,
+        MailKind.STATEMENT,
+    }
+)
+# Their amounts are what is owed when they are sent.
+_LISTS = frozenset({MailKind.REMINDER, MailKind.STATEMENT})
+
+
+def mail_content(given: MailFacts, words: MailWords) -> MailContent:
+    """The content in these words, or NotToBeSent."""
+    kind = given.kind
+    if kind in _ABOUT_DEBTS and not given.invoices:
+        raise NotToBeSent("nothing of it is owed any more")
+    values = _values(given, words)
+    rows = _rows(given, words)
+    totals = _sums(given.invoices, words) if kind in _LISTS else [values["amount"]]
+    is_objectionable = kind == MailKind.COMING_CHARGE and bool(given.objection_url)
+    return MailContent(
+        kind=kind,
+        language=words.language,
+        subject=words.text(f"{kind}.subject", **values),
+        heading=words.text(f"{kind}.heading", **values),
+        greeting=words.text("greeting", name=given.name)
+        if given.name
+        else words.text("greeting_nobody"),
+        paragraphs=[words.text(f"{kind}.text", **values)],
+        rows=rows,
+        total_label=words.text("total"),
+        totals=totals if len(rows) > 1 else [],
+        after=_after(given, words, values),
+        button_label=words.text("coming_charge.button") if is_objectionable else "",
+        button_url=given.objection_url if is_objectionable else "",
+        closing=words.text("closing"),
+        seller=given.seller,
+        footer=words.text("footer"),
+    )
+
+
+def _values(given: MailFacts, words: MailWords) -> dict[str, str]:
+    """The values that texts may name."""
+    facts = given.facts
+    sums = _sums(given.invoices, words)
+    amount = ", ".join(sums)
+    if given.kind not in _LISTS and "amount" in facts:
+        amount = words.money(Decimal(facts["amount"]), facts["currency"])
+    return {
+        "amount": amount,
+        "day": _day(given, words),
+        "method": facts.get("method") or "",
+        "dispute": facts.get("dispute") or "",
+        "intent": facts.get("intent_id") or "",
+        "reason": facts.get("reason") or "-",
+        "seller": given.seller,
+        "name": given.name,
+    }
+
+
+def _day(given: MailFacts, words: MailWords) -> str:
+    """The day that the kind is about, if it has one."""
+    facts = given.facts
+    match given.kind:
+        case MailKind.CARD_EXPIRING:
+            return words.month(date(facts["exp_year"], facts["exp_month"], 1))
+        case MailKind.RECEIPT | MailKind.DISPUTE:
+            at = facts.get("at") or facts.get("evidence_due_at")
+            day = calendar.business_day(datetime.fromisoformat(at), given.timezone) if at else None
+            return words.day(day) if day else ""
+        case MailKind.STATEMENT | MailKind.REMINDER:
+            return words.day(given.today)
+        case _:
+            named = facts.get("charge_on") or facts.get("next_try_on")
+            return words.day(date.fromisoformat(named)) if named else ""
+
+
+def _after(given: MailFacts, words: MailWords, values: Mapping[str, str]) -> list[str]:
+    """The sentences below the table."""
+    key = "after"
+    match given.kind:
+        case MailKind.RECEIPT:
+            return [words.text("receipt.method", **values)] if values["method"] else []
+        case MailKind.COMING_CHARGE if given.objection_url:
+            key = "object"
+        case MailKind.DEBIT_RETURNED if values["day"]:
+            key = "again"
+        case MailKind.DISPUTE if not values["day"]:
+            return []
+    return [words.text(f"{given.kind}.{key}", **values)]
+
+
+def _rows(given: MailFacts, words: MailWords) -> list[MailRow]:
+    if given.kind in _LISTS:
+        return [_owed(one, words) for one in given.invoices[:ROWS_MAX]]
+    facts = given.facts
+    return [
+        MailRow(
+            words.text("invoice", number=given.numbers.get(one["id"]) or str(one["id"])),
+            "",
+            words.money(Decimal(one["amount"]), facts["currency"]),
+        )
+        for one in facts.get("invoices", ())[:ROWS_MAX]
+    ]
+
+
+def _owed(one: OwedInvoice, words: MailWords) -> MailRow:
+    due = words.text("due", day=words.day(one.due_on)) if one.due_on else ""
+    return MailRow(
+        words.text("invoice", number=one.number), due, words.money(one.amount, one.currency)
+    )
+
+
+def _sums(invoices: Sequence[OwedInvoice], words: MailWords) -> list[str]:
+    sums: dict[str, Decimal] = {}
+    for one in invoices:
+        sums[one.currency] = sums.get(one.currency, Decimal(0)) + one.amount
+    return [words.money(total, currency) for currency, total in sorted(sums.items())]
