@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -153,13 +153,13 @@ async def healthz(_: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers, its schema is the one this version needs, and no stop was asked for."""
+    """The database answers, its schema is one this version can use, and no stop was asked for."""
     if request.app.state.stop.is_set():
         raise Unavailable("this process is stopping")
-    at = await schema.revision(request.app.state.database)
-    if at != _head():
-        raise DatabaseUnavailable(f"the schema is at {at}, this version needs {_head()}")
-    return json_response({"status": "ok", "schema": at})
+    found = await schema.state(request.app.state.database)
+    if not found.is_usable:
+        raise DatabaseUnavailable(found.words())
+    return json_response({"status": "ok", "schema": found.at})
 
 
 async def metrics(request: Request) -> Response:
@@ -167,11 +167,6 @@ async def metrics(request: Request) -> Response:
     facts: FactMetrics = request.app.state.fact_metrics
     text = process_metrics() + await facts.text()
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-@cache
-def _head() -> str:
-    return schema.head()
 
 
 HEALTH_ROUTES: Sequence[BaseRoute] = (

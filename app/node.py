@@ -191,8 +191,9 @@ async def open_node(
         await database.expect_own_sessions()
         if settings.upgrade_on_start:
             await schema.upgrade(database)
-        else:
-            await schema.expect_current(database)
+        found = await schema.expect_usable(database)
+        if found.is_newer:
+            log.warning("the schema is newer", why=found.words())
         limiter = StripeRateLimiter(database, settings.stripe_pace)
         gateway = Gateway(settings, limiter)
         name = await schema.installation(database)
@@ -247,7 +248,7 @@ async def open_gateway(settings: Settings, database: Database) -> AsyncIterator[
 async def open_current_database(settings: Settings) -> AsyncIterator[Database]:
     """The database, or ConfigurationError when its schema is not this version's."""
     async with open_database(settings) as database:
-        await schema.expect_current(database)
+        await schema.expect_usable(database)
         yield database
 
 

@@ -13,12 +13,13 @@ from uuid import uuid4
 import structlog
 from sqlalchemy import or_, select, update
 
-from app.errors import Unavailable
+from app.errors import DatabaseUnavailable, Unavailable
 from app.ledger import audit_chain
 from app.node import Node
 from app.payments.stripe.gateway import NoAnswer, NotAuthorized, StripeRateLimited
 from app.payments.webhook import dead_letters
 from app.rules import calendar
+from app.storage import schema
 from app.storage.column_types import table_of
 from app.storage.rows import insert_once
 from app.storage.tables.cluster import Job
@@ -187,8 +188,11 @@ class Worker:
         now = self.node.database.now()
         async with self.node.database.snapshot() as tx:
             due = await tx.scalar(select(JOBS.c.next_run_at).where(JOBS.c.name == name))
-        if due is None or due > now:
-            return None
+            if due is None or due > now:
+                return None
+            found = await schema.state_in(tx)
+        if not found.is_usable:  # a node of another version has migrated since we started
+            raise DatabaseUnavailable(found.words())
         token = uuid4().hex
         async with self.node.database.transaction() as tx:
             taken = await tx.execute(

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,18 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, Table, func, insert, inspect, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
 
 from app.errors import ConfigurationError
 from app.ledger import journal_check, payout_lines
@@ -277,7 +289,6 @@ async def test_five_nodes_that_start_at_once_upgrade_once(
     for node in nodes:
         await node.close()
     assert (len(names), revisions) == (1, {schema.head()})
-    assert await _count(empty, FACTS) == 1
 
 
 async def test_a_node_waits_for_another_ones_long_migration(
@@ -307,7 +318,7 @@ async def test_a_node_waits_for_another_ones_long_migration(
 
 async def test_an_empty_database_is_refused_with_the_mend(empty: Database) -> None:
     with pytest.raises(ConfigurationError, match="is empty; run: paydue db upgrade"):
-        await schema.expect_current(empty)
+        await schema.expect_usable(empty)
 
 
 async def test_another_versions_schema_is_refused_with_the_mend(database: Database) -> None:
@@ -315,14 +326,115 @@ async def test_another_versions_schema_is_refused_with_the_mend(database: Databa
         await tx.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     with pytest.raises(ConfigurationError) as said:
-        await schema.expect_current(database)
+        await schema.expect_usable(database)
 
     assert f"at schema 0001, this version needs {schema.head()}" in str(said.value)
     assert "paydue db upgrade" in str(said.value)
 
 
+async def test_a_newer_schema_that_only_adds_is_used_and_any_other_is_refused_in_words(
+    database: Database,
+) -> None:
+    async with database.transaction() as tx:
+        await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        await tx.execute(delete(FACTS).where(FACTS.c.name == schema.OLDEST_CODE))
+    with pytest.raises(ConfigurationError) as said:
+        await schema.expect_usable(database)
+    refused = str(said.value)
+    async with database.transaction() as tx:
+        value = {"name": schema.OLDEST_CODE, "value": schema.head()}
+        await tx.execute(insert(FACTS).values(value))
+
+    found = await schema.expect_usable(database)
+    await schema.upgrade(database)
+
+    assert "at schema 9999, which a newer version of Paydue has made" in refused
+    assert f"paydue db downgrade {schema.head()}" in refused
+    assert (found.at, found.is_newer, found.is_usable) == ("9999", True, True)
+    assert "can work with it" in found.words()
+    assert await schema.revision(database) == "9999"
+
+
+async def test_the_database_names_the_oldest_code_that_can_work_with_it(
+    database: Database,
+) -> None:
+    found = {}
+    for revision in ("0024", "0023", "0022"):
+        await schema.downgrade(database, revision)
+        found[revision] = await _oldest_code(database)
+    await schema.upgrade(database, "0024")
+
+    assert found == {"0024": "0022", "0023": "0022", "0022": None}
+    assert await _oldest_code(database) == "0022"
+
+
+async def _oldest_code(database: Database) -> str | None:
+    async with database.snapshot() as tx:
+        named = FACTS.c.name == schema.OLDEST_CODE
+        found: str | None = await tx.scalar(select(FACTS.c.value).where(named))
+        return found
+
+
+async def test_a_migration_that_says_so_only_adds(database: Database) -> None:
+    scripts = [one for one in _scripts().walk_revisions() if schema.expands(one)]
+
+    for script in scripts:
+        assert isinstance(script.down_revision, str)
+        await schema.downgrade(database, script.down_revision)
+        before = await _shape(database)
+        await schema.upgrade(database, script.revision)
+        after = await _shape(database)
+
+        assert before.keys() <= after.keys(), script.revision
+        for table, shape in before.items():
+            added = after[table].columns.keys() - shape.columns.keys()
+            kept = {name: after[table].columns[name] for name in shape.columns}
+            assert kept == shape.columns, (script.revision, table)
+            assert all(after[table].columns[name].may_be_left_out for name in added), script
+            assert after[table].rules <= shape.rules, (script.revision, table)
+    assert len(scripts) >= 2
+
+
+@dataclass(frozen=True)
+class ColumnShape:
+    type: str
+    nullable: bool
+    may_be_left_out: bool
+
+
+@dataclass(frozen=True)
+class TableShape:
+    """A table's columns, and the rules that refuse rows of it."""
+
+    columns: dict[str, ColumnShape]
+    rules: set[str]
+
+
+async def _shape(database: Database) -> dict[str, TableShape]:
+    def read(connection: Connection) -> dict[str, TableShape]:
+        found = inspect(connection)
+        return {
+            table: TableShape(
+                {one["name"]: _column_shape(one) for one in found.get_columns(table)},
+                {str(one["name"]) for one in found.get_indexes(table) if one["unique"]}
+                | {str(one["name"]) for one in found.get_unique_constraints(table)}
+                | {str(one["constrained_columns"]) for one in found.get_foreign_keys(table)}
+                | {str(one["sqltext"]) for one in found.get_check_constraints(table)},
+            )
+            for table in found.get_table_names()
+        }
+
+    async with database.snapshot() as tx:
+        return await tx.run_sync(read)
+
+
+def _column_shape(column: Any) -> ColumnShape:
+    optional = column["nullable"] or column["default"] is not None
+    return ColumnShape(str(column["type"]), column["nullable"], optional)
+
+
 async def test_the_current_schema_is_taken(database: Database) -> None:
-    await schema.expect_current(database)
+    await schema.expect_usable(database)
 
     assert len(await schema.installation(database)) == 8
 

@@ -24,7 +24,7 @@ def attempts_list(everything: bool, limit: int, as_json: bool) -> None:
 
     async def work() -> list[dict[str, object]]:
         async with open_database(settings) as database:
-            await schema.expect_current(database)
+            await schema.expect_usable(database)
             async with database.snapshot() as tx:
                 found = await attempt_queries.list_attempts(
                     tx, unresolved=not everything, limit=limit

@@ -37,7 +37,7 @@ class BackupReport:
 async def back_up(settings: Settings, to: Path) -> BackupReport:
     """Write a verified backup to a new file, or to one named by the time in a folder."""
     async with open_database(settings) as database:
-        at = await schema.expect_known(database)
+        at = await schema.expect_readable(database)
         to = _new_file(to, "db" if database.is_sqlite else "dump")
         with sqlite_backup.workshop(to) as folder:
             part = folder / "backup"

@@ -53,21 +53,22 @@ def db_upgrade() -> None:
 
 @db.command("check")
 def db_check() -> None:
-    """Say whether the schema is this version's. Exit code 1 when it is not."""
+    """Say whether this version can work with the schema. Exit code 1 when it cannot."""
     settings = settings_and_logs()
 
-    async def work() -> str | None:
+    async def work() -> schema.SchemaState:
         async with open_database(settings) as database:
-            return await schema.revision(database)
+            return await schema.state(database)
 
-    at = run(work())
-    if at is not None and not schema.is_known(at):
-        raise ConfigurationError(schema.newer(at))
-    if at != schema.head():
-        say(f"schema {at or 'empty'}, this version needs {schema.head()}", err=True)
-        say("mend it with: paydue db upgrade", err=True)
-        sys.exit(FAILED)
-    say(f"schema {at} is up to date")
+    found = run(work())
+    if found.is_usable:
+        say(found.words() if found.is_newer else f"schema {found.at} is up to date")
+        return
+    if found.is_newer:
+        raise ConfigurationError(found.words())
+    say(f"schema {found.at or 'empty'}, this version needs {schema.head()}", err=True)
+    say("mend it with: paydue db upgrade", err=True)
+    sys.exit(FAILED)
 
 
 @db.command("downgrade")
@@ -75,8 +76,9 @@ def db_check() -> None:
 def db_downgrade(revision: str) -> None:
     """Take the schema back to REVISION, for an older version of Paydue that is to run again.
 
-    Stop every serve and worker, and make a backup first: what only the newer schema can hold is
-    lost. The older version names the revision it knows.
+    Run the newer version's command, after you have stopped every other process of the newer version
+    and made a backup: what only the newer schema can hold is lost. The older version names the
+    revision it knows, and says whether it can work with the newer schema as it is.
     """
     settings = settings_and_logs()
     if not schema.is_known(revision):

@@ -138,17 +138,20 @@ async def _clock(settings: Settings) -> Check:
 async def _database(settings: Settings) -> Check:
     try:
         async with open_database(settings) as database:
-            at = await schema.revision(database)
+            found = await schema.state(database)
     except ConfigurationError as error:
         return failed_check("database", str(error), "correct PAYDUE_DATABASE_URL")
     except Unavailable as error:
         return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
     shown = shown_url(database.url)
-    if at is not None and not schema.is_known(at):
-        return failed_check("database", schema.newer(at), "run the newer version of Paydue")
-    if at != schema.head():
-        return failed_check("database", f"{shown}: schema {at or 'empty'}", "paydue db upgrade")
-    return Check("database", f"{shown}: schema {at}")
+    if found.is_newer and not found.is_usable:
+        return failed_check("database", found.words(), "run the newer version of Paydue")
+    if not found.is_usable:
+        return failed_check(
+            "database", f"{shown}: schema {found.at or 'empty'}", "paydue db upgrade"
+        )
+    newer = f" ({found.words()})" if found.is_newer else ""
+    return Check("database", f"{shown}: schema {found.at}{newer}")
 
 
 async def _engine(settings: Settings) -> Check:
@@ -244,7 +247,7 @@ async def _foreign_events(settings: Settings) -> Check:
     """Events that Stripe sent here and that are not for us: no fault, but somebody may wonder."""
     try:
         async with open_database(settings) as database, database.snapshot() as tx:
-            if await schema.revision(database) != schema.head():
+            if not (await schema.state_in(tx)).is_usable:
                 return Check("foreign events", "not counted: the schema is another")
             counts = await list_foreign_counts(tx)
     except (ConfigurationError, Unavailable):

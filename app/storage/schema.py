@@ -1,18 +1,24 @@
-"""Brings the schema up to date and says whether it is: Alembic, on either engine."""
+"""Brings the schema up to date and says whether it is: Alembic, on either engine.
+
+A migration that only adds says so by `expands_only = True`. Nodes of the version before it go on at
+its schema, so that a new version can be rolled out, and taken back, while they serve. The database
+names the oldest revision whose code can work with it, since an old node has no newer migrations.
+"""
 
 import contextlib
 import functools
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select, text
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Connection, delete, insert, select, text
 
 from app.errors import ConfigurationError
-from app.storage.column_types import Row
+from app.storage.column_types import Row, table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
     audit_seals,
@@ -42,6 +48,10 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
 from app.storage.tables.cluster import InstallationValue
 
 METADATA = Row.metadata
+VALUES = table_of(InstallationValue)
+# The value that names the oldest revision whose code can work with the schema; absent where that is
+# the schema's own.
+OLDEST_CODE = "schema_oldest_code"
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _ADVISORY_LOCK = 7_293_483  # "paydue" on a telephone's keys: nodes that start together take turns
 
@@ -68,14 +78,58 @@ async def engine_version(tx: Tx) -> tuple[str, str]:
     return "PostgreSQL", str(await tx.scalar(text("SHOW server_version")))
 
 
-async def expect_current(database: Database) -> None:
-    """Raises ConfigurationError, with the mend, when the schema is not this version's."""
-    at = await revision(database)
-    if at is not None and not is_known(at):
-        raise ConfigurationError(newer(at))
-    if at != head():
-        said = "is empty" if at is None else f"is at schema {at}, this version needs {head()}"
-        raise ConfigurationError(f"the database {said}; run: paydue db upgrade")
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The revision that the database is at, None for an empty one, and whether it is usable here.
+
+    It is where it is this version's, or where a newer version has only added to it.
+    """
+
+    at: str | None
+    is_usable: bool
+
+    @property
+    def is_newer(self) -> bool:
+        return self.at is not None and not is_known(self.at)
+
+    def words(self) -> str:
+        """A sentence for people: which schema there is, and what to do where it is not usable."""
+        if self.at is None:
+            return "the database is empty; run: paydue db upgrade"
+        if self.is_newer and self.is_usable:
+            return (
+                f"the database is at schema {self.at}, which a newer version of Paydue has made; "
+                f"this version knows {head()} and can work with it"
+            )
+        if self.is_newer:
+            return newer(self.at)
+        if not self.is_usable:
+            return (
+                f"the database is at schema {self.at}, this version needs {head()}; "
+                "run: paydue db upgrade"
+            )
+        return f"the database is at schema {self.at}"
+
+
+async def state(database: Database) -> SchemaState:
+    async with database.snapshot() as tx:
+        return await state_in(tx)
+
+
+async def state_in(tx: Tx) -> SchemaState:
+    at = await revision_in(tx)
+    if at is None or is_known(at):
+        return SchemaState(at, is_usable=at == head())
+    oldest = await tx.scalar(select(VALUES.c.value).where(VALUES.c.name == OLDEST_CODE))
+    return SchemaState(at, is_usable=oldest is not None and is_known(oldest))
+
+
+async def expect_usable(database: Database) -> SchemaState:
+    """Raises ConfigurationError, with the mend, when this version cannot work with the schema."""
+    found = await state(database)
+    if not found.is_usable:
+        raise ConfigurationError(found.words())
+    return found
 
 
 async def expect_known(database: Database) -> str:
@@ -88,9 +142,32 @@ async def expect_known(database: Database) -> str:
     return at
 
 
+async def expect_readable(database: Database) -> str:
+    """The revision, or ConfigurationError when it is neither known nor one that only added."""
+    found = await state(database)
+    if found.at is not None and found.is_usable:
+        return found.at
+    return await expect_known(database)
+
+
 def is_known(at: str) -> bool:
     """Whether this version of Paydue has the migration of that revision."""
     return at in _known_revisions()
+
+
+def expands(script: Script) -> bool:
+    """Whether that migration says that it only adds, so that code of before goes on."""
+    return bool(getattr(script.module, "expands_only", False))
+
+
+def oldest_code(at: str) -> str:
+    """The oldest revision whose code can work with the schema of a known one."""
+    scripts = ScriptDirectory.from_config(_config())
+    script = scripts.get_revision(at)
+    while expands(script):
+        assert isinstance(script.down_revision, str), "the first migration adds to nothing"
+        script = scripts.get_revision(script.down_revision)
+    return str(script.revision)
 
 
 @functools.cache
@@ -110,17 +187,22 @@ def newer(at: str) -> str:
 
 
 async def upgrade(database: Database, to: str = "head") -> None:
-    """Bring the schema to a revision; nodes that start at once take turns."""
-    at = await revision(database)
-    if at is not None and not is_known(at):
-        raise ConfigurationError(newer(at))
+    """Bring the schema to a revision; nodes that start at once take turns.
+
+    A newer schema that this version can work with stays as it is.
+    """
+    found = await state(database)
+    if found.is_newer:
+        if not found.is_usable:
+            raise ConfigurationError(found.words())
+        return
     async with turn_to_migrate(database) as tx:
         await tx.run_sync(_upgrade, to)
 
 
 async def downgrade(database: Database, to: str) -> None:
     async with turn_to_migrate(database) as tx:
-        await tx.run_sync(lambda connection: command.downgrade(_config(connection), to))
+        await tx.run_sync(_downgrade, to)
 
 
 @contextlib.asynccontextmanager
@@ -147,8 +229,28 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection, to: str) -> None:
-    if _revision(connection) != head() or to != "head":
+    at = _revision(connection)
+    if at is not None and not is_known(at):
+        return  # a newer node had its turn first
+    if at != head() or to != "head":
         command.upgrade(_config(connection), to)
+        _name_oldest_code(connection)
+
+
+def _downgrade(connection: Connection, to: str) -> None:
+    command.downgrade(_config(connection), to)
+    _name_oldest_code(connection)
+
+
+def _name_oldest_code(connection: Connection) -> None:
+    """In the migration's own transaction, so that no node reads the one without the other."""
+    at = _revision(connection)
+    if at is None:
+        return
+    oldest = oldest_code(at)
+    connection.execute(delete(VALUES).where(VALUES.c.name == OLDEST_CODE))
+    if oldest != at:
+        connection.execute(insert(VALUES).values(name=OLDEST_CODE, value=oldest))
 
 
 def _config(connection: Connection | None = None) -> Config:

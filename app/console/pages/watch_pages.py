@@ -133,15 +133,15 @@ async def health_page(request: Request, viewer: Viewer) -> Response:
 
 async def _versions(tx: Tx) -> ListSection:
     """The versions that support is asked for first; a schema of another one is said so."""
-    at = await schema.revision_in(tx)
-    other = (
-        ""
-        if at == schema.head()
-        else _("This version makes %(head)s: paydue db upgrade", head=schema.head())
-    )
+    found = await schema.state_in(tx)
+    other = ""
+    if found.is_newer:
+        other = found.words()
+    elif not found.is_usable:
+        other = _("This version makes %(head)s: paydue db upgrade", head=schema.head())
     rows = (
         ("Paydue", version("paydue"), ""),
-        (_("Schema"), at or "none", other),
+        (_("Schema"), found.at or "none", other),
         (*await schema.engine_version(tx), ""),
         ("Python", platform.python_version(), ""),
     )

@@ -6,6 +6,7 @@ revision = "0024"
 down_revision = "0023"
 branch_labels = None
 depends_on = None
+expands_only = True
 
 NAME = "ix_charge_attempt_business_day"
 COLUMNS = ["business_day", "currency", "client_id"]
