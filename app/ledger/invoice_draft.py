@@ -70,8 +70,14 @@ class Currencies:
 
     def day(self, client_id: int | None, instant: datetime) -> date:
         """The day at that instant where the client is."""
-        timezone = self.timezone_of.get(client_id or 0) or self.home.timezone
-        return calendar.business_day(instant, timezone)
+        return calendar.business_day(instant, self._timezone(client_id))
+
+    def midnight(self, client_id: int | None, instant: datetime) -> datetime:
+        """The instant at which that day begins where the client is."""
+        return calendar.on_day(self.day(client_id, instant), None, self._timezone(client_id))
+
+    def _timezone(self, client_id: int | None) -> str:
+        return self.timezone_of.get(client_id or 0) or self.home.timezone
 
 
 @dataclass(slots=True)

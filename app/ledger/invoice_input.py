@@ -30,6 +30,8 @@ class LineInput:
     extra: Mapping[str, object] = field(default_factory=dict)
     # Its rate, category and reason are given, and no rule or Tax of today is asked.
     keeps_tax: bool = False
+    # Of a template's line: its quantity follows what was billed, and no entry follows from it.
+    keeps_quantity: bool = False
     # None leaves the rows of `prorata_data` as they are.
     prorata: Sequence[ProrataEntry] | None = None
     # The invoice's `change_seq` that the caller has seen, None when another change is no matter.

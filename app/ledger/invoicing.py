@@ -13,7 +13,16 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, delete, or_, select
 
 from app.errors import Changed, InvalidField, NotFound, Refused
-from app.ledger import audit, balances, invoice_numbers, journal, line_taxes, prorata, settlement
+from app.ledger import (
+    audit,
+    balances,
+    invoice_numbers,
+    journal,
+    line_taxes,
+    prorata,
+    quantity_edits,
+    settlement,
+)
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.exchange_rates import load_rates
 from app.ledger.invoice_draft import (
@@ -103,6 +112,8 @@ async def save_drafts(
         draft_lines(one, given, existing.get(one.id, ()))
         _refuse_posted_lines(one)
         await asyncio.sleep(0)  # a thousand lines are drafted in ten milliseconds; the loop answers
+    if templates:
+        await quantity_edits.prorate_edits(tx, drafts, currencies, now)
     await line_taxes.apply_tax_rates(tx, drafts, home)
     for one in drafts:
         draft_totals(one)
@@ -142,7 +153,7 @@ async def _load_currencies(
     now: datetime,
 ) -> Currencies:
     client_ids = {given.client_id for given in inputs if given.client_id is not None}
-    zoned = {known[given.id or 0].client_id for given in inputs if given.id and given.names_days}
+    zoned = {known[given.id or 0].client_id for given in inputs if given.id and _needs_zone(given)}
     clients = await _load_clients(tx, client_ids | {one for one in zoned if one is not None})
     of_client = {row.id: row.currency_code for row in clients}
     named = {given.currency_code for given in inputs if given.currency_code is not None}
@@ -159,6 +170,11 @@ async def _load_currencies(
     invoiced = (one.values.get("invoice_date") for one in inputs)
     earlier = {one.date() for one in invoiced if isinstance(one, datetime) and one < now}
     return replace(currencies, daily=await load_rates(tx, foreign, earlier))
+
+
+def _needs_zone(given: InvoiceInput) -> bool:
+    """A template's quantity may count from today on, where its client is."""
+    return given.names_days or (given.names_lines and (given.id or 0) < 0)
 
 
 class _CurrencyRow(NamedTuple):

@@ -3,17 +3,19 @@
 The line keeps what its caller wrote; the rows are for those who list them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
+from app.rules.notation import moment
 from app.storage import rows
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
+from app.storage.prepared import projection
 from app.storage.tables.invoice_proratas import InvoiceProRata
 
 PRORATAS = table_of(InvoiceProRata)
@@ -33,6 +35,14 @@ class ProrataEntry(NamedTuple):
     longdescription: str | None = None
     prorata_next_invoice: bool | None = None
     extra: Mapping[str, object] | None = None
+
+
+class OpenEntry(NamedTuple):
+    """A row of `invoice_prorata` that no invoice has billed."""
+
+    id: int
+    line_id: int
+    entry: ProrataEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +80,37 @@ def _row(line: LineEntries, entry: ProrataEntry) -> dict[str, object]:
         "recurring_invoice_id": line.invoice_id if line.invoice_id < 0 else None,
         "client_id": line.client_id,
     }
+
+
+async def load_open_rows(tx: Tx, line_ids: Iterable[int]) -> list[OpenEntry]:
+    wanted = sorted(line_ids)
+    if not wanted:
+        return []
+    columns = (PRORATAS.c.id, PRORATAS.c.invoicedetailid, *projection(PRORATAS, ProrataEntry))
+    statement = select(*columns).where(PRORATAS.c.invoicedetailid.in_(wanted), IS_OPEN)
+    found = await tx.execute(statement.order_by(PRORATAS.c.id))
+    return [OpenEntry(row_id, line, ProrataEntry._make(values)) for row_id, line, *values in found]
+
+
+async def load_open_entries(tx: Tx, line_ids: Iterable[int]) -> dict[int, list[ProrataEntry]]:
+    """By line, the entries that no invoice has billed."""
+    found: dict[int, list[ProrataEntry]] = {}
+    for one in await load_open_rows(tx, line_ids):
+        found.setdefault(one.line_id, []).append(one.entry)
+    return found
+
+
+def written(entry: ProrataEntry) -> dict[str, object]:
+    """The entry as its caller could have written it."""
+    numbers = {
+        name: float(value)
+        for name in ("quantity", "unitprice", "unitcost")
+        if (value := getattr(entry, name)) is not None
+    }
+    texts = {
+        name: getattr(entry, name)
+        for name in ("site_id", "shortdescription", "longdescription", "prorata_next_invoice")
+        if getattr(entry, name) is not None
+    }
+    dated = {} if entry.date is None else {"date": moment(entry.date)}
+    return {**(entry.extra or {}), **texts, **dated, **numbers}

@@ -9,18 +9,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 
 from app.ledger import invoicing
 from app.ledger.invoice_input import InvoiceInput, LineInput
-from app.ledger.prorata import IS_OPEN, PRORATAS, ProrataEntry
+from app.ledger.prorata import (
+    PRORATAS,
+    OpenEntry,
+    ProrataEntry,
+    load_open_entries,
+    load_open_rows,
+    written,
+)
+from app.ledger.quantity_edits import is_fixed_quantity
 from app.ledger.recurring_templates import LINES, Template
 from app.rules import calendar
 from app.rules.home import Home
 from app.rules.money import plain
-from app.rules.notation import moment
 from app.rules.proration import prorated_sum
 from app.rules.schedule import BillingPeriod, periods_between
 from app.storage.engines import Tx
@@ -28,16 +34,6 @@ from app.storage.prepared import projection
 from app.storage.tables.invoices import FullLineRow
 
 _ONE_DAY = timedelta(days=1)
-# HaloPSA's recurring_invoice_quantity_type: any other is counted elsewhere, so we leave it.
-_FIXED = 0
-
-
-class OpenEntry(NamedTuple):
-    """A row of `invoice_prorata` that no invoice has billed."""
-
-    id: int
-    line_id: int
-    entry: ProrataEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +53,11 @@ async def load_due_entries(
     template_of = {line.id: line.ihid for line in lines if line.prorata_data}
     billed: dict[int, list[OpenEntry]] = {}
     waiting: dict[int, list[OpenEntry]] = {}
-    for one in await _load_open(tx, template_of):
+    for one in await load_open_rows(tx, template_of):
         template_id = template_of[one.line_id]
         is_due = _is_due(one.entry, templates[template_id], periods[template_id])
         (billed if is_due else waiting).setdefault(one.line_id, []).append(one)
     return DueEntries(billed, waiting)
-
-
-async def _load_open(tx: Tx, line_ids: Iterable[int]) -> list[OpenEntry]:
-    wanted = sorted(line_ids)
-    if not wanted:
-        return []
-    columns = (PRORATAS.c.id, PRORATAS.c.invoicedetailid, *projection(PRORATAS, ProrataEntry))
-    statement = select(*columns).where(PRORATAS.c.invoicedetailid.in_(wanted), IS_OPEN)
-    found = await tx.execute(statement.order_by(PRORATAS.c.id))
-    return [OpenEntry(row_id, line, ProrataEntry._make(values)) for row_id, line, *values in found]
 
 
 def _is_due(entry: ProrataEntry, template: Template, period: BillingPeriod) -> bool:
@@ -99,20 +85,28 @@ def with_quantities(
 
 
 def _with_more(row: FullLineRow, quantities: Iterable[Decimal]) -> FullLineRow:
-    if (row.extra or {}).get("recurring_invoice_quantity_type", _FIXED) != _FIXED:
+    if not is_fixed_quantity(row):
         return row
     return row._replace(qty_order=row.qty_order + sum(quantities, Decimal(0)))
 
 
 def prorata_lines(
-    template: Template, period: BillingPeriod, row: FullLineRow, due: DueEntries
+    template: Template,
+    period: BillingPeriod,
+    row: FullLineRow,
+    due: DueEntries,
+    priced: FullLineRow,
 ) -> list[LineInput]:
-    """A line for each entry that some days of a period are billed for."""
+    """A line for each entry that some days of a period are billed for.
+
+    Days of the period have its price, and those before it the price that the line had then.
+    """
     found = []
     for one in due.billed.get(row.id, ()):
         since, until = _days(one.entry, template, period)
         if since is not None and since <= until:
-            found.append(_prorata_line(template, row, one, since, until))
+            of_days = priced if since > period.first else row
+            found.append(_prorata_line(template, of_days, one, since, until))
     return found
 
 
@@ -206,9 +200,7 @@ async def reopen_entries(tx: Tx, invoice_id: int, *, now: datetime, who: str, ho
     if not reopened:
         return
     await tx.execute(delete(PRORATAS).where(was_billed))
-    open_of: dict[int, list[ProrataEntry]] = {}
-    for one in await _load_open(tx, reopened):
-        open_of.setdefault(one.line_id, []).append(one.entry)
+    open_of = await load_open_entries(tx, reopened)
     lines = [FullLineRow._make(row) for row in await tx.execute(
         select(LINES).where(LINES.c.id.in_(reopened)).order_by(LINES.c.id)
     )]  # fmt: skip
@@ -233,24 +225,8 @@ async def _change_lines(
     """Give templates' lines their quantities and their open entries."""
     of_template: dict[int, list[LineInput]] = {}
     for row, entries in changes:
-        values = {"qty_order": row.qty_order, "prorata_data": [_written(one) for one in entries]}
-        given = LineInput(id=row.id, values=values, prorata=entries)
+        values = {"qty_order": row.qty_order, "prorata_data": [written(one) for one in entries]}
+        given = LineInput(id=row.id, values=values, prorata=entries, keeps_quantity=True)
         of_template.setdefault(row.ihid, []).append(given)
     inputs = [InvoiceInput(id=one, changed_lines=lines) for one, lines in of_template.items()]
     await invoicing.save_drafts(tx, inputs, now=now, who=who, home=home, templates=True)
-
-
-def _written(entry: ProrataEntry) -> dict[str, object]:
-    """The entry as its caller could have written it."""
-    numbers = {
-        name: float(value)
-        for name in ("quantity", "unitprice", "unitcost")
-        if (value := getattr(entry, name)) is not None
-    }
-    texts = {
-        name: getattr(entry, name)
-        for name in ("site_id", "shortdescription", "longdescription", "prorata_next_invoice")
-        if getattr(entry, name) is not None
-    }
-    dated = {} if entry.date is None else {"date": moment(entry.date)}
-    return {**(entry.extra or {}), **texts, **dated, **numbers}

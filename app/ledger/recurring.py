@@ -11,8 +11,9 @@ from datetime import date, datetime
 from sqlalchemy import update
 
 from app.errors import AppError, RecordLocked, Refused, Unavailable
-from app.ledger import audit, invoicing, prorata_billing
+from app.ledger import audit, invoicing, price_increases, prorata_billing
 from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.price_increases import RaisedLines
 from app.ledger.prorata_billing import DueEntries
 from app.ledger.recurring_templates import (
     INVOICES,
@@ -172,11 +173,13 @@ async def bill(
     # A further invoice of a period bills no entry again, and takes none from the next one.
     entries = [] if is_forced else flat
     due = await prorata_billing.load_due_entries(tx, plan.templates, plan.billed, entries)
+    to_raise = {} if is_forced else lines
+    raised = price_increases.raise_prices(plan.templates, plan.billed, to_raise)
     inputs = [
         _invoice(
             plan.templates[one],
             period,
-            _lines(plan.templates[one], period, lines.get(one, ()), due),
+            _lines(plan.templates[one], period, lines.get(one, ()), due, raised),
             now,
             is_forced=is_forced,
         )
@@ -186,6 +189,7 @@ async def bill(
     created = dict(zip(plan.billed, [one.id for one in drafts], strict=True))
     if not is_forced:
         await advance(tx, plan, now=now, who=who)
+    await price_increases.save_raised(tx, raised, now=now, who=who, home=home)
     await prorata_billing.settle_entries(tx, flat, due, created, now=now, who=who, home=home)
     await _mark_charged_once(tx, lines, created)
     return created
@@ -228,14 +232,19 @@ def _period_dates(template: Template, period: BillingPeriod) -> dict[str, object
 
 
 def _lines(
-    template: Template, period: BillingPeriod, rows_of: Sequence[FullLineRow], due: DueEntries
+    template: Template,
+    period: BillingPeriod,
+    rows_of: Sequence[FullLineRow],
+    due: DueEntries,
+    raised: RaisedLines,
 ) -> list[LineInput]:
     """Each line of the template, and behind it the shares of days that are billed with it."""
     found = []
     for row in rows_of:
-        billed = prorata_billing.with_quantities(template, period, row, due)
+        priced = raised.priced(row)
+        billed = prorata_billing.with_quantities(template, period, priced, due)
         found.append(_line(template, period, billed))
-        found += prorata_billing.prorata_lines(template, period, row, due)
+        found += prorata_billing.prorata_lines(template, period, row, due, priced)
     return found
 
 

@@ -34,7 +34,7 @@ class TemplateSchedule:
 
     @property
     def recurs(self) -> bool:
-        return self.period == _WEEKLY or self.period in _MONTHS
+        return recurs(self.period)
 
     @property
     def is_once(self) -> bool:
@@ -105,7 +105,7 @@ def periods_between(
     """The periods that have a day from `since` to `until`, in their order."""
     if not schedule.recurs:
         return
-    first = _last_occurrence(_anchor(schedule, since), schedule.period or 0, since)
+    first = occurrence_before(_anchor(schedule, since), schedule.period or 0, since)
     while first is not None and first <= until:
         yield _whole_period(schedule, first)
         first = _following(schedule, first)
@@ -138,7 +138,7 @@ def _undated_period(schedule: TemplateSchedule, today: date) -> date | None:
     start = schedule.starts_on
     if start is None or not schedule.recurs or start > today:
         return start if start is not None and start > today else today
-    return _last_occurrence(start, schedule.period or 0, today)
+    return occurrence_before(start, schedule.period or 0, today)
 
 
 def _whole_period(schedule: TemplateSchedule, first: date) -> BillingPeriod:
@@ -176,6 +176,11 @@ def occurrence(anchor: date, period: int, number: int) -> date | None:
     return _clipped(months, anchor.day) if 12 <= months < (MAXYEAR + 1) * 12 else None
 
 
+def recurs(period: int | None) -> bool:
+    """Whether it is the code of a period that comes again."""
+    return period == _WEEKLY or period in _MONTHS
+
+
 def is_occurrence(anchor: date, period: int, day: date) -> bool:
     return occurrence(anchor, period, _number_before(anchor, period, day)) == day
 
@@ -185,7 +190,7 @@ def next_occurrence(anchor: date, period: int, day: date) -> date | None:
     return occurrence(anchor, period, _number_before(anchor, period, day) + 1)
 
 
-def _last_occurrence(anchor: date, period: int, day: date) -> date | None:
+def occurrence_before(anchor: date, period: int, day: date) -> date | None:
     """The last occurrence that is not later than `day`."""
     return occurrence(anchor, period, _number_before(anchor, period, day))
 

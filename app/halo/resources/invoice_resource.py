@@ -207,6 +207,6 @@ INVOICES = Resource(
                 "Whether it is written even when somebody else was quicker.", parsing.flag
             ),
         },
-        passthrough=passthrough.INVOICE,
+        passthrough={**passthrough.INVOICE, **passthrough.TEMPLATE_INCREASE},
     ),
 )

@@ -43,7 +43,7 @@ INVOICE = passthrough(
         creditlinkedtoinvoiceid creditlinkedtoinvoiceid_typeid csp_invoice_id datetype daysplus
         emailstatus exact_division
         immediate_prorata_recurring_invoice_id import_details_id intacct_recordno
-        intacctseparatetaxline invoice_auto_increase_period invoice_percent_increase
+        intacctseparatetaxline
         invoice_prorata_periods_ahead invoice_template_id invoiceday kashflow_tenant_id
         kashflowid mailboxid minimum_amount most_recent_invoice_id most_recent_invoice_type
         new_approvalprocess_agent_id new_approvalprocess_cab_id note_count organisation_id
@@ -82,16 +82,16 @@ INVOICE = passthrough(
 
 INVOICE_LINE = passthrough(
     flags="""
-        autorenew calculate_price_from_assets calculate_price_from_users exclude_auto_increase
+        autorenew calculate_price_from_assets calculate_price_from_users
         hide_grouped_items_price hide_on_pdf hideitems includegrouppriceandqty isActive
         is_bundled_line is_deferred_revenue is_meter is_recognised_revenue isdownpayment
         isgroupdesc item_recurring item_taxable itemonorder line_fully_invoiced
-        needsreviewbeforecreation no_tax_override prorata_next_invoice reviewed
+        needsreviewbeforecreation no_tax_override reviewed
         show_new_line_pro_rata_in_ready_for_invoicing synced_to_intacct tax_code_overriden
-        use_qbo_ast use_rpi_increase
+        use_qbo_ast
     """,
     numbers="""
-        actioncode auto_increase_period autorenewperiod baseprice billingperiod bundle_id
+        actioncode autorenewperiod baseprice billingperiod bundle_id
         bundle_line_id consumption_cost consumption_line_type consumption_markup
         consumption_split_original_line_id contract_id createproratanormallines credit_id
         creditlinkedidid csp_invoice_id current_reading dbc_sequence_id ddevnum
@@ -101,8 +101,8 @@ INVOICE_LINE = passthrough(
         line_periods meter_id meter_min_quantity meter_pricing_method metertype milestone_id
         min_meter_units minimum_line_total myob_row_id occurrence_count
         original_client_id original_order_id original_order_seq override_ast_total
-        override_tax_code percent_increase percent_invoiced period_type prepay_id
-        pro_rata_line_id prorata_quantity prorata_unit_price purchase_cost purchaseorder_id
+        override_tax_code percent_invoiced period_type prepay_id
+        pro_rata_line_id purchase_cost purchaseorder_id
         purchaseorder_line_id quantity_custom recognised_percentage recognised_quantity
         recognized_from_invoice_line_id recurring_invoice_id recurring_invoice_line_id
         recurring_invoice_price_type recurring_invoice_quantity_type salesorder_line
@@ -112,18 +112,67 @@ INVOICE_LINE = passthrough(
         asset_inventory_number bundle_name client_name comment_1 comment_2 consumption_split_id
         dbc_id entity_type intacct_department_id intacct_location_id intacct_warehouse_id
         invoice_class item_external_reference item_internal_reference item_tax_name
-        myob_location productcode productnumber prorata_longdescription prorata_shortdescription
+        myob_location productcode productnumber
         supplier_name tax_name xero_category_1_lookup xero_category_1_lookup_name
         xero_category_2_lookup xero_category_2_lookup_name xero_lineid xero_tax_code
     """,
     dates="""
-        auto_increase_last_date createproratadate last_reading_date lineactiondate
+        last_reading_date lineactiondate
     """,
     others="""
         customfields linked_item meter_tiers quantity_assets quantity_licences
         quantity_subscriptions quantity_users taxRuleResult
     """,
 )
+
+# Of a template, what raises its prices: ledger/price_increases.py.
+TEMPLATE_INCREASE = {
+    "invoice_percent_increase": Field(
+        "Of a template: its prices go up by so many percent, unless a line has its own.",
+        parsing.plain_number,
+    ),
+    "invoice_auto_increase_period": Field(
+        "Of a template: how often they do, a code of `period`.", parsing.plain_number
+    ),
+}
+
+# Of a template's line, what raises its price, and what ledger/quantity_edits.py turns into an
+# entry. Other lines keep them, and give them back.
+TEMPLATE_LINE = {
+    "percent_increase": Field(
+        "Of a template's line: its price goes up by so many percent.", parsing.plain_number
+    ),
+    "auto_increase_period": Field(
+        "Of a template's line: how often it does, a code of `period`.", parsing.plain_number
+    ),
+    "auto_increase_last_date": Field(
+        "Of a template's line: the day on which its price went up last.", parsing.plain_moment
+    ),
+    "exclude_auto_increase": Field(
+        "Of a template's line: whether the template's own increase leaves it out.", parsing.flag
+    ),
+    "use_rpi_increase": Field(
+        "Of a template's line: whether it follows a price index, so that no percentage counts.",
+        parsing.flag,
+    ),
+    "prorata_next_invoice": Field(
+        "Of a template's line: whether an edit of `qty_order` counts from its day on.",
+        parsing.flag,
+    ),
+    "createproratadate": Field(
+        "Of a template's line: the day from which the edit that brings it counts.",
+        parsing.plain_moment,
+    ),
+    "prorata_quantity": Field(
+        "Of a template's line: the quantity of one entry of `prorata_data`.",
+        parsing.plain_number,
+    ),
+    "prorata_unit_price": Field(
+        "The price of that entry; 0 is the line's own.", parsing.plain_number
+    ),
+    "prorata_shortdescription": Field("That entry in a few words.", parsing.text),
+    "prorata_longdescription": Field("That entry at length.", parsing.text),
+}
 
 INVOICE_PAYMENT = passthrough(
     numbers="""

@@ -1,0 +1,110 @@
+"""Raises the prices of templates' lines in the periods for which they go up.
+
+The raised price and the day of its increase are written to the template in the transaction of the
+invoice that bills it first, so that each increase is made once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from app.ledger import invoicing
+from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.recurring_templates import Template, line_days
+from app.rules import calendar
+from app.rules.home import Home
+from app.rules.notation import moment
+from app.rules.price_increase import PriceIncrease, increase_days, last_before, raised_price
+from app.rules.schedule import BillingPeriod
+from app.storage.column_types import significant
+from app.storage.engines import Tx
+from app.storage.tables.invoices import FullLineRow
+
+_LAST = "auto_increase_last_date"
+
+
+@dataclass(slots=True)
+class RaisedLines:
+    """By their ids, the lines whose price goes up, as they are after it; and what changes."""
+
+    rows: dict[int, FullLineRow] = field(default_factory=dict)
+    changes: dict[int, list[LineInput]] = field(default_factory=dict)
+
+    def priced(self, row: FullLineRow) -> FullLineRow:
+        return self.rows.get(row.id, row)
+
+
+def raise_prices(
+    templates: Mapping[int, Template],
+    periods: Mapping[int, BillingPeriod],
+    lines: Mapping[int, Sequence[FullLineRow]],
+) -> RaisedLines:
+    found = RaisedLines()
+    for template_id, of_one in lines.items():
+        template, period = templates[template_id], periods[template_id]
+        for row in of_one:
+            increase = _increase_of(template, row)
+            if increase is not None and period.last is not None:
+                _raise(found, template, period, row, increase)
+    return found
+
+
+def _increase_of(template: Template, row: FullLineRow) -> PriceIncrease | None:
+    """The line's own increase, or that of its template; of a price index Paydue knows nothing."""
+    own, header = row.extra or {}, template.row.extra or {}
+    if row.onetimecharge or own.get("use_rpi_increase"):
+        return None
+    last = _day(own.get(_LAST), template)
+    anchor = line_days(row, template)[0] or template.schedule.starts_on
+    found = PriceIncrease(
+        _number(own.get("percent_increase")), _code(own.get("auto_increase_period")), last, anchor
+    )
+    if found.applies:
+        return found
+    if own.get("exclude_auto_increase"):
+        return None
+    percent = _number(header.get("invoice_percent_increase"))
+    found = PriceIncrease(percent, _code(header.get("invoice_auto_increase_period")), last, anchor)
+    return found if found.applies else None
+
+
+def _day(said: object, template: Template) -> date | None:
+    if not isinstance(said, str):
+        return None
+    at = datetime.fromisoformat(said).replace(tzinfo=UTC)
+    return calendar.business_day(at, template.timezone)
+
+
+def _number(value: object) -> Decimal:
+    return significant(Decimal(str(value or 0)))
+
+
+def _code(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _raise(
+    found: RaisedLines,
+    template: Template,
+    period: BillingPeriod,
+    row: FullLineRow,
+    increase: PriceIncrease,
+) -> None:
+    price, last = row.unit_price, last_before(increase, period.first)
+    for day in increase_days(increase, period.first):
+        price, last = raised_price(price, increase.percent, template.row.currency_iso), day
+    if last != increase.last:
+        values = {"unit_price": price} if price != row.unit_price else {}
+        extra = {_LAST: moment(template.midnight(last))}
+        given = LineInput(id=row.id, values=values, extra=extra, keeps_quantity=True)
+        found.changes.setdefault(row.ihid, []).append(given)
+    if price != row.unit_price:
+        found.rows[row.id] = row._replace(unit_price=price)
+
+
+async def save_raised(tx: Tx, raised: RaisedLines, *, now: datetime, who: str, home: Home) -> None:
+    """Write the raised prices to the templates, with the days of their increases."""
+    inputs = [InvoiceInput(id=one, changed_lines=lines) for one, lines in raised.changes.items()]
+    if inputs:
+        await invoicing.save_drafts(tx, inputs, now=now, who=who, home=home, templates=True)
