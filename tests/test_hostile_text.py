@@ -103,6 +103,7 @@ WALKED: dict[str, Sequence[str]] = {
     "events replay": ("{event}",),
     "invoice pdf": ("{invoice}", "-o", "{printed}"),
     "invoice einvoice": ("{invoice}", "--format", "factur-x", "-o", "{printed}"),
+    "invoice mark": ("{invoice}", "reviewed", "--who", HOSTILE),
     "invoice statement": ("{invoice}", "--from", str(DAY), "--to", str(DAY), "-o", "{printed}"),
     "reconcile": (),
     "recurring run": (),

@@ -15,8 +15,11 @@ from app.documents.einvoice_gaps import EinvoiceFormat
 from app.documents.invoice_document import load_invoice_document
 from app.documents.languages import LANGUAGES
 from app.documents.statement_document import StatementDocument, load_statement_document
+from app.ledger.invoice_states import InvoiceMark, mark_invoice
 from app.node import open_current_database
+from app.rules.home import home_of
 from app.settings import Settings
+from app.storage.engines import Tx
 
 _language = click.option(
     "--language", type=click.Choice(LANGUAGES), help="Instead of the client's own."
@@ -29,7 +32,7 @@ _day = click.DateTime(["%Y-%m-%d"])
 
 @click.group()
 def invoice() -> None:
-    """Print invoices, receipts and statements, and write e-invoices."""
+    """Print invoices, receipts and statements, write e-invoices, and mark their states."""
 
 
 @invoice.command("pdf")
@@ -52,6 +55,29 @@ def invoice_pdf(
         kind=kind,
     )
     _write(output or Path(f"{kind or document.kind}-{invoice_id}.pdf"), content)
+
+
+@invoice.command("mark")
+@click.argument("invoice_id", type=int)
+@click.argument("state", type=click.Choice([str(one) for one in InvoiceMark]))
+@click.option("--who", required=True, help="Your name, for the audit.")
+def invoice_mark(invoice_id: int, state: str, who: str) -> None:
+    """Mark INVOICE_ID as reviewed, approved, sent or posted, or as one that waits for it.
+
+    One that must be reviewed or approved is neither sent nor posted before that.
+    """
+    settings = settings_and_logs()
+    changed = run(_mark(settings, invoice_id, InvoiceMark(state), who))
+    say(f"Invoice {invoice_id} is marked {state}." if changed else "It was so already.")
+
+
+async def _mark(settings: Settings, invoice_id: int, mark: InvoiceMark, who: str) -> bool:
+    async def work(tx: Tx) -> bool:
+        now = datetime.now(UTC)
+        return await mark_invoice(tx, invoice_id, mark, now=now, who=who, home=home_of(settings))
+
+    async with open_current_database(settings) as database:
+        return await database.with_retry(work)
 
 
 @invoice.command("einvoice")

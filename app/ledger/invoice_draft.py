@@ -209,6 +209,8 @@ def draft_header(
             after = after._replace(rounded_by_line=by_line)
     if not is_template:
         after = _with_due_day(after, row, given, currencies)
+        if after.posted and not (row and row.posted) and after.dateposted is None:
+            after = after._replace(dateposted=now.replace(microsecond=0))
     return Draft(row, after)
 
 

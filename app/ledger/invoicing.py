@@ -22,6 +22,7 @@ from app.ledger import (
     prorata,
     quantity_edits,
     settlement,
+    time_and_expenses,
 )
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.exchange_rates import load_rates
@@ -114,6 +115,9 @@ async def save_drafts(
         await asyncio.sleep(0)  # a thousand lines are drafted in ten milliseconds; the loop answers
     if templates:
         await quantity_edits.prorate_edits(tx, drafts, currencies, now)
+    else:
+        await time_and_expenses.take_expenses(tx, drafts, home)
+        await time_and_expenses.price_time(tx, drafts, now, home)
     await line_taxes.apply_tax_rates(tx, drafts, home)
     for one in drafts:
         draft_totals(one)
@@ -308,6 +312,7 @@ async def _write(tx: Tx, drafts: Sequence[Draft], *, now: datetime, who: str, ho
     await invoice_numbers.take_changed(tx, changed)
     await rows.update_rows(tx, INVOICES, _header_changes(changed, now))
     await _write_lines(tx, [*new, *changed])
+    await time_and_expenses.mark_expenses(tx, [*new, *changed], now)
     changes = [change for one in (*new, *changed) for change in _changes(one)]
     await audit.write(tx, changes, who=who, now=now)
     await journal.record_invoices(

@@ -250,12 +250,13 @@ def _lines(
 
 def _line(template: Template, period: BillingPeriod, row: FullLineRow) -> LineInput:
     made_by = {"recurring_invoice_id": row.ihid, "recurring_invoice_line_id": row.id}
+    kept = {name: one for name, one in (row.extra or {}).items() if name != "expense_id"}
     return LineInput(
         values={
             **{name: getattr(row, name) for name in LINE_COPIED},
             **_line_period(template, period, row),
         },
-        extra={**(row.extra or {}), **made_by},
+        extra={**kept, **made_by},  # an expense is billed once, and no template's line is
     )
 
 

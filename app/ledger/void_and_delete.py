@@ -7,7 +7,15 @@ from typing import NamedTuple
 from sqlalchemy import delete, select, update
 
 from app.errors import NotFound, Refused
-from app.ledger import audit, balances, invoice_numbers, journal, recurring, settlement
+from app.ledger import (
+    audit,
+    balances,
+    invoice_numbers,
+    journal,
+    recurring,
+    settlement,
+    time_and_expenses,
+)
 from app.ledger.dependents import load_dependents, refusal
 from app.ledger.recurring_templates import Template, with_time_zones
 from app.rules.double_entry import HandPayment
@@ -48,6 +56,7 @@ async def void(tx: Tx, invoice_id: int, *, now: datetime, who: str) -> None:
         .where(INVOICES.c.id == invoice_id)
         .values(voided=True, change_seq=seq, last_modified=now)
     )
+    await time_and_expenses.free_expenses(tx, invoice_id)
     await journal.record_invoices(tx, [(row, row._replace(voided=True))], now=now, who=who)
     change = audit.AuditChange(invoice_id, "voided", old=False, new=True)
     await audit.write(tx, [change], who=who, now=now)
@@ -84,6 +93,7 @@ async def delete_template(tx: Tx, record_id: int, *, now: datetime, who: str, ho
 async def _delete(tx: Tx, what: str, invoice_id: int, *, now: datetime, who: str) -> FullInvoiceRow:
     row, dependents = await _lock(tx, what, invoice_id)
     _assert_none(deletion_refusal(dependents), f"{what} {invoice_id} cannot be deleted")
+    await time_and_expenses.free_expenses(tx, invoice_id)
     await rows.assert_unreferenced(tx, INVOICES, what, invoice_id)
     await tx.execute(delete(LINES).where(LINES.c.ihid == invoice_id))
     await tx.execute(delete(INVOICES).where(INVOICES.c.id == invoice_id))

@@ -239,6 +239,17 @@ def deletion_refusal(one: Dependents) -> str | None:
     return None
 
 
+def hold_of(*, review_required: bool, approval_status: int) -> str | None:
+    """The reason why an invoice may not go out yet."""
+    if review_required:
+        return "somebody must review it first"
+    if approval_status == Approval.AWAITING:
+        return "somebody must approve it first"
+    if approval_status == Approval.REJECTED:
+        return "its approval was refused"
+    return None
+
+
 def is_fixed_once_posted(name: str, *, of_line: bool = False) -> bool:
     """Of a line every column but its place; accounting has the sums in any order."""
     return name != "sequenceid" if of_line else name in FIXED_ONCE_POSTED

@@ -32,7 +32,7 @@ CHARGE_RATES = Resource(
         "org": Field("HaloPSA's number of an organisation; -1 for all of them."),
         "startdate": Field("The rate is current from this moment on; always, without it."),
         "expirydate": Field("The rate is current before this moment; for good, without it."),
-        "rate": Field("The price of an hour."),
+        "rate": Field("The price of an hour, of lines whose `actioncode` is its `charge_id`."),
         "rateoverride": Field("The price of an hour that stands in place of `rate`."),
         "mileage_rate": Field("The price of a mile, or of a kilometre."),
         "minimum": Field("The least that is charged, in hours."),

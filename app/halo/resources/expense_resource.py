@@ -20,11 +20,13 @@ EXPENSES = Resource(
         "fault_id": Field("The number of the ticket that the expense belongs to."),
         "actionnumber": Field("The number of that ticket's action."),
         "description": Field("The expense in words."),
-        "amount": Field("The money spent; no invoice is made of it."),
+        "amount": Field("The money spent: the price of the line whose `expense_id` names it."),
         "lookup_id": Field("The expense's type: `id` of a lookup of list 35."),
         "date_added": Field("When it was entered; now, when it is created without it."),
         "date_reimbursed": Field("When the agent got the money back."),
-        "date_invoiced": Field("When the client was invoiced for it."),
+        "date_invoiced": Field(
+            "When the client was invoiced for it; written when a line bills it."
+        ),
         "invoiceable": Field("Whether the client is to be invoiced for it."),
         "ihid": Field("`id` of the invoice that has it.", reference),
         "client_id": CLIENT_ID,

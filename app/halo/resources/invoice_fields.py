@@ -94,7 +94,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "invoice_date": Field("The date on the invoice; now when it is created without one."),
     "duedate": Field("The day it is due, in the client's time zone."),
-    "dateposted": Field("When it was handed to accounting."),
+    "dateposted": Field("When it was handed to accounting; now, once it is `posted` without it."),
     "datesent": Field("When it was sent."),
     "datepaid": Field("When it was paid in full.", read_only=True),
     "date_created": shared_fields.DATE_CREATED,

@@ -153,6 +153,10 @@ INVOICE_LINES = Resource(
                 "Whether it is written even when somebody else was quicker.", parsing.flag
             ),
         },
-        passthrough={**passthrough.INVOICE_LINE, **passthrough.TEMPLATE_LINE},
+        passthrough={
+            **passthrough.INVOICE_LINE,
+            **passthrough.TEMPLATE_LINE,
+            **passthrough.LINE_SOURCE,
+        },
     ),
 )

@@ -91,12 +91,12 @@ INVOICE_LINE = passthrough(
         use_qbo_ast
     """,
     numbers="""
-        actioncode autorenewperiod baseprice billingperiod bundle_id
+        autorenewperiod baseprice billingperiod bundle_id
         bundle_line_id consumption_cost consumption_line_type consumption_markup
         consumption_split_original_line_id contract_id createproratanormallines credit_id
         creditlinkedidid csp_invoice_id current_reading dbc_sequence_id ddevnum
         deferred_revenue_olid deferred_revenue_olseq down_payment_complete down_payment_type
-        downpayment_invoice_id downpayment_invoice_qty dsite expense_id group_id
+        downpayment_invoice_id downpayment_invoice_qty dsite group_id
         import_details_id importcsvid item_tax_code kashflow_line_id labourdepartmentid
         line_periods meter_id meter_min_quantity meter_pricing_method metertype milestone_id
         min_meter_units minimum_line_total myob_row_id occurrence_count
@@ -172,6 +172,20 @@ TEMPLATE_LINE = {
     ),
     "prorata_shortdescription": Field("That entry in a few words.", parsing.text),
     "prorata_longdescription": Field("That entry at length.", parsing.text),
+}
+
+# What ledger/time_and_expenses.py makes a line of.
+LINE_SOURCE = {
+    "expense_id": Field(
+        "`id` of the Expense that the line bills: its `amount` and `description` where the line "
+        "has none of its own. An expense is on one invoice.",
+        parsing.plain_number,
+    ),
+    "actioncode": Field(
+        "The charge type of work, `id` of a lookup of list 17: a new line without `unit_price` "
+        "has that of its ChargeRate, and `qty_order` is the hours.",
+        parsing.plain_number,
+    ),
 }
 
 INVOICE_PAYMENT = passthrough(
