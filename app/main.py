@@ -68,11 +68,14 @@ def create_app(
     database: Database,
     *,
     extra_routes: Sequence[BaseRoute] = (),
+    has_api: bool = True,
     clock: Clock = utc_now,
     acts: StripeActs | None = None,
     stop: asyncio.Event | None = None,
 ) -> Starlette:
     """The application over a database that the caller opened and will close.
+
+    Without the API and the console it has the service's own pages and the extra routes.
 
     It says that it is not ready once `stop` is set, and serves on.
 
@@ -80,7 +83,7 @@ def create_app(
     that a payment by hand names is believed once Stripe reports it.
     """
     app = Starlette(
-        routes=[*extra_routes, *ROUTES],
+        routes=[*extra_routes, *(ROUTES if has_api else HEALTH_ROUTES)],
         middleware=[
             Middleware(MetricsMiddleware),
             Middleware(

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import structlog
@@ -40,6 +41,14 @@ from app.storage.durability import list_risks
 from app.storage.engines import Database, shown_url
 
 log = structlog.get_logger("paydue.node")
+
+
+class ServedPart(StrEnum):
+    """All that a server process may serve, or one of the two parts that disturb each other."""
+
+    EVERYTHING = "everything"
+    WEBHOOKS = "webhooks"
+    API = "api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +99,15 @@ class Node:
         """The pages by which a process without a web application shows that it is well."""
         return create_health_app(self.settings, self.database, self.stop)
 
-    def web_application(self) -> ASGIApp:
-        """The webhook, the API and the service's own pages."""
+    def web_application(self, part: ServedPart = ServedPart.EVERYTHING) -> ASGIApp:
+        """The webhook, the API with the console, or both; and the service's own pages."""
         receiver = WebhookEndpoint(self.settings, self.inbox, self.foreign)
         routes = endpoint.webhook_routes(receiver)
         app = create_app(
             self.settings,
             self.database,
-            extra_routes=routes,
+            extra_routes=() if part is ServedPart.API else routes,
+            has_api=part is not ServedPart.WEBHOOKS,
             clock=self.clock,
             stop=self.stop,
             acts=StripeActs(
@@ -108,7 +118,7 @@ class Node:
                 self.replay_events,
             ),
         )
-        return WebhookRouter(receiver, app)
+        return app if part is ServedPart.API else WebhookRouter(receiver, app)
 
     def autopay(self) -> Autopay:
         return Autopay(

@@ -23,7 +23,7 @@ from app.connection_guard import ConnectionGuard, ConnectionLimits
 from app.console.people.users import has_users
 from app.errors import ConfigurationError, Unavailable
 from app.http_protocol import LimitedProtocol
-from app.node import Node, open_node
+from app.node import Node, ServedPart, open_node
 from app.settings import Settings
 from app.storage.engines import Database
 
@@ -43,8 +43,9 @@ BACKLOG = 2048
 class NodeApplication:
     """The web application of a node that opens when the server begins the lifespan."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, part: ServedPart = ServedPart.EVERYTHING) -> None:
         self._settings = settings
+        self._part = part
         self._open = contextlib.AsyncExitStack()
         self._app: ASGIApp | None = None
         self._node: Node | None = None
@@ -81,7 +82,7 @@ class NodeApplication:
 
     def _use(self, node: Node) -> None:
         self._node = node
-        self._app = node.web_application()
+        self._app = node.web_application(self._part)
 
     def begin_drain(self) -> None:
         """Answer 503 at /readyz from now on, and go on serving."""
@@ -118,13 +119,33 @@ async def say_how_to_sign_in(database: Database) -> None:
             log.info("nobody can sign in to the console", mend="paydue user add NAME --role admin")
 
 
-def application_from_environment() -> NodeApplication:
+def application_from_environment(part: ServedPart = ServedPart.EVERYTHING) -> NodeApplication:
     """Each of several server processes makes its own application, from the same settings."""
     from app.logs import configure
 
     settings = Settings()
     configure(settings)
-    return NodeApplication(settings)
+    return NodeApplication(settings, part)
+
+
+def webhooks_from_environment() -> NodeApplication:
+    return application_from_environment(ServedPart.WEBHOOKS)
+
+
+def api_from_environment() -> NodeApplication:
+    return application_from_environment(ServedPart.API)
+
+
+# By its name uvicorn finds in each process what makes the application there.
+FACTORY_OF = {
+    ServedPart.EVERYTHING: application_from_environment,
+    ServedPart.WEBHOOKS: webhooks_from_environment,
+    ServedPart.API: api_from_environment,
+}
+
+
+def factory_name(part: ServedPart) -> str:
+    return f"{__name__}:{FACTORY_OF[part].__name__}"
 
 
 class Server(uvicorn.Server):

@@ -36,7 +36,13 @@ async def test_database_wal_and_lock_are_closed_to_others(tmp_path: Path) -> Non
 
     modes = modes_in(tmp_path)
     await database.close()
-    assert {"paydue.db", "paydue.db-wal", "paydue.db-shm", "paydue.db-lock"} == modes.keys()
+    assert {
+        "paydue.db",
+        "paydue.db-wal",
+        "paydue.db-shm",
+        "paydue.db-lock",
+        "paydue.db-queue",
+    } == modes.keys()
     assert set(modes.values()) == {0o600}
 
 

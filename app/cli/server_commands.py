@@ -13,7 +13,7 @@ from app import serving
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import say
 from app.connection_guard import ConnectionLimits
-from app.node import assert_database_there, assert_key_set, open_stripe_node
+from app.node import ServedPart, assert_database_there, assert_key_set, open_stripe_node
 from app.settings import Settings
 from app.worker import Worker
 
@@ -31,26 +31,33 @@ PORT = click.IntRange(0, 65_535)
     type=click.IntRange(1, 64),
     help="Server processes. One process fills one core; SQLite gains nothing from more.",
 )
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve the webhook endpoint and the API.
+@click.option(
+    "--only",
+    "part",
+    type=click.Choice([ServedPart.WEBHOOKS.value, ServedPart.API.value]),
+    help="Serve one part alone: heavy requests of the API then never delay a webhook's process.",
+)
+def serve(host: str, port: int, workers: int, part: str | None) -> None:
+    """Serve the webhook endpoint, the API and the console.
 
     Point Stripe at POST /stripe/webhook. Stops on SIGTERM after answering what it has accepted,
     and after PAYDUE_DRAIN. SIGHUP reads secrets and log level again, from the file .env.
     """
+    served = ServedPart(part or ServedPart.EVERYTHING)
     settings = settings_and_logs()
     assert_key_set(settings)
     assert_database_there(settings)
-    if not settings.webhook_secrets:
+    if served is not ServedPart.API and not settings.webhook_secrets:
         say("paydue: STRIPE_WEBHOOK_SECRET is not set: webhooks get 503", err=True)
     with contextlib.closing(serving.bound(host, port)) as listener:
         if workers == 1:
-            run(_serve_one(settings, listener))
+            run(_serve_one(settings, listener, served))
         else:
-            _serve_many(settings, listener, workers)
+            _serve_many(settings, listener, workers, served)
 
 
-async def _serve_one(settings: Settings, listener: socket.socket) -> None:
-    app = serving.NodeApplication(settings)
+async def _serve_one(settings: Settings, listener: socket.socket, part: ServedPart) -> None:
+    app = serving.NodeApplication(settings, part)
     config = serving.server_config(app, limits=ConnectionLimits.of(settings))
     server = serving.Server(config, app, settings.drain)
     with contextlib.suppress(SystemExit):  # uvicorn's own exit code, for what its log has said
@@ -59,8 +66,10 @@ async def _serve_one(settings: Settings, listener: socket.socket) -> None:
         sys.exit(FAILED)
 
 
-def _serve_many(settings: Settings, listener: socket.socket, workers: int) -> None:
-    factory = "app.serving:application_from_environment"
+def _serve_many(
+    settings: Settings, listener: socket.socket, workers: int, part: ServedPart
+) -> None:
+    factory = serving.factory_name(part)
     limits = ConnectionLimits.of(settings)
     config = serving.server_config(factory, limits=limits, workers=workers)
     say(f"paydue: {workers} processes serve at {serving.url_of(listener)}", err=True)

@@ -22,7 +22,7 @@ INVOICES = table_of(Invoice)
 LINES = table_of(InvoiceLine)
 
 # Lines that one call copies, in one transaction, as many as a POST of invoices may bring.
-COPIED_LINES_MAX = 2_000
+COPIED_LINES_MAX = 1_200
 
 
 @dataclass(frozen=True, slots=True)

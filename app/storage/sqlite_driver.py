@@ -165,55 +165,79 @@ def _rows(cursor: sqlite3.Cursor, arguments: tuple[Any, ...]) -> list[Any]:
 
 
 class WriterLock:
-    """One writer at a time: first come, first served inside the process, a lock file between."""
+    """One writer at a time: first come, first served inside the process, lock files between.
+
+    Who waits holds the place in the queue, so a process that writes again and again lets another
+    one in between.
+    """
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + "-lock")
-        self._file: IO[bytes] | None = None
+        self._queue = _LockFile(database.with_name(database.name + "-queue"))
+        self._turn = _LockFile(database.with_name(database.name + "-lock"))
         self._inside = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def hold(self, patience_s: float) -> AsyncIterator[None]:
         async with _hold_within(self._inside, patience_s):
-            await self._take(patience_s)
+            deadline = asyncio.get_running_loop().time() + patience_s
+            await _until_taken(self._queue, deadline)
+            try:
+                await _until_taken(self._turn, deadline)
+            finally:
+                self._queue.give()
             try:
                 yield
             finally:
-                self._give()
+                self._turn.give()
 
-    async def _take(self, patience_s: float) -> None:
+    def close(self) -> None:
+        self._queue.close()
+        self._turn.close()
+
+
+class _LockFile:
+    """A file that one process at a time has locked. It is made when it is locked first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def try_take(self) -> bool:
+        """Whether this process has it now; DatabaseUnavailable where there can be no such file."""
         import fcntl
 
-        deadline = asyncio.get_running_loop().time() + patience_s
-        while True:
-            try:
-                fcntl.flock(self._lock_file(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise DatabaseUnavailable("another process keeps the database busy") from None
-                await asyncio.sleep(_POLL_S)
-            except OSError as error:
-                raise DatabaseUnavailable(f"{self._path}: {error.strerror}") from error
-            else:
-                return
+        try:
+            fcntl.flock(self._opened(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise DatabaseUnavailable(f"{self._path}: {error.strerror}") from error
+        return True
 
-    def _give(self) -> None:
+    def give(self) -> None:
         import fcntl
 
         if self._file:
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
-    def _lock_file(self) -> IO[bytes]:
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> IO[bytes]:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._file = os.fdopen(os.open(self._path, flags, _OWNER_ONLY), "ab")
         return self._file
 
-    def close(self) -> None:
-        if self._file:
-            self._file.close()
-            self._file = None
+
+async def _until_taken(file: _LockFile, deadline: float) -> None:
+    while not file.try_take():
+        if asyncio.get_running_loop().time() > deadline:
+            raise DatabaseUnavailable("another process keeps the database busy")
+        await asyncio.sleep(_POLL_S)
 
 
 @contextlib.asynccontextmanager

@@ -192,9 +192,9 @@ def measure(places: list[Place], requests: int) -> None:
 
 
 @contextlib.contextmanager
-def served(what: str, url: str, token: str) -> Iterator[int]:
+def served(what: str, url: str, token: str, *options: str) -> Iterator[int]:
     port = postgres.free_port()
-    command = [sys.executable, "-m", "app", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "app", "serve", "--port", str(port), *options]
     if what == "by_hand":
         command = [sys.executable, "-m", "uvicorn", "tests.bench.by_hand:app", "--port", str(port),
                    "--http", "httptools", "--loop", "uvloop", "--no-access-log",

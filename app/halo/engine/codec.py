@@ -24,7 +24,7 @@ from app.storage.engines import Record
 OBJECTS_MAX = 500
 # Rows that one request writes: its objects, their lines and their entries. Each is drafted, audited
 # and answered inside one transaction, which webhooks on SQLite wait for.
-ROWS_MAX = 2_000
+ROWS_MAX = 1_200
 # HaloPSA's longest property name has 47 characters.
 NAME_MAX = 100
 

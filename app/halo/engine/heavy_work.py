@@ -6,20 +6,22 @@ thread each, because threads that compute at the same time only take Python's lo
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import CursorResult, Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 # Rows above which work is handed to the thread; fewer take less time than the way there.
-HEAVY_ROWS = 200
+HEAVY_ROWS = 50
 
 # A thread that computes gives Python's lock up after so long, not after Python's own 5 ms: the loop
 # asks for it back a dozen times for one webhook.
-SWITCH_S = 0.0003
+SWITCH_S = 0.0001
 _SWITCH_S_ALONE = sys.getswitchinterval()
 
 _COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="paydue-compute")
@@ -32,6 +34,14 @@ async def compute(rows: int, work: Callable[P, T], *args: P.args, **kwargs: P.kw
     if rows <= HEAVY_ROWS:
         return work(*args, **kwargs)
     return await _in_thread(_COMPUTING, partial(work, *args, **kwargs))
+
+
+async def all_rows(result: CursorResult[Any]) -> Sequence[Row[Any]]:
+    """All rows of the result; the thread makes the rows when they turn out to be many."""
+    first = result.fetchmany(HEAVY_ROWS)
+    if len(first) < HEAVY_ROWS:
+        return first
+    return [*first, *await _in_thread(_COMPUTING, result.fetchall)]
 
 
 async def print_document(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from app.errors import InvalidField
 from app.halo.engine.codec import RecordCodec
-from app.halo.engine.heavy_work import compute
+from app.halo.engine.heavy_work import all_rows
 from app.halo.engine.list_query import ListQuery
 from app.storage.column_types import Precise
 from app.storage.engines import Record, Tx
@@ -111,7 +111,7 @@ class ListReader:
         place = {"_offset": query.page.offset} if after is None else {"_after": after}
         values = {**query.values, "_limit": query.page.size, **place}
         result = await tx.execute(statement, values)
-        return await compute(query.page.size, result.all)
+        return await all_rows(result)
 
     def _count(self, query: ListQuery) -> Select[Any]:
         shape = query.shape[:1]

@@ -13,7 +13,7 @@ from sqlalchemy import Select, select
 from app.errors import InvalidField, NotFound
 from app.halo.engine.codec import RecordCodec, codec_of
 from app.halo.engine.filters import Params, is_set
-from app.halo.engine.heavy_work import compute
+from app.halo.engine.heavy_work import HEAVY_ROWS, all_rows, compute
 from app.halo.engine.list_query import ListQuery, parse_list_query
 from app.halo.engine.pagination import ListReader
 from app.halo.engine.resource import Attached, Child, Resource
@@ -26,8 +26,6 @@ ANSWER_ROWS_MAX = 20_000
 # Bytes of a list: its longest with usual records has a tenth of them, but a thousand records that
 # keep all they may would take twice as many, for whoever takes them slowly.
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
-# How many children a record is taken to have, before they are read.
-_USUAL_CHILDREN = 10
 # The column of a child's SELECT that names its parent.
 _PARENT = "parent_id"
 
@@ -42,8 +40,10 @@ class RecordPage:
     wrapper: Mapping[str, Any] = field(default_factory=dict)
 
 
-def row_count(records: Iterable[ShownRecord]) -> int:
-    """The records, with those that stand inside them."""
+def row_count(records: Sequence[ShownRecord]) -> int:
+    """The records, with those that stand inside them; these are not counted where it is many."""
+    if len(records) > HEAVY_ROWS:
+        return len(records)
     return sum(
         1 + sum(len(value) for value in record.values() if isinstance(value, list))
         for record in records
@@ -105,7 +105,7 @@ class RecordQueries:
         self, tx: Tx, ids: Collection[int], *, detailed: bool
     ) -> dict[int, ShownRecord]:
         """Whole records, as a GET of each would show them."""
-        rows = (await tx.execute(self._by_ids, {"ids": sorted(ids)})).all()
+        rows = await all_rows(await tx.execute(self._by_ids, {"ids": sorted(ids)}))
         wanted = [
             name
             for name, child in self._output.children.items()
@@ -178,7 +178,7 @@ async def _add_children(
     codec = codec_of(resource)
     if of_parent:
         result = await tx.execute(statement, {"ids": list(of_parent)})
-        rows = await compute(len(of_parent) * _USUAL_CHILDREN, result.all)
+        rows = await all_rows(result)
         if len(rows) + len(records) > ANSWER_ROWS_MAX:
             raise TooManyRows(name)
         shown = await compute(len(rows), _serialize, codec, rows)
