@@ -56,7 +56,7 @@ async def test_a_dispute_is_shown_from_its_deadline_to_its_end(paydue: Paydue) -
     due = datetime.fromtimestamp(made["evidence_details"]["due_by"], UTC)
     deadline = due.isoformat().replace("+00:00", "Z")
     assert (await _story(paydue, intent))["disputes"] == [{
-        "id": made["id"], "amount": "50.00", "status": "needs_response", "reason": "fraudulent",
+        "id": made["id"], "amount": "50.00", "currency": "usd", "status": "needs_response", "reason": "fraudulent",
         "is_inquiry": False, "evidence_due": deadline, "funds_withdrawn": True,
         "funds_reinstated": False,
     }]  # fmt: skip
@@ -76,6 +76,26 @@ async def test_a_dispute_is_shown_from_its_deadline_to_its_end(paydue: Paydue) -
     await _deliver(paydue, "charge.dispute.")
     (shown,) = (await _story(paydue, intent))["disputes"]
     assert (shown["status"], shown["funds_reinstated"]) == ("won", True)
+    assert await _due(paydue, payment.invoice_id) == 0
+
+
+async def test_a_dispute_in_the_banks_own_currency_takes_the_payment_whole(
+    paydue: Paydue,
+) -> None:
+    payment = await _a_payment(paydue)
+    made = paydue.sandbox.open_dispute(payment.intent_id, amount=18_000, currency="jpy")
+    await _deliver(paydue, "charge.dispute.")
+    (shown,) = (await _story(paydue, payment.intent_id))["disputes"]
+    assert (shown["amount"], shown["currency"]) == ("18000", "jpy")
+    assert await _due(paydue, payment.invoice_id) == 0
+
+    paydue.sandbox.close_dispute(made["id"], "lost")
+    await _deliver(paydue, "charge.dispute.")
+    assert await _due(paydue, payment.invoice_id) == 120
+    assert (await paydue.autopay())["charged"] == []
+
+    paydue.sandbox.close_dispute(made["id"], "won")
+    await _deliver(paydue, "charge.dispute.")
     assert await _due(paydue, payment.invoice_id) == 0
 
 

@@ -80,7 +80,8 @@ def _dispute(
 ) -> dict[str, object]:
     return {
         "id": row.id,
-        "amount": money.text(row.amount, currency),
+        "amount": money.text(row.amount, row.currency_iso or currency),
+        "currency": row.currency_iso or currency,
         "status": row.status,
         "reason": row.reason,
         "is_inquiry": is_inquiry(row.status),

@@ -43,6 +43,7 @@ class ReversalRow(NamedTuple):
     evidence_due_at: datetime | None
     funds_withdrawn: bool
     funds_reinstated: bool
+    currency_iso: str | None
 
 
 LOCK_REVERSALS = PreparedStatement(
@@ -56,8 +57,8 @@ LOCK_REVERSALS = PreparedStatement(
 
 async def record_reversals(
     tx: Tx, locked: Sequence[ReversalRow], reports: Iterable[PaymentReport], *, now: datetime
-) -> dict[str, ReversedTotal]:
-    """Write the reversals that are reported; answer each intent's sum of all of them.
+) -> dict[str, list[Reversal]]:
+    """Write the reversals that are reported; answer each intent's, with those of before.
 
     `locked` is what LOCK_REVERSALS found of the reported intents.
     """
@@ -80,7 +81,7 @@ async def record_reversals(
         if row.kind == ReversalKind.DISPUTE and row.id not in known and row.status in DISPUTE_OPEN
     ]
     await outbox.queue_disputes(tx, opened, now=now)
-    return _totals(after.values())
+    return _by_intent(after.values())
 
 
 async def with_refunded_invoices(tx: Tx, payments: Mapping[str, Payment]) -> dict[str, Payment]:
@@ -88,20 +89,26 @@ async def with_refunded_invoices(tx: Tx, payments: Mapping[str, Payment]) -> dic
     refunded = sorted(intent for intent, one in payments.items() if one.back.refunded)
     if not refunded:
         return dict(payments)
-    totals = _totals(await LOCK_REVERSALS.all(tx, intents=refunded))
+    reversals = _by_intent(await LOCK_REVERSALS.all(tx, intents=refunded))
     return {
-        intent: one._replace(back=replace(one.back, refunded_of=totals[intent].refunded_of))
-        if intent in totals
+        intent: one._replace(
+            back=replace(one.back, refunded_of=total_back(one, reversals[intent]).refunded_of)
+        )
+        if intent in reversals
         else one
         for intent, one in payments.items()
     }
 
 
-def _totals(rows: Iterable[ReversalRow]) -> dict[str, ReversedTotal]:
-    by_intent: dict[str, list[Reversal]] = {}
+def total_back(payment: Payment, reversals: Iterable[Reversal]) -> ReversedTotal:
+    return reversed_total(reversals, currency=payment.currency, whole=payment.amount)
+
+
+def _by_intent(rows: Iterable[ReversalRow]) -> dict[str, list[Reversal]]:
+    found: dict[str, list[Reversal]] = {}
     for row in rows:
-        by_intent.setdefault(row.intent_id, []).append(_reversal(row))
-    return {intent_id: reversed_total(all_of) for intent_id, all_of in by_intent.items()}
+        found.setdefault(row.intent_id, []).append(_reversal(row))
+    return found
 
 
 def _merged(known: ReversalRow | None, intent_id: str, reported: Reversal) -> ReversalRow:
@@ -118,6 +125,7 @@ def _merged(known: ReversalRow | None, intent_id: str, reported: Reversal) -> Re
         one.evidence_due_at,
         one.funds_withdrawn,
         one.funds_reinstated,
+        one.currency,
     )
 
 
@@ -133,6 +141,7 @@ def _reversal(row: ReversalRow) -> Reversal:
         row.evidence_due_at,
         row.funds_withdrawn,
         row.funds_reinstated,
+        row.currency_iso,
     )
 
 

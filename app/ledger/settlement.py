@@ -14,7 +14,12 @@ from typing import NamedTuple
 from app.ledger import allocations, balances, journal, outbox, payment_intents
 from app.ledger.allocations import Allocations, Stored
 from app.ledger.balances import InvoiceRow
-from app.ledger.reversals import LOCK_REVERSALS, record_reversals, with_refunded_invoices
+from app.ledger.reversals import (
+    LOCK_REVERSALS,
+    record_reversals,
+    total_back,
+    with_refunded_invoices,
+)
 from app.rules.allocation import NO_CLAIMS, Claims, Key, Share, allocate
 from app.rules.claim import Evidence, evidence_for_invoice
 from app.rules.payment import (
@@ -22,7 +27,7 @@ from app.rules.payment import (
     LONG_AGO,
     Payment,
     PaymentReport,
-    ReversedTotal,
+    Reversal,
     claim_ended,
     merge_report,
     payment_from_report,
@@ -53,7 +58,7 @@ async def record(
         stored = await allocations.load(tx, list(known))
         if not _invoice_ids(known.values(), stored, reports) <= named:
             raise LostRace
-    after = _merge_reports(known, reports, await _reversed_totals(tx, intents, reports, now))
+    after = _merge_reports(known, reports, await _reversals(tx, intents, reports, now))
     after |= await payment_intents.with_clients(tx, _first_words(known, after))
     planned = {one.intent_id: one.shares for one in reports if one.shares}
     batch = _Batch(known, after, stored, invoices, planned)
@@ -298,10 +303,10 @@ def other_currency(currency: str, invoice: InvoiceRow) -> str:
 # --- reports ---------------------------------------------------------------------------------
 
 
-async def _reversed_totals(
+async def _reversals(
     tx: Tx, intents: Sequence[str], reports: Sequence[PaymentReport], now: datetime
-) -> dict[str, ReversedTotal]:
-    """The reversals of each intent, summed up; most intents have none."""
+) -> dict[str, list[Reversal]]:
+    """The reversals of each intent, those of the reports included; most intents have none."""
     locked = await LOCK_REVERSALS.all(tx, intents=intents)
     if not locked and all(one.reversal is None for one in reports):
         return {}
@@ -335,7 +340,7 @@ def _is_first_word(known: Payment | None, after: Payment) -> bool:
 def _merge_reports(
     known: Mapping[str, Payment],
     reports: Iterable[PaymentReport],
-    reversed_totals: Mapping[str, ReversedTotal],
+    reversals: Mapping[str, Sequence[Reversal]],
 ) -> dict[str, Payment]:
     """Each intent's payment after all its reports. A reversal alone makes no payment.
 
@@ -352,7 +357,8 @@ def _merge_reports(
             after[one.intent_id] = before
         elif one.reversal is None and one.evidence != Evidence.FOREIGN:
             after[one.intent_id] = payment_from_report(one)
-    for intent, total in reversed_totals.items():
+    for intent, back in reversals.items():
         if intent in after:
-            after[intent] = after[intent]._replace(back=total)
+            payment = after[intent]
+            after[intent] = payment._replace(back=total_back(payment, back))
     return after

@@ -52,7 +52,7 @@ class Reversal:
 
     `invoice_id` is the invoice that one of our own refunds is for, and `request_id` the request
     that made it. A dispute's evidence is due at `evidence_due_at`; its money was withdrawn from
-    our balance, and may have been reinstated.
+    our balance, and may have been reinstated. `currency` is None where it is the payment's.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Reversal:
     evidence_due_at: datetime | None = None
     funds_withdrawn: bool = False
     funds_reinstated: bool = False
+    currency: str | None = None
 
 
 NO_INVOICES: Mapping[int, Decimal] = {}
@@ -392,27 +393,31 @@ def is_gone(one: Reversal) -> bool:
     return one.kind == ReversalKind.REFUND and _REFUND_RANK.get(one.status, 0) != _CAME_BACK
 
 
-def reversed_total(reversals: Iterable[Reversal]) -> ReversedTotal:
-    """Sum up reversals.
+def reversed_total(
+    reversals: Iterable[Reversal], *, currency: str, whole: Decimal
+) -> ReversedTotal:
+    """Sum up the reversals of a payment of the amount `whole`.
 
     Refunds are known one by one and as the charge's running total; the total may know of refunds
-    we never heard of, and still contains those that failed later.
+    we never heard of, and still contains those that failed later. A bank may dispute in its own
+    currency: no rate says which part of the payment that is, so it is taken for the whole.
     """
     stood = failed = total = lost = Decimal(0)
     disputed = False
     refunded_of: dict[int, Decimal] = {}
     for one in reversals:
+        amount = one.amount if one.currency in (None, currency) else whole
         match one.kind:
             case ReversalKind.CHARGE:
-                total = max(total, one.amount)
+                total = max(total, amount)
             case ReversalKind.REFUND if is_gone(one):
-                stood += one.amount
+                stood += amount
                 if one.invoice_id is not None:
                     earlier = refunded_of.get(one.invoice_id, Decimal(0))
-                    refunded_of[one.invoice_id] = earlier + one.amount
+                    refunded_of[one.invoice_id] = earlier + amount
             case ReversalKind.REFUND:
-                failed += one.amount
+                failed += amount
             case ReversalKind.DISPUTE:
-                lost += one.amount if one.status in _LOST else 0
+                lost += amount if one.status in _LOST else 0
                 disputed |= one.status in DISPUTE_OPEN
     return ReversedTotal(max(stood, total - failed), lost, disputed, refunded_of)

@@ -157,13 +157,18 @@ class Sandbox:
         amount: int | None = None,
         status: str = "needs_response",
         reason: str = "general",
+        currency: str | None = None,
     ) -> Obj:
-        """Opens a dispute with any first status, even lost, and of any amount."""
+        """Opens a dispute with any first status, even lost, and of any amount.
+
+        Without a currency it is the charge's; a bank may dispute in its own.
+        """
         charge = self._charge(payment_intent_or_charge)
         fields = {
             "status": status,
             "reason": reason,
             "amount": charge["amount"] if amount is None else amount,
+            "currency": currency or charge["currency"],
         }
         return disputes_api.open_for_charge(self.state, charge, fields)
 

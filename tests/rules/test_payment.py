@@ -299,7 +299,7 @@ def went_back(*reports: Reversal) -> ReversedTotal:
     stands: dict[str, Reversal] = {}
     for one in reports:
         stands[one.id] = merge_reversal(stands[one.id], one) if one.id in stands else one
-    return reversed_total(stands.values())
+    return reversed_total(stands.values(), currency="usd", whole=Decimal(100))
 
 
 REFUNDS = ["pending", "requires_action", "succeeded", "failed", "canceled"]
@@ -419,7 +419,7 @@ def test_a_fraud_warning_takes_no_money_and_disputes_nothing() -> None:
     open_one = Reversal("issfr_1", ReversalKind.FRAUD_WARNING, Decimal(0), WARNING_OPEN)
     closed = replace(open_one, status=WARNING_CLOSED)
 
-    assert reversed_total([open_one]) == ReversedTotal()
+    assert reversed_total([open_one], currency="usd", whole=Decimal(100)) == ReversedTotal()
     assert merge_reversal(open_one, closed) == merge_reversal(closed, open_one) == closed
 
 

@@ -88,6 +88,7 @@ class ListedDispute(NamedTuple):
     status: str
     reason: str | None
     evidence_due_at: datetime | None
+    disputed_currency: str | None
     currency_iso: str | None
     client_name: str | None
 
@@ -191,10 +192,11 @@ def _lede(waiting: list[ListedDispute], times: ViewerTime) -> str:
 
 async def load_disputes(tx: Tx) -> list[ListedDispute]:
     """Disputes and warnings, the next deadline first, and then those without one."""
-    own = [REVERSALS.c[name] for name in ListedDispute._fields[:-2]]
+    own = [REVERSALS.c[name] for name in ListedDispute._fields[:-3]]
+    disputed_in = REVERSALS.c.currency_iso.label("disputed_currency")
     due = REVERSALS.c.evidence_due_at
     wanted = (
-        select(*own, INTENTS.c.currency_iso, CLIENTS.c.name.label("client_name"))
+        select(*own, disputed_in, INTENTS.c.currency_iso, CLIENTS.c.name.label("client_name"))
         .join_from(REVERSALS, INTENTS, INTENTS.c.intent_id == REVERSALS.c.intent_id, isouter=True)
         .outerjoin(CLIENTS, CLIENTS.c.id == INTENTS.c.client_id)
         .where(is_dispute_or_warning())
@@ -205,7 +207,7 @@ async def load_disputes(tx: Tx) -> list[ListedDispute]:
 
 
 def _dispute_cells(row: ListedDispute, times: ViewerTime) -> list[ListCell]:
-    amount = shown_amount(row.amount, row.currency_iso or "usd")
+    amount = shown_amount(row.amount, row.disputed_currency or row.currency_iso or "usd")
     state = dispute_state(row.status, row.evidence_due_at, times)
     if row.kind == ReversalKind.FRAUD_WARNING:
         is_open = row.status == WARNING_OPEN

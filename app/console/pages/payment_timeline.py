@@ -196,7 +196,7 @@ def _event_details(
         return shown_amount(details.intent.amount, details.currency), _allocated(details)
     for one in details.reversals:
         if one.id == row.object_id:
-            amount = shown_amount(one.amount, details.currency)
+            amount = shown_amount(one.amount, one.currency_iso or details.currency)
             if one.kind == ReversalKind.DISPUTE:
                 state = dispute_state(one.status, one.evidence_due_at, times)
                 return amount, _(

@@ -246,6 +246,7 @@ def _reversal_report(
         kind=kind,
         amount=amount,
         status=text_of(thing.get("status")) or "",
+        currency=currency,
     )
     return PaymentReport(intent_id, at, currency, reversal=reversal, charge_id=reference(charge))
 

@@ -75,7 +75,7 @@ def open_for_charge(state: AccountState, charge: Obj, fields: Obj) -> Obj:
     if withdraws:
         state.emit("charge.dispute.funds_withdrawn", dispute)
     if dispute["status"] == "lost":
-        state.ledger.record_loss(dispute["charge"], dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], _lost_of_charge(state, dispute))
     fraud_warnings_api.close_for(state, charge["id"])
     return dispute
 
@@ -118,6 +118,13 @@ def close_as(state: AccountState, dispute: Obj, status: str) -> Obj:
 
 def _record_loss(state: AccountState, dispute: Obj, was: str) -> None:
     if dispute["status"] == "lost":
-        state.ledger.record_loss(dispute["charge"], dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], _lost_of_charge(state, dispute))
     elif was == "lost":
         state.ledger.record_loss(dispute["charge"], -dispute["amount"])
+
+
+def _lost_of_charge(state: AccountState, dispute: Obj) -> int:
+    """In minor units of the charge: a dispute in another currency takes it whole."""
+    charge = state.find("charges", dispute["charge"])
+    amount: int = (dispute if dispute["currency"] == charge["currency"] else charge)["amount"]
+    return amount

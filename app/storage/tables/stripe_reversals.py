@@ -25,6 +25,8 @@ class StripeReversal(Row):
     kind: Mapped[str]
     intent_id: Mapped[str] = mapped_column(index=True)
     amount: Mapped[Decimal]
+    # A dispute's may be the bank's own; without one it is the payment's.
+    currency_iso: Mapped[str | None]
     status: Mapped[str]
     # The invoice whose share a refund of ours reduces; without one, the rule of allocation decides.
     invoice_id: Mapped[Ref | None]
