@@ -120,7 +120,7 @@ def _record_loss(state: AccountState, dispute: Obj, was: str) -> None:
     if dispute["status"] == "lost":
         state.ledger.record_loss(dispute["charge"], _lost_of_charge(state, dispute))
     elif was == "lost":
-        state.ledger.record_loss(dispute["charge"], -dispute["amount"])
+        state.ledger.record_loss(dispute["charge"], -_lost_of_charge(state, dispute))
 
 
 def _lost_of_charge(state: AccountState, dispute: Obj) -> int:
