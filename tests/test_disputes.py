@@ -57,8 +57,8 @@ async def test_a_dispute_is_shown_from_its_deadline_to_its_end(paydue: Paydue) -
     deadline = due.isoformat().replace("+00:00", "Z")
     assert (await _story(paydue, intent))["disputes"] == [{
         "id": made["id"], "amount": "50.00", "currency": "usd",
-        "status": "needs_response", "reason": "fraudulent", "is_inquiry": False, "evidence_due": deadline, "funds_withdrawn": True,
-        "funds_reinstated": False,
+        "status": "needs_response", "reason": "fraudulent", "is_inquiry": False,
+        "evidence_due": deadline, "funds_withdrawn": True, "funds_reinstated": False,
     }]  # fmt: skip
     found = await _status(paydue)
     assert (found["disputes_open"], found["inquiries_open"]) == (1, 0)
