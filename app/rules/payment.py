@@ -373,6 +373,7 @@ def merge_reversal(known: Reversal, seen: Reversal) -> Reversal:
         evidence_due_at=max(due, default=None),
         funds_withdrawn=known.funds_withdrawn or seen.funds_withdrawn,
         funds_reinstated=known.funds_reinstated or seen.funds_reinstated,
+        currency=stands.currency or other.currency,
     )
 
 
