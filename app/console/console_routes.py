@@ -13,6 +13,8 @@ from app.console.pages import (
     approvals_page,
     autopay_pages,
     clients_page,
+    coming_page,
+    credit_page,
     events_page,
     home_page,
     invoice_page,
@@ -24,12 +26,14 @@ from app.console.pages import (
     payouts_page,
     repeated_page,
     reports_page,
+    rules_page,
+    runs_page,
     saved_views,
     search_page,
     unapplied_page,
     watch_pages,
 )
-from app.console.pages.action_forms import FormAction
+from app.console.pages.action_forms import FormPage
 from app.console.pages.window_list import WindowList
 from app.console.people import (
     account_pages,
@@ -58,7 +62,7 @@ def _list(one: WindowList[Any]) -> list[ConsoleRoute]:
     return [_read(one.path, one.show), _read(f"{one.path}.csv", one.export)]
 
 
-def _act(path: str, action: FormAction, role: Role, *, fresh: bool = False) -> list[ConsoleRoute]:
+def _act(path: str, action: FormPage, role: Role, *, fresh: bool = False) -> list[ConsoleRoute]:
     """The form of an action, and its button. What moves money asks who it is once more."""
     return [
         ConsoleRoute(path, action.show, role, fresh=fresh),
@@ -103,12 +107,14 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     ConsoleRoute("/payments/{intent_id}/assign", acts_on_payments.assign_payment, Role.FINANCE),
     *_list(invoices_page.INVOICE_LIST),
     _read("/invoices/{invoice_id}", invoice_page.invoice_page),
+    _read("/invoices/{invoice_id}/page.png", invoice_page.invoice_picture),
     _read("/invoices/{invoice_id}/pdf", invoice_page.invoice_document_page),
     *_act("/invoices/{invoice_id}/note", acts_on_invoices.NOTE, Role.SUPPORT),
     *_act("/invoices/{invoice_id}/hold", acts_on_invoices.HOLD, Role.SUPPORT),
     *_act("/invoices/{invoice_id}/release", acts_on_invoices.RELEASE, Role.SUPPORT),
     *_act("/invoices/{invoice_id}/retry", acts_on_invoices.CHARGE_NOW, Role.FINANCE, fresh=True),
     *_act("/invoices/{invoice_id}/pay", acts_on_invoices.PAY_BY_HAND, Role.FINANCE, fresh=True),
+    *_act("/invoices/{invoice_id}/credit", credit_page.CREDIT, Role.FINANCE, fresh=True),
     *_act("/invoices/{invoice_id}/void", acts_on_invoices.VOID, Role.FINANCE, fresh=True),
     ConsoleRoute("/views", saved_views.save_view, Role.VIEWER, "POST"),
     ConsoleRoute("/views/{view_id}/remove", saved_views.remove_view, Role.VIEWER, "POST"),
@@ -119,12 +125,21 @@ CONSOLE_ROUTES: Sequence[BaseRoute] = (
     _read("/unapplied", unapplied_page.unapplied_page),
     *_act("/unapplied/{payment_id}", acts_on_payments.ASSIGN, Role.FINANCE, fresh=True),
     _read("/repeated", repeated_page.repeated_page),
-    _read("/coming", autopay_pages.coming_page),
+    _read("/coming", coming_page.coming_page),
     _read("/approvals", approvals_page.approvals_page),
+    *_act("/approvals/selected", approvals_page.DECIDE_SELECTED, Role.FINANCE, fresh=True),
     *_act("/approvals/{invoice_id}", approvals_page.DECIDE, Role.FINANCE, fresh=True),
     _read("/pauses", pauses_page.pauses_page),
     *_act("/pauses/everything", pauses_page.PAUSE_ALL, Role.SUPPORT),
     *_act("/pauses/{pause_id}/end", pauses_page.END_PAUSE, Role.FINANCE, fresh=True),
+    _read("/rules", rules_page.rules_page),
+    *_act("/rules/new", rules_page.ADD, Role.FINANCE, fresh=True),
+    *_act("/rules/{rule_id}", rules_page.EDIT, Role.FINANCE, fresh=True),
+    *_act("/rules/{rule_id}/move", rules_page.MOVE, Role.FINANCE, fresh=True),
+    *_act("/rules/{rule_id}/remove", rules_page.REMOVE, Role.FINANCE, fresh=True),
+    _read("/runs", runs_page.runs_page),
+    _read("/runs/{run_id}", runs_page.run_page),
+    _read("/runs/{run_id}/outcomes.csv", runs_page.run_file),
     _read("/attempts", autopay_pages.attempts_page),
     _read("/refunds", money_back_pages.refunds_page),
     _read("/disputes", money_back_pages.disputes_page),

@@ -15,6 +15,9 @@ from app.documents.statement_document import StatementDocument
 from app.documents.statement_view import statement_view
 from app.documents.typst_process import PrintJob, TypstProcess
 
+# A page beside the invoice of the console: read on a screen, and less than 100 KB.
+PICTURE_DOTS = 96
+
 
 def print_invoice(
     document: InvoiceDocument, folder: str, *, now: datetime, language: str = "", kind: str = ""
@@ -25,6 +28,13 @@ def print_invoice(
     opened = load_document_folder(folder)
     kind = kind if kind == DocumentKind.RECEIPT else ""
     return print_view(invoice_view(document, opened, language, kind), opened, folder, now)
+
+
+def picture_invoice(document: InvoiceDocument, folder: str, *, now: datetime) -> bytes:
+    """The first page of an invoice's document as PNG, as its reader sees it."""
+    opened = load_document_folder(folder)
+    view = invoice_view(document, opened, "")
+    return print_view(view, opened, folder, now, dots=PICTURE_DOTS)
 
 
 def print_factur_x(
@@ -50,9 +60,11 @@ def print_statement(
     return print_view(statement_view(document, opened, language), opened, folder, now)
 
 
-def print_view(view: View, opened: DocumentFolder, folder: str, now: datetime) -> bytes:
+def print_view(
+    view: View, opened: DocumentFolder, folder: str, now: datetime, *, dots: int | None = None
+) -> bytes:
     kind = DocumentKind(str(view["kind"]))
-    job = PrintJob(opened.template_root(kind), f"{kind}.typ", view, now)
+    job = PrintJob(opened.template_root(kind), f"{kind}.typ", view, now, dots)
     return typst_process(*fonts_folder(folder)).print(job)
 
 

@@ -73,9 +73,7 @@ def _answer(typst: Any, fonts: Any, request: Message) -> tuple[Message, bytes]:
                 ignore_system_fonts=True,
                 sys_inputs={"data": data},
             )
-            document = compiler.compile(
-                format="pdf", pdf_standards="a-3b", timestamp=request["timestamp"]
-            )
+            document = _compiled(compiler, request)
         except typst.TypstError as error:
             found = _missing_letters(error.diagnostic)
             if not found:
@@ -85,6 +83,18 @@ def _answer(typst: Any, fonts: Any, request: Message) -> tuple[Message, bytes]:
         else:
             return {"missing": missing}, document
     return {"error": "letters that no font has"}, b""
+
+
+def _compiled(compiler: Any, request: Message) -> bytes:
+    """The PDF, or the first page as PNG where the request names its dots."""
+    if not request["dots"]:
+        pdf: bytes = compiler.compile(
+            format="pdf", pdf_standards="a-3b", timestamp=request["timestamp"]
+        )
+        return pdf
+    pages = compiler.compile(format="png", ppi=request["dots"])
+    first: bytes = pages[0] if isinstance(pages, list) else pages
+    return first
 
 
 def _missing_letters(diagnostic: str) -> str:

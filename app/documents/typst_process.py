@@ -40,6 +40,8 @@ class PrintJob:
     template: str
     data: Mapping[str, object]
     printed_at: datetime
+    # Dots an inch of a picture of the first page; without it the whole document is a PDF.
+    dots: int | None = None
 
 
 class TypstProcess:
@@ -55,12 +57,13 @@ class TypstProcess:
         self.missing = ""
 
     def print(self, job: PrintJob) -> bytes:
-        """The document as PDF/A-3b, or DocumentFailed."""
+        """The document as PDF/A-3b, or its first page as PNG; or DocumentFailed."""
         request = {
             "root": str(job.root),
             "template": str(job.root / job.template),
             "data": json.dumps(job.data, ensure_ascii=False),
             "timestamp": int(job.printed_at.timestamp()),
+            "dots": job.dots,
         }
         with self._lock:
             head, document = self._ask(json.dumps(request).encode())

@@ -1,6 +1,6 @@
 """Changes of autopay's rules, written or only tried, with a preview of the invoices they move."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -84,13 +84,24 @@ async def try_rules(
     who: str,
     home: Home,
 ) -> tuple[RuleBook, RuleBook]:
+    """The rules before and after these are written, which is only tried."""
+
+    async def change(tx: Tx) -> None:
+        await write_rules(tx, records, replaces=replaces, now=now, who=who, home=home)
+
+    return await try_change(database, change)
+
+
+async def try_change(
+    database: Database, change: Callable[[Tx], Awaitable[None]]
+) -> tuple[RuleBook, RuleBook]:
     """The rules before and after a change, which is tried in a transaction that is taken back."""
     before: list[Rule] = []
     after: list[Rule] = []
     try:
         async with database.transaction() as tx:
             before += await autopay_policy.load_rules(tx)
-            await write_rules(tx, records, replaces=replaces, now=now, who=who, home=home)
+            await change(tx)
             after += await autopay_policy.load_rules(tx)
             raise _Undo
     except _Undo:

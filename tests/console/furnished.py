@@ -11,15 +11,25 @@ from urllib.parse import quote
 import aiohttp
 
 from app.console.console_routes import CONSOLE_ROUTES
+from app.console.pages.ledger_acts import LedgerContext
 from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
 from app.console.routing import ConsoleRoute
+from app.halo.engine.codec import codec_of
+from app.halo.resource_writers import WRITERS
+from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
+from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
 from app.ledger import approvals, autopay_pauses
 from app.ledger.approvals import Held
+from app.payments.autopay import run_history
+from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
+from app.payments.autopay.run_history import RunState
+from app.rules.home import Home
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
-from app.storage.tables.autopay_policies import AutopayPause
+from app.storage.engines import Tx
+from app.storage.tables.autopay_policies import AutopayPause, AutopayRule, AutopayRun
 from app.storage.tables.stripe_payouts import StripePayout
 from tests.balance import StripeBalance, with_balance
 from tests.console.browser import Browser
@@ -27,6 +37,8 @@ from tests.harness import Paydue, event, intent, settings_for
 
 PAYOUTS = table_of(StripePayout)
 PAUSES = table_of(AutopayPause)
+RULES = table_of(AutopayRule)
+RUNS = table_of(AutopayRun)
 
 
 @contextlib.asynccontextmanager
@@ -99,6 +111,35 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
             "more than 15.00 USD a charge", "Large ones",
         )  # fmt: skip
         await approvals.hold(tx, [held], now=datetime.now(UTC))
+        await _write_policy(tx, client)
+    await _keep_runs(paydue, invoice)
+
+
+async def _write_policy(tx: Tx, client: int) -> None:
+    """A rule, and a limit of a client."""
+    rule = {"name": "Large ones", "action": "ask", "amount_from": "10000", "weekdays": "mon,thu"}
+    limit = {"kind": "day", "currency": "usd", "amount": "500", "client_id": client}
+    context = LedgerContext(now=datetime.now(UTC), who="ada", home=Home("usd", "UTC"))
+    for resource, record in ((AUTOPAY_RULES, rule), (AUTOPAY_LIMITS, limit)):
+        await WRITERS[resource](tx, codec_of(resource).parse_request([record]), **context)
+
+
+async def _keep_runs(paydue: Paydue, invoice: int) -> None:
+    """A dry run and a run of the same day, of which one invoice fared otherwise."""
+    day = datetime.now(UTC).date()
+    charged = Outcome(OutcomeKind.CHARGED, invoice, Decimal(120), "usd", "pi_foreseen")
+    held = Outcome(
+        OutcomeKind.HELD, invoice, Decimal(120), "usd", reason="Stripe refuses the key",
+        change="another key",
+    )  # fmt: skip
+    for is_dry, outcome in ((True, charged), (False, held)):
+        report = RunReport(day, dry_run=is_dry)
+        report.add(outcome)
+        record = await run_history.begin_run(
+            paydue.database, day, who="cron", is_dry=is_dry, revision=None
+        )
+        await record.finish(report, RunState.FINISHED)
+        report.close()
 
 
 async def page_paths(house: Paydue) -> dict[str, str]:
@@ -111,6 +152,8 @@ async def page_paths(house: Paydue) -> dict[str, str]:
         "client_id": "1",
         "payment_id": str(payment.id),
         "payout_id": quote(payout.payout_id),
+        "rule_id": str((await house.rows(RULES, RULES.c.id > 0))[0].id),
+        "run_id": str((await house.rows(RUNS, RUNS.c.is_dry.is_(False)))[-1].id),
         "pause_id": str((await house.rows(PAUSES, PAUSES.c.id > 0))[0].id),
         "event_id": quote((await house.events())[0].event_id),
     }

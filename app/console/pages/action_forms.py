@@ -6,7 +6,7 @@ comes back on the same page, beside the fields as they were filled in.
 
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -56,6 +56,14 @@ class ActionForm(NamedTuple):
 LoadForm = Callable[[Request, Tx], Awaitable[ActionForm]]
 # Does the action; answers what was done, and where that is seen.
 DoAction = Callable[[Request, Viewer, FormData], Awaitable[tuple[str, str]]]
+
+
+class FormPage(Protocol):
+    """The two pages of an action: its form, and the answer to its button."""
+
+    async def show(self, request: Request, viewer: Viewer) -> Response: ...
+
+    async def submit(self, request: Request, viewer: Viewer) -> Response: ...
 
 
 class FormAction(NamedTuple):

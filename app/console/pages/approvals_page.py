@@ -1,5 +1,6 @@
 """GET /approvals: which charges wait for a person's yes, and why? And the form that says it."""
 
+from collections.abc import Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 
 from sqlalchemy import select
@@ -7,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.console.language import N_, _
+from app.console.language import N_, _, ngettext
 from app.console.pages.action_forms import (
     REASON,
     ActionForm,
@@ -15,17 +16,19 @@ from app.console.pages.action_forms import (
     FormField,
     text_given,
 )
-from app.console.pages.cells import ListCell, ListColumn, ListSection, amount_of
-from app.console.pages.chrome import id_in_path, reading, times_of
+from app.console.pages.cells import ListCell, ListColumn, ListSection, Tick, amount_of
+from app.console.pages.chrome import ID_DIGITS_MAX, id_in_path, reading, times_of
+from app.console.pages.csv_export import selected_ids
 from app.console.pages.ledger_acts import database_of, who
 from app.console.pages.list_view import ListView, show_list
 from app.console.pages.listing import PAGE, Pager, address, before_id
-from app.console.pages.wording import ViewerTime, shown_amount
+from app.console.pages.wording import ShownAmount, ViewerTime, shown_amount
 from app.console.people.roles import Role
 from app.console.routing import Viewer
 from app.errors import InvalidField, NotFound
 from app.ledger import approvals
-from app.ledger.approvals import ApprovalState, QueueRow
+from app.ledger.approvals import ApprovalState, ChargeApproval, QueueRow
+from app.rules import money
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.clients import Client
@@ -33,6 +36,9 @@ from app.storage.tables.clients import Client
 CLIENTS = table_of(Client)
 
 _PATH = "/approvals"
+_SELECTED = "/approvals/selected"
+# Held charges that the form names; the sums are of all.
+NAMED_MAX = 20
 _COLUMNS = (
     ListColumn(N_("Amount"), "money"),
     ListColumn(N_("Why it waits")),
@@ -55,12 +61,30 @@ async def approvals_page(request: Request, viewer: Viewer) -> Response:
         view = ListView(
             title=_("Approvals"),
             lede=_("Autopay holds these until a person decides: a rule or a limit asks for it."),
-            sections=[
-                ListSection(_("Approvals"), _COLUMNS, cells, _("No charge waits for approval"))
-            ],
+            sections=[_section(shown, cells, viewer.role)],
             pager=Pager(_PATH if after is not None else None, following, _("More"), ""),
         )
         return await show_list(request, viewer, tx, view)
+
+
+def _section(
+    rows: Sequence[QueueRow], cells: Sequence[Sequence[ListCell]], role: Role
+) -> ListSection:
+    """Those who may decide select several, and decide about them together."""
+    section = ListSection(_("Approvals"), _COLUMNS, cells, _("No charge waits for approval"))
+    if not role.includes(Role.FINANCE):
+        return section
+    return section._replace(
+        ticks=[_tick(row) for row in rows], file=_SELECTED, tick_button=_("Decide about these…")
+    )
+
+
+def _tick(row: QueueRow) -> Tick:
+    one = row.approval
+    places = money.exponent(one.currency)
+    label = _("Select %(invoice)s", invoice=row.invoicenumber or one.invoice_id)
+    minor = int(one.amount.scaleb(places))
+    return Tick(one.invoice_id, label, one.currency.upper(), minor, places)
 
 
 async def _client_names(tx: Tx, ids: set[int | None]) -> dict[int | None, str]:
@@ -131,16 +155,14 @@ _DECISIONS = (
 
 async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
     invoice_id, reason = _invoice_id(request), text_given(given, "reason")
-    decision = str(given.get("decision", ""))
-    if decision not in dict(_DECISIONS):
-        raise InvalidField("decision", "is to approve or to reject")
-    amount = _amount_shown(given)
+    decision = _decision(given)
+    amount = _decimal(str(given.get("amount", "")))
 
     async def work(tx: Tx) -> None:
         await approvals.decide(
             tx,
             {invoice_id: amount},
-            ApprovalState(decision),
+            decision,
             who=who(viewer),
             reason=reason,
             now=request.app.state.clock(),
@@ -150,11 +172,86 @@ async def _decide(request: Request, viewer: Viewer, given: FormData) -> tuple[st
     return _("The charge is %(decision)s.", decision=decision), _PATH
 
 
-def _amount_shown(given: FormData) -> Decimal:
+def _decision(given: FormData) -> ApprovalState:
+    decision = str(given.get("decision", ""))
+    if decision not in dict(_DECISIONS):
+        raise InvalidField("decision", "is to approve or to reject")
+    return ApprovalState(decision)
+
+
+def _decimal(text: str) -> Decimal:
     try:
-        return Decimal(str(given.get("amount", "")))
+        return Decimal(text)
     except InvalidOperation:
         raise InvalidField("amount", "is not the one that was shown; open the page again") from None
 
 
+# --- a decision about several ------------------------------------------------------------------
+
+
+async def _selected_form(request: Request, tx: Tx) -> ActionForm:
+    """Each held charge with its amount; a form that is sent again has those that it showed."""
+    given: FormData | None = getattr(request.state, "form", None)
+    ids = list(_amounts_shown(given)) if given else selected_ids(request.query_params)
+    held = await approvals.load_current(tx, ids)
+    waiting = [held[one] for one in ids if one in held]
+    if not waiting:
+        raise InvalidField("id", "names no held charge: select some on the page before")
+    return ActionForm(
+        title=ngettext("Decide about %(num)s charge", "Decide about %(num)s charges", len(waiting)),
+        lede=_("Approved, the next run charges each of these amounts or less, once. All are "
+               "decided, or none: one that has changed since is named, and nothing is done."),
+        button=_("Decide"),
+        leave=_("Not now"),
+        back=_PATH,
+        fields=(
+            FormField("decision", _("Your decision"), "", choices=_DECISIONS),
+            REASON,
+            *(FormField("held", "", f"{one.invoice_id}:{one.amount}", kind="hidden")
+              for one in waiting),
+        ),
+        facts=(
+            (_("In all"), ", ".join(one.text for one in _sums(waiting))),
+            *((_("Invoice %(invoice_id)s", invoice_id=one.invoice_id),
+               f"{shown_amount(one.amount, one.currency).text}: {one.reason}")
+              for one in waiting[:NAMED_MAX]),
+        ),
+    )  # fmt: skip
+
+
+def _sums(waiting: Iterable[ChargeApproval]) -> list[ShownAmount]:
+    sums: dict[str, Decimal] = {}
+    for one in waiting:
+        sums[one.currency] = sums.get(one.currency, Decimal(0)) + one.amount
+    return [shown_amount(total, currency) for currency, total in sorted(sums.items())]
+
+
+def _amounts_shown(given: FormData) -> dict[int, Decimal | None]:
+    """The held charges of the form, each with the amount that it showed."""
+    amounts: dict[int, Decimal | None] = {}
+    for one in given.getlist("held"):
+        invoice_id, _colon, amount = str(one).partition(":")
+        if not invoice_id.isascii() or not invoice_id.isdigit() or len(invoice_id) > ID_DIGITS_MAX:
+            raise InvalidField("held", "is not what the page had; open it again")
+        amounts[int(invoice_id)] = _decimal(amount)
+    return amounts
+
+
+async def _decide_selected(request: Request, viewer: Viewer, given: FormData) -> tuple[str, str]:
+    reason, decision = text_given(given, "reason"), _decision(given)
+    amounts = _amounts_shown(given)
+
+    async def work(tx: Tx) -> None:
+        now = request.app.state.clock()
+        await approvals.decide(tx, amounts, decision, who=who(viewer), reason=reason, now=now)
+
+    await database_of(request).with_retry(work)
+    said = ngettext(
+        "%(num)s charge is %(decision)s.", "%(num)s charges are %(decision)s.", len(amounts),
+        decision=decision,
+    )  # fmt: skip
+    return said, _PATH
+
+
 DECIDE = FormAction(_decision_form, _decide)
+DECIDE_SELECTED = FormAction(_selected_form, _decide_selected)

@@ -59,6 +59,8 @@ class ListSection(NamedTuple):
     ticks: Sequence[Tick] = ()
     file: str = ""
     empty_hint: str = ""
+    # The button of the selection, where it is not for a file.
+    tick_button: str = ""
 
 
 def opening(text: str, href: str, why: str = "") -> ListCell:

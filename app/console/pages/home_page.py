@@ -1,14 +1,13 @@
 """GET /: did today go well, and what waits for me? An empty Paydue shows the first steps."""
 
-from datetime import timedelta
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.console.language import _, ngettext
-from app.console.pages.autopay_pages import load_coming, sums_text
+from app.console.language import _
 from app.console.pages.chrome import load_badges, reading, show, times_of
+from app.console.pages.coming_page import LOOKED_AT_MAX, coming_text, load_calendar
 from app.console.pages.home_reads import (
     load_health_signs,
     load_setup_steps,
@@ -55,6 +54,7 @@ class OpenDispute(NamedTuple):
 async def home_page(request: Request, viewer: Viewer) -> Response:
     times = times_of(request, viewer)
     settings: Settings = request.app.state.settings
+    tomorrow = await load_calendar(request, 1, most=LOOKED_AT_MAX)
     async with reading(request) as tx:
         steps = await load_setup_steps(
             tx,
@@ -64,13 +64,6 @@ async def home_page(request: Request, viewer: Viewer) -> Response:
         )
         if not steps[-1].is_done:
             return await show(request, viewer, tx, "first_run.html", steps=steps)
-        tomorrow = times.today + timedelta(days=1)
-        coming = [
-            one
-            for one in await load_coming(tx, tomorrow, settings, times)
-            if one.will_be and one.day <= tomorrow
-        ]
-        count = ngettext("%(num)s invoice", "%(num)s invoices", len(coming))
         return await show(
             request,
             viewer,
@@ -82,7 +75,7 @@ async def home_page(request: Request, viewer: Viewer) -> Response:
             signs=await load_health_signs(tx, times),
             waiting=await _waiting(tx),
             disputes=await _disputes(tx, request, viewer),
-            coming=f"{count}: {sums_text(coming)}" if coming else "",
+            coming=coming_text(tomorrow),
         )
 
 

@@ -1,6 +1,6 @@
 """GET /invoices/{id}: is it paid, will it be charged, when, and why?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -110,15 +110,27 @@ async def invoice_page(request: Request, viewer: Viewer) -> Response:
 
 async def invoice_document_page(request: Request, viewer: Viewer) -> Response:
     """The invoice as application/pdf, as the API prints it."""
-    invoice_id = invoice_id_of(request)
+    content = await _printed(request, viewer, printer.print_invoice)
+    name = f"invoice-{invoice_id_of(request)}.pdf"
+    headers = {"Content-Disposition": f'inline; filename="{name}"'}
+    return Response(content, media_type="application/pdf", headers=headers)
+
+
+async def invoice_picture(request: Request, viewer: Viewer) -> Response:
+    """The first page of the same as image/png, to be seen beside the invoice."""
+    content = await _printed(request, viewer, printer.picture_invoice)
+    return Response(content, media_type="image/png")
+
+
+async def _printed(request: Request, viewer: Viewer, printed: Callable[..., bytes]) -> bytes:
+    """The document, of which a person has no more made at once than a program has."""
     settings: Settings = request.app.state.settings
     async with reading(request) as tx:
-        document = await load_invoice_document(tx, invoice_id, settings.timezone)
-    content = await print_document(
-        printer.print_invoice, document, settings.documents_folder, now=request.app.state.clock()
-    )
-    headers = {"Content-Disposition": f'inline; filename="invoice-{invoice_id}.pdf"'}
-    return Response(content, media_type="application/pdf", headers=headers)
+        document = await load_invoice_document(tx, invoice_id_of(request), settings.timezone)
+    async with request.app.state.concurrency_limit.hold(-viewer.user_id):
+        return await print_document(
+            printed, document, settings.documents_folder, now=request.app.state.clock()
+        )
 
 
 def _is_about_autopay(details: InvoiceDetails, outlook: Outlook | None) -> bool:

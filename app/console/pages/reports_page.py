@@ -1,17 +1,14 @@
 """GET /reports: how old is what is owed, how much comes in, and what will come?"""
 
-from collections.abc import Sequence
-from datetime import timedelta
-from decimal import Decimal
 from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.console.language import _, number_text
-from app.console.pages.autopay_pages import DAYS_AHEAD, ComingCharge, load_coming
-from app.console.pages.charts import BarChart, money_by_day
+from app.console.pages.charts import BarChart
 from app.console.pages.chrome import reading, show, times_of
+from app.console.pages.coming_page import forecast_chart, load_calendar
 from app.console.pages.report_reads import (
     AGED_MAX,
     REPORT_DAYS,
@@ -20,8 +17,8 @@ from app.console.pages.report_reads import (
     load_money_in,
     load_success_rate,
 )
-from app.console.pages.wording import ViewerTime
 from app.console.routing import Viewer
+from app.payments.autopay.charge_calendar import DAYS
 
 
 class Report(NamedTuple):
@@ -37,9 +34,8 @@ class Report(NamedTuple):
 
 async def reports_page(request: Request, viewer: Viewer) -> Response:
     times = times_of(request, viewer)
+    coming = await load_calendar(request, DAYS)
     async with reading(request) as tx:
-        last_day = times.today + timedelta(days=DAYS_AHEAD)
-        coming = await load_coming(tx, last_day, request.app.state.settings, times)
         reports = [
             Report(
                 _("Ageing"),
@@ -79,22 +75,12 @@ async def reports_page(request: Request, viewer: Viewer) -> Response:
                 _("Forecast"),
                 _(
                     "What autopay will charge in the next %(days_ahead)s days, as it judges today.",
-                    days_ahead=DAYS_AHEAD,
+                    days_ahead=DAYS,
                 ),
-                _forecast(coming, times),
+                forecast_chart(coming, _("Forecast"), times),
                 _("Nothing will be charged"),
                 "/coming",
                 _("Coming charges"),
             ),
         ]
         return await show(request, viewer, tx, "reports.html", reports=reports)
-
-
-def _forecast(coming: Sequence[ComingCharge], times: ViewerTime) -> BarChart | None:
-    days = [times.today + timedelta(days=one) for one in range(DAYS_AHEAD + 1)]
-    amounts: dict[str, list[Decimal]] = {}
-    for one in coming:
-        if one.will_be and one.day in days:
-            by_day = amounts.setdefault(one.candidate.currency, [Decimal(0)] * len(days))
-            by_day[days.index(one.day)] += one.candidate.amount
-    return money_by_day(_("Forecast"), days, amounts, times) if amounts else None

@@ -82,6 +82,20 @@ PLACES = (
         N_("approvals approve reject held waiting charges"),
     ),
     Place(
+        "/rules",
+        "doc",
+        N_("Autopay rules"),
+        N_("Which invoices are charged when, and by what?"),
+        N_("rules autopay limits conditions who is charged when"),
+    ),
+    Place(
+        "/runs",
+        "book",
+        N_("Runs"),
+        N_("What did autopay do?"),
+        N_("runs autopay dry run outcome what did autopay do"),
+    ),
+    Place(
         "/pauses",
         "pause",
         N_("Pauses"),

@@ -180,14 +180,34 @@ async def outcomes_of(database: Database, run_id: int) -> AsyncIterator[Mapping[
     number = 0
     while True:
         async with database.snapshot() as tx:
-            page = await tx.scalar(
-                select(PAGES.c.outcomes).where(PAGES.c.run_id == run_id, PAGES.c.number == number)
-            )
-        if page is None:
-            return
+            page = await load_outcomes(tx, run_id, number)
         for one in page:
             yield one
+        if len(page) < PAGE:
+            return
         number += 1
+
+
+async def load_outcomes(tx: Tx, run_id: int, number: int) -> Sequence[Mapping[str, Any]]:
+    """The outcomes in the row `number` of a run, from 0 on: PAGE of them, fewer in the last one."""
+    found: Sequence[Mapping[str, Any]] | None = await tx.scalar(
+        select(PAGES.c.outcomes).where(PAGES.c.run_id == run_id, PAGES.c.number == number)
+    )
+    return found or ()
+
+
+async def find_dry_run(tx: Tx, run: StoredRun) -> StoredRun | None:
+    """The newest dry run of the same day that was kept before this run."""
+    found = (
+        await tx.execute(
+            select(*_COLUMNS)
+            .where(RUNS.c.business_day == run.business_day, RUNS.c.is_dry, RUNS.c.id < run.id)
+            .where(RUNS.c.finished_at.is_not(None))
+            .order_by(RUNS.c.id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+    return StoredRun._make(found) if found else None
 
 
 async def list_usual(tx: Tx) -> list[dict[str, Decimal]]:
