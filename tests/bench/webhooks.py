@@ -134,7 +134,7 @@ def running(command: list[str], file: str, url: str) -> Iterator[int]:
 
 
 def wait_for(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         with contextlib.suppress(OSError):
             with contextlib.suppress(urllib.error.HTTPError):  # an answer, whatever it says
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=1)

@@ -142,6 +142,10 @@ async def _keep_runs(paydue: Paydue, invoice: int) -> None:
         report.close()
 
 
+# Pages that are about what was ticked on another one.
+_QUERIES = {"/approvals/selected": "?id=1"}
+
+
 async def page_paths(house: Paydue) -> dict[str, str]:
     """The address of each page that is read, with ids that exist."""
     payment = (await house.payments(1))[0]
@@ -153,12 +157,14 @@ async def page_paths(house: Paydue) -> dict[str, str]:
         "payment_id": str(payment.id),
         "payout_id": quote(payout.payout_id),
         "rule_id": str((await house.rows(RULES, RULES.c.id > 0))[0].id),
+        "at": "1764237600000000",
+        "of": "3",
         "run_id": str((await house.rows(RUNS, RUNS.c.is_dry.is_(False)))[-1].id),
         "pause_id": str((await house.rows(PAUSES, PAUSES.c.id > 0))[0].id),
         "event_id": quote((await house.events())[0].event_id),
     }
     return {
-        route.path: route.path.format(**values)
+        route.path: route.path.format(**values) + _QUERIES.get(route.path, "")
         for route in CONSOLE_ROUTES
         if isinstance(route, ConsoleRoute) and "GET" in (route.methods or ())
     }

@@ -1,14 +1,17 @@
 """Acts of people, through their forms: each does what the API does, once, and leaves its reason."""
 
 import re
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from urllib.parse import quote
 
 import aiohttp
 import pytest
 from sqlalchemy import insert, select
 
+from app.console.pages.events_page import cause_of
 from app.console.people import users
 from app.console.people.roles import Role
 from app.console.people.user_events import Act
@@ -264,3 +267,34 @@ async def test_a_held_charge_is_rejected_and_approved_by_name(
     assert "No charge waits for approval" in (await browser.get("/approvals")).text
     assert "agreed by phone" in (await browser.get(f"/invoices/{invoice}")).text
     assert (await browser.get("/approvals/999")).status == 404
+
+
+async def test_a_long_replay_is_the_workers_and_shows_how_far_it_is(
+    paydue: Paydue, browser: Browser
+) -> None:
+    refunds = [
+        {
+            "id": f"re_{number}", "object": "refund", "amount": 100, "currency": "usd",
+            "charge": f"ch_{number}", "payment_intent": f"pi_{number}", "status": "succeeded",
+            "created": int(time.time()),
+        }
+        for number in range(30)
+    ]  # fmt: skip
+    await paydue.deliver(*(event("refund.created", one) for one in refunds))
+    cause = quote(cause_of((await paydue.events())[0].error))
+
+    done = await browser.submit(f"/inbox/replay?cause={cause}", to="/inbox/replay")
+    path = done.location.partition("?")[0]
+    before = (await browser.get(path)).text
+    await paydue.replay(later=timedelta(0))
+    after = (await browser.get(path)).text
+
+    assert done.status == 303, done.text
+    assert re.fullmatch(r"/inbox/replaying/\d+/30", path)
+    assert "<strong>0 of 30</strong> have been tried" in before
+    assert 'data-hx-trigger="every 2s"' in before
+    assert "All have been tried." in after
+    assert "every 2s" not in after
+    assert {one.tries for one in await paydue.events()} == {2}
+    for nonsense in ("/inbox/replaying/x/3", f"/inbox/replaying/{'9' * 18}/3"):
+        assert (await browser.get(nonsense)).status == 404

@@ -1,16 +1,19 @@
 """The console in Debian's Chromium: keys, the box, accessibility, and nothing from elsewhere."""
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import axe_playwright_python
 import pytest
 from playwright.async_api import Page
 
-from tests.console.furnished import page_paths
+from app.console.people.roles import Role
+from tests.console.furnished import a_link, page_paths
 from tests.console.screen import Screen
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(900)]
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 ALL_RULES = "['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']"
@@ -26,33 +29,85 @@ async def _problems(page: Page, rules: str) -> list[str]:
     return [*problems, *(["wider than the window"] if is_wide else [])]
 
 
-async def test_every_page_is_accessible_in_both_themes_and_asks_nobody_else(
-    screen: Screen,
-) -> None:
-    paths = await page_paths(screen.house)
-    # Files, parts of pages, and pages that differ from those looked at in their words alone.
-    skipped = tuple(
-        """.csv /pdf /payload /assign /hits /note /hold /release /retry /void /pause /resume
-        /replay /attempts /refunds /payouts {payout_id} /events /audit /password /app""".split()
-    )
-    found: dict[tuple[str, str], list[str]] = {}
-    page = await screen.page(1280, "light")
-    for route, path in paths.items():
-        if route.endswith(skipped):
-            continue
-        await page.goto(path)
-        assert urlsplit(page.url).path == path, "the page itself, and no other"
-        await page.evaluate(AXE.read_text())
-        for width, theme, rules in ((1280, "light", ALL_RULES), (390, "dark", RULES_OF_SIGHT)):
-            await page.set_viewport_size({"width": width, "height": 900})
-            await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-            problems = await _problems(page, rules)
-            if problems:
-                found[route, theme] = problems
+# Files, a part of a page, and a redirect.
+NO_PAGES = (".csv", "/pdf", ".png", "/payload", "/hits", "/assign")
+# Bytes on the wire of a page that nothing is cached of, and of all scripts in it.
+PAGE_MAX = 60 * 1024
+SCRIPT_MAX = 20 * 1024
 
-    assert found == {}
+
+class Wire:
+    """What a page brought over the wire, by the kind of the resource."""
+
+    def __init__(self) -> None:
+        self.bytes: Counter[str] = Counter()
+        self._kinds: dict[str, str] = {}
+
+    async def watch(self, page: Page) -> None:
+        devices = await page.context.new_cdp_session(page)
+        devices.on("Network.responseReceived", self._begun)
+        devices.on("Network.loadingFinished", self._ended)
+        await devices.send("Network.enable")
+        await devices.send("Network.setCacheDisabled", {"cacheDisabled": True})
+
+    def _begun(self, received: dict[str, Any]) -> None:
+        self._kinds[received["requestId"]] = received["type"]
+
+    def _ended(self, finished: dict[str, Any]) -> None:
+        kind = self._kinds.get(finished["requestId"], "Other")
+        self.bytes[kind] += int(finished["encodedDataLength"])
+
+
+async def _looked_at(page: Page) -> list[str]:
+    """What axe finds in light and wide by all its rules, in dark and narrow by those of sight."""
+    problems = []
+    await page.evaluate(AXE.read_text())
+    for width, theme, rules in ((1280, "light", ALL_RULES), (390, "dark", RULES_OF_SIGHT)):
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        problems += [f"{theme}: {one}" for one in await _problems(page, rules)]
+    return problems
+
+
+async def _opened(page: Page, path: str, wire: Wire) -> list[str]:
+    """What is wrong with the page at a path, as it is opened for the first time."""
+    wire.bytes.clear()
+    await page.goto(path, wait_until="networkidle")
+    problems = [] if page.url.endswith(path) else [f"leads to {page.url}"]
+    whole, scripts = wire.bytes.total(), wire.bytes["Script"]
+    assert wire.bytes["Stylesheet"], "the wire is heard"
+    if whole > PAGE_MAX or scripts > SCRIPT_MAX:
+        problems.append(f"{whole} bytes, {scripts} of scripts")
+    return [*problems, *await _looked_at(page)]
+
+
+async def test_every_page_is_accessible_and_light_and_asks_nobody_else(screen: Screen) -> None:
+    paths = await page_paths(screen.house)
+    pages = {one: path for one, path in paths.items() if not one.endswith(NO_PAGES)}
+    page, wire = await screen.page(1280, "light"), Wire()
+    await wire.watch(page)
+
+    found = {route: await _opened(page, path, wire) for route, path in pages.items()}
+
+    assert len(found) > 50
+    assert {route: problems for route, problems in found.items() if problems} == {}
     assert screen.errors == []
     assert screen.hosts == {urlsplit(screen.house.url).netloc}
+    await page.close()
+
+
+async def test_the_pages_before_the_sign_in_are_too(screen: Screen) -> None:
+    browser = screen.context.browser
+    assert browser is not None
+    context = await browser.new_context(base_url=screen.house.url)
+    page, wire = await context.new_page(), Wire()
+    await wire.watch(page)
+    link = await a_link(screen.house, Role.VIEWER, "stranger")
+
+    found = {path: await _opened(page, path, wire) for path in ("/sign-in", link)}
+
+    assert {path: problems for path, problems in found.items() if problems} == {}
+    await context.close()
 
 
 async def test_a_payment_is_found_read_and_left_with_keys_alone(screen: Screen) -> None:

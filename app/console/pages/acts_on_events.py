@@ -1,6 +1,7 @@
 """Replay of parked and dead events: one, or all that wait for the same reason."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from starlette.datastructures import FormData
@@ -10,15 +11,17 @@ from app.console.language import N_, _, ngettext
 from app.console.pages.action_forms import ActionForm, FormAction, FormField
 from app.console.pages.chrome import reading
 from app.console.pages.events_page import ids_of_cause
+from app.console.pages.ledger_acts import database_of
+from app.console.pages.replaying_page import replaying_path
 from app.console.routing import Viewer
 from app.errors import InvalidField
 from app.payments import event_queries
-from app.payments.webhook.dead_letters import RetryResult
+from app.payments.webhook.dead_letters import RetryResult, schedule_retry
 from app.storage.engines import Tx
 from app.storage.tables.stripe_events import EventState
 
-# Each is tried in a transaction of its own; the rest is replayed by pressing again.
-REPLAYED_MAX = 200
+# So many are tried at once, each in a transaction of its own; of more the worker is asked.
+AT_ONCE_MAX = 25
 _WHAT_HAPPENS = N_(
     "What was applied stays applied once: an event that applies now changes nothing twice."
 )
@@ -39,7 +42,7 @@ async def _one_form(request: Request, tx: Tx) -> ActionForm:
         leave=_("Not now"),
         back=f"/events/{row.event_id}",
         fields=(),
-        facts=((_("Event"), row.event_id), (_("Waits for"), row.error or "nothing")),
+        facts=((_("Event"), row.event_id), (_("Waits for"), row.error or _("nothing"))),
     )
 
 
@@ -57,7 +60,7 @@ async def _replay_one(request: Request, viewer: Viewer, given: FormData) -> tupl
 async def _cause_form(request: Request, tx: Tx) -> ActionForm:
     cause = _cause(request)
     ids = await ids_of_cause(tx, cause)
-    number = min(len(ids), REPLAYED_MAX)
+    number = len(ids)
     return ActionForm(
         title=_("Replay %(count)s", count=ngettext("%(num)s event", "%(num)s events", number)),
         lede=_WHAT_HAPPENS,
@@ -82,7 +85,11 @@ async def _replay_cause(request: Request, viewer: Viewer, given: FormData) -> tu
         ids = await ids_of_cause(tx, _cause(request))
     if not ids:
         raise InvalidField("cause", "no event waits for it any more")
-    return await _replay(request, ids[:REPLAYED_MAX]), "/inbox"
+    if len(ids) <= AT_ONCE_MAX:
+        return await _replay(request, ids), "/inbox"
+    now: datetime = request.app.state.clock()
+    number = await database_of(request).with_retry(lambda tx: schedule_retry(tx, ids, now))
+    return _("The worker replays them."), replaying_path(now, number)
 
 
 async def _replay(request: Request, ids: list[int]) -> str:

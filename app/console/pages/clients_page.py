@@ -242,7 +242,7 @@ def _sentence(row: ClientRow, money: ClientMoney) -> list[Phrase]:
     if not money.owed:
         told = [Phrase(_("Owes nothing."), is_strong=True)]
     else:
-        amounts = " and ".join(one.text for one in money.owed)
+        amounts = _(" and ").join(one.text for one in money.owed)
         invoices = ngettext("%(num)s open invoice", "%(num)s open invoices", money.open_count)
         told = [
             Phrase(_("Owes ")),
@@ -250,7 +250,7 @@ def _sentence(row: ClientRow, money: ClientMoney) -> list[Phrase]:
             Phrase(_(" on %(invoices)s.", invoices=invoices)),
         ]
     if money.credit:
-        credit = " and ".join(one.text for one in money.credit)
+        credit = _(" and ").join(one.text for one in money.credit)
         told += [
             Phrase(_(" %(credit)s of its money is ", credit=credit)),
             Phrase(_("on no invoice"), href="/unapplied"),

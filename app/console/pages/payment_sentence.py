@@ -106,7 +106,7 @@ def _paid(details: PaymentDetails) -> Iterator[Phrase]:
     if not named:
         yield Phrase(_("paid, and the money is on no invoice"), is_strong=True)
         return
-    yield Phrase("paid ", is_strong=True)
+    yield Phrase(_("paid "), is_strong=True)
     for place, one in enumerate(named[:3]):
         number = one.invoicenumber or _("invoice %(invoice_id)s", invoice_id=one.invoice_id)
         yield Phrase((", " if place else "") + number, href=f"/invoices/{one.invoice_id}")
@@ -160,7 +160,7 @@ def _next_step(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
         yield Phrase(_("Paydue asks Stripe until it answers; nothing is charged again meanwhile."))
     elif intent is None:
         yield Phrase(_("the events are tried again, or a person looks at them in the "))
-        yield Phrase("inbox", href="/inbox")
+        yield Phrase(_("inbox"), href="/inbox")
         yield Phrase(".")
     else:
         yield from _next_of_state(details, PaymentState(intent.state), times)
@@ -217,7 +217,7 @@ def _payout(details: PaymentDetails, times: ViewerTime) -> Iterator[Phrase]:
     moved = [row for row in details.movements if row.payout_id == one.payout_id]
     net = shown_amount(sum((row.net for row in moved), Decimal(0)), moved[0].currency_iso)
     has_arrived = one.status == "paid" and one.arrival_date <= times.today
-    reach = "reached" if has_arrived else "reach"
+    reach = _("reached") if has_arrived else _("reach")
     yield Phrase(
         _(
             "%(net)s after fees %(reach)s your bank on %(day)s with ",

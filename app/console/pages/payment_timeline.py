@@ -202,7 +202,7 @@ def _event_details(
                 return amount, _(
                     "%(reason)s. Now: %(state)s.",
                     reason=words_of(one.reason),
-                    state=midsentence(str(state.text)),
+                    state=midsentence(str(state.text)).rstrip("."),
                 )
             return amount, f"{words_of(one.reason)}. " if one.reason else None
     return None, None

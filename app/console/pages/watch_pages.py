@@ -155,7 +155,7 @@ def _job_cells(row: JobRow, times: ViewerTime) -> list[ListCell]:
         state_of(_job_state(row, times)),
         ListCell(row.result or ""),
         ListCell(row.lease_holder or ""),
-        ListCell(times.short(row.finished_at) if row.finished_at else "never"),
+        ListCell(times.short(row.finished_at) if row.finished_at else _("never")),
         ListCell(times.short(row.next_run_at)),
     ]
 

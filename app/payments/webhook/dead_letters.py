@@ -67,6 +67,20 @@ async def retry_due(
     return await retry_events(database, installation, ids, now, gateway)
 
 
+async def schedule_retry(tx: Tx, ids: Sequence[int], now: datetime) -> int:
+    """Make parked and dead events due at this moment, for the worker; answers how many they are.
+
+    A dead one gets one more try, and is dead again if that fails.
+    """
+    changed = await tx.scalars(
+        update(EVENTS)
+        .where(EVENTS.c.id.in_(ids), IS_PARKED_OR_DEAD)
+        .values(state=EventState.PARKED, next_try_at=now)
+        .returning(EVENTS.c.id)
+    )
+    return len(list(changed))
+
+
 async def retry_events(
     database: Database,
     installation: str,
