@@ -234,7 +234,7 @@ async def _sections(
         for one in near
         if any(key.day == one for key, _entry in entries)
     ]
-    held = [] if values else await _held(tx, request, times)
+    held = [] if values else await _held_invoices(tx, request, times)
     return [*shown, _by_day(entries, values, times), *held]
 
 
@@ -297,7 +297,7 @@ def _by_day(entries: Entries, values: Mapping[str, str], times: ViewerTime) -> L
 # --- due, and not charged ----------------------------------------------------------------------
 
 
-async def _held(tx: Tx, request: Request, times: ViewerTime) -> list[ListSection]:
+async def _held_invoices(tx: Tx, request: Request, times: ViewerTime) -> list[ListSection]:
     """The first invoices that are due and that autopay leaves alone, each with the reason."""
     settings: Settings = request.app.state.settings
     policies = Policies(settings)

@@ -87,7 +87,7 @@ _VIEWS: tuple[tuple[str, Mapping[str, str]], ...] = (
     (N_("Otherwise than the dry run"), {"show": "changed"}),
 )
 
-Outcome = Mapping[str, Any]
+StoredOutcome = Mapping[str, Any]
 
 
 async def runs_page(request: Request, viewer: Viewer) -> Response:
@@ -187,7 +187,7 @@ def _start(request: Request) -> int:
     return int(given) if usable else 0
 
 
-async def _outcomes(tx: Tx, run_id: int, start: int) -> tuple[Sequence[Outcome], int | None]:
+async def _outcomes(tx: Tx, run_id: int, start: int) -> tuple[Sequence[StoredOutcome], int | None]:
     """SHOWN outcomes from a place on, and the place behind them."""
     row, within = divmod(start, run_history.PAGE)
     page = await run_history.load_outcomes(tx, run_id, row)
@@ -198,9 +198,9 @@ async def _outcomes(tx: Tx, run_id: int, start: int) -> tuple[Sequence[Outcome],
 
 async def _changed(
     tx: Tx, run_id: int, expected: Mapping[int, str], start: int
-) -> tuple[Sequence[Outcome], int | None]:
+) -> tuple[Sequence[StoredOutcome], int | None]:
     """Outcomes that are not as the dry run said, from a place on."""
-    found: list[Outcome] = []
+    found: list[StoredOutcome] = []
     place, page = start, await run_history.load_outcomes(tx, run_id, start // run_history.PAGE)
     last_row = start // run_history.PAGE + COMPARED_ROWS_MAX
     while True:
@@ -250,7 +250,7 @@ def _lede(run: StoredRun, dry: StoredRun | None, times: ViewerTime) -> str:
 
 
 async def _outcome_cells(
-    tx: Tx, outcomes: Sequence[Outcome], expected: Mapping[int, str] | None, times: ViewerTime
+    tx: Tx, outcomes: Sequence[StoredOutcome], expected: Mapping[int, str] | None, times: ViewerTime
 ) -> list[list[ListCell]]:
     ids = [one["invoice_id"] for one in outcomes]
     rows = await tx.execute(
@@ -302,6 +302,6 @@ async def run_file(request: Request, viewer: Viewer) -> Response:
     return csv_response(f"run-{run_id}.csv", _FILE_HEADER, rows())
 
 
-def _file_cells(one: Outcome) -> list[Cell]:
+def _file_cells(one: StoredOutcome) -> list[Cell]:
     exact = amount_cell(Decimal(one["amount"]), one["currency"])
     return [exact if name == "amount" else one.get(name) for name in _FILE_HEADER]
