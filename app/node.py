@@ -24,6 +24,7 @@ from app.payments import intent_bookings
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
+from app.payments.notices import Notices
 from app.payments.purge import Purge
 from app.payments.reconcile import Reconciliation
 from app.payments.refunds import Refunds, refund_as_dict
@@ -176,6 +177,9 @@ class Node:
 
     def recurring(self) -> RecurringRun:
         return RecurringRun(self.database, home_of(self.settings), self.clock, self.stop)
+
+    def notices(self) -> Notices:
+        return Notices(self.database, self.gateway, self.settings, self.clock)
 
     def mail_delivery(self) -> MailDelivery:
         return MailDelivery(self.database, self.settings, self.installation, self.stop)

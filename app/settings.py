@@ -462,6 +462,27 @@ class Settings(BaseSettings):
         alias="PAYDUE_MAIL_FOLDER",
         description="the folder of your own templates and words of mail, which stand before Paydue's",
     )
+    mail_coming_days: int = Field(
+        3,
+        ge=1,
+        le=60,
+        alias="PAYDUE_MAIL_COMING_DAYS",
+        description="days before an automatic charge on which the client is told of it",
+    )
+    mail_reminder_days: int = Field(
+        7,
+        ge=1,
+        le=90,
+        alias="PAYDUE_MAIL_REMINDER_DAYS",
+        description="days that an invoice is overdue before a client is reminded, and days between two reminders",
+    )
+    mail_statement_day: int = Field(
+        1,
+        ge=1,
+        le=28,
+        alias="PAYDUE_MAIL_STATEMENT_DAY",
+        description="day of the month on which clients with open items get a statement",
+    )
     internal_token: Annotated[SecretStr, AfterValidator(_internal_token)] = Field(
         SecretStr(""),
         alias="PAYDUE_INTERNAL_TOKEN",

@@ -36,6 +36,8 @@ SHORT_INTERVAL = timedelta(seconds=5)
 SEAL_INTERVAL = timedelta(seconds=60)
 PURGE_INTERVAL = timedelta(days=1)
 RECURRING_INTERVAL = timedelta(hours=1)
+# A day begins at another hour in each time zone, and what was told of a day is not told again.
+NOTICES_INTERVAL = timedelta(hours=1)
 # After a failure a job waits this long, whatever its schedule.
 AFTER_FAILURE = timedelta(seconds=30)
 _RESULT_MAX = 500
@@ -99,6 +101,7 @@ class Worker:
             "attempts": _frequent_job(self._resume_attempts),
             "refunds": _frequent_job(self._resume_refunds),
             "mail": _frequent_job(self._send_mail),
+            "notices": ScheduledJob(self._queue_notices, lambda now: now + NOTICES_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
             "audit": ScheduledJob(
                 self._seal_audit, lambda now: now + SEAL_INTERVAL, log_level=logging.DEBUG
@@ -141,6 +144,9 @@ class Worker:
 
     async def _resume_refunds(self) -> str:
         return f"{await self.node.refunds().recover()} resumed"
+
+    async def _queue_notices(self) -> str:
+        return str(await self.node.notices().run())
 
     async def _send_mail(self) -> str:
         return str(await self.node.mail_delivery().run())

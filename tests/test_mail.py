@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import update
 
 from app.ledger import outbox
-from app.mail.mail_delivery import DeliveryCounts, retry_message
+from app.mail.mail_delivery import DeliveryCounts
 from app.rules.mail_kind import MailKind
 from app.storage.column_types import table_of
 from app.storage.tables.clients import Client
@@ -106,7 +106,7 @@ async def test_a_receipt_is_queued_with_the_payment_and_sent_once(post: Post) ->
     assert mail["Subject"] == "Zahlungsbestätigung über 120,00\xa0$"
     assert mail["Message-ID"] == row.message_id
     assert (row.state, row.invoice_id, row.recipient) == ("sent", invoice, mail["To"])
-    text, html = _parts(mail)
+    text, html = parts_of(mail)
     assert "Guten Tag Ann & Söhne," in text
     assert "Ann &amp; Söhne" in html
     assert text.strip() == row.text_body.strip()
@@ -146,7 +146,7 @@ async def test_a_decline_is_told_by_the_kind_that_says_what_comes_next(
 
     (mail,) = post.server.mails
     assert await post.states() == [(kind, "sent")]
-    assert words in _parts(mail)[0]
+    assert words in parts_of(mail)[0]
 
 
 async def test_a_decline_is_not_told_once_its_invoice_is_paid(post: Post) -> None:
@@ -177,7 +177,7 @@ async def test_a_dispute_is_told_to_finance_once(post: Post) -> None:
     (mail,) = post.server.mails
     assert mail["To"] == "finance@seller.example"
     assert "$50.00" in str(mail["Subject"])
-    assert "fraudulent" in _parts(mail)[0]
+    assert "fraudulent" in parts_of(mail)[0]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ async def test_no_text_of_others_makes_a_header_a_link_or_markup(post: Post) -> 
     await post.send()
 
     (mail,) = post.server.mails
-    text, html = _parts(mail)
+    text, html = parts_of(mail)
     assert post.server.envelopes == [("billing@seller.example", ["ann@client.example"])]
     assert mail["Bcc"] is None
     assert "<b>" not in html
@@ -286,7 +286,7 @@ async def test_a_mail_without_an_answer_is_sent_again_by_a_person_only(
     assert len(post.server.mails) == before == (step == "text")
 
     async with post.paydue.database.transaction() as tx:
-        await retry_message(tx, (await post.rows())[0].id, now=post.paydue.database.now())
+        await outbox.retry(tx, (await post.rows())[0].id, now=post.paydue.database.now())
     await post.send()
 
     assert await post.states() == [("receipt", "sent")]
@@ -359,7 +359,7 @@ async def _a_worker(post: Post, database_url: str, stripe_url: str) -> asyncio.s
     )  # fmt: skip
 
 
-def _parts(mail: Any) -> tuple[str, str]:
+def parts_of(mail: Any) -> tuple[str, str]:
     """The text and the HTML of a mail."""
     text, html = mail.get_body(("plain",)), mail.get_body(("html",))
     return text.get_content().replace("\r\n", "\n"), html.get_content()

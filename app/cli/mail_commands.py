@@ -10,7 +10,7 @@ from app.cli.command_group import run, settings_and_logs
 from app.cli.terminal import console, moment, say, say_json, table
 from app.ledger import outbox
 from app.ledger.payment_promises import promise
-from app.mail import mail_delivery, outbox_queries
+from app.mail import outbox_queries
 from app.mail.mail_preview import preview_mail
 from app.mail.mail_words import MAIL_LANGUAGES
 from app.mail.outbox_queries import ListedMessage, MessageTexts
@@ -132,7 +132,7 @@ def mail_retry(message_id: int) -> None:
 
     async def work(database: Database, _: Settings) -> None:
         async with database.transaction() as tx:
-            await mail_delivery.retry_message(tx, message_id, now=database.now())
+            await outbox.retry(tx, message_id, now=database.now())
 
     _run(work)
     say(f"message {message_id} waits for the worker")

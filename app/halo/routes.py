@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.halo import actions, approval_actions, attempt_actions, refund_actions
+from app.halo import actions, approval_actions, attempt_actions, mail_actions, refund_actions
 from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.autopay_forecast_action import forecast_charge
@@ -18,6 +18,7 @@ from app.halo.openapi.autopay_operations import (
     REJECTED,
 )
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
+from app.halo.openapi.mail_operations import RETRIED_MAIL
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
 from app.halo.payment_claims import ask_for_intents, list_suggestions
@@ -39,6 +40,7 @@ from app.halo.resources.invoice_payment_resource import INVOICE_PAYMENTS
 from app.halo.resources.invoice_prorata_resource import INVOICE_PRORATAS
 from app.halo.resources.invoice_resource import INVOICES
 from app.halo.resources.lookup_resource import LOOKUPS
+from app.halo.resources.mail_resource import MAIL
 from app.halo.resources.payout_resource import PAYOUTS
 from app.halo.resources.recurring_invoice_resource import RECURRING_INVOICES
 from app.halo.resources.site_resource import SITES
@@ -88,6 +90,8 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/AutopayApproval/reject", approval_actions.reject, "POST", REJECTED),
     *resource_routes(AUTOPAY_APPROVALS),
     CaseInsensitiveRoute("/api/AutopayCalendar", show_calendar, "GET", CALENDAR),
+    CaseInsensitiveRoute("/api/Mail/{id}/retry", mail_actions.retry_mail, "POST", RETRIED_MAIL),
+    *resource_routes(MAIL),
     *resource_routes(PAYOUTS),
     *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypedDict
 
 from sqlalchemy import delete, select, update
 
+from app.errors import NotFound, Refused
 from app.ledger.allocations import Allocations, Stored
 from app.ledger.balances import InvoiceRow
 from app.rules import money
@@ -229,3 +230,30 @@ def _dispute(one: OpenedDispute, now: datetime) -> OutboxColumns:
         "evidence_due_at": due,
     }
     return message(MailKind.DISPUTE, one.id, facts, now=now)
+
+
+# --- a person's word ----------------------------------------------------------------------------
+
+_MAY_BE_RETRIED = (OutboxState.UNKNOWN, OutboxState.FAILED, OutboxState.SKIPPED)
+
+
+async def retry(tx: Tx, message_id: int, *, now: datetime) -> None:
+    """Queue a message again because a person says so; one that was sent is sent no second time."""
+    state = await tx.scalar(select(OUTBOX.c.state).where(OUTBOX.c.id == message_id))
+    if state is None:
+        raise NotFound("message", message_id)
+    changed = await tx.execute(
+        update(OUTBOX)
+        .where(OUTBOX.c.id == message_id, OUTBOX.c.state.in_(_MAY_BE_RETRIED))
+        .values(
+            state=OutboxState.QUEUED,
+            lease_token=None,
+            lease_until=None,
+            created_at=now,
+            next_try_at=now,
+            tries=0,
+            error=None,
+        )
+    )
+    if not changed.rowcount:
+        raise Refused(f"message {message_id} is {state}; it is not sent again")

@@ -12,6 +12,8 @@ from app.rules.mail_kind import MailKind
 
 # Rows that a person reads; of more the total says enough.
 ROWS_MAX = 100
+# Between the sums of several currencies.
+_AND = " + "
 
 
 class NotToBeSent(Exception):
@@ -44,7 +46,6 @@ class MailFacts:
     today: date
     invoices: Sequence[OwedInvoice]
     numbers: Mapping[int, str]
-    objection_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,6 @@ class MailContent:
     total_label: str
     totals: Sequence[str]
     after: Sequence[str]
-    button_label: str
-    button_url: str
     closing: str
     seller: str
     footer: str
@@ -88,8 +87,8 @@ _ABOUT_DEBTS = frozenset(
         MailKind.STATEMENT,
     }
 )
-# Their amounts are what is owed when they are sent.
-_LISTS = frozenset({MailKind.REMINDER, MailKind.STATEMENT})
+# Their amounts are those that are due when they are sent.
+_LISTS = frozenset({MailKind.COMING_CHARGE, MailKind.REMINDER, MailKind.STATEMENT})
 
 
 def mail_content(given: MailFacts, words: MailWords) -> MailContent:
@@ -99,8 +98,6 @@ def mail_content(given: MailFacts, words: MailWords) -> MailContent:
         raise NotToBeSent("nothing of it is owed any more")
     values = _values(given, words)
     rows = _rows(given, words)
-    totals = _sums(given.invoices, words) if kind in _LISTS else [values["amount"]]
-    is_objectionable = kind == MailKind.COMING_CHARGE and bool(given.objection_url)
     return MailContent(
         kind=kind,
         language=words.language,
@@ -112,10 +109,8 @@ def mail_content(given: MailFacts, words: MailWords) -> MailContent:
         paragraphs=[words.text(f"{kind}.text", **values)],
         rows=rows,
         total_label=words.text("total"),
-        totals=totals if len(rows) > 1 else [],
+        totals=values["amount"].split(_AND) if len(rows) > 1 else [],
         after=_after(given, words, values),
-        button_label=words.text("coming_charge.button") if is_objectionable else "",
-        button_url=given.objection_url if is_objectionable else "",
         closing=words.text("closing"),
         seller=given.seller,
         footer=words.text("footer"),
@@ -126,8 +121,10 @@ def _values(given: MailFacts, words: MailWords) -> dict[str, str]:
     """The values that texts may name."""
     facts = given.facts
     sums = _sums(given.invoices, words)
-    amount = ", ".join(sums)
-    if given.kind not in _LISTS and "amount" in facts:
+    amount = _AND.join(sums)
+    # A message that does not name all its invoices says their sum.
+    is_summed = given.kind not in _LISTS or facts.get("count", 0) > len(facts["invoices"])
+    if is_summed and "amount" in facts:
         amount = words.money(Decimal(facts["amount"]), facts["currency"])
     return {
         "amount": amount,
@@ -147,15 +144,23 @@ def _day(given: MailFacts, words: MailWords) -> str:
     match given.kind:
         case MailKind.CARD_EXPIRING:
             return words.month(date(facts["exp_year"], facts["exp_month"], 1))
-        case MailKind.RECEIPT | MailKind.DISPUTE:
-            at = facts.get("at") or facts.get("evidence_due_at")
-            day = calendar.business_day(datetime.fromisoformat(at), given.timezone) if at else None
-            return words.day(day) if day else ""
+        case MailKind.RECEIPT:
+            return _local_day(facts.get("at"), given, words)
+        case MailKind.DISPUTE:
+            return _local_day(facts.get("evidence_due_at"), given, words)
         case MailKind.STATEMENT | MailKind.REMINDER:
             return words.day(given.today)
+        case MailKind.COMING_CHARGE:
+            return words.day(date.fromisoformat(facts["charge_on"]))
         case _:
-            named = facts.get("charge_on") or facts.get("next_try_on")
+            named = facts.get("next_try_on")
             return words.day(date.fromisoformat(named)) if named else ""
+
+
+def _local_day(instant: str | None, given: MailFacts, words: MailWords) -> str:
+    if instant is None:
+        return ""
+    return words.day(calendar.business_day(datetime.fromisoformat(instant), given.timezone))
 
 
 def _after(given: MailFacts, words: MailWords, values: Mapping[str, str]) -> list[str]:
@@ -164,8 +169,6 @@ def _after(given: MailFacts, words: MailWords, values: Mapping[str, str]) -> lis
     match given.kind:
         case MailKind.RECEIPT:
             return [words.text("receipt.method", **values)] if values["method"] else []
-        case MailKind.COMING_CHARGE if given.objection_url:
-            key = "object"
         case MailKind.DEBIT_RETURNED if values["day"]:
             key = "again"
         case MailKind.DISPUTE if not values["day"]:

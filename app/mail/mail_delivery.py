@@ -9,13 +9,13 @@ it becomes `unknown`, and only a person sends it again. A refusal is an answer: 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import structlog
 from sqlalchemy import ColumnElement, or_, select, update
 
-from app.errors import NotFound, Refused, Unavailable
+from app.errors import Unavailable
 from app.mail.mail_content import NotToBeSent, mail_content
 from app.mail.mail_message import mail_bytes, message_id_of
 from app.mail.mail_rendering import RenderedMail, header_text, render_mail
@@ -29,7 +29,7 @@ from app.mail.smtp_connection import (
 )
 from app.settings import Settings
 from app.storage.column_types import table_of
-from app.storage.engines import Database, Record, Tx
+from app.storage.engines import Database, Record
 from app.storage.tables.outbox_messages import OutboxChannel, OutboxMessage, OutboxState
 
 log = structlog.get_logger("paydue.mail")
@@ -269,28 +269,3 @@ _IS_MAIL = OUTBOX.c.channel == OutboxChannel.MAIL
 
 def _line(said: str) -> str:
     return header_text(said)[:ERROR_MAX]
-
-
-_MAY_BE_RETRIED = (OutboxState.UNKNOWN, OutboxState.FAILED, OutboxState.SKIPPED)
-
-
-async def retry_message(tx: Tx, message_id: int, *, now: datetime) -> None:
-    """Queue a message again because a person says so; one that was sent is sent no second time."""
-    state = await tx.scalar(select(OUTBOX.c.state).where(OUTBOX.c.id == message_id))
-    if state is None:
-        raise NotFound("message", message_id)
-    changed = await tx.execute(
-        update(OUTBOX)
-        .where(OUTBOX.c.id == message_id, OUTBOX.c.state.in_(_MAY_BE_RETRIED))
-        .values(
-            state=OutboxState.QUEUED,
-            lease_token=None,
-            lease_until=None,
-            created_at=now,
-            next_try_at=now,
-            tries=0,
-            error=None,
-        )
-    )
-    if not changed.rowcount:
-        raise Refused(f"message {message_id} is {state}; it is not sent again")

@@ -24,7 +24,8 @@ ACCESS: Table = table_of(ApiCredential)
 TOKENS: Table = table_of(AccessToken)
 
 SCOPES = frozenset({"all", "admin", "read:invoices", "edit:invoices", "read:customers",
-                    "edit:customers", "read:autopay", "edit:autopay"})  # fmt: skip
+                    "edit:customers", "read:autopay", "edit:autopay",
+                    "read:mail", "edit:mail"})  # fmt: skip
 # Names of HaloPSA's own consents; here they mean the same.
 _ALIASES = {"all:standard": "all"}
 

@@ -108,6 +108,8 @@ _SCOPES = {
     "edit:customers": "the same, and their POST and DELETE",
     "read:autopay": "GET of autopay's rules, limits, approvals and runs",
     "edit:autopay": "the same, and their POST and DELETE: whoever has it decides what is charged",
+    "read:mail": "GET of mails, with their texts and addresses",
+    "edit:mail": "the same, and sending one again",
 }
 assert _SCOPES.keys() == SCOPES, "every scope is documented"
 
