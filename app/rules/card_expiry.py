@@ -3,7 +3,7 @@
 from calendar import monthrange
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 # Days before the last day of the card's last month.
 NOTICE_DAYS = (3, 15, 30)
@@ -21,7 +21,7 @@ class CardExpiry(NamedTuple):
         return date(self.year, self.month, monthrange(self.year, self.month)[1])
 
 
-def expiry_of(method: Mapping[str, Any]) -> CardExpiry | None:
+def expiry_of(method: Mapping[str, object]) -> CardExpiry | None:
     """The expiry that Stripe says of a payment method; None for one that is no card."""
     card = method.get("card")
     if not isinstance(card, dict):
