@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reconcile": ("app.cli.stripe_commands", "reconcile"),
     "payouts": ("app.cli.payout_commands", "payouts"),
     "journal": ("app.cli.journal_commands", "journal"),
+    "export": ("app.cli.export_commands", "export"),
     "check": ("app.cli.journal_commands", "check"),
     "audit": ("app.cli.audit_commands", "audit"),
     "status": ("app.cli.support_commands", "status"),

@@ -1,4 +1,4 @@
-"""Imports a CSV file of clients, invoices, templates or payments, in parts that are done or not.
+"""Imports clients, invoices, templates or payments from CSV or JSON, in parts: done, or not.
 
 All rows are checked before any is written. Then each part has a transaction of its own, and its
 records are known again by their numbers: whoever stops an import goes on by starting it again.
@@ -31,6 +31,7 @@ from app.rules.csv_records import (
     FileError,
     as_json,
     error_of,
+    read_objects,
     read_rows,
     with_lines,
 )
@@ -155,8 +156,10 @@ class _CsvImport:
 
     async def parse(self, text: str) -> list[_Parsed]:
         """All records; their errors are in the result."""
-        records = read_rows(text, self._columns())
-        if self.shape.has_lines:
+        is_json = text.lstrip("\ufeff \t\r\n").startswith(("[", "{"))
+        read = read_objects if is_json else read_rows
+        records = read(text.lstrip("\ufeff"), self._columns())
+        if self.shape.has_lines and not is_json:
             records, self.result.errors = with_lines(records, self.shape.keys)
         async with self.database.snapshot() as tx:
             references = await _References.load(tx, records)

@@ -112,8 +112,9 @@ def import_file(kind_and_file: tuple[str, ...], *, dry_run: bool, autopay: bool)
     """Import clients, their invoices and the catalogue from a JSON FILE; all of it, or nothing.
 
     With a KIND, FILE is a CSV of clients, invoices, templates or payments, whose first row names
-    columns as docs/billing.md lists them. All rows are checked before any is written, errors are
-    named by row and column, and an import that was stopped goes on when it is started again.
+    columns as docs/billing.md lists them, or a JSON array of objects of the same names. All rows
+    are checked before any is written, errors are named by row and column, and an import that was
+    stopped goes on when it is started again.
 
     The shape is that of fixtures/demo.json: {"clients": [{"name": ..., "invoices": [...]}]}, with
     HaloPSA's field names, `currency` as an ISO code and `due_in_days` counted from today. Lists of

@@ -1,7 +1,11 @@
-"""Records of a CSV file: a row each, or an invoice of several rows, one for each of its lines."""
+"""Records of a CSV file: a row each, or an invoice of several rows, one for each of its lines.
+
+A JSON array holds the same: an object a record, and `lines` an array of objects.
+"""
 
 import csv
 import io
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -52,6 +56,52 @@ def read_rows(text: str, allowed: Collection[str]) -> list[CsvRecord]:
         cells = {head: cell for head, cell in zip(heads, row, strict=False) if cell.strip()}
         found.append(CsvRecord([rows.line_num], cells))
     return found
+
+
+def read_objects(text: str, allowed: Collection[str]) -> list[CsvRecord]:
+    """The objects of a JSON array; errors name them by their places, the first of which is 1.
+
+    Numbers keep the digits that they are written with.
+    """
+    try:
+        given = json.loads(text, parse_float=str, parse_int=str)
+    except ValueError as error:
+        raise InvalidField("file", f"is no JSON: {error}") from None
+    if not isinstance(given, list):
+        raise InvalidField("file", "is no JSON array")
+    return [_object(place, one, allowed) for place, one in enumerate(given, 1)]
+
+
+def _object(place: int, given: object, allowed: Collection[str]) -> CsvRecord:
+    at = f"row {place}"
+    fields = _fields(at, given, {*allowed, "lines"})
+    lines = fields.pop("lines", None) or []
+    if not isinstance(lines, list):
+        raise InvalidField(at, "lines is no array")
+    found = [_texts(f"{at}, line {number}", one, LINE_COLUMNS)
+             for number, one in enumerate(lines, 1)]  # fmt: skip
+    return CsvRecord([place] * max(1, len(found)), _texts(at, fields, allowed), found)
+
+
+def _fields(at: str, given: object, allowed: Collection[str]) -> dict[str, object]:
+    if not isinstance(given, dict):
+        raise InvalidField(at, "is no object")
+    fields = {str(name).lower(): value for name, value in given.items()}
+    for name in fields.keys() - set(allowed):
+        raise InvalidField(at, f"{name!r} is no field that is known")
+    return fields
+
+
+def _texts(at: str, given: object, allowed: Collection[str]) -> dict[str, str]:
+    found = {}
+    for name, value in _fields(at, given, allowed).items():
+        if isinstance(value, bool):
+            found[name] = str(value).lower()
+        elif isinstance(value, str):
+            found[name] = value
+        elif value is not None:
+            raise InvalidField(at, f"{name} is no text, number or flag")
+    return {name: value for name, value in found.items() if value.strip()}
 
 
 def _assert_columns(heads: Sequence[str], allowed: Collection[str]) -> None:
