@@ -5,7 +5,7 @@ invoice that bills it first, so that each increase is made once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -55,17 +55,20 @@ def _increase_of(template: Template, row: FullLineRow) -> PriceIncrease | None:
     own, header = row.extra or {}, template.row.extra or {}
     if row.onetimecharge or own.get("use_rpi_increase"):
         return None
-    last = _day(own.get(_LAST), template)
-    anchor = line_days(row, template)[0] or template.schedule.starts_on
-    found = PriceIncrease(
-        _number(own.get("percent_increase")), _code(own.get("auto_increase_period")), last, anchor
-    )
-    if found.applies:
-        return found
-    if own.get("exclude_auto_increase"):
+    found = _rate(own, "percent_increase", "auto_increase_period")
+    if found is None and not own.get("exclude_auto_increase"):
+        found = _rate(header, "invoice_percent_increase", "invoice_auto_increase_period")
+    if found is None:
         return None
-    percent = _number(header.get("invoice_percent_increase"))
-    found = PriceIncrease(percent, _code(header.get("invoice_auto_increase_period")), last, anchor)
+    anchor = line_days(row, template)[0] or template.schedule.starts_on
+    return replace(found, last=_day(own.get(_LAST), template), anchor=anchor)
+
+
+def _rate(said: Mapping[str, object], percent: str, period: str) -> PriceIncrease | None:
+    """Most templates say nothing of it, and are passed over at once."""
+    if not said.get(percent):
+        return None
+    found = PriceIncrease(_number(said.get(percent)), _code(said.get(period)))
     return found if found.applies else None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 
 from sqlalchemy import and_, func, or_, select, tuple_
 
@@ -25,7 +26,7 @@ LINES = table_of(InvoiceLine)
 COPIED_LINES_MAX = 1_200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Template:
     """A template's row, and the time zone in which its days are reckoned."""
 
@@ -36,7 +37,7 @@ class Template:
     def id(self) -> int:
         return self.row.id
 
-    @property
+    @cached_property
     def schedule(self) -> TemplateSchedule:
         row = self.row
         return TemplateSchedule(
@@ -119,7 +120,10 @@ async def load_billed_until(
     if not firsts:
         return {}
     template_id, day = INVOICES.c.recurring_invoice_id, INVOICES.c.made_for
-    earlier = or_(*(and_(template_id == one, day < first) for one, first in firsts.items()))
+    of_first: dict[date, list[int]] = {}  # most templates of a run bill one day
+    for one, first in firsts.items():
+        of_first.setdefault(first, []).append(one)
+    earlier = or_(*(and_(template_id.in_(ids), day < one) for one, ids in of_first.items()))
     newest = select(template_id, func.max(day)).where(earlier).group_by(template_id)
     places = [tuple(row) for row in await tx.execute(newest)]
     wanted = select(template_id, INVOICES.c.extra).where(tuple_(template_id, day).in_(places))
