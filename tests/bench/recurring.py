@@ -2,6 +2,7 @@
 
     python -m tests.bench.recurring                      50,000 templates of 5 lines, on SQLite
     python -m tests.bench.recurring --templates 5000     fewer
+    python -m tests.bench.recurring --postgres           on a PostgreSQL that it starts and ends
     python -m tests.bench.recurring --url postgresql://  on an empty database of that server
 
 Beside it the same rows of invoices and lines are inserted plainly, many at once. A run also locks,
@@ -10,6 +11,7 @@ plans, taxes, numbers, audits and journals, so it is slower by what those cost.
 
 import argparse
 import asyncio
+import contextlib
 import resource
 import tempfile
 import time
@@ -27,6 +29,7 @@ from app.storage.column_types import table_of
 from app.storage.engines import Database
 from app.storage.tables.clients import Currency
 from app.storage.tables.invoices import Invoice, InvoiceLine
+from tests import postgres
 
 INVOICES, LINES = table_of(Invoice), table_of(InvoiceLine)
 LINES_EACH = 5
@@ -101,7 +104,13 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--templates", type=int, default=50_000)
     options.add_argument("--url", default="")
+    options.add_argument("--postgres", action="store_true")
     asked = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         given = asked.url or f"sqlite:///{Path(folder) / 'bench.db'}"
+        if asked.postgres:
+            server = stack.enter_context(postgres.running())
+            server.create("bench")
+            given = server.url("bench")
         asyncio.run(main(asked.templates, given))
