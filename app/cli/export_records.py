@@ -6,10 +6,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-import click
 from sqlalchemy import ColumnElement, Select, Table, select
 
 from app.cli.csv_output import print_csv
+from app.cli.terminal import say_json_text
 from app.rules.csv_records import LINE_COLUMNS
 from app.rules.money import plain
 from app.rules.notation import moment
@@ -67,13 +67,13 @@ async def print_records(tx: Tx, kind: ExportKind, form: str) -> None:
 
 
 async def _print_json(records: AsyncIterator[ExportRecord]) -> None:
-    """An array of objects; numbers are texts, so that no reader rounds them."""
-    opening = "["
+    """An array of objects, one a line; numbers are texts, so that no reader rounds them."""
+    before = "["
     async for one in records:
         known = {name: value for name, value in one.items() if value not in (None, "")}
-        click.echo(opening + json.dumps(known, ensure_ascii=False), nl=False)
-        opening = ",\n"
-    click.echo("[]" if opening == "[" else "]")
+        say_json_text(before + json.dumps(known))
+        before = ",\n"
+    say_json_text("[]\n" if before == "[" else "]\n")
 
 
 async def _print_csv(records: AsyncIterator[ExportRecord], columns: Sequence[str]) -> None:
