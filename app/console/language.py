@@ -167,9 +167,9 @@ def _translated(message: str) -> str:
 
 def visible(value: object) -> object:
     """Text of others on one line, in which no character steers: none turns a name around."""
-    if isinstance(value, LazyText):
-        return str(value)
-    return escape_controls(value) if type(value) is str else value
+    if type(value) is str:
+        return escape_controls(value)
+    return str(value) if isinstance(value, LazyText) else value
 
 
 def template_gettext(message: str, **values: object) -> Markup:
