@@ -18,9 +18,11 @@ from app import logs
 from app.errors import ConfigurationError, Unavailable
 from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
+from app.mail.alert_webhooks import AlertWebhooks
 from app.mail.mail_delivery import MailDelivery
 from app.main import Clock, StripeActs, create_app, create_health_app, utc_now
 from app.payments import intent_bookings
+from app.payments.alert_watch import AlertWatch
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
@@ -180,6 +182,12 @@ class Node:
 
     def notices(self) -> Notices:
         return Notices(self.database, self.gateway, self.settings, self.clock)
+
+    def alert_watch(self) -> AlertWatch:
+        return AlertWatch(self.database, self.gateway, self.settings, self.clock)
+
+    def alert_webhooks(self) -> AlertWebhooks:
+        return AlertWebhooks(self.database, self.settings, self.installation)
 
     def mail_delivery(self) -> MailDelivery:
         return MailDelivery(self.database, self.settings, self.installation, self.stop)

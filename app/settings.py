@@ -2,6 +2,7 @@
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, time
@@ -120,6 +121,34 @@ def _public_url(url: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
         raise ValueError("must begin with https://, for clients send their secrets there")
     return url.rstrip("/")
+
+
+def _webhook_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and not (parts.hostname and (parts.scheme == "https" or _is_local_http(url))):
+        raise ValueError("must begin with https://")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user or a password")
+    return url
+
+
+def _is_local_http(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
+
+
+def _webhook_secret(given: SecretStr) -> SecretStr:
+    """As Standard Webhooks has it, so that its libraries can check the signature."""
+    secret = given.get_secret_value()
+    if not secret:
+        return given
+    try:
+        key = b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
+        raise ValueError("is not whsec_ and 24 to 64 random bytes in base64")
+    return given
 
 
 def _mail_address(address: str) -> str:
@@ -483,6 +512,16 @@ class Settings(BaseSettings):
         alias="PAYDUE_MAIL_STATEMENT_DAY",
         description="day of the month on which clients with open items get a statement",
     )
+    alert_webhook_url: Annotated[str, AfterValidator(_webhook_url)] = Field(
+        "",
+        alias="PAYDUE_ALERT_WEBHOOK_URL",
+        description="the address, `https://...`, that gets alerts as signed webhooks in the form of Standard Webhooks",
+    )
+    alert_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] = Field(
+        SecretStr(""),
+        alias="PAYDUE_ALERT_WEBHOOK_SECRET",
+        description="the secret that these are signed with: `whsec_` and 24 to 64 random bytes in base64",
+    )
     internal_token: Annotated[SecretStr, AfterValidator(_internal_token)] = Field(
         SecretStr(""),
         alias="PAYDUE_INTERNAL_TOKEN",
@@ -558,6 +597,14 @@ class Settings(BaseSettings):
         if self.smtp_security == "none" and not is_loopback(self.smtp_host):
             raise ValueError(
                 "PAYDUE_SMTP_SECURITY: mail and password would go in clear text to another machine"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_are_signed(self) -> "Settings":
+        if self.alert_webhook_url and not self.alert_webhook_secret.get_secret_value():
+            raise ValueError(
+                "PAYDUE_ALERT_WEBHOOK_SECRET: is required with PAYDUE_ALERT_WEBHOOK_URL"
             )
         return self
 

@@ -35,6 +35,8 @@ SHORT_INTERVAL = timedelta(seconds=5)
 # A change that is edited within this time after it was written is edited unseen.
 SEAL_INTERVAL = timedelta(seconds=60)
 PURGE_INTERVAL = timedelta(days=1)
+# Whatever begins is told within this time and the few seconds in which it is sent.
+ALERTS_INTERVAL = timedelta(minutes=1)
 RECURRING_INTERVAL = timedelta(hours=1)
 # A day begins at another hour in each time zone, and what was told of a day is not told again.
 NOTICES_INTERVAL = timedelta(hours=1)
@@ -100,6 +102,10 @@ class Worker:
             "events": _frequent_job(self._retry_parked_events),
             "attempts": _frequent_job(self._resume_attempts),
             "refunds": _frequent_job(self._resume_refunds),
+            "alerts": ScheduledJob(
+                self._watch_alerts, lambda now: now + ALERTS_INTERVAL, log_level=logging.DEBUG
+            ),
+            "alert_webhooks": _frequent_job(self._send_alert_webhooks),
             "mail": _frequent_job(self._send_mail),
             "notices": ScheduledJob(self._queue_notices, lambda now: now + NOTICES_INTERVAL),
             "reconcile": ScheduledJob(self._reconcile, lambda now: now + every),
@@ -144,6 +150,12 @@ class Worker:
 
     async def _resume_refunds(self) -> str:
         return f"{await self.node.refunds().recover()} resumed"
+
+    async def _watch_alerts(self) -> str:
+        return await self.node.alert_watch().run()
+
+    async def _send_alert_webhooks(self) -> str:
+        return await self.node.alert_webhooks().run()
 
     async def _queue_notices(self) -> str:
         return str(await self.node.notices().run())

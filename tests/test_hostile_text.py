@@ -50,7 +50,7 @@ OURS = {
     "currency", "currency_iso", "code", "state", "status", "step", "kind", "evidence", "timezone",
     "account", "awaits", "scopes", "token_hash", "secret_hash", "decline_source", "lease_token",
     "token", "advice_code", "decline_code", "role", "locale", "theme", "action", "day_from",
-    "weekdays", "move_days", "holidays", "charge_method", "method_rule", "channel",
+    "weekdays", "move_days", "holidays", "charge_method", "method_rule", "channel", "condition",
 }  # fmt: skip
 OUR_TABLES = {"fact", "job", "pace", "imported_record", "foreign_event_count", "kept_answer",
               "currency", "lookup"}  # fmt: skip
@@ -89,6 +89,8 @@ WALKED: dict[str, Sequence[str]] = {
     "mail preview": ("receipt", "{invoice}"),
     "mail retry": ("999",),
     "mail promise": ("999", "--by", HOSTILE),
+    "alerts list": (),
+    "alerts test": (),
     "attempts list": ("--all",),
     "attempts end": ("999", "--reason", HOSTILE),
     "payment find": ("{invoice}",),

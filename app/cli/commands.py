@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "pauses": ("app.cli.approval_commands", "pauses"),
     "rules": ("app.cli.autopay_rule_commands", "rules"),
     "mail": ("app.cli.mail_commands", "mail"),
+    "alerts": ("app.cli.alert_commands", "alerts"),
     "attempts": ("app.cli.attempt_commands", "attempts"),
     "recurring": ("app.cli.recurring_commands", "recurring"),
     "payment": ("app.cli.payment_commands", "payment"),

@@ -133,6 +133,8 @@ def _values(given: MailFacts, words: MailWords) -> dict[str, str]:
         "dispute": facts.get("dispute") or "",
         "intent": facts.get("intent_id") or "",
         "reason": facts.get("reason") or "-",
+        "title": facts.get("title") or "",
+        "detail": facts.get("detail") or "",
         "seller": given.seller,
         "name": given.name,
     }
@@ -146,6 +148,8 @@ def _day(given: MailFacts, words: MailWords) -> str:
             return words.month(date(facts["exp_year"], facts["exp_month"], 1))
         case MailKind.RECEIPT:
             return _local_day(facts.get("at"), given, words)
+        case "alert":
+            return _minute(facts.get("began_at"))
         case MailKind.DISPUTE:
             return _local_day(facts.get("evidence_due_at"), given, words)
         case MailKind.STATEMENT | MailKind.REMINDER:
@@ -155,6 +159,11 @@ def _day(given: MailFacts, words: MailWords) -> str:
         case _:
             named = facts.get("next_try_on")
             return words.day(date.fromisoformat(named)) if named else ""
+
+
+def _minute(instant: str | None) -> str:
+    """`2026-11-27 10:30`, as operators compare it with their logs."""
+    return f"{datetime.fromisoformat(instant):%Y-%m-%d %H:%M}" if instant else ""
 
 
 def _local_day(instant: str | None, given: MailFacts, words: MailWords) -> str:

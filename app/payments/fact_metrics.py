@@ -11,20 +11,14 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import select
 
 from app.errors import Unavailable
-from app.ledger.autopay_pauses import load_pauses
-from app.payments.autopay.run_history import RunState
+from app.payments.autopay.brakes import load_brakes
 from app.payments.reconciliation.cursor import load_completed_at, load_restored_at
 from app.payments.status import JobStatus, list_jobs, status
 from app.rules import calendar
-from app.storage.column_types import table_of
 from app.storage.driver_errors import DatabaseFault
 from app.storage.engines import Database, Tx
-from app.storage.tables.autopay_policies import AutopayRun
-
-RUNS = table_of(AutopayRun)
 
 # However often the processes of a host are scraped, each reads the database at most so often.
 CACHE_LASTS = timedelta(seconds=10)
@@ -113,15 +107,12 @@ async def load_facts(tx: Tx, now: datetime, timezone: str) -> list[Metric]:
 
 async def _brakes(tx: Tx, today: date) -> Metric:
     """Whether all of autopay stands still: by a person, or by a run that is unlike others."""
-    pauses = await load_pauses(tx, (), ())
-    newest = select(RUNS.c.state).where(RUNS.c.is_dry.is_(False)).order_by(RUNS.c.id.desc())
-    state = await tx.scalar(newest.limit(1))
+    brakes = await load_brakes(tx, today)
     family = GaugeMetricFamily(
         "paydue_autopay_stopped", "1 where autopay charges nothing at all.", labels=["by"]
     )
-    is_paused = any(one.until is None or one.until > today for one in pauses)
-    family.add_metric(["pause"], int(is_paused))
-    family.add_metric(["unusual_run"], int(state == RunState.HELD))
+    family.add_metric(["pause"], int(brakes.is_paused))
+    family.add_metric(["unusual_run"], int(brakes.held_run_id is not None))
     return family
 
 

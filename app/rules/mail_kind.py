@@ -18,8 +18,10 @@ class MailKind(StrEnum):
     DISPUTE = "dispute"
 
 
+# An alert is on wherever finance has an address.
+ALERT = "alert"
 # Told to the business itself, at PAYDUE_MAIL_FINANCE.
-TO_FINANCE = frozenset({MailKind.DISPUTE})
+TO_FINANCE = frozenset({str(MailKind.DISPUTE), ALERT})
 
 
 def kind_of_decline(*, was_processing: bool, next_try_on: date | None) -> MailKind:

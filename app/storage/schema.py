@@ -21,6 +21,7 @@ from app.errors import ConfigurationError
 from app.storage.column_types import Row, table_of
 from app.storage.engines import Database, Tx
 from app.storage.tables import (  # noqa: F401  every table is known to the metadata once imported
+    alert_episodes,
     audit_seals,
     autopay_policies,
     catalogue,

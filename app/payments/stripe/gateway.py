@@ -255,6 +255,10 @@ class Gateway:
         async for one in self._listed(endpoints.EVENTS, params):
             yield one
 
+    async def webhook_endpoints(self) -> Sequence[Mapping[str, Any]]:
+        """The webhook endpoints of the account, by whomever they were made."""
+        return [one async for one in self._listed(endpoints.WEBHOOK_ENDPOINTS, {})]
+
     async def account(self) -> Mapping[str, Any]:
         """Our own account: the cheapest proof that the key works."""
         return (await self._read("account", _ACCOUNT)).object

@@ -42,6 +42,7 @@ REFUND = "POST /v1/refunds"
 REFUNDS = "GET /v1/refunds"
 DISPUTES = "GET /v1/disputes"
 PAYOUTS = "GET /v1/payouts"
+WEBHOOK_ENDPOINTS = "GET /v1/webhook_endpoints"
 BALANCE_TRANSACTIONS = "GET /v1/balance_transactions"
 
 _RESERVE_S = 0.25

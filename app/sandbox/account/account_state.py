@@ -172,6 +172,7 @@ class AccountState:
     link_totals: dict[str, int] = field(default_factory=dict)
     # Minor units by customer and currency.
     cash: dict[tuple[str, str], int] = field(default_factory=dict)
+    webhook_endpoints: list[Obj] = field(default_factory=list)
     listener: Callable[[AccountEvent], None] | None = None
 
     def __post_init__(self) -> None:

@@ -23,6 +23,7 @@ from app.sandbox.stripe_api import (
     refunds_api,
     search_api,
     setup_intents_api,
+    webhook_endpoints_api,
 )
 from app.sandbox.transport.route_params import (
     CUSTOMER,
@@ -58,6 +59,7 @@ def _route(name: str, run: Callable[..., Obj], params: str = "", required: str =
 
 ROUTES = (
     _route("GET /v1/account", account_api.retrieve),
+    _route("GET /v1/webhook_endpoints", webhook_endpoints_api.list_page, PAGE),
     _route(
         "POST /v1/customers",
         customers_api.create,
