@@ -120,6 +120,8 @@ WALKED: dict[str, Sequence[str]] = {
     "audit verify": (),
     "status": (),
     "purge": (),
+    "client export": ("{invoice}",),
+    "client erase": ("999", "--by", HOSTILE, "--reason", HOSTILE),
     "access add": (HOSTILE, "--scope", "all"),
     "access list": (),
     "access revoke": (HOSTILE,),

@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("app.cli.journal_commands", "check"),
     "audit": ("app.cli.audit_commands", "audit"),
     "status": ("app.cli.support_commands", "status"),
+    "client": ("app.cli.client_commands", "client"),
     "purge": ("app.cli.retention_commands", "purge"),
     "access": ("app.cli.setup_commands", "access"),
     "user": ("app.cli.user_commands", "user"),
