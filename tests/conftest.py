@@ -43,6 +43,7 @@ SLOW = (
     "tests/edge/",
     "tests/place/",
     "tests/simulation/",
+    "tests/soak/",
     "tests/api/test_garbage.py",
     "tests/api/test_schemathesis.py",
     "tests/test_bad_input.py",
