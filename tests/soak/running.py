@@ -6,14 +6,16 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import asyncpg
 import orjson
 
 from app.cli.import_file import import_records
+from app.errors import AppError
 from app.sandbox.server import Sandbox
 from app.storage.engines import Database
 from tests.harness import NO_STRIPE, SECRET, settings_for
@@ -31,7 +33,10 @@ RECEIVERS = 40  # invoices that the load pays, a dollar at a time
 RECEIVABLE = "9000000.00"
 SERVERS = {"SQLite": 1, "PostgreSQL": 2}
 REST_S = 240.0
+PATIENCE_S = 120.0
 POLL_S = 0.2
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -203,18 +208,12 @@ class Soak:
     async def _import(self, raw: bytes) -> None:
         """An import knows what it has imported, so that it is tried until it is done."""
         settings = settings_for(self._database.url, NO_STRIPE)
-        deadline = time.monotonic() + wait_limit(120)
-        while True:
-            database = Database(self._database.url)
-            try:
+
+        async def work() -> None:
+            async with _opened(self._database.url) as database:
                 await import_records(database, settings, raw)
-                return
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(1)
-            finally:
-                await database.close()
+
+        await _until_done(work)
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -224,20 +223,20 @@ class Soak:
         async with asyncio.timeout(wait_limit(REST_S)):
             await loading
             await self._sandbox.drained()
-            await books.let_leases_expire(self._database.url)
-            while await self._is_restless():
+            await self._let_leases_expire()
+            while await _until_done(self._is_restless):
                 await self._charge(stripe_url)
                 await asyncio.sleep(POLL_S)
-                await books.let_leases_expire(self._database.url)
+                await self._let_leases_expire()
             await self._sandbox.drained()
         self._note_deliveries()
 
+    async def _let_leases_expire(self) -> None:
+        await _until_done(lambda: books.let_leases_expire(self._database.url))
+
     async def _is_restless(self) -> bool:
-        database = Database(self._database.url)
-        async with database.snapshot() as tx:
-            found = await judge.is_restless(tx)
-        await database.close()
-        return found
+        async with _opened(self._database.url) as database, database.snapshot() as tx:
+            return await judge.is_restless(tx)
 
     async def _judge(self, load: Deliveries, seconds: float) -> None:
         url = self._database.url
@@ -256,3 +255,24 @@ class Soak:
                 round(lags[int(part * (len(lags) - 1))], 3) for part in (0.5, 0.99, 1)
             ],
         }
+
+
+@contextlib.asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[Database]:
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _until_done(work: Callable[[], Awaitable[T]]) -> T:
+    """The soak's own work on the database meets the same faults, and begins again."""
+    deadline = time.monotonic() + wait_limit(PATIENCE_S)
+    while True:
+        try:
+            return await work()
+        except (AppError, OSError, asyncpg.PostgresError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(1)
