@@ -1,4 +1,4 @@
-"""What a number of events takes on disk, before and after purges: the tables of both databases.
+"""The bytes that a number of events takes on disk, before and after purges, on both databases.
 
     python -m tests.bench.sizes --events 100000
     python -m tests.bench.sizes --events 1000000 --only postgresql
