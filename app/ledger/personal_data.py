@@ -64,7 +64,7 @@ _BODY = type_coerce(EVENTS.c.payload, LargeBinary).label("body")  # as it is sto
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased: the client, and in how many rows of events, payments and mails."""
+    """A client that was erased, and the bodies of events and the invoices that it had."""
 
     client_id: int
     events: int
