@@ -9,7 +9,7 @@ so does every amount. Nothing is erased while money of the client is still under
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import orjson
 from sqlalchemy import (
@@ -77,10 +77,15 @@ class Erasure:
         )
 
 
+class _KnownClient(NamedTuple):
+    id: int
+    stripe_customer_id: str | None
+
+
 # --- given out -------------------------------------------------------------------------------
 
 
-async def export(database: Database, client_id: int) -> AsyncIterator[dict[str, Any]]:
+async def export(database: Database, client_id: int) -> AsyncIterator[dict[str, object]]:
     """Each row that is about the client, as a JSON object that names its table.
 
     Read page by page, each of one moment; rows that are written meanwhile may be missing.
@@ -88,7 +93,7 @@ async def export(database: Database, client_id: int) -> AsyncIterator[dict[str, 
     async with database.snapshot() as tx:
         client = await _load_client(tx, client_id)
     for table, condition in _rows_about(client_id):
-        last: Any = None
+        last: int | None = None
         while True:
             page = select(table).where(condition).order_by(table.c.id).limit(BATCH)
             page = page if last is None else page.where(table.c.id > last)
@@ -100,7 +105,7 @@ async def export(database: Database, client_id: int) -> AsyncIterator[dict[str, 
                 yield {"table": table.name, **{name: _as_json(row[name]) for name in row}}
             if len(rows) < BATCH:
                 break
-            last = rows[-1]["id"]
+            last = int(rows[-1]["id"])
 
 
 def _rows_about(client_id: int) -> Sequence[tuple[Table, ColumnElement[bool]]]:
@@ -130,11 +135,12 @@ def _names(body: bytes, customer_id: str | None) -> bool:
     return bool(customer_id) and f'"{customer_id}"'.encode() in body
 
 
-def _as_json(value: Any) -> Any:
+def _as_json(value: object) -> object:
     """Amounts and instants as text, a body as the JSON that it is."""
     match value:
         case bytes():
-            return orjson.loads(value)
+            body: object = orjson.loads(value)
+            return body
         case None | bool() | int() | str() | dict() | list():
             return value
         case _:
@@ -165,11 +171,12 @@ async def erase(
     return Erasure(client_id, events, await database.with_retry(work))
 
 
-async def _load_client(tx: Tx, client_id: int) -> Any:
-    found = (await tx.execute(select(CLIENTS).where(CLIENTS.c.id == client_id))).first()
+async def _load_client(tx: Tx, client_id: int) -> _KnownClient:
+    columns = (CLIENTS.c.id, CLIENTS.c.stripe_customer_id)
+    found = (await tx.execute(select(*columns).where(CLIENTS.c.id == client_id))).first()
     if found is None:
         raise NotFound("client", client_id)
-    return found
+    return _KnownClient(*found)
 
 
 async def _expect_at_rest(tx: Tx, client_id: int) -> None:
@@ -183,7 +190,7 @@ async def _expect_at_rest(tx: Tx, client_id: int) -> None:
         raise Refused(f"client {client_id} cannot be erased yet; {'; '.join(reasons)}")
 
 
-def _obstacles(client_id: int) -> Mapping[str, Select[Any]]:
+def _obstacles(client_id: int) -> Mapping[str, Select[int] | Select[str]]:
     """Each reason to wait, with the rows that give it."""
     invoices = select(INVOICES.c.id).where(INVOICES.c.client_id == client_id)
     intents = select(INTENTS.c.intent_id).where(INTENTS.c.client_id == client_id)
@@ -223,7 +230,7 @@ def _obstacles(client_id: int) -> Mapping[str, Select[Any]]:
     }  # fmt: skip
 
 
-async def _drop_bodies(database: Database, client: Any) -> int:
+async def _drop_bodies(database: Database, client: _KnownClient) -> int:
     """Keep of each body its hash and its size, batch by batch; only a batch to write is locked."""
     last, dropped = 0, 0
     columns = (EVENTS.c.id, EVENTS.c.intent_id, EVENTS.c.payload, _BODY)
@@ -245,7 +252,7 @@ async def _drop_bodies(database: Database, client: Any) -> int:
         last = rows[-1].id
 
 
-def _is_about(intent_id: str | None, body: bytes, client: Any) -> bool:
+def _is_about(intent_id: str | None, body: bytes, client: _KnownClient) -> bool:
     return intent_id is not None or _names(body, client.stripe_customer_id)
 
 
