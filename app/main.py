@@ -32,6 +32,8 @@ from app.halo.engine.responses import ErrorMiddleware, http_error_response, json
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
+from app.halo.stripe_actions import AskStripe
+from app.pay_page.visitor_page import PAY_ROUTES, OpenCheckout, OpenPortal, PayPageLimits
 from app.payments.autopay import charge_calendar, why
 from app.payments.fact_metrics import FactMetrics
 from app.settings import Settings
@@ -52,6 +54,15 @@ async def _without_stripe(*_: object, **__: object) -> Any:
     raise Unavailable("this process does not talk to Stripe")
 
 
+class _NoStripe:
+    """Asks nobody."""
+
+    create_payment_intent = create_setup_intent = create_portal_session = staticmethod(
+        _without_stripe
+    )
+    set_webhook = method_name = staticmethod(_without_stripe)
+
+
 @dataclass(frozen=True, slots=True)
 class StripeActs:
     """The acts of a person that ask Stripe. A node offers all of them."""
@@ -61,6 +72,10 @@ class StripeActs:
     book_intent: BookIntent = _left_to_stripe
     make_refund: MakeRefund = _without_stripe
     replay_events: ReplayEvents = _without_stripe
+    open_checkout: OpenCheckout = _without_stripe
+    open_portal: OpenPortal = _without_stripe
+    # None where nothing is asked of Stripe.
+    halo_stripe: AskStripe | None = None
 
 
 def create_app(
@@ -106,6 +121,10 @@ def create_app(
     app.state.book_intent = acts.book_intent
     app.state.make_refund = acts.make_refund
     app.state.replay_events = acts.replay_events
+    app.state.open_checkout = acts.open_checkout
+    app.state.open_portal = acts.open_portal
+    app.state.halo_stripe = acts.halo_stripe or _NoStripe()
+    app.state.pay_page_limits = PayPageLimits()
     app.state.forecast_charge = _forecast_charge(settings, clock)
     app.state.read_calendar = _read_calendar(settings, database, clock)
     app.state.concurrency_limit = ConcurrencyLimit()
@@ -181,4 +200,5 @@ ROUTES: Sequence[BaseRoute] = (
     *routes.ROUTES,
     *HEALTH_ROUTES,
     *CONSOLE_ROUTES,
+    *PAY_ROUTES,
 )

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from app import logs
 from app.errors import ConfigurationError, Unavailable
+from app.ledger.pay_links import StoredPayLink
 from app.ledger.recurring_run import RecurringRun
 from app.ledger.refund_requests import WantedRefund
 from app.mail.alert_webhooks import AlertWebhooks
@@ -26,11 +27,19 @@ from app.payments.alert_watch import AlertWatch
 from app.payments.autopay.ending import AttemptEnding
 from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
+from app.payments.checkout.halo_screens import HaloScreens
+from app.payments.checkout.link_checkout import NotOpened, Opened, PayLinkCheckout
 from app.payments.notices import Notices
 from app.payments.purge import Purge
 from app.payments.reconcile import Reconciliation
 from app.payments.refunds import Refunds, refund_as_dict
-from app.payments.stripe.gateway import Gateway
+from app.payments.stripe.gateway import (
+    Gateway,
+    NoAnswer,
+    NotAuthorized,
+    RequestRefused,
+    StripeRateLimited,
+)
 from app.payments.stripe.rate_limiter import RateLimiter, StripeRateLimiter, Unlimited
 from app.payments.webhook import dead_letters, endpoint
 from app.payments.webhook.dead_letters import RetryResult
@@ -119,6 +128,9 @@ class Node:
                 self.book_intent,
                 self.refund,
                 self.replay_events,
+                self.open_checkout,
+                self.open_portal,
+                HaloScreens(self.database, self.installation, self._own_gateway),
             ),
         )
         return app if part is ServedPart.API else WebhookRouter(receiver, app)
@@ -163,6 +175,22 @@ class Node:
             return await dead_letters.retry_events(
                 self.database, self.installation, ids, self.clock(), gateway
             )
+
+    async def open_checkout(
+        self, link: StoredPayLink, currency: str, page_url: str
+    ) -> Opened | NotOpened:
+        """The Checkout Session of a pay link, or what its invoices wait for."""
+        async with self._own_gateway() as gateway:
+            checkout = PayLinkCheckout(self.database, gateway, self.installation)
+            return await checkout.open(link, currency, page_url)
+
+    async def open_portal(self, customer_id: str, return_url: str) -> str:
+        """The address of Stripe's page for a customer's payment methods."""
+        async with self._own_gateway() as gateway:
+            try:
+                return await gateway.open_portal(customer_id, return_url)
+            except (NoAnswer, NotAuthorized, RequestRefused, StripeRateLimited) as error:
+                raise Unavailable(f"Stripe opens no portal: {error}") from error
 
     @contextlib.asynccontextmanager
     async def _own_gateway(self) -> AsyncIterator[Gateway]:

@@ -124,3 +124,43 @@ async def test_the_command_shows_the_calendar(paydue: Paydue, run: Command) -> N
     assert "Corner Shop" in shown.out
     assert "120.00 USD in all" in shown.out
     assert read.json()["charges"][0]["date"] == str(today() + timedelta(days=2))
+
+
+async def test_the_webhook_endpoint_is_planned_made_and_left_alone(
+    paydue: Paydue, run: Command, tmp_path: Path
+) -> None:
+    setup = ("stripe", "setup", "--url", "https://pay.example.com/stripe/webhook")
+
+    planned = await run(*setup)
+    nameless = await run(*setup, "--apply")
+    made = await run(*setup, "--apply", "--secret-file", "secret")
+    again = await run(*setup, "--apply")
+
+    assert "is to be made" in planned.out
+    assert "nothing was changed" in planned.out
+    assert nameless.code == MISUSED
+    secret = tmp_path / "secret"
+    assert secret.read_text().startswith("whsec_")
+    assert secret.stat().st_mode & 0o077 == 0
+    assert secret.read_text().strip() not in made.out + made.err
+    assert "is right" in again.out
+
+
+async def test_a_link_is_made_listed_and_revoked(paydue: Paydue, run: Command) -> None:
+    invoice = await paydue.an_invoice()
+    here = run.having(PAYDUE_PUBLIC_URL="https://pay.example.com")
+
+    nowhere = await run("links", "make", "--invoice", str(invoice), "--by", "Ada")
+    made = await here("links", "make", "--invoice", str(invoice), "--by", "Ada")
+    (listed,) = (await here("links", "list", "--json")).json()
+    revoked = await here("links", "revoke", str(listed["id"]), "--by", "Grace")
+    left = (await here("links", "list", "--json")).json()
+    (every,) = (await here("links", "list", "--all", "--json")).json()
+
+    assert nowhere.code == MISUSED
+    assert made.out.startswith("https://pay.example.com/pay/")
+    assert (listed["invoice_id"], listed["made_by"]) == (invoice, "Ada")
+    assert "token_hash" not in listed
+    assert revoked.code == 0
+    assert left == []
+    assert every["revoked_by"] == "Grace"

@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 
-from app.halo import actions, approval_actions, attempt_actions, mail_actions, refund_actions
+from app.halo import (
+    actions,
+    approval_actions,
+    attempt_actions,
+    mail_actions,
+    refund_actions,
+    stripe_actions,
+)
 from app.halo.access.internal_pages import internal
 from app.halo.access.tokens import AUTHINFO, TOKEN, authinfo, token
 from app.halo.autopay_forecast_action import forecast_charge
 from app.halo.charge_calendar_action import show_calendar
 from app.halo.engine.resource_routes import CaseInsensitiveRoute, resource_routes
-from app.halo.openapi import invoice_actions as say
+from app.halo.openapi import invoice_actions as say, stripe_operations as stripe_says
 from app.halo.openapi.attempt_operations import ENDED
 from app.halo.openapi.autopay_operations import (
     APPROVED,
@@ -19,8 +26,10 @@ from app.halo.openapi.autopay_operations import (
 )
 from app.halo.openapi.docs_page import OPENAPI_JSON, PAGE, openapi_json, page, page_file
 from app.halo.openapi.mail_operations import RETRIED_MAIL
+from app.halo.openapi.pay_link_operations import LINK_MADE
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
+from app.halo.pay_link_actions import make_pay_link
 from app.halo.payment_claims import ask_for_intents, list_suggestions
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
@@ -41,6 +50,7 @@ from app.halo.resources.invoice_prorata_resource import INVOICE_PRORATAS
 from app.halo.resources.invoice_resource import INVOICES
 from app.halo.resources.lookup_resource import LOOKUPS
 from app.halo.resources.mail_resource import MAIL
+from app.halo.resources.pay_link_resource import PAY_LINKS
 from app.halo.resources.payout_resource import PAYOUTS
 from app.halo.resources.recurring_invoice_resource import RECURRING_INVOICES
 from app.halo.resources.site_resource import SITES
@@ -54,6 +64,7 @@ from app.ledger import (
     currency_history,
     invoicing,
     manual_payments,
+    pay_links,
     void_and_delete,
 )
 
@@ -92,6 +103,8 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/AutopayCalendar", show_calendar, "GET", CALENDAR),
     CaseInsensitiveRoute("/api/Mail/{id}/retry", mail_actions.retry_mail, "POST", RETRIED_MAIL),
     *resource_routes(MAIL),
+    CaseInsensitiveRoute("/api/PayLink", make_pay_link, "POST", LINK_MADE),
+    *resource_routes(PAY_LINKS, remove=pay_links.remove),
     *resource_routes(PAYOUTS),
     *resource_routes(BALANCE_TRANSACTIONS),
     *resource_routes(INVOICE_CHANGES, audit.save),
@@ -115,6 +128,40 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
         "/api/RecurringInvoice/Lines", actions.add_template_lines, "POST", say.TEMPLATE_LINES_ADDED
     ),
     *resource_routes(RECURRING_INVOICES, invoicing.save_templates, void_and_delete.delete_template),
+    CaseInsensitiveRoute(
+        "/api/IntegrationData/Get/Stripe",
+        stripe_actions.show_integration,
+        "GET",
+        stripe_says.INTEGRATION,
+    ),
+    *(
+        CaseInsensitiveRoute(f"/api/IntegrationData/Post/Stripe/{name}", action, "POST", operation)
+        for name, action, operation in (
+            ("create-webhook", stripe_actions.create_webhook, stripe_says.WEBHOOK_MADE),
+            ("create-setup-intent", stripe_actions.create_setup_intent, stripe_says.SETUP_MADE),
+            (
+                "create-payment-intent",
+                stripe_actions.create_payment_intent,
+                stripe_says.INTENT_MADE,
+            ),
+            (
+                "update-invoice-payment",
+                stripe_actions.update_invoice_payment,
+                stripe_says.PAYMENT_UPDATED,
+            ),
+            (
+                "create-portal-session",
+                stripe_actions.create_portal_session,
+                stripe_says.PORTAL_OPENED,
+            ),
+        )
+    ),
+    CaseInsensitiveRoute(
+        "/api/Client/PaymentMethodUpdate",
+        stripe_actions.update_payment_method,
+        "POST",
+        stripe_says.METHOD_UPDATED,
+    ),
     *resource_routes(CLIENTS, WRITERS[CLIENTS]),
     *resource_routes(SITES),
     *resource_routes(CURRENCIES, WRITERS[CURRENCIES], currency_history.delete_currency),

@@ -30,6 +30,7 @@ from app.storage.tables import (  # noqa: F401  every table is known to the meta
     cluster,
     console_people,
     credentials,
+    customer_links,
     expenses,
     imported_records,
     invoice_payments,

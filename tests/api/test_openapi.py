@@ -131,6 +131,8 @@ async def test_everything_that_is_sent_or_answered_has_an_example(doc: dict[str,
         assert refusal["content"]["application/json"]["example"]["error"]
 
 
+# The answers of these need Stripe; tests/test_halo_stripe.py asks its stand-in.
+ASKING_STRIPE = ("/api/IntegrationData/Post/Stripe/", "/api/Client/PaymentMethodUpdate")
 OF_HELD_INVOICES = {"/api/AutopayApproval/approve", "/api/AutopayApproval/reject"}
 
 
@@ -150,6 +152,8 @@ async def test_every_example_of_a_body_is_accepted_as_it_stands(
             assert answer.status == 404, (name, answer.text)
             continue
         assert str(answer.status) in operation["responses"], (name, answer.text)
+        if path.startswith(ASKING_STRIPE):
+            continue
         assert answer.status < 300, (name, answer.text)
 
 

@@ -61,7 +61,12 @@ async def _refuse(*_: object, **__: object) -> Any:
     raise Refused("there is no Stripe beside this test")
 
 
-REFUSING = StripeActs(_refuse, _refuse, _refuse, _refuse)
+class _Refusing:
+    create_payment_intent = create_setup_intent = create_portal_session = staticmethod(_refuse)
+    set_webhook = method_name = staticmethod(_refuse)
+
+
+REFUSING = StripeActs(_refuse, _refuse, _refuse, _refuse, halo_stripe=_Refusing())
 
 
 async def test_no_answer_breaks_the_document(

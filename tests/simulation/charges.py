@@ -6,6 +6,7 @@ An intent is ours when it carries the number of an attempt and our installation'
 from collections import Counter
 from typing import Any
 
+from app.payments.checkout.link_checkout import LINK_KEY
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
 from app.rules.consolidation import shares_in
@@ -21,6 +22,12 @@ def is_ours(w: World, thing: Any) -> bool:
     """Whether we made this intent, or the intent of this charge."""
     named: str | None = thing["metadata"].get(INSTALLATION_KEY)
     return "attempt" in thing["metadata"] and named == w.node.installation
+
+
+def is_taken_by_us(w: World, metadata: Any) -> bool:
+    """Whether a charge is of an attempt of ours, or of a page that a link of ours led to."""
+    by_us = "attempt" in metadata or LINK_KEY in metadata
+    return by_us and metadata.get(INSTALLATION_KEY) == w.node.installation
 
 
 def shares_of(thing: Any) -> dict[int, int]:
@@ -47,7 +54,7 @@ def _check_taken_once(w: World) -> None:
     taken = Counter(
         invoice
         for one in w.sandbox.ledger.charges()
-        if is_ours(w, {"metadata": one.metadata})
+        if is_taken_by_us(w, one.metadata)
         for invoice in shares_of({"metadata": one.metadata, "amount": one.amount})
     )
     twice = {invoice: times for invoice, times in taken.items() if times > 1}

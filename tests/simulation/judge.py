@@ -13,7 +13,7 @@ from app.rules import money
 from app.rules.invoice import InvoiceKind
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
-from tests.simulation import charges, refunds
+from tests.simulation import charges, refunds, visitors
 from tests.simulation.world import NEVER_MADE, World
 
 UNPAID, PART_PAID, PAID = 0, 1, 2
@@ -57,6 +57,7 @@ async def check_books(w: World) -> None:
         w.totals[row[0]] = max(row[1], w.totals.get(row[0], 0))
         _check_excess(w, row)
     _check_charged_once(w)
+    visitors.check_pages(w)
     charges.check(w)
     await _check_attempts(w)
     await _check_parked(w)

@@ -25,15 +25,22 @@ class _SkippingSelector(selectors.DefaultSelector):
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """Its clock runs ahead by what it has skipped, once `skip` was called."""
+    """Once `skip` was called, its clock stands still but for what it has skipped.
+
+    So tasks that wait side by side wake in the same order, however long each has computed.
+    """
 
     def __init__(self) -> None:
         self._selector_of_ours = _SkippingSelector()
+        self._stopped_at: float | None = None
         super().__init__(self._selector_of_ours)
 
     def skip(self) -> None:
         """From here on no thread and no socket is waited for."""
         self._selector_of_ours.is_alone = True
+        self._stopped_at = super().time()
 
     def time(self) -> float:
-        return super().time() + self._selector_of_ours.skipped
+        if self._stopped_at is None:
+            return super().time()
+        return self._stopped_at + self._selector_of_ours.skipped

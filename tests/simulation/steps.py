@@ -13,7 +13,7 @@ from app.rules import money
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.server import Sandbox
 from app.sandbox.stripe_api import checkout_api
-from tests.simulation import charges, elsewhere, people, refunds
+from tests.simulation import charges, elsewhere, people, refunds, visitors
 from tests.simulation.world import HOME, NEVER_MADE, InvoiceRow, Step, World, line, now
 
 NO_ANSWER = (NoAnswer, StripeRateLimited, RequestRefused, NotAuthorized)
@@ -67,6 +67,11 @@ MEANWHILE = (
     "method detached",
     "delivery",
 )
+
+
+async def press_buttons_at_once(w: World) -> bool:
+    """Visitors of pay links, while autopay runs."""
+    return await visitors.press_at_once(w, autopay(w))
 
 
 async def next_day(w: World) -> bool:
@@ -184,6 +189,7 @@ CALLS = (
     "GET /v1/payment_intents",
     "GET /v1/checkout/sessions",
     "POST /v1/checkout/sessions/{id}/expire",
+    "POST /v1/checkout/sessions",
     "GET /v1/customers/{id}",
     "GET /v1/events",
     "POST /v1/refunds",
@@ -398,6 +404,8 @@ async def _may_be_asked_for(w: World, row: InvoiceRow) -> bool:
     is_open = row.amountdue > 0 and not row.voided and not row.payments_pending
     if not is_open or row.payments_reversed or row.id in w.sessions.values():
         return False  # to ask again for what was given back would be a second charge, and right
+    if row.id in visitors.asked_for(w):
+        return False
     if await people.is_under_way(w, row.id) or await _paid_before(w, row.id):
         return False
     return row.id not in charges.paid_by_client(w)
@@ -427,7 +435,10 @@ _PAID_BEFORE_SQL = """
 
 async def complete_checkout(w: World) -> bool:
     found = w.sandbox.state["sessions"].rows()
-    open_ones = sorted(one["id"] for one in found if one["status"] == "open")
+    payable = w.sessions.keys() | w.shown
+    open_ones = sorted(
+        one["id"] for one in found if one["status"] == "open" and one["id"] in payable
+    )
     if not open_ones:
         return False
     session = w.random.choice(open_ones)
@@ -435,7 +446,7 @@ async def complete_checkout(w: World) -> bool:
         ("pm_card_visa", "pm_card_visa", "pm_usBankAccount", "pm_card_chargeDeclined")
     )
     done = w.sandbox.complete_checkout(session, card)
-    if done["payment_intent"]:
+    if done["payment_intent"] and session in w.sessions:
         w.told_of[done["payment_intent"]] = w.sessions[session]
         if session in w.guests:
             w.guests.add(done["payment_intent"])
@@ -516,6 +527,8 @@ KINDS: dict[str, tuple[int, Step]] = {
     "total lowered": (1, lower_total),
     "checkout opened": (4, open_checkout),
     "checkout completed": (6, complete_checkout),
+    "pay link pressed": (4, visitors.press_button),
+    "pay links pressed at once": (4, press_buttons_at_once),
     "page opened": (2, open_page),
     "page paid": (3, elsewhere.pay_on_a_page),
     "payment before its invoice": (1, pay_before_the_invoice),

@@ -118,6 +118,7 @@ class World:
     declined_on: dict[tuple[int, str, int], int] = field(default_factory=dict)
     paid_by_client: set[str] = field(default_factory=set)  # intents of ours, confirmed by hand
     forgotten: set[str] = field(default_factory=set)  # intents of ours that a restore forgot
+    shown: set[str] = field(default_factory=set)  # sessions of links that a visitor was shown
     did: Counter[str] = field(default_factory=Counter)
     story: list[str] = field(default_factory=list)
     _seen: int = 0
@@ -363,13 +364,17 @@ _AGED_DATES = {
 }
 
 
+_MOMENTS = ("created", "expires_at")
+
+
 def age_sandbox(sandbox: Sandbox, seconds: int) -> None:
     state, clock = sandbox.state, sandbox.clock
     for table in state.tables.values():
         for place in range(len(table)):
             row = table.at(place)
             if "created" in row:
-                table.replace(row["id"], {**row, "created": row["created"] - seconds})
+                moved = {name: row[name] - seconds for name in _MOMENTS if row.get(name)}
+                table.replace(row["id"], {**row, **moved})
     for event in state.events.rows():
         event.created -= seconds
     for saved in sandbox.pipeline.keys._saved.values():
@@ -426,9 +431,13 @@ class Switch:
         self.sandbox = Sandbox()
         self.meanwhile: Callable[[], Awaitable[object]] | None = None
         self.calls_before = 0
+        # Lets tasks that ask Stripe at once take turns.
+        self.before_call: Callable[[], Awaitable[None]] | None = None
 
     async def for_a_call(self) -> Sandbox:
         """The sandbox of a call, after what happens meanwhile: once, before one call of several."""
+        if self.before_call is not None:
+            await self.before_call()
         if self.meanwhile is not None and self.calls_before == 0:
             act, self.meanwhile = self.meanwhile, None
             await act()
@@ -484,7 +493,7 @@ async def world(seed: int, here: Place) -> World:
 _FILLED = (
     "invoice_change invoice_line invoice_payment charge_attempt stripe_reversal stripe_event"
     " charge_attempt_share refund_request journal_line journal_entry balance_transaction payout"
-    " customer_turn stripe_payment autopay_pause invoice client"
+    " customer_turn stripe_payment autopay_pause pay_link invoice client"
 ).split()
 
 

@@ -61,6 +61,28 @@ def _acquire_customer(dialect: str) -> Statement:
 _ACQUIRE_CUSTOMER = PreparedStatement(_acquire_customer, _CustomerId)
 
 
+async def renew_customer_lease(
+    tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
+) -> bool:
+    """Whether nobody else has had the customer's lease since it became ours; it lasts anew then."""
+    until = now + LEASE
+    return bool(
+        await _RENEW_CUSTOMER.all(tx, b_customer=customer_id, b_token=holder.token, b_until=until)
+    )
+
+
+_RENEW_CUSTOMER = PreparedStatement(
+    update(CUSTOMER_LEASES)
+    .where(
+        CUSTOMER_LEASES.c.customer_id == bindparam("b_customer"),
+        CUSTOMER_LEASES.c.token == bindparam("b_token"),
+    )
+    .values(until=bindparam("b_until"))
+    .returning(CUSTOMER_LEASES.c.customer_id),
+    _CustomerId,
+)
+
+
 async def release_customer_lease(
     tx: Tx, customer_id: str, holder: LeaseHolder, *, now: datetime
 ) -> None:

@@ -1,23 +1,23 @@
-"""Other ways to pay an invoice that is about to be charged: closed, or the charge is held.
+"""Other ways to pay an invoice that is about to be paid: closed, or the payment has to wait.
 
-When a confirm goes out, nothing else that is known to be for the invoice can still take money.
-Stripe itself is asked: for the customer's Checkout Sessions and PaymentIntents, and for sessions of
-guests that name the invoice. An unfinished one is closed; money that is held, awaited or taken is
-booked, and the charge waits.
+When a confirm goes out, or the address of a Checkout Session of ours, nothing else that is known to
+be for the invoice can still take money. Stripe itself is asked: for the customer's Checkout
+Sessions and PaymentIntents, and for sessions of guests that name the invoice. An unfinished one is
+closed; money that is held, awaited or taken is booked, and the payment waits.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import structlog
 from sqlalchemy import select
 
 from app.ledger import settlement
 from app.payments.autopay import attempt_reports, holds, unnamed_pages
-from app.payments.autopay.attempts import Attempt, AttemptShare
+from app.payments.autopay.attempts import AttemptShare
 from app.payments.stripe.gateway import Gateway, RequestRefused, retrieve_intent, with_backoff
 from app.payments.stripe.stripe_objects import (
     StripeObject,
@@ -66,6 +66,23 @@ class NoLongerDue(Exception):
         )
 
 
+class PlannedPayment(Protocol):
+    """A payment that is about to be made: a charge attempt, or a Checkout Session."""
+
+    @property
+    def customer_id(self) -> str | None: ...
+    @property
+    def amount_minor(self) -> int: ...
+    @property
+    def currency(self) -> str: ...
+    @property
+    def intent_id(self) -> str | None:
+        """Its own intent, which is no other way."""
+
+    @property
+    def replaces_intent_id(self) -> str | None: ...
+
+
 @dataclass(slots=True)
 class GuestSessions:
     """Checkout Sessions by the invoice they name, whoever pays; one list for a whole run."""
@@ -97,28 +114,35 @@ class GuestSessions:
 
 @dataclass(frozen=True, slots=True)
 class OtherWays:
-    """The other ways to pay the invoices of one attempt."""
+    """The other ways to pay the invoices of one planned payment."""
 
     database: Database
     gateway: Gateway
     installation: str
     guests: GuestSessions
-    attempt: Attempt
+    attempt: PlannedPayment
     shares: Sequence[AttemptShare]
+    # Whether an open session is this very payment, begun before.
+    is_own_session: Callable[[StripeObject], bool] = lambda _: False
+    # The same of an unfinished intent.
+    is_own_intent: Callable[[StripeObject], bool] = lambda _: False
+    who: str = "autopay"
 
     @property
     def _amounts(self) -> dict[int, int]:
         """By invoice, in minor units."""
         return {one.invoice_id: one.amount_minor for one in self.shares}
 
-    async def close(self) -> None:
-        """Close what is unfinished and book what is not; NoLongerDue when the charge must wait."""
+    async def close(self) -> StripeObject | None:
+        """Close what is unfinished and book what is not; NoLongerDue when it must wait.
+
+        Answers the session or the intent that is this very payment, which stays open.
+        """
         since = datetime.now(UTC) - LOOK_BACK
-        customer = self.attempt.customer_id
-        sessions = await with_backoff(lambda: self.gateway.sessions(customer, since))
+        sessions, intents = await self._list_of_customer(since)
         sessions += await self._guests_trusted()
-        named = await self._close_sessions(sessions)
-        intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
+        own = next((one for one in sessions if self._is_own(one)), None)
+        named = await self._close_sessions([one for one in sessions if one is not own])
         await self._refuse_changed(intents)
         listed = {one["id"] for one in intents}
         for intent_id, invoices in (await self._known_unfinished()).items():
@@ -127,13 +151,41 @@ class OtherWays:
             shown = await self._retrieve(intent_id)
             if shown is not None:
                 intents.append(shown)
-        others = [one for one in intents if self._is_another(one)]
+        own = own or next((one for one in intents if self._is_own_unfinished(one)), None)
+        of_own = {reference(own), reference(own.get("payment_intent"))} if own else {None}
+        others = [one for one in intents if self._is_another(one) and one["id"] not in of_own]
         await self._book_news(others, named)
         for intent in others:
             await self._close_intent(intent, self._names(intent, named))
         unnamed = [one for one in others if not self._names(one, named)]
+        await self._refuse_unnamed(sessions, unnamed)
+        return own
+
+    async def _list_of_customer(
+        self, since: datetime
+    ) -> tuple[list[StripeObject], list[StripeObject]]:
+        """The sessions and intents of the customer; of nobody there are none."""
+        customer = self.attempt.customer_id
+        if customer is None:
+            return [], []
+        sessions = await with_backoff(lambda: self.gateway.sessions(customer, since))
+        intents = [one async for one in self.gateway.intents(customer_id=customer, since=since)]
+        return sessions, intents
+
+    def _is_own(self, session: StripeObject) -> bool:
+        return session.get("status") == "open" and self.is_own_session(session)
+
+    def _is_own_unfinished(self, intent: StripeObject) -> bool:
+        return intent.get("status") in _UNFINISHED and self.is_own_intent(intent)
+
+    async def _refuse_unnamed(
+        self, sessions: Iterable[StripeObject], unnamed: Iterable[StripeObject]
+    ) -> None:
+        customer = self.attempt.customer_id
+        if customer is None:
+            return
         page = await unnamed_pages.find_page(
-            self.database, self.attempt, self._amounts, sessions, unnamed
+            self.database, customer, self.attempt.currency, self._amounts, sessions, unnamed
         )
         if page is not None:
             raise NoLongerDue(
@@ -182,16 +234,17 @@ class OtherWays:
 
         One of ours may be another customer's: the client had him before.
         """
-        return [
-            one
+        found = {
+            one["id"]: one
             for invoice_id, amount_minor in self._amounts.items()
             for one in await self.guests.naming(invoice_id)
             if self._is_trusted(one, amount_minor)
-        ]
+        }
+        return list(found.values())
 
     def _is_trusted(self, session: StripeObject, amount_minor: int) -> bool:
         customer = reference(session.get("customer"))
-        if customer == self.attempt.customer_id:
+        if customer is not None and customer == self.attempt.customer_id:
             return False  # it is in the customer's own list
         if evidence_in(session, self.installation) == Evidence.METADATA:
             return True
@@ -273,7 +326,7 @@ class OtherWays:
         now = datetime.now(UTC)
 
         async def work(tx: Tx) -> None:
-            await settlement.record(tx, reports, now=now, who="autopay")
+            await settlement.record(tx, reports, now=now, who=self.who)
             await attempt_reports.follow_reports(tx, reports, now=now)
 
         await self.database.with_retry(work)
@@ -313,6 +366,9 @@ class OtherWays:
             raise NoLongerDue(f"{intent_id} for it cannot be cancelled and may be paid", named)
 
 
+_UNFINISHED = frozenset({"requires_payment_method", "requires_confirmation"})
+
+
 class _IntentState(NamedTuple):
     intent_id: str
     state: int
@@ -328,6 +384,7 @@ def _named_by_session(session: StripeObject) -> set[int]:
     named = (
         metadata_number(session, "invoice_id"),
         whole_number(session.get("client_reference_id")),
+        *named_shares(session),
     )
     return {one for one in named if one is not None}
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from app.payments.autopay import candidates, holds
-from app.payments.autopay.attempts import Attempt
 from app.payments.autopay.candidates import Candidate
 from app.payments.stripe.stripe_objects import (
     StripeObject,
@@ -29,13 +28,14 @@ _ENDED = frozenset({"succeeded", "canceled"})
 
 async def find_page(
     database: Database,
-    attempt: Attempt,
+    customer_id: str,
+    currency: str,
     invoice_ids: Iterable[int],
     sessions: Iterable[StripeObject],
     intents: Iterable[StripeObject],
 ) -> "UnnamedPage | None":
-    """The first page that may be for some of the attempt's invoices."""
-    open_sessions = [one for one in sessions if _is_open_session(one, attempt)]
+    """The first page of the customer that may be for some of the invoices."""
+    open_sessions = [one for one in sessions if _is_open_session(one, customer_id)]
     open_intents = [one for one in intents if _is_open_intent(one)]
     if not open_sessions and not open_intents:
         return None
@@ -45,7 +45,7 @@ async def find_page(
         pages = [(one, one.get("amount_total")) for one in open_sessions]
         pages += [(one, one.get("amount")) for one in open_intents]
         for page, amount in pages:
-            for_these = await _may_be_for(tx, attempt, due, page, amount)
+            for_these = await _may_be_for(tx, customer_id, currency, due, (page, amount))
             if for_these:
                 return UnnamedPage(page["id"], for_these)
     return None
@@ -58,9 +58,9 @@ class UnnamedPage(NamedTuple):
     invoice_ids: set[int]
 
 
-def _is_open_session(session: StripeObject, attempt: Attempt) -> bool:
+def _is_open_session(session: StripeObject, customer_id: str) -> bool:
     """Whether the customer can still pay, or has said that a bank transfer will come."""
-    if reference(session.get("customer")) != attempt.customer_id:
+    if reference(session.get("customer")) != customer_id:
         return False
     awaits_money = (
         session.get("status") == "complete"
@@ -77,9 +77,14 @@ def _is_open_intent(intent: StripeObject) -> bool:
 
 
 async def _may_be_for(
-    tx: Tx, attempt: Attempt, due: Sequence[Candidate], page: StripeObject, amount: object
+    tx: Tx,
+    customer_id: str,
+    currency: str,
+    due: Sequence[Candidate],
+    asked_for: tuple[StripeObject, object],
 ) -> set[int]:
-    if not isinstance(amount, int) or page.get("currency") != attempt.currency:
+    page, amount = asked_for
+    if not isinstance(amount, int) or page.get("currency") != currency:
         return set()
     named = {
         number
@@ -89,7 +94,7 @@ async def _may_be_for(
         )
         if number is not None
     }
-    if named and await holds.list_own_invoices(tx, named, attempt.customer_id):
+    if named and await holds.list_own_invoices(tx, named, customer_id):
         return set()
-    asked = money.from_minor(amount, attempt.currency)
+    asked = money.from_minor(amount, currency)
     return {one.invoice_id for one in due if await holds.fits_what_is_due(tx, asked, one)}

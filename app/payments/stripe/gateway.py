@@ -245,6 +245,42 @@ class Gateway:
             params["created"] = {"gte": int(since.timestamp())}
         return [one async for one in self._listed(endpoints.SESSIONS, params)]
 
+    async def open_session(self, params: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+        """A Checkout Session, which is a page of Stripe's. The same key makes no other one."""
+        await self._pace.acquire(endpoints.OPEN_SESSION)
+        found = await self._send("checkout.session", endpoints.OPEN_SESSION, params=params, key=key)
+        return found.object
+
+    async def open_portal(self, customer_id: str, return_url: str) -> str:
+        """The address of Stripe's page where a customer changes payment methods."""
+        await self._pace.acquire(endpoints.PORTAL)
+        params = {"customer": customer_id, "return_url": return_url}
+        found = await self._send("billing_portal.session", endpoints.PORTAL, params=params)
+        url = found.object.get("url")
+        if not isinstance(url, str):
+            raise NoAnswer("Stripe answered a portal session without its address")
+        return url
+
+    async def create_setup_intent(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A SetupIntent, by which a screen saves a customer's payment method. It moves no money."""
+        await self._pace.acquire(endpoints.SETUP_INTENT)
+        return (await self._send("setup_intent", endpoints.SETUP_INTENT, params=params)).object
+
+    async def create_webhook_endpoint(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A new endpoint; only this answer has its signing secret."""
+        await self._pace.acquire(endpoints.NEW_WEBHOOK_ENDPOINT)
+        return (
+            await self._send("webhook_endpoint", endpoints.NEW_WEBHOOK_ENDPOINT, params=params)
+        ).object
+
+    async def update_webhook_endpoint(
+        self, endpoint_id: str, params: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        await self._pace.acquire(endpoints.WEBHOOK_ENDPOINT)
+        return (
+            await self._send("webhook_endpoint", endpoints.WEBHOOK_ENDPOINT, endpoint_id, params)
+        ).object
+
     async def expire(self, session_id: str) -> None:
         await self._pace.acquire(endpoints.EXPIRE)
         await self._send("checkout.session", endpoints.EXPIRE, session_id)

@@ -110,14 +110,14 @@ def _capturable(intent: StripeObject) -> Decimal | None:
 
 
 def _shares(intent: StripeObject, currency: str) -> dict[int, Decimal] | None:
-    """The shares of a consolidated charge of ours."""
+    """The shares of a consolidated charge of ours, or of a session that pays several invoices."""
     found = named_shares(intent)
     return {one: money.from_minor(minor, currency) for one, minor in found.items()} or None
 
 
-def named_shares(intent: StripeObject) -> dict[int, int]:
-    """The invoices that a consolidated charge's metadata names, each with its minor units."""
-    metadata = intent.get("metadata")
+def named_shares(thing: StripeObject) -> dict[int, int]:
+    """The invoices that the metadata of a payment for several names, with their minor units."""
+    metadata = thing.get("metadata")
     return shares_in(metadata) if isinstance(metadata, dict) else {}
 
 
@@ -139,6 +139,7 @@ def session_report(
         return None
     currency, amount = amount_of(session, "amount_total")
     named = metadata_number(session, "invoice_id")
+    evidence = evidence_in(session, installation)
     return PaymentReport(
         intent_id=intent_id,
         at=at,
@@ -146,7 +147,8 @@ def session_report(
         amount=amount,
         state=PaymentState.SUCCEEDED if session.get("payment_status") == "paid" else None,
         invoice_id=named if named is not None else whole_number(session.get("client_reference_id")),
-        evidence=evidence_in(session, installation),
+        shares=_shares(session, currency) if evidence == Evidence.METADATA else None,
+        evidence=evidence,
         customer_id=reference(session.get("customer")),
         is_intents=False,
     )

@@ -6,6 +6,7 @@ from app.sandbox.account.object_templates import Obj
 from app.sandbox.stripe_api import charge_amounts, cursor_pagination, line_items
 from app.sandbox.stripe_api.metadata_merge import merge_metadata
 
+_LIFE_MIN_S, _LIFE_MAX_S = 30 * 60, 24 * 3600
 _COPIED = (
     "success_url cancel_url client_reference_id customer customer_email payment_method_types "
     "ui_mode locale submit_type customer_creation"
@@ -25,8 +26,22 @@ def create(state: AccountState, params: Obj) -> Obj:
     fields: Obj = {name: params[name] for name in _COPIED if name in params}
     fields |= {"amount_subtotal": total, "amount_total": total, "currency": currency}
     fields["metadata"] = merge_metadata({}, params.get("metadata"))
-    lifetime = {"expires_at": params["expires_at"]} if "expires_at" in params else {}
+    lifetime = {"expires_at": _ends_at(state, params)} if "expires_at" in params else {}
     return open_session(state, {**fields, **lifetime}, params.get("payment_intent_data") or {})
+
+
+def _ends_at(state: AccountState, params: Obj) -> int:
+    """Between half an hour and a day from now, as Stripe has it."""
+    ends_at = int(params["expires_at"])
+    left = ends_at - state.clock.stamp()
+    for is_wrong, bound in (
+        (left < _LIFE_MIN_S, "at least 30 minutes"),
+        (left > _LIFE_MAX_S, "less than 24 hours"),
+    ):
+        if is_wrong:
+            message = f"The `expires_at` timestamp must be {bound} from Checkout Session creation."
+            raise stripe_errors.invalid(message, param="expires_at")
+    return ends_at
 
 
 def open_session(state: AccountState, fields: Obj, intent_data: Obj) -> Obj:

@@ -18,6 +18,7 @@ _FLAGS = frozenset(
     {
         "active",
         "confirm",
+        "disabled",
         "delivery_success",
         "error_on_requires_action",
         "submit",
@@ -28,6 +29,7 @@ _ARRAYS = frozenset(
     {
         "expand",
         "types",
+        "enabled_events",
         "amounts",
         "payment_method_types",
         "allowed_payment_method_types",

@@ -8,6 +8,7 @@ from app.sandbox.stripe_api import (
     account_api,
     balance_api,
     bank_transfers,
+    billing_portal_api,
     captures,
     charges_api,
     checkout_api,
@@ -198,6 +199,12 @@ ROUTES = (
     _route("GET /v1/checkout/sessions/{id}", checkout_api.retrieve),
     _route("POST /v1/checkout/sessions/{id}/expire", checkout_api.expire),
     _route(
+        "POST /v1/billing_portal/sessions",
+        billing_portal_api.create,
+        "configuration customer customer_account flow_data locale on_behalf_of return_url",
+        "customer",
+    ),
+    _route(
         "POST /v1/payment_links",
         payment_links_api.create,
         f"{LINK} currency on_behalf_of",
@@ -205,6 +212,17 @@ ROUTES = (
     _route("GET /v1/payment_links", payment_links_api.list_page, f"{PAGE} active"),
     _route("GET /v1/payment_links/{id}", payment_links_api.retrieve),
     _route("POST /v1/payment_links/{id}", payment_links_api.update, f"{LINK} active"),
+    _route(
+        "POST /v1/webhook_endpoints",
+        webhook_endpoints_api.create,
+        "api_version connect description enabled_events metadata url",
+        "enabled_events url",
+    ),
+    _route(
+        "POST /v1/webhook_endpoints/{id}",
+        webhook_endpoints_api.update,
+        "description disabled enabled_events metadata url",
+    ),
     _route("GET /v1/balance", balance_api.retrieve),
     _route(
         "GET /v1/balance_transactions",
