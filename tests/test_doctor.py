@@ -14,6 +14,7 @@ from app.documents.script_fonts import scripts_without_font
 from app.storage.column_types import table_of
 from app.storage.durability import durability_risks
 from app.storage.engines import Database
+from app.storage.schema import OLDEST_CODE, VALUES
 from app.storage.tables.cluster import Job
 from app.storage.tables.stripe_events import StripeEvent
 from tests.harness import KEY, NO_STRIPE, SECRET
@@ -156,6 +157,8 @@ async def test_what_is_in_the_database_is_looked_at(place: str, database: Databa
     applied = await _named("events")
     async with database.transaction() as tx:
         await tx.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        needs = VALUES.update().where(VALUES.c.name == OLDEST_CODE)
+        await tx.execute(needs.values(value="9999"))
     newer = await _named("database")
 
     assert [one.state for one in (new, works, fails, gone)] == ["note", "ok", "note", "bad"]

@@ -27,7 +27,7 @@ async def test_the_process_lives_and_is_ready(api: Api) -> None:
 
 async def test_a_schema_of_another_version_is_not_ready(api: Api) -> None:
     async with api.database.transaction() as tx:
-        await tx.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+        await tx.execute(text("UPDATE alembic_version SET version_num = '0001'"))
 
     answer = await api.send("GET", "/readyz", headers={})
 

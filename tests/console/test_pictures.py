@@ -104,11 +104,13 @@ async def _paths(screen: Screen) -> dict[str, str]:
     }
 
 
-async def _compared(page: Page, scratch: Page, name: str, folder: Path) -> float:
+async def _compared(
+    page: Page, scratch: Page, name: str, folder: Path, *, renews: bool = False
+) -> float:
     """The part of the picture that differs from the kept one; both are written for a person."""
     shown = await page.screenshot(path=folder / f"{name}.png")
     kept = KEPT / f"{name}.webp"
-    is_kept = kept.exists() and "PAYDUE_KEEP_PICTURES" not in os.environ
+    is_kept = kept.exists() and not renews
     sources = {
         "shown": f"data:image/png;base64,{b64encode(shown).decode()}",
         "kept": f"data:image/webp;base64,{b64encode(kept.read_bytes()).decode()}"
@@ -116,7 +118,7 @@ async def _compared(page: Page, scratch: Page, name: str, folder: Path) -> float
         else None,
     }
     found = await scratch.evaluate(_COMPARE, sources)
-    if "PAYDUE_KEEP_PICTURES" in os.environ:
+    if renews:
         KEPT.mkdir(exist_ok=True)
         kept.write_bytes(b64decode(found["small"].partition(",")[2]))
         return 0.0
@@ -127,6 +129,7 @@ async def test_pages_look_as_they_are_kept(
     screen: Screen, window: BrowserContext, tmp_path: Path
 ) -> None:
     page, scratch = await window.new_page(), await window.new_page()
+    renews = "PAYDUE_KEEP_PICTURES" in os.environ
     found: dict[str, float] = {}
     for name, path in (await _paths(screen)).items():
         await page.goto(path)
@@ -136,7 +139,7 @@ async def test_pages_look_as_they_are_kept(
                 await page.emulate_media(color_scheme=theme, reduced_motion="reduce")
                 await page.evaluate("document.fonts.ready.then(() => scrollTo(0, 0))")
                 picture = f"{name}-{label}-{theme}"
-                found[picture] = await _compared(page, scratch, picture, tmp_path)
+                found[picture] = await _compared(page, scratch, picture, tmp_path, renews=renews)
 
     assert {name: part for name, part in found.items() if part > TOLERATED} == {}, tmp_path
 
