@@ -43,6 +43,7 @@ class Receiver:
     url: str = ""
     got: list[dict[str, Any]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    queries: list[str] = field(default_factory=list)
     answers: list[web.Response] = field(default_factory=list)
 
     async def take(self, request: web.Request) -> web.Response:
@@ -52,6 +53,7 @@ class Receiver:
         digest = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
         assert head["webhook-signature"] == f"v1,{digest}"
         self.ids.append(head["webhook-id"])
+        self.queries.append(request.query_string)
         if self.answers:
             return self.answers.pop(0)
         self.got.append(orjson.loads(body))
@@ -363,10 +365,10 @@ async def test_an_endpoint_that_stripe_does_not_tell_of_changes_nothing(watch: W
 
 
 async def test_a_webhook_that_is_not_taken_comes_again_under_its_id(watch: Watch) -> None:
-    elsewhere = {"Location": watch.receiver.url}
+    elsewhere = {"Location": f"{watch.receiver.url}?elsewhere"}
     watch.receiver.answers = [
         web.Response(status=500),
-        web.Response(status=302, headers=elsewhere),
+        web.Response(status=307, headers=elsewhere),
         web.Response(status=429),
     ]
     await unapplied(watch)
@@ -377,6 +379,7 @@ async def test_a_webhook_that_is_not_taken_comes_again_under_its_id(watch: Watch
 
     assert watch.told == [("money_unapplied", "begun")]
     assert len(watch.receiver.ids) == 4
+    assert not any(watch.receiver.queries), "a redirect was followed"
     assert len(set(watch.receiver.ids)) == 1
 
 
