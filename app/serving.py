@@ -68,6 +68,7 @@ class NodeApplication:
             await say_how_to_sign_in(node.database)
         except Exception as error:
             log.error("cannot start", why=str(error))
+            await self._open.aclose()  # the node may have been opened before it failed
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         # What is there now stays; looking through it for garbage again and again takes a tenth of

@@ -47,6 +47,14 @@ async def _flag_off(paydue: Paydue, invoice: int) -> None:
     await _edit_invoice(paydue, invoice, take_auto_payment=False)
 
 
+async def _review_wanted(paydue: Paydue, invoice: int) -> None:
+    await _edit_invoice(paydue, invoice, reviewrequired=True)
+
+
+async def _approval_awaited(paydue: Paydue, invoice: int) -> None:
+    await _edit_invoice(paydue, invoice, approval_status=1)
+
+
 async def _due_later(paydue: Paydue, invoice: int) -> None:
     await _edit_invoice(paydue, invoice, duedate=f"{today() + timedelta(days=3)}T00:00:00")
 
@@ -102,6 +110,8 @@ def _set_default(paydue: Paydue, customer: str, method: str | None) -> None:
 CHANGES: dict[str, tuple[Change, str]] = {
     "flag": (_flag_off, "autopay is switched off for it"),
     "day": (_due_later, f"due on {today() + timedelta(days=3)} where the client is"),
+    "review": (_review_wanted, "the invoice may not go out: somebody must review it first"),
+    "approval": (_approval_awaited, "the invoice may not go out: somebody must approve it first"),
     "inactive": (_client_inactive, "the client is inactive"),
     "customer": (_another_customer, "the Stripe customer has changed"),
     "method": (_another_method, "the payment method has changed"),

@@ -84,8 +84,8 @@ def _candidate(facts: RuleFacts, decision: Decision) -> Candidate:
     ruling = Ruling(decision, (), None, None, facts.amount, facts.invoice_date)
     return Candidate(
         invoice_id=facts.invoice_id, invoicenumber=None, duedate=facts.duedate,
-        amount=facts.amount, currency=facts.currency, voided=False, posted=True, pending=0,
-        reversed=0, client_id=facts.client_id, client_inactive=False, timezone=None,
+        amount=facts.amount, currency=facts.currency, voided=False, posted=True, held_back=None,
+        pending=0, reversed=0, client_id=facts.client_id, client_inactive=False, timezone=None,
         customer_id="cus_1", payment_method_id="pm_1", saved_method_id=None, last=None,
         is_flagged=facts.is_flagged, policy_revision=1, ruling=ruling,
     )  # fmt: skip

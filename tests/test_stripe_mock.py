@@ -39,6 +39,7 @@ CARD = Candidate(
     currency="usd",
     voided=False,
     posted=True,
+    held_back=None,
     pending=0,
     reversed=0,
     client_id=3,

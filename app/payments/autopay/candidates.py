@@ -28,6 +28,7 @@ from app.ledger.autopay_policy import REVISION
 from app.rules.attempt import AttemptState
 from app.rules.autopay_limit import AmountLimit
 from app.rules.autopay_rule import Decision
+from app.rules.invoice import hold_of
 from app.rules.retry import VerdictSubject
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -88,6 +89,8 @@ class Candidate:
     currency: str
     voided: bool
     posted: bool
+    # The reason why it may not go out to the customer yet: somebody must review or approve it.
+    held_back: str | None
     pending: int
     reversed: int
     client_id: int | None
@@ -198,6 +201,8 @@ class _CandidateRow(NamedTuple):
     include_in_autopay: bool
     voided: bool
     posted: bool
+    reviewrequired: bool
+    approval_status: int
     payments_pending: int
     payments_reversed: int
     client_id: int | None
@@ -253,6 +258,8 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         INVOICES.c.include_in_autopay,
         INVOICES.c.voided,
         INVOICES.c.posted,
+        INVOICES.c.reviewrequired,
+        INVOICES.c.approval_status,
         INVOICES.c.payments_pending,
         INVOICES.c.payments_reversed,
         INVOICES.c.client_id,
@@ -396,6 +403,7 @@ def _candidate(row: _CandidateRow) -> Candidate:
         currency=row.currency_iso,
         voided=row.voided,
         posted=row.posted,
+        held_back=hold_of(review_required=row.reviewrequired, approval_status=row.approval_status),
         pending=row.payments_pending,
         reversed=row.payments_reversed,
         client_id=row.client_id,

@@ -160,6 +160,11 @@ def _not_chargeable(one: Candidate, today: date, settings: Settings) -> Skip | N
         return early
     if settings.autopay_posted_only and not one.posted:
         return Skip("the invoice is not posted", change="somebody posts the invoice")
+    if one.held_back:
+        return Skip(
+            f"the invoice may not go out: {one.held_back}",
+            change=f"`paydue invoice mark {one.invoice_id} reviewed` or `approved`, `--who NAME`",
+        )
     return _client_not_chargeable(one)
 
 
