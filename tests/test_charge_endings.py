@@ -185,6 +185,21 @@ async def test_a_replaced_intent_that_somebody_has_canceled_is_in_nobodys_way(
     assert paydue.sandbox.ledger.net_by_invoice() == {str(invoice): 7000}
 
 
+async def test_a_declined_intent_that_our_books_have_as_canceled_is_not_tried_again(
+    paydue: Paydue, stripe_url: str
+) -> None:
+    client = await paydue.a_client(["insufficient_funds", "succeed", "succeed"])
+    invoice = await paydue.an_invoice(client=client)
+    (declined,) = (await paydue.autopay(today()))["declined"]
+    await at_stripe(stripe_url, f"/v1/payment_intents/{declined['intent_id']}/cancel")
+    await paydue.deliver(*paydue.sandbox.events)
+
+    (charged,) = (await paydue.autopay(TOMORROW))["charged"]
+
+    assert charged["intent_id"] != declined["intent_id"]
+    assert [one.state for one in await paydue.attempts(invoice)] == ["declined", "succeeded"]
+
+
 async def a_decline_whose_amount_changed(paydue: Paydue) -> tuple[int, str]:
     """The next try needs a new intent, and the declined one must not be payable any more."""
     client = await paydue.a_client(["insufficient_funds", "succeed", "succeed"])

@@ -147,6 +147,38 @@ async def balance_transactions(gateway: Gateway) -> None:
     await through(gateway.balance_transactions(payout_id="po_1"))
 
 
+async def open_session(gateway: Gateway) -> None:
+    metadata = {"paydue_installation": "a", "paydue_link": "1", "invoice_id": "7"}
+    line = {
+        "quantity": 1,
+        "price_data": {
+            "currency": "usd", "unit_amount": 100, "product_data": {"name": "Invoice 7"}
+        },
+    }  # fmt: skip
+    params = {
+        "mode": "payment",
+        "customer": "cus_1",
+        "line_items": [line],
+        "metadata": metadata,
+        "payment_intent_data": {"metadata": metadata, "description": "Invoice 7"},
+        "success_url": "https://example.com/paid",
+        "cancel_url": "https://example.com",
+        "expires_at": 1_900_000_000,
+    }
+    await gateway.open_session(params, "key")
+
+
+async def create_webhook_endpoint(gateway: Gateway) -> None:
+    # Without our version of the API: the mock's list of versions ends before it.
+    await gateway.create_webhook_endpoint(
+        {
+            "url": "https://pay.example.com/stripe/webhook",
+            "enabled_events": TYPES,
+            "description": "Paydue",
+        }
+    )
+
+
 async def through(listed: AsyncIterable[Mapping[str, Any]]) -> None:
     assert [one["id"] async for one in listed], "an empty page says nothing of its objects"
 
@@ -168,6 +200,14 @@ CASES: Mapping[str, Callable[[Gateway], Awaitable[object]]] = {
     "payment_methods": lambda gateway: gateway.payment_methods("cus_1"),
     "session": lambda gateway: gateway.session("cs_1"),
     "sessions": lambda gateway: gateway.sessions("cus_1"),
+    "open_session": open_session,
+    "open_portal": lambda gateway: gateway.open_portal("cus_1", "https://pay.example.com"),
+    "create_setup_intent": lambda gateway: gateway.create_setup_intent({"customer": "cus_1"}),
+    "create_webhook_endpoint": create_webhook_endpoint,
+    "update_webhook_endpoint": lambda gateway: gateway.update_webhook_endpoint(
+        "we_1", {"enabled_events": TYPES, "disabled": False}
+    ),
+    "webhook_endpoints": lambda gateway: gateway.webhook_endpoints(),
     "expire": lambda gateway: gateway.expire("cs_1"),
     "events": events,
     "account": lambda gateway: gateway.account(),
@@ -193,6 +233,7 @@ LISTS = [
     "sessions",
     "payment_methods",
     "events",
+    "webhook_endpoints",
 ]
 
 

@@ -28,6 +28,8 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 
 def error_response(code: str, message: str, status: int) -> Response:
+    """A message may quote what a caller sent, halves of surrogate pairs included."""
+    message = message.encode(errors="replace").decode()
     return json_response({"error": code, "error_description": message, "Message": message}, status)
 
 

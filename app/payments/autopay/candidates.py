@@ -29,6 +29,7 @@ from app.rules.attempt import AttemptState
 from app.rules.autopay_limit import AmountLimit
 from app.rules.autopay_rule import Decision
 from app.rules.invoice import hold_of
+from app.rules.payment import FINAL
 from app.rules.retry import VerdictSubject
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
@@ -37,10 +38,12 @@ from app.storage.tables.charge_attempts import ChargeAttempt, ChargeAttemptShare
 from app.storage.tables.clients import Client
 from app.storage.tables.cluster import InstallationValue
 from app.storage.tables.invoices import HAS_AMOUNT_DUE, Invoice
+from app.storage.tables.stripe_payments import StripePayment
 
 INVOICES = table_of(Invoice)
 CLIENTS = table_of(Client)
 ATTEMPTS = table_of(ChargeAttempt)
+INTENTS = table_of(StripePayment)
 SHARES = table_of(ChargeAttemptShare)
 FACTS = table_of(InstallationValue)
 
@@ -63,6 +66,8 @@ class LastAttempt:
     network_forbids: bool
     # It charged other invoices too: its intent is for more than this one's amount.
     is_consolidated: bool = False
+    # Our books have its intent as paid or canceled: it can take nothing more.
+    intent_has_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +233,7 @@ class _CandidateRow(NamedTuple):
     last_network_forbids: bool | None
     last_is_consolidated: bool | None
     last_share_minor: int | None
+    intent_state: int | None
 
 
 _LAST = ATTEMPTS.alias("last")
@@ -272,9 +278,11 @@ def _candidates() -> Select[*tuple[Any, ...]]:
         _REVISION,
         *(_LAST.c[name.removeprefix("last_")].label(name) for name in _LAST_FIELDS[:-1]),
         _LAST_SHARE.c.amount_minor.label(_LAST_FIELDS[-1]),
+        INTENTS.c.state.label("intent_state"),
     ).select_from(
         INVOICES.outerjoin(CLIENTS, CLIENTS.c.id == INVOICES.c.client_id)
         .outerjoin(_LAST, _LAST.c.id == newest)
+        .outerjoin(INTENTS, INTENTS.c.intent_id == _LAST.c.intent_id)
         .outerjoin(
             _LAST_SHARE,
             and_(
@@ -442,4 +450,5 @@ def _last_attempt(row: _CandidateRow) -> LastAttempt | None:
         charge_id=row.last_charge_id,
         network_forbids=bool(row.last_network_forbids),
         is_consolidated=bool(row.last_is_consolidated),
+        intent_has_ended=row.intent_state in FINAL,
     )

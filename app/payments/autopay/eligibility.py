@@ -111,7 +111,7 @@ def reusable_intent(one: Candidate, amount_minor: int) -> str | None:
     if not has_verdict(one):
         return None
     assert one.last is not None, "a verdict is the last attempt's"
-    if one.last.is_consolidated:
+    if one.last.is_consolidated or one.last.intent_has_ended:
         return None
     about = one.last.about
     same = (about.amount_minor, about.currency, about.customer_id) == (
