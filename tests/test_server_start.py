@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_node_that_fails_once_it_is_open_is_closed(
-    sqlite_url: str, stripe_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, stripe_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
 
@@ -38,7 +38,7 @@ async def test_a_node_that_fails_once_it_is_open_is_closed(
 
     monkeypatch.setattr(serving, "open_node", watched)
     monkeypatch.setattr(serving, "say_how_to_sign_in", away)
-    app = serving.NodeApplication(settings_for(sqlite_url, stripe_url))
+    app = serving.NodeApplication(settings_for(database_url, stripe_url))
     await app({"type": "lifespan"}, began, said)
 
     assert seen == ["open", "closed", "lifespan.startup.failed"]
