@@ -738,7 +738,8 @@ async def test_access_is_shown_and_taken_back(paydue: Command) -> None:
 
 
 async def test_the_schema_is_brought_up_and_checked(paydue: Command) -> None:
-    empty, unusable = await told(paydue("db", "check"), paydue("status"))
+    # One after the other: two that make the file at once wait for each other's lock.
+    empty, unusable = await paydue("db", "check"), await paydue("status")
     assert (empty.code, "schema empty" in empty.err) == (FAILED, True)
     assert "paydue db upgrade" in empty.err
     assert (unusable.code, "paydue db upgrade" in unusable.err) == (MISUSED, True)

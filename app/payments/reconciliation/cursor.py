@@ -65,7 +65,7 @@ async def load_first_look(tx: Tx, *, now: datetime) -> datetime:
     """
     (newest,) = await _NEWEST_EVENT.all(tx)
     oldest_open = await load_oldest_open(tx)
-    return min(min(newest.made_at or now, now) - FIRST_LOOK, oldest_open or now)
+    return min(min(newest.made_at or now, now) - FIRST_LOOK - OVERLAP, oldest_open or now)
 
 
 async def move_cursor(tx: Tx, *, until: datetime, completed_at: datetime) -> None:
