@@ -6,8 +6,8 @@
     python -m tests.bench.neighbours --seconds 20  longer, for a steadier p99
 
 Signed webhooks arrive at an even pace, first alone, then beside each request in a loop. Promised:
-every webhook is answered 200. Where `--only` gives each part a process, p99 stays within 3 times
-its idle value, but for large writes on SQLite: its one writer's turn is waited for.
+every webhook is answered 200. Wanted, and not reached for large writes, least on SQLite with its
+one writer: where `--only` gives each part a process, p99 stays within 3 times its idle value.
 """
 
 import argparse
