@@ -53,14 +53,14 @@ class _Handler:
         session.host_name = hostname
         return responses
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(  # noqa: N802  aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self._server.stop("MAIL")
         envelope.mail_from = address
         return self._server.replies.get("MAIL", "250 OK")
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         self._server.stop("RCPT")
@@ -73,7 +73,7 @@ class _Handler:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(  # noqa: N802
+    async def handle_DATA(  # noqa: N802  aiosmtpd's name
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         if "text" in self._server.replies:
@@ -91,7 +91,7 @@ class _Handler:
 class _Smtp(SMTP):
     server: MailServer
 
-    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  aiosmtpd's name
         self.server.stop("DATA")
         if self.server.drops_at == "DATA":
             assert self.transport is not None
@@ -109,7 +109,7 @@ class _Smtp(SMTP):
             return
         await super().push(status)
 
-    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802
+    async def smtp_QUIT(self, arg: str) -> None:  # noqa: N802  aiosmtpd's name
         self.server.stop("QUIT")
         await super().smtp_QUIT(arg)
 

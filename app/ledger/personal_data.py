@@ -275,6 +275,7 @@ _REPLACE = (
 
 
 async def _erase_rows(tx: Tx, client_id: int, now: datetime) -> None:
+    # Iterated, a collection of columns gives columns; its keys are their names.
     empty = {name: null() for name in CLIENTS.c.keys() if name not in _KEPT_OF_CLIENT}  # noqa: SIM118
     values = {**empty, "name": f"Erased client {client_id}", "inactive": True, "last_modified": now}
     await tx.execute(update(CLIENTS).where(CLIENTS.c.id == client_id).values(values))

@@ -62,7 +62,7 @@ async def until_all_say(url: str, wanted: int) -> None:
 
 async def until_logged(running: Program, words: str, times: int = 1) -> None:
     async with asyncio.timeout(START_S):
-        while running.log().count(words) < times:  # noqa: ASYNC110
+        while running.log().count(words) < times:  # noqa: ASYNC110  a log has no event
             await asyncio.sleep(0.05)
 
 

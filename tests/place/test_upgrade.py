@@ -67,7 +67,7 @@ class SteadyLoad:
         """Return once some more deliveries have been answered."""
         wanted = len(self.load.sent) + 3 * BATCH
         async with asyncio.timeout(wait_limit(60)):
-            while len(self.load.sent) < wanted:  # noqa: ASYNC110
+            while len(self.load.sent) < wanted:  # noqa: ASYNC110  a load has no event
                 await asyncio.sleep(0.05)
 
 
@@ -190,5 +190,5 @@ async def test_what_the_old_version_cannot_live_with_stops_it_in_words(
 
 async def until_said(running: Program, words: str) -> None:
     async with asyncio.timeout(wait_limit(60)):
-        while words not in running.log():  # noqa: ASYNC110
+        while words not in running.log():  # noqa: ASYNC110  a log has no event
             await asyncio.sleep(0.05)
