@@ -329,6 +329,27 @@ async def test_a_charge_that_was_claimed_meanwhile_closes_the_session_before_it_
     assert taken(paydue) == DUE
 
 
+async def test_a_bank_debit_heard_of_meanwhile_closes_the_session_before_it_is_shown(
+    paydue: Paydue, client: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invoice = await paydue.an_invoice()
+    path = await a_link(paydue, invoice)
+    claim = checkout.PayLinkCheckout._claim
+
+    async def claimed(self: Any, link: Any, plan: Any, holder: LeaseHolder) -> int | None:
+        found = await claim(self, link, plan, holder)
+        async with paydue.database.transaction() as tx:  # the lease is ours all the while
+            pending = update(INVOICES).where(INVOICES.c.id == invoice)
+            await tx.execute(pending.values(payments_pending=1))
+        return found
+
+    monkeypatch.setattr(checkout.PayLinkCheckout, "_claim", claimed)
+    found = await press(paydue, path)
+
+    assert found.status == 409
+    assert [status for _, status in await sessions(client)] == ["expired"]
+
+
 # --- a client's balance ----------------------------------------------------------------------
 
 
