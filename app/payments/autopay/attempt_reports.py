@@ -17,7 +17,7 @@ from app.payments.autopay.attempts import (
 from app.rules import money
 from app.rules.attempt import AttemptState, AttemptStep
 from app.rules.claim import Evidence
-from app.rules.payment import PaymentReport, PaymentState
+from app.rules.payment import FINAL, PaymentReport, PaymentState
 from app.storage.engines import Tx
 from app.storage.prepared import PreparedStatement, any_of
 from app.storage.tables.charge_attempts import IS_UNRESOLVED
@@ -39,6 +39,8 @@ async def follow_reports(tx: Tx, reports: Sequence[PaymentReport], *, now: datet
                 await _follow(tx, attempt, report, now)
             elif _was_created_by(attempt, report):
                 await adopt_intent(tx, attempt.id, report.intent_id, now=now)
+                # Another way of paying may have cancelled it before anybody knew its attempt.
+                await _follow(tx, attempt, report, now)
 
 
 _UNRESOLVED = PreparedStatement(
@@ -59,8 +61,12 @@ _UNRESOLVED = PreparedStatement(
 def _was_created_by(attempt: Attempt, report: PaymentReport) -> bool:
     """Whether the reported intent is the one whose create got no answer."""
     is_named = attempt.invoice_id == report.invoice_id and attempt.number == report.attempt
-    is_new = attempt.intent_id is None and report.state == PaymentState.CREATED
-    return is_named and is_new and _is_for_its_money(attempt, report)
+    is_unanswered = attempt.intent_id is None and report.state in _WITHOUT_CONFIRM
+    return is_named and is_unanswered and _is_for_its_money(attempt, report)
+
+
+# Nobody confirms an intent whose create got no answer; it may be cancelled, or paid by its secret.
+_WITHOUT_CONFIRM = frozenset({PaymentState.CREATED, *FINAL})
 
 
 def _is_for_its_money(attempt: Attempt, report: PaymentReport) -> bool:
