@@ -10,6 +10,7 @@ from sqlalchemy.dialects import sqlite
 from app.ledger import journal_check
 from app.payments.webhook.event_types import HANDLERS
 from app.rules import money
+from app.rules.attempt import AttemptStep
 from app.rules.invoice import InvoiceKind
 from app.rules.payment import PaymentState
 from app.storage.tables.stripe_events import EventState
@@ -102,7 +103,11 @@ def _check_excess(w: World, row: Any) -> None:
 
 
 async def _check_attempts(w: World) -> None:
-    """An attempt ends in the transaction that books the end of its payment."""
+    """An attempt ends in the transaction that books the end of its payment.
+
+    One that had been confirmed and whose intent was cancelled is looked at soon: a bank may have
+    declined before.
+    """
     late = [tuple(row) for row in await w.look(_ENDED_BUT_OPEN_SQL)]
     assert not late, f"attempts open after their payment has ended: {late}"
 
@@ -111,7 +116,9 @@ _ENDED_BUT_OPEN_SQL = f"""
     SELECT charge_attempt.id, charge_attempt.intent_id FROM charge_attempt
     JOIN stripe_payment ON stripe_payment.intent_id = charge_attempt.intent_id
     WHERE charge_attempt.state IN ('open', 'unknown', 'processing')
-        AND stripe_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})"""
+        AND stripe_payment.state IN ({PaymentState.CANCELED:d}, {PaymentState.SUCCEEDED:d})
+        AND NOT (stripe_payment.state = {PaymentState.CANCELED:d}
+            AND charge_attempt.step = '{AttemptStep.CONFIRMING}')"""
 
 
 async def _check_parked(w: World) -> None:

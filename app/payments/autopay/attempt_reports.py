@@ -94,10 +94,11 @@ async def _follow(tx: Tx, attempt: Attempt, report: PaymentReport, now: datetime
             await end_attempt(
                 tx, attempt.id, AttemptState.SUCCEEDED, now=now, charge_id=report.charge_id
             )
+        case _ if attempt.step == AttemptStep.CONFIRMING:
+            # Only the intent itself tells which try a failure belongs to, and whether a bank had
+            # declined before somebody cancelled it: it is checked soon.
+            await check_soon(tx, attempt.id, now=now)
         case PaymentState.CANCELED:
             await end_attempt(
                 tx, attempt.id, AttemptState.CANCELED, now=now, reason="canceled at Stripe"
             )
-        case _ if attempt.step == AttemptStep.CONFIRMING:
-            # Only the intent itself tells which try a failure belongs to: it is checked soon.
-            await check_soon(tx, attempt.id, now=now)

@@ -73,7 +73,7 @@ async def book(at: Charging, attempt: Attempt, response: StripeResponse) -> Outc
     )
     if report.state == PaymentState.REQUIRES_ACTION:
         return await _book_decline(at, attempt, response, report, _NEEDS_ACTION)
-    if report.state == PaymentState.FAILED:
+    if report.state == PaymentState.FAILED or _was_declined_first(attempt, response.object):
         return await _book_decline(at, attempt, response, report, decline_of(response.object))
 
     async def write(tx: Tx) -> OutcomeKind:
@@ -300,10 +300,23 @@ def has_ended(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
         case PaymentState.REQUIRES_ACTION:
             return attempt.step == AttemptStep.CONFIRMING
         case PaymentState.FAILED if attempt.step == AttemptStep.CONFIRMING:
-            was_made_here = attempt.create_params is not None
-            failed = failed_charge_id(intent)
-            return was_made_here or (failed is not None and failed != attempt.charge_before)
+            return _has_failed(attempt, intent)
     return False
+
+
+def _was_declined_first(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    """Whether a cancelled intent had been declined in this attempt: the bank's word counts."""
+    is_canceled = intent_state(intent) == PaymentState.CANCELED
+    is_confirmed = is_canceled and attempt.step == AttemptStep.CONFIRMING
+    return is_confirmed and _has_failed(attempt, intent)
+
+
+def _has_failed(attempt: Attempt, intent: Mapping[str, Any]) -> bool:
+    """Whether the intent's last error is of this attempt, not of one that used it before."""
+    failed = failed_charge_id(intent)
+    if attempt.create_params is not None:  # the intent was made for this attempt
+        return bool(intent.get("last_payment_error"))
+    return failed is not None and failed != attempt.charge_before
 
 
 async def load_shares(at: Charging, attempt: Attempt) -> Sequence[AttemptShare]:

@@ -7,7 +7,7 @@ closed; money that is held, awaited or taken is booked, and the payment waits.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -112,6 +112,10 @@ class GuestSessions:
                 self._newest = max(self._newest or created, created)
 
 
+async def _no_look() -> None:
+    """A charge attempt has claimed its invoices: no other can begin meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class OtherWays:
     """The other ways to pay the invoices of one planned payment."""
@@ -126,6 +130,8 @@ class OtherWays:
     is_own_session: Callable[[StripeObject], bool] = lambda _: False
     # The same of an unfinished intent.
     is_own_intent: Callable[[StripeObject], bool] = lambda _: False
+    # Called between the lists and the closing: NoLongerDue where an intent listed may be at work.
+    look_at_claims: Callable[[], Awaitable[None]] = _no_look
     who: str = "autopay"
 
     @property
@@ -154,6 +160,7 @@ class OtherWays:
         own = own or next((one for one in intents if self._is_own_unfinished(one)), None)
         of_own = {reference(own), reference(own.get("payment_intent"))} if own else {None}
         others = [one for one in intents if self._is_another(one) and one["id"] not in of_own]
+        await self.look_at_claims()
         await self._book_news(others, named)
         for intent in others:
             await self._close_intent(intent, self._names(intent, named))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from app.payments.autopay import leases
 from app.payments.autopay.attempts import AttemptShare
-from app.payments.autopay.candidates import lock_candidates
+from app.payments.autopay.candidates import find_candidates, lock_candidates
 from app.payments.autopay.leases import LeaseHolder
-from app.payments.autopay.other_ways import GuestSessions, OtherWays
+from app.payments.autopay.other_ways import GuestSessions, NoLongerDue, OtherWays
 from app.payments.checkout.owed_invoices import PayableInvoice, PayState, with_states
 from app.payments.stripe.gateway import Gateway
 from app.payments.stripe.stripe_objects import StripeObject
@@ -83,8 +83,21 @@ class PayableWay:
             shares,
             is_own_session=is_own_session,
             is_own_intent=is_own_intent,
+            look_at_claims=lambda: self._refuse_claimed(plan),
             who=self.who,
         ).close()
+
+    async def _refuse_claimed(self, plan: PaymentPlan) -> None:
+        """NoLongerDue where an automatic charge has begun: its intent is its own to end.
+
+        Cancelled in between, a bank's decline would be lost, and the method asked once more.
+        """
+        async with self.database.snapshot() as tx:
+            found = await find_candidates(tx, list(plan.shares_minor))
+            invoices = await with_states(tx, list(found.values()))
+        charging = [one.invoice_id for one in invoices if one.state == PayState.CHARGING]
+        if charging:
+            raise NoLongerDue("an automatic charge of it is under way", charging)
 
     async def is_unchanged(self, tx: Tx, plan: PaymentPlan, holder: LeaseHolder) -> bool:
         """Under the invoices' locks: each is due as it was, and nobody else had the lease since."""
