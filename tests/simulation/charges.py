@@ -6,10 +6,10 @@ An intent is ours when it carries the number of an attempt and our installation'
 from collections import Counter
 from typing import Any
 
-from app.payments.checkout.link_checkout import LINK_KEY
 from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
 from app.rules.consolidation import shares_in
+from tests.simulation import visitors
 from tests.simulation.world import World
 
 _MILLIONTHS = 10**6
@@ -25,8 +25,8 @@ def is_ours(w: World, thing: Any) -> bool:
 
 
 def is_taken_by_us(w: World, metadata: Any) -> bool:
-    """Whether a charge is of an attempt of ours, or of a page that a link of ours led to."""
-    by_us = "attempt" in metadata or LINK_KEY in metadata
+    """Whether a charge is of an attempt of ours, or of what we made for the customer to pay."""
+    by_us = "attempt" in metadata or visitors.is_of_customer(metadata)
     return by_us and metadata.get(INSTALLATION_KEY) == w.node.installation
 
 
@@ -76,12 +76,47 @@ def _check_what_was_due(w: World) -> None:
         w.moved.add(intent["id"])
         if intent["id"] in w.paid_by_client:
             continue
+        _check_nothing_lies_about(w, intent)
         for invoice, minor in shares_of(intent).items():
             amount = int(money.from_minor(minor, intent["currency"]) * _MILLIONTHS)
             due = w.due.get(invoice, 0)
             is_right = amount <= due if invoice in others else amount == due
             assert is_right, f"{intent['id']} takes {amount} of invoice {invoice}, {due} was due"
         assert intent["amount"] == sum(shares_of(intent).values()), intent["id"]
+
+
+def _check_nothing_lies_about(w: World, intent: Any) -> None:
+    """A charge waits while money of its customer's lies about that may be for the same invoice."""
+    wanted = {intent["amount"], *shares_of(intent).values()}
+    for unnamed, customer in w.unnamed.items():
+        other = w.sandbox.state["payment_intents"].get(unnamed)
+        if customer != intent["customer"] or unnamed in w.told_of:
+            continue
+        is_alike = other["currency"] == intent["currency"] and other["amount"] in wanted
+        is_there = other["status"] == "processing" or _is_untouched(w, unnamed)
+        assert not (is_alike and is_there), f"{intent['id']} takes what {unnamed} may be for"
+
+
+def _is_untouched(w: World, intent_id: str) -> bool:
+    """Whether an intent's money is here, none of it given back or in dispute."""
+    charges = [
+        one for one in w.sandbox.state["charges"].rows() if one["payment_intent"] == intent_id
+    ]
+    return any(
+        one["status"] == "succeeded" and not one["amount_refunded"] and not one["disputed"]
+        for one in charges
+    )
+
+
+def allow_again(w: World, invoice: int) -> None:
+    """A person has the invoice tried now, whatever its declines say."""
+    for tried in [one for one in w.declined_on if one[0] == invoice]:
+        del w.declined_on[tried]
+    w.retried |= {
+        one["id"]
+        for one in w.sandbox.state["payment_intents"].rows()
+        if is_ours(w, one) and invoice in shares_of(one)
+    }
 
 
 def _check_retries(w: World) -> None:
@@ -101,8 +136,9 @@ def _check_retries(w: World) -> None:
 
 def _check_hopeless(w: World) -> None:
     declined: set[Try] = set()
+    passed_over = w.paid_by_client | w.forgotten | w.retried
     for charge in w.sandbox.state["charges"].rows():
-        if is_ours(w, charge) and charge["payment_intent"] not in w.paid_by_client | w.forgotten:
+        if is_ours(w, charge) and charge["payment_intent"] not in passed_over:
             tried = _tried(charge)
             again = declined & tried
             assert not again, f"{again} was declined for good, and tried again"

@@ -12,7 +12,7 @@ from app.rules import money
 from app.rules.claim import INSTALLATION_KEY
 from app.sandbox.account.stripe_errors import StripeRefusal
 from app.sandbox.stripe_api import customers_api, payment_intents_api, payment_methods_api
-from tests.simulation import charges, people
+from tests.simulation import charges, people, visitors
 from tests.simulation.world import CARDS, World, now
 
 # Stripe forgets an idempotency key after so many hours.
@@ -47,10 +47,19 @@ async def pay_a_second_installation(w: World) -> bool:
 
 
 def pay(
-    w: World, amount: int, currency: str, metadata: dict[str, str], customer: str | None = None
+    w: World,
+    amount: int,
+    currency: str,
+    metadata: dict[str, str],
+    customer: str | None = None,
+    method: str = "pm_card_visa",
 ) -> Any:
     """A payment that somebody else has made."""
     params = {**_VISA, "amount": amount, "currency": currency, "confirm": True}
+    params["payment_method"] = method
+    if method == "pm_usBankAccount":
+        params["payment_method_types"] = ["us_bank_account"]
+        params["mandate_data"] = {"customer_acceptance": {"type": "offline"}}
     if customer is not None:
         params["customer"] = customer
     return payment_intents_api.create(w.sandbox.state, {**params, "metadata": metadata})
@@ -65,11 +74,21 @@ def ask(w: World, amount: int, currency: str, metadata: dict[str, str], customer
 async def pay_on_a_page(w: World) -> bool:
     """The client enters a card on a page that is still open."""
     intents = w.sandbox.state["payment_intents"]
-    asked = [one for one in intents.rows() if one["id"] in w.sessions]
+    asked = [one for one in intents.rows() if one["id"] in w.sessions or one["id"] in w.secrets]
     payable = sorted(one["id"] for one in asked if one["status"] in _PAYABLE)
     if not payable:
         return False
     payment_intents_api.confirm(w.sandbox.state, dict(_VISA), w.random.choice(payable))
+    return True
+
+
+async def cancel_at_stripe(w: World) -> bool:
+    """Somebody cancels an unfinished intent in the Dashboard, whoever made it."""
+    intents = w.sandbox.state["payment_intents"].rows()
+    open_ones = sorted(one["id"] for one in intents if one["status"] in _CANCELABLE)
+    if not open_ones:
+        return False
+    payment_intents_api.cancel(w.sandbox.state, {}, w.random.choice(open_ones))
     return True
 
 
@@ -83,7 +102,7 @@ async def client_pays_a_declined_intent(w: World) -> bool:
         for one in w.sandbox.state["payment_intents"].rows()
         if charges.is_ours(w, one) and one["last_payment_error"] and one["status"] in _PAYABLE
     ]
-    asked = {*w.sessions.values()}
+    asked = {*w.sessions.values()} | visitors.asked_for(w)
     free = sorted(one["id"] for one in open_ones if not asked & charges.shares_of(one).keys())
     if not free:
         return False
@@ -94,6 +113,7 @@ async def client_pays_a_declined_intent(w: World) -> bool:
 
 
 _PAYABLE = ("requires_payment_method", "requires_confirmation")
+_CANCELABLE = (*_PAYABLE, "requires_action")
 
 
 async def change_method(w: World) -> bool:

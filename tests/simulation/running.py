@@ -45,7 +45,7 @@ class Coverage:
     def missing(self) -> set[str]:
         wanted = {*steps.KINDS, *(f"fault: {name}" for name in steps.FAULTS), "dispute won late"}
         wanted |= {"copy without a cursor restored", "copy older than the keys restored"}
-        wanted |= {"pay link opened", "pay link waits", "customer lease lost"}
+        wanted |= {"pay link opened", "pay link waits", "screen waits", "customer lease lost"}
         return wanted - self.having.keys()
 
     def lines(self) -> list[str]:

@@ -65,6 +65,8 @@ MEANWHILE = (
     "invoice voided",
     "total lowered",
     "method detached",
+    "intent cancelled in the Dashboard",
+    "intent cancelled in the Dashboard",
     "delivery",
 )
 
@@ -91,6 +93,21 @@ async def recover(w: World) -> bool:
         await w.node.refunds().recover()
     except NO_ANSWER:
         return False
+    return True
+
+
+async def press_retry(w: World) -> bool:
+    """Support has an invoice tried now, which a decline has put off."""
+    invoice = w.random.choice(w.invoices)
+    charges.allow_again(w, invoice)
+    try:
+        outcome = await w.node.autopay().retry(invoice, reason="asked", who="simulation")
+    except Refused as refusal:
+        w.story.append(f"      {refusal.message}")
+        return True
+    except NO_ANSWER:
+        return False
+    _assert_sound(outcome)
     return True
 
 
@@ -476,7 +493,18 @@ async def the_invoice_comes(w: World) -> bool:
 
 
 async def pay_for_nothing_named(w: World) -> bool:
-    elsewhere.pay(w, 2500, "usd", {})
+    """Money that names no invoice: any amount of anybody's, or what a client owes for one."""
+    if w.random.random() < 0.4:
+        elsewhere.pay(w, 2500, "usd", {})
+        return True
+    row = await w.row(w.random.choice(w.invoices))
+    if row.voided or row.amountdue < 1 or await people.is_under_way(w, row.id):
+        return False
+    minor = money.to_minor(row.amountdue, row.currency_iso)
+    method = w.random.choice(("pm_card_visa", "pm_usBankAccount"))
+    customer = w.customer_of[row.client_id]
+    intent = elsewhere.pay(w, minor, row.currency_iso, {}, customer, method)
+    w.unnamed[intent["id"]] = customer
     return True
 
 
@@ -529,15 +557,18 @@ KINDS: dict[str, tuple[int, Step]] = {
     "checkout completed": (6, complete_checkout),
     "pay link pressed": (4, visitors.press_button),
     "pay links pressed at once": (4, press_buttons_at_once),
+    "screen asks for an intent": (3, visitors.ask_on_screen),
     "page opened": (2, open_page),
     "page paid": (3, elsewhere.pay_on_a_page),
     "payment before its invoice": (1, pay_before_the_invoice),
     "invoice after its payment": (3, the_invoice_comes),
-    "payment that names nothing": (1, pay_for_nothing_named),
+    "payment that names nothing": (2, pay_for_nothing_named),
     "payment assigned by hand": (5, assign),
     "payment in another way": (2, elsewhere.pay_in_another_way),
     "payment of a second installation": (1, elsewhere.pay_a_second_installation),
     "declined intent paid by the client": (2, elsewhere.client_pays_a_declined_intent),
+    "intent cancelled in the Dashboard": (2, elsewhere.cancel_at_stripe),
+    "retry pressed": (2, press_retry),
     "method changed": (1, elsewhere.change_method),
     "method detached": (1, elsewhere.detach_method),
     "database copied": (2, elsewhere.copy_database),

@@ -1,13 +1,13 @@
-"""Visitors of pay links: they press the button, and pay on the page that they are shown."""
+"""Visitors of pay links and of HaloPSA's screens, who are shown a page or given a secret."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Mapping
 
-from app.errors import Unavailable
+from app.errors import Refused, Unavailable
 from app.ledger import pay_links
 from app.ledger.pay_links import LinkSubject, StoredPayLink
+from app.payments.checkout.invoice_intents import MADE_FOR, InvoiceIntents
 from app.payments.checkout.link_checkout import LINK_KEY, Opened, PayLinkCheckout
 from app.payments.checkout.owed_invoices import load_owed
 from app.rules.consolidation import shares_in
@@ -51,6 +51,23 @@ async def press_at_once(w: World, run: Awaitable[bool]) -> bool:
                     group.create_task(_press(w, link, currency))
     finally:
         w.switch.before_call = None
+    return True
+
+
+async def ask_on_screen(w: World) -> bool:
+    """A screen of HaloPSA's asks for an intent that its user confirms, at once or much later."""
+    row = await w.row(w.random.choice(w.invoices))
+    if row.voided or row.amountdue <= 0:
+        return False
+    intents = InvoiceIntents(w.database, w.node.gateway, w.node.installation)
+    try:
+        found = await intents.create([row.id], None)
+    except (Refused, Unavailable) as error:
+        w.did["screen waits"] += 1
+        w.story.append(f"      invoice {row.id}: {error.message}")
+        return True
+    w.secrets.add(found["id"])
+    w.story.append(f"      invoice {row.id}: {found['id']}")
     return True
 
 
@@ -107,28 +124,35 @@ async def _currency(w: World, link: StoredPayLink) -> str | None:
 # --- for the judge ---------------------------------------------------------------------------
 
 
-def is_of_link(w: World, thing: Any) -> bool:
-    """Whether a session or an intent was made by a link of ours."""
-    return LINK_KEY in thing["metadata"]
+def is_of_customer(metadata: Mapping[str, str]) -> bool:
+    """Whether a link or a screen of ours made it, for the customer to pay."""
+    return LINK_KEY in metadata or MADE_FOR in metadata
+
+
+def _shown(w: World, *statuses: str) -> list[int]:
+    """The invoices of pages and intents that somebody was given, once for each in these states."""
+    sessions = [one for one in w.sandbox.state["sessions"].rows() if one["id"] in w.shown]
+    intents = w.sandbox.state["payment_intents"].rows()
+    given = [*sessions, *(one for one in intents if one["id"] in w.secrets)]
+    return [
+        invoice
+        for one in given
+        if one["status"] in statuses
+        for invoice in shares_in(one["metadata"]) or {int(one["metadata"]["invoice_id"]): 0}
+    ]
+
+
+_UNPAID = ("open", "requires_payment_method", "requires_confirmation", "requires_action")
+_PAID = ("complete", "processing", "succeeded")
 
 
 def asked_for(w: World) -> set[int]:
-    """The invoices for which a visitor has a page of Stripe's open, or has paid one."""
-    return {
-        invoice
-        for one in w.sandbox.state["sessions"].rows()
-        if one["id"] in w.shown and one["status"] != "expired"
-        for invoice in shares_in(one["metadata"])
-    }
+    """The invoices for which somebody has a page or an intent of ours open, or has paid one."""
+    return {*_shown(w, *_UNPAID, *_PAID)}
 
 
 def check_pages(w: World) -> None:
-    """At most one page that a visitor was shown can take the money of an invoice."""
-    asked = Counter(
-        invoice
-        for one in w.sandbox.state["sessions"].rows()
-        if one["id"] in w.shown and one["status"] == "open"
-        for invoice in shares_in(one["metadata"])
-    )
+    """At most one page or intent that somebody was given can take the money of an invoice."""
+    asked = Counter(_shown(w, *_UNPAID))
     several = {invoice: pages for invoice, pages in asked.items() if pages > 1}
     assert not several, f"pages that can take the same money: {several}"
