@@ -125,6 +125,7 @@ WALKED: dict[str, Sequence[str]] = {
     "status": (),
     "purge": (),
     "client export": ("{invoice}",),
+    "clients map": (),
     "client erase": ("999", "--by", HOSTILE, "--reason", HOSTILE),
     "access add": (HOSTILE, "--scope", "all"),
     "access list": (),

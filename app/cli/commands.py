@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("app.cli.audit_commands", "audit"),
     "status": ("app.cli.support_commands", "status"),
     "client": ("app.cli.client_commands", "client"),
+    "clients": ("app.cli.client_list_commands", "clients"),
     "purge": ("app.cli.retention_commands", "purge"),
     "access": ("app.cli.setup_commands", "access"),
     "user": ("app.cli.user_commands", "user"),

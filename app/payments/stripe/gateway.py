@@ -221,6 +221,11 @@ class Gateway:
         default = (found.get("invoice_settings") or {}).get("default_payment_method")
         return {"id": default} if isinstance(default, str) else default
 
+    async def customers(self) -> AsyncIterator[Mapping[str, Any]]:
+        """All customers of the account, the newest first; not those that were deleted."""
+        async for one in self._listed(endpoints.CUSTOMERS, {}):
+            yield one
+
     async def payment_method(self, method_id: str) -> Mapping[str, Any]:
         await self._pace.acquire(endpoints.PAYMENT_METHOD)
         return (await self._read("payment_method", endpoints.PAYMENT_METHOD, method_id)).object
