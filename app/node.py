@@ -29,6 +29,7 @@ from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.checkout.halo_screens import HaloScreens
 from app.payments.checkout.link_checkout import NotOpened, Opened, PayLinkCheckout
+from app.payments.checkout.session_closing import SessionClosing, SessionEnd
 from app.payments.notices import Notices
 from app.payments.purge import Purge
 from app.payments.reconcile import Reconciliation
@@ -184,6 +185,11 @@ class Node:
             checkout = PayLinkCheckout(self.database, gateway, self.installation)
             return await checkout.open(link, currency, page_url)
 
+    async def close_link_sessions(self, link_id: int) -> list[SessionEnd]:
+        """End at Stripe what visitors of a revoked link have open, and answer what came of it."""
+        async with self._own_gateway() as gateway:
+            return await SessionClosing(self.database, gateway).close_of_link(link_id)
+
     async def open_portal(self, customer_id: str, return_url: str) -> str:
         """The address of Stripe's page for a customer's payment methods."""
         async with self._own_gateway() as gateway:
@@ -207,6 +213,9 @@ class Node:
 
     def recurring(self) -> RecurringRun:
         return RecurringRun(self.database, home_of(self.settings), self.clock, self.stop)
+
+    def session_closing(self) -> SessionClosing:
+        return SessionClosing(self.database, self.gateway)
 
     def notices(self) -> Notices:
         return Notices(self.database, self.gateway, self.settings, self.clock)

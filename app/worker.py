@@ -102,6 +102,7 @@ class Worker:
             "events": _frequent_job(self._retry_parked_events),
             "attempts": _frequent_job(self._resume_attempts),
             "refunds": _frequent_job(self._resume_refunds),
+            "links": _frequent_job(self._close_link_sessions),
             "alerts": ScheduledJob(
                 self._watch_alerts, lambda now: now + ALERTS_INTERVAL, log_level=logging.DEBUG
             ),
@@ -150,6 +151,9 @@ class Worker:
 
     async def _resume_refunds(self) -> str:
         return f"{await self.node.refunds().recover()} resumed"
+
+    async def _close_link_sessions(self) -> str:
+        return await self.node.session_closing().run()
 
     async def _watch_alerts(self) -> str:
         return await self.node.alert_watch().run()

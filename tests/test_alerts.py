@@ -53,8 +53,8 @@ PAUSES, RUNS = table_of(AutopayPause), table_of(AutopayRun)
 PAYMENTS, REVERSALS = table_of(InvoicePayment), table_of(StripeReversal)
 OTHER_SECRET = "whsec_" + "another0123456789abcd"
 ALL_JOBS = (
-    "alert_webhooks", "alerts", "attempts", "audit", "autopay", "events", "mail", "notices",
-    "purge", "reconcile", "recurring", "refunds",
+    "alert_webhooks", "alerts", "attempts", "audit", "autopay", "events", "links", "mail",
+    "notices", "purge", "reconcile", "recurring", "refunds",
 )  # fmt: skip
 
 

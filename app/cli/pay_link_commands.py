@@ -1,19 +1,23 @@
 """The commands on pay links: made, listed, revoked."""
 
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import click
 
-from app.cli.command_group import run, settings_and_logs
+from app.cli.command_group import FAILED, run, settings_and_logs
 from app.cli.terminal import console, moment, say, say_json, table
 from app.errors import ConfigurationError
-from app.ledger import pay_links
+from app.ledger import link_sessions, pay_links
+from app.ledger.link_sessions import OpenLinkSession
 from app.ledger.pay_links import DAYS, DAYS_MAX, LinkSubject, NewPayLink, StoredPayLink
-from app.node import open_current_database
+from app.node import open_current_database, open_gateway
+from app.payments.checkout.session_closing import SessionClosing, SessionEnd
 from app.settings import Settings
 from app.storage.engines import Tx
+from app.storage.tables.customer_links import LinkSessionState
 
 T = TypeVar("T")
 
@@ -66,18 +70,27 @@ def make_link(
 def list_links(*, every: bool, as_json: bool) -> None:
     """List the links that open something, the newest first. Their addresses are not kept."""
     settings, now = settings_and_logs(), datetime.now(UTC)
-    found = _run(settings, lambda tx: pay_links.list_links(tx, now, every=every))
+
+    async def work(tx: Tx) -> tuple[Sequence[StoredPayLink], dict[int, OpenLinkSession]]:
+        sessions = await link_sessions.list_open(tx)
+        return (
+            await pay_links.list_links(tx, now, every=every),
+            {one.link_id: one for one in sessions if one.ends_at > now},
+        )
+
+    found, sessions = _run(settings, work)
     if as_json:
-        say_json([_as_dict(one) for one in found])
+        say_json([_as_dict(one, sessions.get(one.id)) for one in found])
         return
     rows = (
         (
             one.id, _subject(one), moment(one.expires_at), one.made_by, one.sessions,
-            one.last_session_id, f"revoked by {one.revoked_by}" if one.revoked_at else "",
+            _page_words(one, sessions.get(one.id)),
+            f"revoked by {one.revoked_by}" if one.revoked_at else "",
         )
         for one in found
     )  # fmt: skip
-    columns = (">id", "for", "until", "made by", ">sessions", "last session", "state")
+    columns = (">id", "for", "until", "made by", ">sessions", "page at Stripe", "state")
     console().print(table("Pay links", columns, rows))
 
 
@@ -85,13 +98,57 @@ def list_links(*, every: bool, as_json: bool) -> None:
 @click.argument("link_id", type=int)
 @click.option("--by", "who", required=True, metavar="NAME", help="Who revokes it.")
 def revoke_link(link_id: int, who: str) -> None:
-    """Let the link LINK_ID open nothing any more.
+    """Let the link LINK_ID open nothing any more, and expire its page at Stripe.
 
-    A page of Stripe's that its visitor has open already can be paid for half an hour at most.
+    Exit code 1 when Stripe does not answer: the link is revoked, but the page that its visitor has
+    open may still be paid until it ends, half an hour at most. The worker tries it again.
     """
     settings, now = settings_and_logs(), datetime.now(UTC)
     _run(settings, lambda tx: pay_links.revoke_link(tx, link_id, who=who, now=now), writes=True)
     say(f"link {link_id} is revoked")
+    if any([_say_end(one) for one in run(_close_sessions(settings, link_id))]):
+        sys.exit(FAILED)
+
+
+async def _close_sessions(settings: Settings, link_id: int) -> list[SessionEnd]:
+    async with (
+        open_current_database(settings) as database,
+        open_gateway(settings, database) as gateway,
+    ):
+        if gateway is not None:
+            return await SessionClosing(database, gateway).close_of_link(link_id)
+        async with database.snapshot() as tx:
+            found = await link_sessions.list_open(tx, link_id=link_id)
+        why = "STRIPE_API_KEY is not set"
+        return [
+            SessionEnd(one.session_id, LinkSessionState.OPEN, one.ends_at, why) for one in found
+        ]
+
+
+def _say_end(one: SessionEnd) -> bool:
+    """Say what came of a session; answers whether it may still be paid."""
+    match one.state:
+        case LinkSessionState.EXPIRED:
+            say(f"its page {one.session_id} at Stripe is expired")
+        case LinkSessionState.COMPLETE:
+            say(f"its page {one.session_id} at Stripe was completed before")
+        case LinkSessionState.OPEN:
+            say(
+                f"paydue: its page {one.session_id} at Stripe may be paid until "
+                f"{moment(one.ends_at)}: {one.error}; the worker tries again to expire it",
+                err=True,
+            )
+    return one.state == LinkSessionState.OPEN
+
+
+def _page_words(link: StoredPayLink, one: OpenLinkSession | None) -> str:
+    """The page at Stripe that a visitor may have open now."""
+    if one is None:
+        return ""
+    said = f"{one.session_id} until {moment(one.ends_at)}"
+    if one.error:
+        return f"{said}; not expired after {one.tries} tries: {one.error}"
+    return f"{said}; it is being expired" if link.revoked_at else said
 
 
 def _subject(one: StoredPayLink) -> str:
@@ -100,9 +157,12 @@ def _subject(one: StoredPayLink) -> str:
     return f"client {one.client_id}"
 
 
-def _as_dict(one: StoredPayLink) -> dict[str, object]:
+def _as_dict(one: StoredPayLink, session: OpenLinkSession | None) -> dict[str, object]:
     found = one._asdict()
     del found["token_hash"]
+    found["open_session_id"] = session.session_id if session else None
+    found["open_session_ends_at"] = session.ends_at if session else None
+    found["open_session_error"] = session.error if session else None
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in found.items()

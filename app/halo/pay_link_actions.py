@@ -8,13 +8,13 @@ from starlette.responses import Response
 
 from app.errors import InvalidField
 from app.halo.access.authenticator import Caller
+from app.halo.access.own_address import own_address
 from app.halo.engine import parsing, request_body
 from app.halo.engine.idempotency import Work, run_idempotent
 from app.halo.engine.responses import json_response
 from app.ledger import pay_links
 from app.ledger.pay_links import LinkSubject
 from app.rules.notation import moment
-from app.settings import Settings
 from app.storage.engines import Tx
 
 EDIT_INVOICES = "edit:invoices"
@@ -24,6 +24,7 @@ async def make_pay_link(request: Request) -> Response:
     """A link for an invoice, or for all that a client owes."""
 
     async def prepare(caller: Caller, body: bytes) -> Work:
+        address = own_address(request)
         given = request_body.parse_json(body)
         one = given[0] if isinstance(given, list) and len(given) == 1 else given
         if not isinstance(one, dict):
@@ -40,7 +41,7 @@ async def make_pay_link(request: Request) -> Response:
             made = await pay_links.make_link(
                 tx,
                 subject,
-                url_of=lambda token: _url_of(request, token),
+                url_of=lambda token: f"{address}/pay/{token}",
                 days=pay_links.DAYS if days is None else days,
                 allows_portal=allows_portal,
                 who=caller.name,
@@ -57,8 +58,3 @@ async def make_pay_link(request: Request) -> Response:
         return work
 
     return await run_idempotent(request, EDIT_INVOICES, prepare)
-
-
-def _url_of(request: Request, token: str) -> str:
-    settings: Settings = request.app.state.settings
-    return f"{settings.public_url or str(request.base_url).rstrip('/')}/pay/{token}"

@@ -205,19 +205,13 @@ async def list_links(
 
 
 async def next_session(tx: Tx, link_id: int) -> int:
-    """The number of the next Checkout Session that the link begins."""
+    """The number of the next Checkout Session that the link begins; a revoked one begins none."""
     number = await tx.scalar(
         update(LINKS)
-        .where(LINKS.c.id == link_id)
+        .where(LINKS.c.id == link_id, LINKS.c.revoked_at.is_(None))
         .values(sessions=LINKS.c.sessions + 1)
         .returning(LINKS.c.sessions)
     )
     if number is None:
         raise NotFound("PayLink", link_id)
     return int(number)
-
-
-async def record_session(tx: Tx, link_id: int, session_id: str, *, now: datetime) -> None:
-    """Note the session that the link led to, for support."""
-    values = {"last_session_id": session_id, "last_session_at": now}
-    await tx.execute(update(LINKS).where(LINKS.c.id == link_id).values(values))

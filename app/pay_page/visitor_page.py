@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import structlog
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,6 +22,7 @@ from app.control_characters import escape_controls
 from app.documents.document_folder import BrokenDocumentFolder, load_document_folder
 from app.errors import AppError, NotFound, Unavailable
 from app.halo.access.authenticator import RateLimited, RequestLimiter
+from app.halo.access.own_address import own_address
 from app.halo.engine import request_body
 from app.ledger.pay_links import StoredPayLink, find_link
 from app.pay_page.words import Words, words_for
@@ -151,7 +152,7 @@ async def pay(request: Request, words: Words) -> Response:
     _limits(request).buttons.take(link.id, _now(request))
     currency = (await _form(request)).get("currency", "")
     open_checkout: OpenCheckout = request.app.state.open_checkout
-    found = await open_checkout(link, currency, page_url(request.app.state.settings, request))
+    found = await open_checkout(link, currency, page_url(request))
     if isinstance(found, Opened):
         return RedirectResponse(found.url, 303)
     return _page(request, words, link, found.owed, notice=words["not_now"], status=409)
@@ -167,14 +168,17 @@ async def go_to_portal(request: Request, words: Words) -> Response:
     if not link.allows_portal or owed.customer_id is None:
         raise NotFound("link", "portal")
     open_portal: OpenPortal = request.app.state.open_portal
-    back = page_url(request.app.state.settings, request)
+    back = page_url(request)
     return RedirectResponse(await open_portal(owed.customer_id, back), 303)
 
 
-def page_url(settings: Settings, request: Request) -> str:
+def page_url(request: Request) -> str:
     """The address of the link's own page, as its visitor may come back to it."""
-    base = settings.public_url or str(request.base_url).rstrip("/")
-    return f"{base}/pay/{request.path_params['token']}"
+    return f"{own_address(request)}{_path(request)}"
+
+
+def _path(request: Request) -> str:
+    return f"/pay/{request.path_params['token']}"
 
 
 async def _link(request: Request) -> StoredPayLink:
@@ -223,11 +227,10 @@ def _page(
         text = words["pay"].format(amount=language.money(total, currency))
         buttons.append(_Button(currency, text))
     has_portal = link.allows_portal and owed.customer_id is not None
-    path = urlsplit(page_url(request.app.state.settings, request)).path
     values = {
         "seller": _seller_name(request.app.state.settings),
         "client": words["for"].format(name=owed.client_name) if owed.client_name else None,
-        "rows": rows, "buttons": buttons, "has_more": owed.has_more, "path": path,
+        "rows": rows, "buttons": buttons, "has_more": owed.has_more, "path": _path(request),
         "notice": notice, "has_portal": has_portal,
     }  # fmt: skip
     return _render(words, "pay.html", status, **values)

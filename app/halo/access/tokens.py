@@ -6,19 +6,13 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import Unavailable
 from app.halo.access.api_credentials import TokenRequestRefused, find_grant, issue_token
+from app.halo.access.own_address import own_address
 from app.halo.engine import json_schema, parsing, request_body
 from app.halo.engine.responses import json_response
 from app.halo.openapi.operations import Operation
 from app.security_log import SecurityEvent, log_security_event
-from app.settings import Settings, is_loopback
 from app.storage.engines import Database
-
-
-class PublicUrlMissing(Unavailable):
-    """Nobody has said by which address clients reach this installation."""
-
 
 # Five short fields; nobody is known yet, so nobody may send more.
 _FORM_MAX = 16 * 1024
@@ -73,22 +67,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 async def authinfo(request: Request) -> Response:
     """Where tokens are issued. Anonymous: it is asked before there is a token."""
-    return json_response({"auth_url": f"{_own_address(request)}/auth", "tenant_id": ""})
-
-
-def _own_address(request: Request) -> str:
-    """The address to which clients send their secrets: of the settings, never of the request.
-
-    Without the setting, only a caller of this machine is told where this process listens.
-    """
-    settings: Settings = request.app.state.settings
-    if settings.public_url:
-        return settings.public_url
-    host, port = request.scope["server"]
-    asked = request.url.hostname or ""
-    if not (is_loopback(host) and is_loopback(asked)):
-        raise PublicUrlMissing("PAYDUE_PUBLIC_URL is not set, so clients cannot be told where")
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return json_response({"auth_url": f"{own_address(request)}/auth", "tenant_id": ""})
 
 
 _TAG = "Access"

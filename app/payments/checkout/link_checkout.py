@@ -22,6 +22,7 @@ import structlog
 
 from app.errors import Unavailable
 from app.ledger import pay_links
+from app.ledger.link_sessions import ShownSession, record_session
 from app.ledger.pay_links import StoredPayLink
 from app.payments.autopay.leases import LeaseHolder
 from app.payments.autopay.other_ways import NoLongerDue
@@ -151,7 +152,7 @@ class PayLinkCheckout:
             if found is None:
                 return None
         url = found.get("url")
-        if not isinstance(url, str) or not await self._confirm(link, plan, holder, found["id"]):
+        if not isinstance(url, str) or not await self._confirm(link, plan, holder, found):
             await self._expire(found["id"])
             return None
         log.info("checkout opened", link=link.id, session=found["id"], invoices=len(plan.invoices))
@@ -226,16 +227,16 @@ class PayLinkCheckout:
         }
 
     async def _confirm(
-        self, link: StoredPayLink, plan: PaymentPlan, holder: LeaseHolder, session_id: str
+        self, link: StoredPayLink, plan: PaymentPlan, holder: LeaseHolder, session: StripeObject
     ) -> bool:
         """Whether all is as it was planned, so that the session may be shown."""
+        now = self.database.now()
+        ends_at = instant_of(session, "expires_at") or now + SESSION_LASTS
+        shown = ShownSession(session["id"], plan.shares_minor, plan.currency, ends_at)
 
         async def work(tx: Tx) -> bool:
             is_right = await self._way.is_unchanged(tx, plan, holder)
-            if is_right:
-                now = self.database.now()
-                await pay_links.record_session(tx, link.id, session_id, now=now)
-            return is_right
+            return is_right and await record_session(tx, link.id, shown, now=now)
 
         return await self.database.with_retry(work)
 

@@ -1,11 +1,13 @@
 """Pay links: lasting addresses of a page without login that shows what is owed and takes it."""
 
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.storage.column_types import Id, Ref, Row
+from app.storage.column_types import Id, Json, Ref, Row
 
 
 class PayLink(Row):
@@ -33,3 +35,40 @@ class PayLink(Row):
     sessions: Mapped[int] = mapped_column(default=0)
     last_session_id: Mapped[str | None]
     last_session_at: Mapped[datetime | None]
+
+
+class LinkSessionState(StrEnum):
+    OPEN = "open"  # its page at Stripe can be paid
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+
+
+class LinkSession(Row):
+    """A Checkout Session whose address the visitor of a link was shown.
+
+    `shares`: by invoice, minor units. `error` is why the last try to expire it did not succeed.
+    """
+
+    __tablename__ = "link_session"
+
+    id: Mapped[Id]
+    link_id: Mapped[Ref] = mapped_column(ForeignKey("pay_link.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[str] = mapped_column(unique=True)
+    shares: Mapped[Any] = mapped_column(Json)
+    currency: Mapped[str]
+    state: Mapped[str]
+    opened_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+
+    __table_args__ = (
+        Index(
+            "ix_link_session_open",
+            "id",
+            sqlite_where=text("state = 'open'"),
+            postgresql_where=text("state = 'open'"),
+        ),
+    )
