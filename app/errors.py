@@ -81,6 +81,10 @@ class DatabaseUnavailable(Unavailable):
     """The database is gone, full, read-only or too slow. Nothing was written."""
 
 
+class DatabaseRefused(DatabaseUnavailable):
+    """The database is not ours to use before a person acts: rights, a password, a wrong name."""
+
+
 class RecordLocked(DatabaseUnavailable):
     """Another transaction holds a record for longer than anybody waits; the others are free."""
 

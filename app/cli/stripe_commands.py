@@ -1,11 +1,13 @@
 """The commands that ask Stripe once and end: autopay run, reconcile."""
 
+import asyncio
 import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -15,11 +17,13 @@ from rich.table import Table
 
 from app.cli.command_group import FAILED, on_signals, run, settings_and_logs
 from app.cli.terminal import amount, console, say, say_json, say_json_text, table, words
+from app.errors import DatabaseUnavailable
 from app.node import open_current_database, open_stripe_node
 from app.payments.autopay.charge_calendar import DAYS, ChargeCalendar, read_calendar
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.why import ChargeForecast, forecast
 from app.settings import Settings
+from app.storage import outages
 
 # People read so many lines of a list; programs take all of them with --json.
 SHOWN = 50
@@ -45,12 +49,22 @@ def autopay_run(day: datetime | None, dry_run: bool, keep: bool, as_json: bool) 
     """Charge what is due, once. Runs may overlap and may be repeated at any time.
 
     Exit code 0 when the run came to its end, whatever the cards said; 1 when it could not, or when
-    an invoice failed, which the report names. A locked invoice is passed over and named.
+    an invoice failed, which the report names. A locked invoice is passed over and named. While the
+    database restarts or fails over, for two minutes at most, the run begins again; `paydue runs`
+    lists each beginning, and the report is of the last one.
     """
     settings = settings_and_logs()
-    ended, failed = run(
-        _autopay(settings, day.date() if day else None, dry_run=dry_run, keep=keep, as_json=as_json)
-    )
+
+    async def work() -> tuple[bool, int]:
+        stop = asyncio.Event()
+        on_signals(stop)
+        asked = partial(
+            _autopay, settings, day.date() if day else None, stop,
+            dry_run=dry_run, keep=keep, as_json=as_json,
+        )  # fmt: skip
+        return await outages.begin_again(asked, stop, _say_again)
+
+    ended, failed = run(work())
     if failed:
         say(f"paydue: {failed} invoices failed; the report names them", err=True)
         sys.exit(FAILED)
@@ -123,12 +137,21 @@ def autopay_calendar(days: int, client_id: int | None, as_json: bool) -> None:
         say(f"{amount(total, currency)} in all")
 
 
+def _say_again(error: DatabaseUnavailable) -> None:
+    say(f"paydue: {error.message}; the run begins again once it can", err=True)
+
+
 async def _autopay(
-    settings: Settings, day: date | None, *, dry_run: bool, keep: bool, as_json: bool
+    settings: Settings,
+    day: date | None,
+    stop: asyncio.Event,
+    *,
+    dry_run: bool,
+    keep: bool,
+    as_json: bool,
 ) -> tuple[bool, int]:
     """Whether the run came to its end, and how many invoices failed in it."""
-    async with open_stripe_node(settings) as node:
-        on_signals(node.stop)
+    async with open_stripe_node(settings, stop=stop) as node:
         with _progress(quiet=as_json or dry_run) as tell:
             runs = node.autopay()
             if dry_run:

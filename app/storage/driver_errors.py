@@ -4,6 +4,7 @@ A statement that fails raises one of the four exceptions below, whether SQLAlche
 statement sent it: nobody above storage meets an exception of SQLAlchemy, sqlite3 or asyncpg.
 """
 
+import errno
 import re
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from prometheus_client import Counter
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError, TimeoutError as PoolTimeout
 
-from app.errors import DatabaseUnavailable, RecordLocked, StatementTimeout
+from app.errors import DatabaseRefused, DatabaseUnavailable, RecordLocked, StatementTimeout
 
 
 class DatabaseFault(Exception):
@@ -37,6 +38,10 @@ _STATEMENT_CLASSES = ("22", "23", "42")
 _DATA_CLASS = "22"
 _QUOTED = re.compile(r'"[^"]*"|: .*')
 _DUPLICATE_STATE = "23505"
+_LOGIN_CLASS = "28"
+_NO_SUCH_DATABASE = "3D000"
+_SQLITE_REFUSALS = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
+_RIGHTS = frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT})
 # 23503: a row that existed when we looked is deleted; looking again says which.
 _RACE_STATES = frozenset({"40001", "40P01", "23503"})
 _SQLITE_DUPLICATES = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY")
@@ -93,7 +98,18 @@ def _translation(error: BaseException) -> Exception:
         return StatementRefused(message)
     if is_wrong_value(error):
         return StatementRefused(f"a value does not fit its column{_argument(message)}")
-    return DatabaseUnavailable(f"the database cannot be used now: {message}")
+    fault = DatabaseRefused if needs_a_person(error) else DatabaseUnavailable
+    return fault(f"the database cannot be used now: {message}")
+
+
+def needs_a_person(error: BaseException) -> bool:
+    """Rights, a password or a name is wrong: time alone mends nothing."""
+    state = getattr(error, "sqlstate", None) or ""
+    if state.startswith(_LOGIN_CLASS) or state == _NO_SUCH_DATABASE:
+        return True
+    if _sqlite_name(error).startswith(_SQLITE_REFUSALS):
+        return True
+    return isinstance(error, OSError) and error.errno in _RIGHTS
 
 
 def is_wrong_value(error: BaseException) -> bool:

@@ -19,7 +19,8 @@ from typing import IO, Any
 from aiosqlite.core import Connection
 from aiosqlite.cursor import Cursor
 
-from app.errors import DatabaseUnavailable
+from app.errors import DatabaseRefused, DatabaseUnavailable
+from app.storage.driver_errors import needs_a_person
 
 # aiosqlite's default number of rows a chunk; nothing of ours reads in chunks.
 _CHUNK = 64
@@ -211,7 +212,8 @@ class _LockFile:
         except BlockingIOError:
             return False
         except OSError as error:
-            raise DatabaseUnavailable(f"{self._path}: {error.strerror}") from error
+            fault = DatabaseRefused if needs_a_person(error) else DatabaseUnavailable
+            raise fault(f"{self._path}: {error.strerror}") from error
         return True
 
     def give(self) -> None:

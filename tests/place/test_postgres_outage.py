@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from app.errors import Unavailable
+from app.errors import DatabaseUnavailable, Unavailable
+from app.payments.autopay import run_history
 from app.sandbox.server import Sandbox
+from app.storage import outages
 from app.storage.engines import Database
 from tests.harness import Paydue, settings_for
+from tests.patience import wait_limit
 from tests.place import books
-from tests.place.programs import ANSWERED_WITHIN_S, Load, server
+from tests.place.programs import ANSWERED_WITHIN_S, Load, Program, program, server
 from tests.postgres import Postgres
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
@@ -74,6 +77,73 @@ async def test_outages_during_autopay_charge_nobody_twice(
     assert await books.agree(own_url)
 
 
+async def test_a_run_goes_on_after_an_outage_that_strikes_it(
+    own_postgres: Postgres, own_url: str, sandbox: Sandbox, stripe_url: str, tmp_path: Path
+) -> None:
+    await books.write(own_url, sandbox, 60)
+    sandbox.set_latency(0.05)
+    where: dict[str, Any] = {"database_url": own_url, "stripe_url": stripe_url, "folder": tmp_path}
+
+    async with program("autopay", "run", PAYDUE_STRIPE_CONCURRENCY="4", **where) as run:
+        async with asyncio.timeout(wait_limit(60)):
+            while not sandbox.ledger.charges():  # noqa: ASYNC110  the sandbox tells nobody
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(own_postgres.stop)
+        await _says(run, "waiting for the database")
+        await asyncio.to_thread(own_postgres.start)
+        code = await run.end()
+
+    assert (code, "Traceback" in run.log()) == (0, False)
+    assert await books.due(own_url) == []
+    assert [row.state for row in await books.attempts(own_url)] == ["succeeded"] * 60
+    assert sandbox.ledger.double_charges() == {}
+    assert await _run_states(own_url) == ["finished", "failed"]
+
+
+async def test_a_run_that_finds_no_database_waits_for_it(
+    own_postgres: Postgres, own_url: str, sandbox: Sandbox, stripe_url: str, tmp_path: Path
+) -> None:
+    await books.write(own_url, sandbox, 1)
+    where: dict[str, Any] = {"database_url": own_url, "stripe_url": stripe_url, "folder": tmp_path}
+    own_postgres.stop()
+
+    async with program("autopay", "run", **where) as run:
+        await _says(run, "the run begins again once it can")
+        await asyncio.to_thread(own_postgres.start)
+        code = await run.end()
+
+    assert code == 0
+    assert await books.due(own_url) == []
+
+
+async def test_a_run_that_waits_for_its_database_ends_when_it_is_told_to(
+    own_postgres: Postgres, own_url: str, stripe_url: str, tmp_path: Path
+) -> None:
+    where: dict[str, Any] = {"database_url": own_url, "stripe_url": stripe_url, "folder": tmp_path}
+    own_postgres.stop()
+
+    async with program("autopay", "run", **where) as run:
+        await _says(run, "the run begins again once it can")
+        code, _ = await run.terminated()
+
+    assert code == 1
+    assert "the database cannot be used now" in run.log()
+
+
+async def test_patience_with_a_database_has_an_end() -> None:
+    told: list[str] = []
+
+    async def away() -> None:
+        raise DatabaseUnavailable("away")
+
+    with pytest.raises(DatabaseUnavailable):
+        await outages.begin_again(
+            away, asyncio.Event(), lambda error: told.append(error.message), patience_s=0.5
+        )
+
+    assert told == ["away"]
+
+
 async def test_no_connection_from_before_an_outage_is_lent(
     own_postgres: Postgres, own_url: str
 ) -> None:
@@ -101,6 +171,21 @@ def _let_asyncpg_complain() -> None:
             told(loop, context)
 
     loop.set_exception_handler(handler)
+
+
+async def _says(run: Program, words: str) -> None:
+    async with asyncio.timeout(wait_limit(60)):
+        while words not in run.log():
+            assert run.process.returncode is None, run.log()
+            await asyncio.sleep(0.05)
+
+
+async def _run_states(url: str) -> list[str]:
+    database = Database(url)
+    async with database.snapshot() as tx:
+        found = [one.state for one in await run_history.list_runs(tx)]
+    await database.close()
+    return found
 
 
 async def _outages(server: Postgres) -> None:

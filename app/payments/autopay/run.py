@@ -16,6 +16,7 @@ import structlog
 from app.errors import (
     AppError,
     ChargeUnderWay,
+    DatabaseUnavailable,
     InvalidField,
     NotFound,
     RecordLocked,
@@ -62,6 +63,7 @@ from app.rules import calendar, consolidation, money
 from app.rules.attempt import UNRESOLVED
 from app.rules.autopay_limit import beyond_usual
 from app.settings import Settings
+from app.storage import outages
 from app.storage.engines import Database
 
 log = structlog.get_logger("paydue.autopay")
@@ -291,6 +293,11 @@ class Autopay:
                 working.cancel()
             with contextlib.suppress(asyncio.CancelledError), _first_error():
                 await working
+        except DatabaseUnavailable as error:
+            # Once it is back, the leases are given back and the run's end is recorded.
+            log.warning("waiting for the database", why=error.message)
+            await outages.wait_until_back(self.database, self.stop)
+            raise
         finally:
             stopping.cancel()
             working.cancel()
