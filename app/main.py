@@ -113,7 +113,7 @@ def create_app(
     app.state.database = database
     app.state.clock = clock
     app.state.stop = stop or asyncio.Event()
-    app.state.fact_metrics = FactMetrics(database, settings.timezone, clock)
+    app.state.fact_metrics = FactMetrics(database, settings, clock)
     app.state.openid = OpenIdProvider(settings)
     acts = acts or StripeActs()
     app.state.retry_charge = acts.retry_charge
@@ -165,7 +165,7 @@ def create_health_app(settings: Settings, database: Database, stop: asyncio.Even
     app.state.settings = settings
     app.state.database = database
     app.state.stop = stop
-    app.state.fact_metrics = FactMetrics(database, settings.timezone, utc_now)
+    app.state.fact_metrics = FactMetrics(database, settings, utc_now)
     return app
 
 

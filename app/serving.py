@@ -19,6 +19,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
+from app import tracing
 from app.connection_guard import ConnectionGuard, ConnectionLimits
 from app.console.people.users import has_users
 from app.errors import ConfigurationError, Unavailable
@@ -79,6 +80,8 @@ class NodeApplication:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._open.aclose()
+        # One of several processes ends without Python's own last calls.
+        await asyncio.to_thread(tracing.finish)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _use(self, node: Node) -> None:
@@ -126,6 +129,7 @@ def application_from_environment(part: ServedPart = ServedPart.EVERYTHING) -> No
 
     settings = Settings()
     configure(settings)
+    tracing.configure()
     return NodeApplication(settings, part)
 
 

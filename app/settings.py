@@ -3,7 +3,7 @@
 import os
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -79,6 +79,8 @@ def _server_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is no address of a server, such as {LIVE_API}")
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise ValueError("ends in /v1, which Paydue adds by itself")
     return url
 
 
@@ -176,6 +178,8 @@ def _signing_secrets(given: SecretStr) -> SecretStr:
     for secret in _split(given.get_secret_value()):
         if _is_placeholder(secret):
             raise ValueError("holds a placeholder; copy the endpoint's signing secret from Stripe")
+        if re.search(r"[\s;]", secret):
+            raise ValueError("holds several secrets, or a broken one; commas separate them")
         if len(secret) < _SIGNING_SECRET_MIN or len(set(secret)) < _DIFFERENT_CHARACTERS_MIN:
             raise ValueError(
                 "holds a secret that could be guessed; copy the endpoint's own, whsec_..."
@@ -186,7 +190,16 @@ def _signing_secrets(given: SecretStr) -> SecretStr:
 def _api_key(given: SecretStr) -> SecretStr:
     if _is_placeholder(given.get_secret_value()):
         raise ValueError("is a placeholder; copy the secret key from Stripe's dashboard")
+    if re.search(r"\s", given.get_secret_value().strip()):
+        raise ValueError("is broken by a blank or a line break; copy the key again, on one line")
     return given
+
+
+def _smtp_host(name: str) -> str:
+    is_ipv6 = name.count(":") > 1
+    if "/" in name or (":" in name and not is_ipv6):
+        raise ValueError(f"{name!r} is not a host's name alone; PAYDUE_SMTP_PORT has the port")
+    return name
 
 
 def _internal_token(given: SecretStr) -> SecretStr:
@@ -444,7 +457,7 @@ class Settings(BaseSettings):
         alias="PAYDUE_DOCUMENTS_FOLDER",
         description="the folder of the documents' `seller.toml`, `logo.svg` or `logo.png`, own templates and `fonts`; without one they name no seller",
     )
-    smtp_host: str = Field(
+    smtp_host: Annotated[str, AfterValidator(_smtp_host)] = Field(
         "",
         alias="PAYDUE_SMTP_HOST",
         description="the SMTP server by which mail is sent; without one nothing is sent",
@@ -690,16 +703,43 @@ _FOREIGN_NAMES = re.compile(r"PAYDUE_(TEST_\w+|SERVICE_\w+|PORT(_\w+)?)")
 def unknown_settings() -> Iterator[str]:
     """Names in the environment and in `.env` that look like settings and are none, in words."""
     known = [str(field.alias) for field in Settings.model_fields.values()]
-    for name in sorted({*os.environ, *_names_in_env_file()}):
+    for name in sorted({*os.environ, *values_of_env_file()}):
         upper = name.upper()
         if not upper.startswith("PAYDUE_") or upper in known or _FOREIGN_NAMES.fullmatch(upper):
             continue
         near = get_close_matches(upper, known, n=1)
         meant = f"; did you mean {near[0]}?" if near else ""
         yield f"{name} is no setting of Paydue's and changes nothing{meant}"
+    yield from _names_of_others()
 
 
-def _names_in_env_file() -> Iterable[str]:
+# As other programs name what Paydue has to know.
+_OTHERS_NAMES = {
+    "STRIPE_API_KEY": ("STRIPE_SECRET_KEY", "STRIPE_KEY", "STRIPE_API_KEYS", "STRIPE_PRIVATE_KEY"),
+    "STRIPE_WEBHOOK_SECRET": (
+        "STRIPE_SIGNING_SECRET", "STRIPE_ENDPOINT_SECRET", "STRIPE_WEBHOOK_SIGNING_SECRET",
+        "STRIPE_WEBHOOK_SECRETS",
+    ),
+    "PAYDUE_DATABASE_URL": ("DATABASE_URL", "POSTGRES_URL"),
+}  # fmt: skip
+
+
+def _names_of_others() -> Iterator[str]:
+    """Those that are set while the setting itself is not."""
+    given = {*os.environ, *values_of_env_file()}
+    for setting, others in _OTHERS_NAMES.items():
+        if setting in given:
+            continue
+        for name in others:
+            if name in given:
+                yield f"{name} is not read, and {setting} is not set; did you mean {setting}?"
+
+
+def values_of_env_file(prefix: str = "") -> Mapping[str, str]:
+    """The names and values in the file `.env` of the working folder, whosever settings they are."""
     from dotenv import dotenv_values
 
-    return dotenv_values(".env", encoding="utf-8") if Path(".env").is_file() else ()
+    if not Path(".env").is_file():
+        return {}
+    found = dotenv_values(".env", encoding="utf-8")
+    return {name: value or "" for name, value in found.items() if name.startswith(prefix)}

@@ -88,6 +88,59 @@ MISCONFIGURED: list[tuple[Mapping[str, str], str, str]] = [
         "sslmode='maybe'",
         "correct PAYDUE_DATABASE_URL",
     ),
+    ({"PAYDUE_DATABASE_URL": "sqlite:////"}, "must name a file", "PAYDUE_DATABASE"),
+    ({"PAYDUE_DATABASE_URL": "sqlite:///."}, "must name a file", "PAYDUE_DATABASE"),
+    ({"PAYDUE_DATABASE_URL": '"sqlite:///x.db"'}, "without quotation marks", "PAYDUE_DATABASE"),
+    ({"PAYDUE_DATABASE_URL": "jdbc:postgresql://h/x"}, "postgresql://user", "PAYDUE_DATABASE"),
+    ({"PAYDUE_DATABASE_URL": "postgresql://x:p@ss/w@127.0.0.1/x"}, "cannot be", "@ is %40"),
+    (
+        {"PAYDUE_DATABASE_URL": "postgresql://x@h/x?sslmode=verify-full&sslrootcert=/no.pem"},
+        "sslrootcert=/no.pem",
+        "correct PAYDUE_DATABASE_URL",
+    ),
+    ({"PAYDUE_STRIPE_API_BASE": f"{NO_STRIPE}/v1"}, "ends in /v1", "correct its value"),
+    ({"STRIPE_API_KEY": "sk_test_1\nsk_test_2"}, "on one line", "correct its value"),
+    ({"STRIPE_API_KEY": SECRET}, "is no secret key", "begins with sk_ or rk_"),
+    ({"STRIPE_WEBHOOK_SECRET": f"{SECRET};{SECRET}"}, "commas separate", "correct its value"),
+    ({"STRIPE_WEBHOOK_SECRET": "we_1NabcdefghijklmnopqrstUV"}, "begin with whsec_", "copy it"),
+    ({"PAYDUE_PROXIES": "0.0.0.0/0"}, "everybody may say", "your own proxies alone"),
+    ({"PAYDUE_PROXIES": "10.0.0.1/99"}, "PAYDUE_PROXIES", "correct its value"),
+    ({"PAYDUE_PUBLIC_URL": "pay.example.com"}, "such as https://", "correct its value"),
+    (
+        {"PAYDUE_SMTP_HOST": "mail.example.com:587", "PAYDUE_MAIL_FROM": "a@example.com"},
+        "PAYDUE_SMTP_PORT has the port",
+        "correct its value",
+    ),
+    ({"PAYDUE_SMTP_HOST": "mail.example.com"}, "PAYDUE_MAIL_FROM: is required", "correct its"),
+    (
+        {
+            "PAYDUE_SMTP_HOST": "127.0.0.1",
+            "PAYDUE_SMTP_PORT": "9",
+            "PAYDUE_MAIL_FROM": "a@example.com",
+        },
+        "127.0.0.1:9",
+        "correct PAYDUE_SMTP_HOST",
+    ),
+    ({"PAYDUE_MAIL_FINANCE": "the office"}, "is no mail address", "correct its value"),
+    ({"PAYDUE_ALERT_WEBHOOK_URL": "https://a.example.com"}, "_SECRET: is required", "correct"),
+    ({"PAYDUE_DRAIN": "forever"}, "PAYDUE_DRAIN", "correct its value"),
+    ({"PAYDUE_UPGRADE_ON_START": "maybe"}, "PAYDUE_UPGRADE_ON_START", "correct its value"),
+    ({"PAYDUE_AUTOPAY_TIMES_USUAL": "-3"}, "PAYDUE_AUTOPAY_TIMES_USUAL", "correct its value"),
+    ({"PAYDUE_DROP_EVENTS_AFTER": "5"}, "at least 35", "correct its value"),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "no address like", "correct it"),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": NO_STRIPE}, "no collector at 127.0.0.1:9", "start it"),
+    (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": NO_STRIPE, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        "sent by http/protobuf",
+        "correct it",
+    ),
+]
+
+# A setting that is missing, and the name under which it is set instead.
+MISNAMED = [
+    ("STRIPE_API_KEY", "STRIPE_SECRET_KEY"),
+    ("STRIPE_WEBHOOK_SECRET", "STRIPE_SIGNING_SECRET"),
+    ("PAYDUE_DATABASE_URL", "DATABASE_URL"),
 ]
 
 
@@ -100,8 +153,23 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str) ->
     return database_url
 
 
-def test_there_are_forty_misconfigurations() -> None:
-    assert len(MISCONFIGURED) >= 40
+def test_there_are_sixty_misconfigurations() -> None:
+    assert len(MISCONFIGURED) >= 60
+
+
+@pytest.mark.parametrize(("setting", "name"), MISNAMED)
+async def test_a_setting_under_the_name_of_another_program_is_named(
+    place: str, monkeypatch: pytest.MonkeyPatch, setting: str, name: str
+) -> None:
+    usual = await all_checks()
+    monkeypatch.setenv(name, "something")
+    both = await all_checks()
+    monkeypatch.delenv(setting)
+    alone = await all_checks()
+
+    said = f"{name} is not read, and {setting} is not set; did you mean {setting}?"
+    assert said not in [one.said for one in [*usual, *both]]
+    assert said in [one.said for one in alone]
 
 
 async def test_each_misconfiguration_is_named_with_its_cure(place: str) -> None:

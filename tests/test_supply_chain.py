@@ -19,6 +19,7 @@ from tests.supply import __main__ as supply, advisories, digests, lock_files
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [*PROJECT["dependencies"], *EXTRAS["postgres"], *EXTRAS["otel"]]
 LOCKED = lock_files.versions()
 LOCK_FILES = [lock_files.REQUIREMENTS, lock_files.BUILD_REQUIREMENTS]
 
@@ -26,7 +27,7 @@ LOCK_FILES = [lock_files.REQUIREMENTS, lock_files.BUILD_REQUIREMENTS]
 # --- locked versions ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wanted", [*PROJECT["dependencies"], *EXTRAS["postgres"]])
+@pytest.mark.parametrize("wanted", WANTED)
 def test_each_requirement_is_locked_at_a_version_it_allows(wanted: str) -> None:
     requirement = Requirement(wanted)
 
@@ -34,7 +35,7 @@ def test_each_requirement_is_locked_at_a_version_it_allows(wanted: str) -> None:
 
 
 def test_nothing_that_only_tests_and_developers_need_is_locked() -> None:
-    wanted = {Requirement(one).name for one in (*PROJECT["dependencies"], *EXTRAS["postgres"])}
+    wanted = {Requirement(one).name for one in WANTED}
     others = {
         Requirement(one).name.lower()
         for extra in ("test", "mutation", "dev", "supply")

@@ -83,7 +83,8 @@ def _errors_as_words() -> Iterator[None]:
 
 
 def settings_and_logs() -> "Settings":
-    """The settings, with logging set up as they say. Every command begins here."""
+    """The settings, with logging and traces set up as they say. Every command begins here."""
+    from app import tracing
     from app.cli.terminal import say
     from app.logs import configure
     from app.settings import Settings, unknown_settings
@@ -92,6 +93,7 @@ def settings_and_logs() -> "Settings":
     configure(settings)
     for one in unknown_settings():
         say(f"paydue: {one}", err=True)
+    tracing.configure()
     return settings
 
 

@@ -5,12 +5,15 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_network
 from pathlib import Path
 from stat import S_IRWXG, S_IRWXO
+from urllib.parse import urlsplit
 
 import aiohttp
 from pydantic import ValidationError
 
+from app import tracing
 from app.cli.check_result import Check, failed_check
 from app.cli.database_checks import database_checks
 from app.cli.error_words import setting_words
@@ -30,6 +33,7 @@ from app.storage.postgres_hosts import hosts_of
 
 # Stripe's signatures are good for 300 s; a clock this far off will soon refuse real ones.
 SKEW_MAX_S = 60
+CONNECT_S = 5.0
 # Before this release two connections could corrupt a WAL; Paydue's lock file keeps them apart.
 SQLITE_GOOD = (3, 51, 3)
 _KEY_PREFIXES = ("sk_test_", "sk_live_", "rk_test_", "rk_live_")
@@ -65,6 +69,8 @@ async def checks_of(settings: Settings) -> list[Check]:
         _fonts,
         _mail,
         _public_url,
+        _proxies,
+        _traces,
         _foreign_events,
     ]
     mode = "live" if settings.livemode else "test"
@@ -142,7 +148,10 @@ async def _database(settings: Settings) -> Check:
     except ConfigurationError as error:
         return failed_check("database", str(error), "correct PAYDUE_DATABASE_URL")
     except Unavailable as error:
-        return failed_check("database", error.message, "start it, or correct PAYDUE_DATABASE_URL")
+        mend = (
+            "start it, or correct PAYDUE_DATABASE_URL; in a password @ is %40, / is %2F, : is %3A"
+        )
+        return failed_check("database", error.message, mend)
     shown = shown_url(database.url)
     if found.is_newer and not found.is_usable:
         return failed_check("database", found.words(), "run the newer version of Paydue")
@@ -231,6 +240,31 @@ async def _public_url(settings: Settings) -> Check:
         said = "not set: /api/authinfo answers callers of this machine only"
         return Check("PAYDUE_PUBLIC_URL", said, "set it to the address that clients use, https://…")
     return Check("PAYDUE_PUBLIC_URL", settings.public_url)
+
+
+async def _proxies(settings: Settings) -> Check:
+    if any(ip_network(one, strict=False).prefixlen == 0 for one in settings.proxy_networks):
+        said = "everybody may say by a header which address he calls from"
+        return Check("PAYDUE_PROXIES", said, "name the networks of your own proxies alone")
+    return Check("PAYDUE_PROXIES", ", ".join(settings.proxy_networks) or "none")
+
+
+async def _traces(settings: Settings) -> Check:
+    try:
+        endpoint = tracing.endpoint()
+        if endpoint is None:
+            return Check("traces", "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set")
+        parts = urlsplit(endpoint)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        async with asyncio.timeout(CONNECT_S):
+            opened = await asyncio.open_connection(parts.hostname, port)
+        opened[1].close()
+    except ConfigurationError as error:
+        return failed_check("traces", str(error), "correct it, or unset it")
+    except (OSError, TimeoutError) as error:
+        said = f"no collector at {parts.hostname}:{port}: {error or 'no answer'}"
+        return failed_check("traces", said, "start it, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
+    return Check("traces", f"a collector listens at {parts.hostname}:{port}")
 
 
 # Each reason why a verified event was not for us, and what would end it.

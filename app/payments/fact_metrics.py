@@ -17,6 +17,7 @@ from app.payments.autopay.brakes import load_brakes
 from app.payments.reconciliation.cursor import load_completed_at, load_restored_at
 from app.payments.status import JobStatus, list_jobs, status
 from app.rules import calendar
+from app.settings import Settings
 from app.storage.driver_errors import DatabaseFault
 from app.storage.engines import Database, Tx
 
@@ -64,9 +65,11 @@ _NUMBERS: Sequence[_Number] = (
 class FactMetrics:
     """The metrics of one database as text, read anew when they are older than a few seconds."""
 
-    def __init__(self, database: Database, timezone: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, clock: Callable[[], datetime]
+    ) -> None:
         self._database = database
-        self._timezone = timezone
+        self._settings = settings
         self._clock = clock
         self._reading = asyncio.Lock()
         self._text = b""
@@ -84,13 +87,14 @@ class FactMetrics:
     async def _families(self, now: datetime) -> list[Metric]:
         try:
             async with self._database.snapshot() as tx:
-                return [_gauge("paydue_database_up", 1), *await load_facts(tx, now, self._timezone)]
+                return [_gauge("paydue_database_up", 1), *await load_facts(tx, now, self._settings)]
         except (Unavailable, DatabaseFault):
             return [_gauge("paydue_database_up", 0)]
 
 
-async def load_facts(tx: Tx, now: datetime, timezone: str) -> list[Metric]:
+async def load_facts(tx: Tx, now: datetime, settings: Settings) -> list[Metric]:
     """The gauges of what an alert asks about."""
+    timezone = settings.timezone
     numbers = await status(tx, now=now, timezone=timezone)
     moments = {
         "paydue_reconciliation_completed_timestamp_seconds": await load_completed_at(tx),
@@ -101,6 +105,7 @@ async def load_facts(tx: Tx, now: datetime, timezone: str) -> list[Metric]:
         *_number_families(numbers),
         *_job_families(await list_jobs(tx, now), now),
         await _brakes(tx, calendar.business_day(now, timezone)),
+        _gauge("paydue_reconciliation_period_seconds", settings.reconcile_every),
         *(_gauge(name, at.timestamp()) for name, at in moments.items() if at is not None),
     ]
 
@@ -146,6 +151,7 @@ def _job_families(jobs: Sequence[JobStatus], now: datetime) -> Iterator[Metric]:
 _HELP = {
     "paydue_database_up": "1 where the database answers.",
     "paydue_reconciliation_completed_timestamp_seconds": "When Stripe was last read to its end.",
+    "paydue_reconciliation_period_seconds": "Seconds between two reconciliations, as set.",
     "paydue_restored_timestamp_seconds": "When a backup came back, until Stripe has been read.",
     "paydue_evidence_due_timestamp_seconds": "When the next dispute without evidence is lost.",
 }

@@ -339,7 +339,10 @@ def normalize_url(url: str) -> URL:
         parsed = make_url(hosts_as_options(url))
         backend = parsed.get_backend_name()
     except Exception:  # its message may quote the URL, password and all
-        raise ConfigurationError("PAYDUE_DATABASE_URL is not a database URL") from None
+        raise ConfigurationError(
+            "PAYDUE_DATABASE_URL is not a database URL, such as sqlite:///paydue.db or "
+            "postgresql://user:password@host/paydue, without quotation marks"
+        ) from None
     match backend:
         case "sqlite":
             return parsed.set(drivername="sqlite+aiosqlite")
@@ -361,9 +364,10 @@ def shown_url(url: URL) -> str:
 
 
 def _file(url: URL) -> Path:
-    if not url.database or url.database == ":memory:":
+    name = url.database or ""
+    if name == ":memory:" or name.endswith("/") or not Path(name).name or Path(name).is_dir():
         raise ConfigurationError("PAYDUE_DATABASE_URL must name a file: sqlite:///paydue.db")
-    return Path(url.database)
+    return Path(name)
 
 
 async def _limit_statements(tx: Tx, limit_s: float | None) -> None:

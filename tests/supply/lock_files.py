@@ -22,7 +22,11 @@ class RegistryNamed(Exception):
 
 def write(*, is_upgrade: bool) -> None:
     build = tomllib.loads(PYPROJECT.read_text())["build-system"]["requires"]
-    _compile(REQUIREMENTS, [str(PYPROJECT), "--extra", "postgres"], is_upgrade=is_upgrade)
+    _compile(
+        REQUIREMENTS,
+        [str(PYPROJECT), "--extra", "postgres", "--extra", "otel"],
+        is_upgrade=is_upgrade,
+    )
     _compile(BUILD_REQUIREMENTS, ["-"], wanted="\n".join(build), is_upgrade=is_upgrade)
 
 

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
+from app import tracing
 from app.errors import RecordLocked
 from app.ledger import settlement
 from app.payments.autopay import attempts, eligibility, holds, leases
@@ -187,7 +188,16 @@ def _first_step(attempt: Attempt) -> Step:
     return _prepare if attempt.step == AttemptStep.CLAIMED else _close_other_ways
 
 
-async def _run(at: Charging, following: Next) -> Outcome:
+async def _run(at: Charging, first: Advance) -> Outcome:
+    with tracing.span("charge") as span:
+        span.set_attribute("paydue.attempt.id", first.attempt.id)
+        span.set_attribute("paydue.invoice.id", first.attempt.invoice_id)
+        outcome = await _run_steps(at, first)
+        span.set_attribute("paydue.outcome", str(outcome.kind))
+        return outcome
+
+
+async def _run_steps(at: Charging, following: Next) -> Outcome:
     """Take step after step; an exception is followed by the ending that ENDINGS has for it."""
     while isinstance(following, Advance):
         attempt = following.attempt

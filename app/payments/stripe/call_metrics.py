@@ -1,10 +1,12 @@
-"""The calls to Stripe as metrics: how many of each endpoint, how long, and how each ended."""
+"""The calls to Stripe as metrics and spans: how many, how long, and how each ended."""
 
 import contextlib
 import time
 from collections.abc import Iterator
 
 from prometheus_client import Counter, Histogram
+
+from app import tracing
 
 CALLS = Counter("paydue_stripe_calls_total", "Calls to Stripe.", ["endpoint", "outcome"])
 SECONDS = Histogram(
@@ -20,7 +22,8 @@ def counted_call(endpoint: str) -> Iterator[None]:
     """Counts a call by its outcome: `answered`, or the gateway's exception, such as `Declined`."""
     began, outcome = time.perf_counter(), "answered"
     try:
-        yield
+        with tracing.span(f"Stripe {endpoint}", kind="CLIENT"):
+            yield
     except BaseException as error:
         outcome = type(error).__name__
         raise

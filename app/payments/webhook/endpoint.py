@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import tracing
 from app.errors import (
     AppError,
     BadEvent,
@@ -49,6 +50,7 @@ _HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+_SPAN = f"POST {PATHS[0]}"
 _ACCEPTED = b'{"received":true}'
 
 
@@ -64,6 +66,12 @@ class WebhookEndpoint:
         self._foreign = foreign
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with tracing.span(_SPAN, kind="SERVER") as span:
+            status = await self._receive_delivery(scope, receive, send)
+            span.set_attribute("http.response.status_code", status)
+
+    async def _receive_delivery(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Answer a delivery; the status that it was answered with."""
         began = time.perf_counter()
         try:
             await self._accept(scope, receive)
@@ -72,9 +80,10 @@ class WebhookEndpoint:
             REFUSED.labels(error.status).inc()
             _log_refusal(scope, error)
             await _answer(send, error.status, _reason(error), error)
-        else:
-            _count_answer(200, began)
-            await _answer(send, 200, _ACCEPTED)
+            return error.status
+        _count_answer(200, began)
+        await _answer(send, 200, _ACCEPTED)
+        return 200
 
     async def _accept(self, scope: Scope, receive: Receive) -> None:
         if not self._secrets:

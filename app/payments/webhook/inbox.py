@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter as Counted, deque
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict, cast
@@ -18,6 +19,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy import bindparam, update
 
+from app import tracing
 from app.errors import AppError, DatabaseUnavailable, Unavailable
 from app.ledger import payment_methods, settlement
 from app.ledger.payment_methods import PaymentMethodReport
@@ -77,6 +79,8 @@ class Arrival:
     reports: Sequence[event_types.EventReport] = ()
     state: EventState = EventState.APPLIED
     error: str | None = None
+    # Of its delivery, while this process is traced.
+    span: tracing.SpanReference | None = None
 
 
 class Inbox:
@@ -97,6 +101,12 @@ class Inbox:
         """Returns once the event is durable, here or by an earlier delivery; else Unavailable."""
         if len(self._waiting) >= WAITING_MAX:
             raise Unavailable("too many events are waiting for the database")
+        with tracing.span("store and apply event") as span:
+            span.set_attribute("paydue.event.id", event["id"])
+            span.set_attribute("paydue.event.type", event["type"])
+            await self._join_batch(event, payload, source)
+
+    async def _join_batch(self, event: Mapping[str, Any], payload: bytes, source: str) -> None:
         arrival = interpret(event, payload, source, installation=self._installation)
         loop = asyncio.get_running_loop()
         durable = loop.create_future()
@@ -163,7 +173,8 @@ class Inbox:
     async def _commit(self, batch: Sequence[Arrival]) -> Exception | None:
         try:
             async with asyncio.timeout(COMMIT_S):
-                await store_and_apply(self._database, batch)
+                with _commit_span(batch):
+                    await store_and_apply(self._database, batch)
         except TimeoutError:
             return DatabaseUnavailable("the database did not answer in time")
         except Exception as error:  # the waiting requests get it, each its own answer
@@ -206,7 +217,15 @@ def interpret(
         reports=reports or (),
         state=state,
         error=error,
+        span=tracing.current_span(),
     )
+
+
+def _commit_span(batch: Sequence[Arrival]) -> AbstractContextManager[tracing.OpenSpan]:
+    """In the trace of the first delivery, and linked to those of the others."""
+    spans = [one.span for one in batch if one.span]
+    size = {"paydue.batch.size": len(batch)} if spans else None
+    return tracing.span("commit batch", size, parent=spans[0] if spans else None, links=spans[1:])
 
 
 async def store_and_apply(database: Database, batch: Sequence[Arrival]) -> None:
