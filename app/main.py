@@ -32,10 +32,13 @@ from app.halo.engine.responses import ErrorMiddleware, http_error_response, json
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
+from app.halo.report_action import ReadReport
 from app.halo.stripe_actions import AskStripe
 from app.pay_page.visitor_page import PAY_ROUTES, OpenCheckout, OpenPortal, PayPageLimits
 from app.payments.autopay import charge_calendar, why
 from app.payments.fact_metrics import FactMetrics
+from app.payments.finance_reports import make_report
+from app.rules.finance_report import ReportRequest
 from app.settings import Settings
 from app.storage import schema
 from app.storage.engines import Database, Tx
@@ -127,6 +130,7 @@ def create_app(
     app.state.pay_page_limits = PayPageLimits()
     app.state.forecast_charge = _forecast_charge(settings, clock)
     app.state.read_calendar = _read_calendar(settings, database, clock)
+    app.state.read_report = _read_report(settings, database, clock)
     app.state.concurrency_limit = ConcurrencyLimit()
     app.state.token_limiter = RequestLimiter(settings.rate_limit)
     app.state.authenticator = Authenticator(database, clock, RequestLimiter(settings.rate_limit))
@@ -150,6 +154,14 @@ def _read_calendar(settings: Settings, database: Database, clock: Clock) -> Read
             days=days or charge_calendar.DAYS,
             client_id=client_id,
         )
+        return found.as_dict()
+
+    return read
+
+
+def _read_report(settings: Settings, database: Database, clock: Clock) -> ReadReport:
+    async def read(wanted: ReportRequest) -> dict[str, Any]:
+        found = await make_report(database, settings, wanted, now=clock())
         return found.as_dict()
 
     return read

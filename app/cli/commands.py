@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reconcile": ("app.cli.stripe_commands", "reconcile"),
     "payouts": ("app.cli.payout_commands", "payouts"),
     "journal": ("app.cli.journal_commands", "journal"),
+    "reports": ("app.cli.report_commands", "reports"),
     "export": ("app.cli.export_commands", "export"),
     "check": ("app.cli.journal_commands", "check"),
     "audit": ("app.cli.audit_commands", "audit"),

@@ -29,8 +29,10 @@ from app.halo.openapi.mail_operations import RETRIED_MAIL
 from app.halo.openapi.pay_link_operations import LINK_MADE
 from app.halo.openapi.payment_operations import SUGGESTED
 from app.halo.openapi.refund_operations import REFUNDED
+from app.halo.openapi.report_operations import REPORT_OPERATIONS
 from app.halo.pay_link_actions import make_pay_link
 from app.halo.payment_claims import ask_for_intents, list_suggestions
+from app.halo.report_action import PATHS, report_of
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.autopay_approval_resource import AUTOPAY_APPROVALS
 from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
@@ -101,6 +103,10 @@ ROUTES: Sequence[CaseInsensitiveRoute] = (
     CaseInsensitiveRoute("/api/AutopayApproval/reject", approval_actions.reject, "POST", REJECTED),
     *resource_routes(AUTOPAY_APPROVALS),
     CaseInsensitiveRoute("/api/AutopayCalendar", show_calendar, "GET", CALENDAR),
+    *(
+        CaseInsensitiveRoute(f"/api/Report/{PATHS[one]}", report_of(one), "GET", operation)
+        for one, operation in REPORT_OPERATIONS.items()
+    ),
     CaseInsensitiveRoute("/api/Mail/{id}/retry", mail_actions.retry_mail, "POST", RETRIED_MAIL),
     *resource_routes(MAIL),
     CaseInsensitiveRoute("/api/PayLink", make_pay_link, "POST", LINK_MADE),
