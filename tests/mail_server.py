@@ -7,6 +7,7 @@ text), `text` (the mail is accepted, and its answer not sent yet) and `QUIT`.
 import asyncio
 import contextlib
 import ssl
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from email import policy
@@ -29,6 +30,7 @@ class MailServer:
     replies: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     drops_at: str = ""
+    logins: int = 0  # how often a password was sent
     stop: Callable[[str], None] = lambda step: None
     # Done while a client waits for the answer to RCPT.
     meanwhile: Callable[[], Awaitable[None]] | None = None
@@ -114,8 +116,9 @@ class _Smtp(SMTP):
         await super().smtp_QUIT(arg)
 
 
-def _knows(user: str, password: str) -> Callable[..., AuthResult]:
+def _knows(found: MailServer, user: str, password: str) -> Callable[..., AuthResult]:
     def authenticate(server: SMTP, session: Session, envelope: Envelope, _: str, data: Any) -> Any:
+        found.logins += 1
         wanted = LoginPassword(user.encode(), password.encode())
         return AuthResult(success=data == wanted, handled=False)
 
@@ -124,27 +127,39 @@ def _knows(user: str, password: str) -> Callable[..., AuthResult]:
 
 @contextlib.asynccontextmanager
 async def mail_server(
-    *, tls: ssl.SSLContext | None = None, user: str = "", password: str = ""
+    *,
+    tls: ssl.SSLContext | None = None,
+    is_implicit: bool = False,
+    user: str = "",
+    password: str = "",
 ) -> AsyncIterator[MailServer]:
-    """A server on this machine; with a context it wants STARTTLS, with a user a login."""
+    """A server on this machine; with a context it wants STARTTLS, with a user a login.
+
+    With implicit TLS the connection is encrypted from its first byte.
+    """
     found = MailServer()
 
     def protocol() -> SMTP:
         found.stop("connect")
-        made = _Smtp(
-            _Handler(found),
-            hostname="mail.test",
-            loop=asyncio.get_running_loop(),
-            tls_context=tls,
-            require_starttls=tls is not None,
-            auth_required=bool(user),
-            auth_require_tls=tls is not None,
-            authenticator=_knows(user, password),
-        )
+        with warnings.catch_warnings():
+            # A login on a connection that is encrypted already is taken for one in the clear.
+            warnings.simplefilter("ignore", UserWarning)
+            made = _Smtp(
+                _Handler(found),
+                hostname="mail.test",
+                loop=asyncio.get_running_loop(),
+                tls_context=None if is_implicit else tls,
+                require_starttls=tls is not None and not is_implicit,
+                auth_required=bool(user),
+                auth_require_tls=tls is not None and not is_implicit,
+                authenticator=_knows(found, user, password),
+            )
         made.server = found
         return made
 
-    listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    listening = await asyncio.get_running_loop().create_server(
+        protocol, "127.0.0.1", 0, ssl=tls if is_implicit else None
+    )
     found.port = listening.sockets[0].getsockname()[1]
     try:
         yield found
