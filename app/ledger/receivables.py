@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.sql.selectable import Subquery
 
 from app.ledger.journal_lines import CLIENTS, ENTRIES, INVOICES, LINES
@@ -158,29 +158,32 @@ async def load_sales_outstanding(
 
 def _owed(at: ReportDay, client_id: int | None) -> Subquery:
     """Each open amount with its client, currency and due date."""
-    found = _owed_now() if at.ends_at is None else _owed_then(at.ends_at)
-    owed = found.subquery()
+    owed = _owed_now() if at.ends_at is None else _owed_then(at.ends_at)
     if client_id is None:
         return owed
     return select(owed).where(owed.c.client_id == client_id).subquery()
 
 
-def _owed_now() -> Select[*tuple[Any, ...]]:
-    return select(
-        INVOICES.c.client_id,
-        INVOICES.c.currency_iso.label("currency"),
-        INVOICES.c.duedate,
-        INVOICES.c.amountdue.label("amount"),
-    ).where(
-        INVOICES.c.id > 0,
-        INVOICES.c.voided.is_(False),
-        INVOICES.c.is_recurring_invoice.is_(False),
-        INVOICES.c.invoicetype == InvoiceKind.INVOICE.value,
-        HAS_AMOUNT_DUE,
+def _owed_now() -> Subquery:
+    return (
+        select(
+            INVOICES.c.client_id,
+            INVOICES.c.currency_iso.label("currency"),
+            INVOICES.c.duedate,
+            INVOICES.c.amountdue.label("amount"),
+        )
+        .where(
+            INVOICES.c.id > 0,
+            INVOICES.c.voided.is_(False),
+            INVOICES.c.is_recurring_invoice.is_(False),
+            INVOICES.c.invoicetype == InvoiceKind.INVOICE.value,
+            HAS_AMOUNT_DUE,
+        )
+        .subquery()
     )
 
 
-def _owed_then(ends_at: datetime) -> Select[*tuple[Any, ...]]:
+def _owed_then(ends_at: datetime) -> Subquery:
     """Receivables that were booked before that instant and had not been settled by it."""
     amount = func.sum(LINES.c.amount)
     booked = (
@@ -196,12 +199,14 @@ def _owed_then(ends_at: datetime) -> Select[*tuple[Any, ...]]:
         .having(amount > 0)
         .subquery()
     )
-    return select(
-        booked.c.client_id, booked.c.currency, INVOICES.c.duedate, booked.c.amount
-    ).select_from(booked.outerjoin(INVOICES, INVOICES.c.id == booked.c.invoice_id))
+    return (
+        select(booked.c.client_id, booked.c.currency, INVOICES.c.duedate, booked.c.amount)
+        .select_from(booked.outerjoin(INVOICES, INVOICES.c.id == booked.c.invoice_id))
+        .subquery()
+    )
 
 
-def _sums(owed: Subquery, day: date) -> list[ColumnElement[Any]]:
+def _sums(owed: Subquery, day: date) -> list[ColumnElement[Decimal]]:
     """A sum for each age, in their order; an invoice without a due date is not due."""
     due = owed.c.duedate
     ends = [day - timedelta(days=age) for age in AGES]
@@ -211,7 +216,7 @@ def _sums(owed: Subquery, day: date) -> list[ColumnElement[Any]]:
     return [_sum_where(one, owed) for one in ages]
 
 
-def _sum_where(condition: ColumnElement[bool], owed: Subquery) -> ColumnElement[Any]:
+def _sum_where(condition: ColumnElement[bool], owed: Subquery) -> ColumnElement[Decimal]:
     return func.sum(case((condition, owed.c.amount), else_=Decimal(0)))
 
 
