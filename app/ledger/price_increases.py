@@ -1,13 +1,15 @@
 """Raises the prices of templates' lines in the periods for which they go up.
 
 The raised price and the day of its increase are written to the template in the transaction of the
-invoice that bills it first, so that each increase is made once.
+invoice that bills it first, so that each increase is made once. The line keeps what it cost before:
+a period that is billed again, and days that are billed later, have the price of their time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from app.ledger import invoicing
 from app.ledger.invoice_input import InvoiceInput, LineInput
@@ -22,6 +24,9 @@ from app.storage.engines import Tx
 from app.storage.tables.invoices import FullLineRow
 
 _LAST = "auto_increase_last_date"
+# A property of ours: what the line cost until each of its last increases, the oldest first.
+PRICES_BEFORE = "auto_increase_prices_before"
+_KEPT_MAX = 24
 
 
 @dataclass(slots=True)
@@ -45,9 +50,41 @@ def raise_prices(
         template, period = templates[template_id], periods[template_id]
         for row in of_one:
             increase = _increase_of(template, row)
-            if increase is not None and period.last is not None:
+            cost = price_on(row, period.first)
+            if cost != row.unit_price:
+                found.rows[row.id] = row._replace(unit_price=cost)
+            elif increase is not None and period.last is not None:
                 _raise(found, template, period, row, increase)
     return found
+
+
+def price_on(row: FullLineRow, day: date) -> Decimal:
+    """What a template's line cost on a day: its price, or the one before a later increase."""
+    for until, price in _prices_before(row):
+        if day < until:
+            return price
+    return row.unit_price
+
+
+def spans_of_one_price(
+    row: FullLineRow, since: date, until: date
+) -> Iterator[tuple[date, date, Decimal]]:
+    """The days from one to another, cut where the price went up: first day, last day, price."""
+    for raised_on, price in _prices_before(row):
+        if since < raised_on <= until:
+            yield since, raised_on - timedelta(days=1), price
+            since = raised_on
+    yield since, until, price_on(row, since)
+
+
+def _prices_before(row: FullLineRow) -> list[tuple[date, Decimal]]:
+    """By the days of increases, the oldest first. Whoever may edit the line may have edited it."""
+    said: Any = (row.extra or {}).get(PRICES_BEFORE)
+    try:
+        found = [(date.fromisoformat(until), Decimal(price)) for until, price in said or ()]
+    except (TypeError, ValueError, ArithmeticError):
+        return []
+    return sorted(one for one in found if one[1].is_finite())
 
 
 def _increase_of(template: Template, row: FullLineRow) -> PriceIncrease | None:
@@ -95,11 +132,15 @@ def _raise(
     increase: PriceIncrease,
 ) -> None:
     price, last = row.unit_price, last_before(increase, period.first)
+    before = _prices_before(row)
     for day in increase_days(increase, period.first):
+        before.append((day, price))
         price, last = raised_price(price, increase.percent, template.row.currency_iso), day
     if last != increase.last:
         values = {"unit_price": price} if price != row.unit_price else {}
-        extra = {_LAST: moment(template.midnight(last))}
+        extra: dict[str, object] = {_LAST: moment(template.midnight(last))}
+        if price != row.unit_price:
+            extra[PRICES_BEFORE] = [[str(day), str(cost)] for day, cost in before[-_KEPT_MAX:]]
         given = LineInput(id=row.id, values=values, extra=extra, keeps_quantity=True)
         found.changes.setdefault(row.ihid, []).append(given)
     if price != row.unit_price:

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 
 from app.ledger import invoicing
 from app.ledger.invoice_input import InvoiceInput, LineInput
+from app.ledger.price_increases import spans_of_one_price
 from app.ledger.prorata import (
     PRORATAS,
     OpenEntry,
@@ -97,16 +98,21 @@ def prorata_lines(
     due: DueEntries,
     priced: FullLineRow,
 ) -> list[LineInput]:
-    """A line for each entry that some days of a period are billed for.
+    """A line for each entry that some days of a period are billed for, and for each of its prices.
 
     Days of the period have its price, and those before it the price that the line had then.
     """
     found = []
     for one in due.billed.get(row.id, ()):
         since, until = _days(one.entry, template, period)
-        if since is not None and since <= until:
-            of_days = priced if since > period.first else row
-            found.append(_prorata_line(template, of_days, one, since, until))
+        if since is None or since > until:
+            continue
+        if since > period.first:
+            found.append(_prorata_line(template, priced, one, since, until))
+            continue
+        for first, last, price in spans_of_one_price(row, since, until):
+            then = row._replace(unit_price=price)
+            found.append(_prorata_line(template, then, one, first, last))
     return found
 
 

@@ -248,15 +248,19 @@ def _lines(
     return found
 
 
+# An expense is billed once, and no template's line is; only templates look back at prices.
+_OF_TEMPLATES = frozenset({"expense_id", price_increases.PRICES_BEFORE})
+
+
 def _line(template: Template, period: BillingPeriod, row: FullLineRow) -> LineInput:
     made_by = {"recurring_invoice_id": row.ihid, "recurring_invoice_line_id": row.id}
-    kept = {name: one for name, one in (row.extra or {}).items() if name != "expense_id"}
+    kept = {name: one for name, one in (row.extra or {}).items() if name not in _OF_TEMPLATES}
     return LineInput(
         values={
             **{name: getattr(row, name) for name in LINE_COPIED},
             **_line_period(template, period, row),
         },
-        extra={**kept, **made_by},  # an expense is billed once, and no template's line is
+        extra={**kept, **made_by},
     )
 
 

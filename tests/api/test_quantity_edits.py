@@ -224,6 +224,31 @@ async def test_a_deleted_invoice_is_made_again_at_the_raised_price(api: Api) -> 
     assert [each["total"] for each in (wrong, again, november)] == [105, 105, 105]
 
 
+async def test_an_older_period_is_made_again_at_the_price_before_the_increases(api: Api) -> None:
+    line = {"unit_price": 100, "auto_increase_last_date": "2024-10-01", **YEARLY}
+    one = await api.post(TEMPLATE, {"period": 2, "nextcreationdate": "2025-09-01", "lines": [line]})
+    made = await bill(api, one, 14)  # until October 2026, with two increases
+
+    await api.send("DELETE", f"/api/Invoice/{made[0]['id']}")
+    (again,) = await bill(api, one, 1)
+
+    shown = [(each["period_start_date"][:10], each["total"]) for each in (made[0], again, made[-1])]
+    assert shown == [("2025-09-01", 100), ("2025-09-01", 100), ("2026-10-01", Decimal("110.25"))]
+    assert "auto_increase_prices_before" not in again["lines"][0]
+
+
+async def test_days_added_later_have_the_price_of_their_time(api: Api) -> None:
+    line = {**TEN, "auto_increase_last_date": "2025-10-01", **YEARLY}
+    one = await api.post(TEMPLATE, {"period": 2, "nextcreationdate": "2026-09-01", "lines": [line]})
+    await bill(api, one, 2)
+    entry = {"quantity": 2, "date": "2026-09-16"}
+    await api.post(LINES, {"id": one["lines"][0]["id"], "prorata_data": [entry]})
+
+    (november,) = await bill(api, one, 1)
+
+    assert amounts(november) == [("2026-11-01", 126), ("2026-09-16", 10), ("2026-10-01", 21)]
+
+
 async def test_days_before_an_increase_have_the_price_before_it(api: Api) -> None:
     """Two from the 16th of September: half of 20 at the old price, then twelve at the new one."""
     line = {**TEN, "auto_increase_last_date": "2025-10-01", **YEARLY}
