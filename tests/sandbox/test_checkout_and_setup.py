@@ -99,6 +99,22 @@ async def test_a_session_paid_by_bank_debit_ends_later(
     assert types(sandbox)[-1] == event
 
 
+async def test_the_intent_of_an_open_session_is_not_cancelled_by_itself(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
+    """Else the page would take a payment for an intent that is over."""
+    sandbox.add_customer("cus_1")
+    session = await client.v1.checkout.sessions.create_async(SESSION)
+    tried = sandbox.complete_checkout(session.id, "pm_card_chargeDeclined")
+
+    with pytest.raises(stripe.InvalidRequestError, match="created by Checkout"):
+        await client.v1.payment_intents.cancel_async(tried["payment_intent"])
+    await client.v1.checkout.sessions.expire_async(session.id)
+    canceled = await client.v1.payment_intents.cancel_async(tried["payment_intent"])
+
+    assert canceled.status == "canceled"
+
+
 async def test_a_session_expires_on_demand_or_after_a_day(
     sandbox: Sandbox, client: stripe.StripeClient
 ) -> None:

@@ -88,7 +88,10 @@ async def cancel_at_stripe(w: World) -> bool:
     open_ones = sorted(one["id"] for one in intents if one["status"] in _CANCELABLE)
     if not open_ones:
         return False
-    payment_intents_api.cancel(w.sandbox.state, {}, w.random.choice(open_ones))
+    try:
+        payment_intents_api.cancel(w.sandbox.state, {}, w.random.choice(open_ones))
+    except StripeRefusal:
+        return False  # its Checkout Session is still open
     return True
 
 

@@ -167,8 +167,13 @@ def _confirm_options(params: Obj) -> ConfirmOptions:
     )
 
 
+_CHECKOUTS = "You cannot perform this action on PaymentIntents created by Checkout."
+
+
 def cancel(state: AccountState, params: Obj, intent_id: str) -> Obj:
     intent = state.find("payment_intents", intent_id)
+    if any(one["status"] == "open" for one in state["sessions"].rows(intent_id)):
+        raise stripe_errors.invalid(_CHECKOUTS)
     if intent["status"] not in _CANCELABLE:
         raise _unexpected_state(intent, "cancel")
     intent = captures.release(state, bank_transfers.give_back(state, intent))
