@@ -77,3 +77,12 @@ def test_the_nearest_rate_that_is_current_counts(
     found = rate_for(rates, client_id=7, contract_id=3, at=NOON)
 
     assert (found.id if found else None) == expected
+
+
+def test_the_first_contracts_rate_comes_before_the_clients_own() -> None:
+    rates = [rate(1, client_id=7), rate(2, contract_id=1)]
+
+    found = rate_for(rates, client_id=7, contract_id=1, at=NOON)
+
+    assert found is not None
+    assert found.id == 2
