@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from app.ledger import invoicing
 from app.ledger.invoice_input import InvoiceInput, LineInput
@@ -59,7 +58,7 @@ def raise_prices(
 
 
 def price_on(row: FullLineRow, day: date) -> Decimal:
-    """What a template's line cost on a day: its price, or the one before a later increase."""
+    """The price of a template's line on a day: its own, or the one before a later increase."""
     for until, price in _prices_before(row):
         if day < until:
             return price
@@ -79,9 +78,11 @@ def spans_of_one_price(
 
 def _prices_before(row: FullLineRow) -> list[tuple[date, Decimal]]:
     """By the days of increases, the oldest first. Whoever may edit the line may have edited it."""
-    said: Any = (row.extra or {}).get(PRICES_BEFORE)
+    said = (row.extra or {}).get(PRICES_BEFORE)
+    if not isinstance(said, list):
+        return []
     try:
-        found = [(date.fromisoformat(until), Decimal(price)) for until, price in said or ()]
+        found = [(date.fromisoformat(until), Decimal(price)) for until, price in said]
     except (TypeError, ValueError, ArithmeticError):
         return []
     return sorted(one for one in found if one[1].is_finite())
