@@ -30,6 +30,7 @@ from app.halo.charge_calendar_action import ReadCalendar
 from app.halo.engine.metrics import MetricsMiddleware, process_metrics
 from app.halo.engine.responses import ErrorMiddleware, http_error_response, json_response
 from app.halo.engine.security_headers import SecurityHeadersMiddleware
+from app.halo.pay_link_actions import CloseLinkSessions
 from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
 from app.halo.report_action import ReadReport
@@ -77,6 +78,7 @@ class StripeActs:
     replay_events: ReplayEvents = _without_stripe
     open_checkout: OpenCheckout = _without_stripe
     open_portal: OpenPortal = _without_stripe
+    close_link_sessions: CloseLinkSessions = _without_stripe
     # None where nothing is asked of Stripe.
     halo_stripe: AskStripe | None = None
 
@@ -126,6 +128,7 @@ def create_app(
     app.state.replay_events = acts.replay_events
     app.state.open_checkout = acts.open_checkout
     app.state.open_portal = acts.open_portal
+    app.state.close_link_sessions = acts.close_link_sessions
     app.state.halo_stripe = acts.halo_stripe or _NoStripe()
     app.state.pay_page_limits = PayPageLimits()
     app.state.forecast_charge = _forecast_charge(settings, clock)

@@ -29,7 +29,7 @@ from app.payments.autopay.report import outcome_as_dict
 from app.payments.autopay.run import Autopay
 from app.payments.checkout.halo_screens import HaloScreens
 from app.payments.checkout.link_checkout import NotOpened, Opened, PayLinkCheckout
-from app.payments.checkout.session_closing import SessionClosing, SessionEnd
+from app.payments.checkout.session_closing import SessionClosing
 from app.payments.notices import Notices
 from app.payments.purge import Purge
 from app.payments.reconcile import Reconciliation
@@ -52,6 +52,7 @@ from app.settings import Settings, SettingsRefused, reread
 from app.storage import schema
 from app.storage.durability import list_risks
 from app.storage.engines import Database, shown_url
+from app.storage.tables.customer_links import LinkSessionState
 
 log = structlog.get_logger("paydue.node")
 
@@ -131,6 +132,7 @@ class Node:
                 self.replay_events,
                 self.open_checkout,
                 self.open_portal,
+                self.close_link_sessions,
                 HaloScreens(self.database, self.installation, self._own_gateway),
             ),
         )
@@ -185,10 +187,11 @@ class Node:
             checkout = PayLinkCheckout(self.database, gateway, self.installation)
             return await checkout.open(link, currency, page_url)
 
-    async def close_link_sessions(self, link_id: int) -> list[SessionEnd]:
-        """End at Stripe what visitors of a revoked link have open, and answer what came of it."""
+    async def close_link_sessions(self, link_id: int) -> list[str]:
+        """End at Stripe what visitors of a revoked link have open; answer what may be paid."""
         async with self._own_gateway() as gateway:
-            return await SessionClosing(self.database, gateway).close_of_link(link_id)
+            ended = await SessionClosing(self.database, gateway).close_of_link(link_id)
+        return [one.session_id for one in ended if one.state == LinkSessionState.OPEN]
 
     async def open_portal(self, customer_id: str, return_url: str) -> str:
         """The address of Stripe's page for a customer's payment methods."""

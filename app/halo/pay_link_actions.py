@@ -1,7 +1,8 @@
 """POST /PayLink: makes a link. Its address is in the answer, and nowhere else a second time."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,6 +19,15 @@ from app.rules.notation import moment
 from app.storage.engines import Tx
 
 EDIT_INVOICES = "edit:invoices"
+
+
+class CloseLinkSessions(Protocol):
+    """Expires the sessions of a revoked link; answers those that may still be paid, by their ids.
+
+    Unavailable where Stripe cannot be asked by this process.
+    """
+
+    async def __call__(self, link_id: int) -> Sequence[str]: ...
 
 
 async def make_pay_link(request: Request) -> Response:

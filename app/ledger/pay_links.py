@@ -191,6 +191,12 @@ async def find_link(tx: Tx, token: str, now: datetime) -> StoredPayLink | None:
     return next((one for one in found if one.is_open(now)), None)
 
 
+async def find_by_id(tx: Tx, link_id: int) -> StoredPayLink | None:
+    """The link of a number, whatever its state."""
+    row = (await tx.execute(select(*_COLUMNS).where(LINKS.c.id == link_id))).one_or_none()
+    return StoredPayLink._make(row) if row is not None else None
+
+
 async def list_links(
     tx: Tx, now: datetime, *, every: bool = False, most: int = 1000
 ) -> Sequence[StoredPayLink]:

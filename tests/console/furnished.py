@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+from sqlalchemy import update
 
 from app.console.console_routes import CONSOLE_ROUTES
 from app.console.pages.ledger_acts import LedgerContext
@@ -20,16 +21,18 @@ from app.halo.engine.codec import codec_of
 from app.halo.resource_writers import WRITERS
 from app.halo.resources.autopay_limit_resource import AUTOPAY_LIMITS
 from app.halo.resources.autopay_rule_resource import AUTOPAY_RULES
-from app.ledger import approvals, autopay_pauses
+from app.ledger import approvals, autopay_pauses, outbox, pay_links
 from app.ledger.approvals import Held
 from app.payments.autopay import run_history
 from app.payments.autopay.report import Outcome, OutcomeKind, RunReport
 from app.payments.autopay.run_history import RunState
 from app.rules.home import Home
+from app.rules.mail_kind import MailKind
 from app.sandbox.server import Sandbox
 from app.storage.column_types import table_of
 from app.storage.engines import Tx
 from app.storage.tables.autopay_policies import AutopayPause, AutopayRule, AutopayRun
+from app.storage.tables.outbox_messages import OutboxState
 from app.storage.tables.stripe_payouts import StripePayout
 from tests.balance import StripeBalance, with_balance
 from tests.console.browser import Browser
@@ -112,7 +115,32 @@ async def _fill(paydue: Paydue, balance: StripeBalance) -> None:
         )  # fmt: skip
         await approvals.hold(tx, [held], now=datetime.now(UTC))
         await _write_policy(tx, client)
+        await _write_mail(tx, client, invoice)
+        subject = pay_links.LinkSubject(invoice, None)
+        await pay_links.make_link(
+            tx, subject, url_of=lambda token: f"/pay/{token}", who="ada", now=datetime.now(UTC)
+        )
     await _keep_runs(paydue, invoice)
+
+
+async def _write_mail(tx: Tx, client: int, invoice: int) -> None:
+    """A mail that bounced after it was rendered, and one that waits."""
+    now = datetime.now(UTC)
+    facts = {"amount": "120.00", "currency": "usd", "invoices": [], "method": "Visa 4242"}
+    kinds = (MailKind.RECEIPT, MailKind.REMINDER)
+    written = [
+        outbox.message(kind, "furnished", facts, now=now, client_id=client, invoice_id=invoice)
+        for kind in kinds
+    ]
+    await outbox.queue(tx, written)
+    sent = {
+        "state": OutboxState.FAILED, "error": "550 5.1.1 no such user", "tries": 1,
+        "recipient": "desk@acme.example", "subject": "Receipt for USD 120.00",
+        "text_body": "Thank you for USD 120.00.", "message_id": "<1@paydue.example>",
+        "html_body": "<html><body><h1>Receipt</h1><p>Thank you for USD 120.00.</p></body></html>",
+    }  # fmt: skip
+    is_receipt = outbox.OUTBOX.c.kind == MailKind.RECEIPT
+    await tx.execute(update(outbox.OUTBOX).where(is_receipt).values(sent))
 
 
 async def _write_policy(tx: Tx, client: int) -> None:
@@ -160,6 +188,8 @@ async def page_paths(house: Paydue) -> dict[str, str]:
         "at": "1764237600000000",
         "of": "3",
         "run_id": str((await house.rows(RUNS, RUNS.c.is_dry.is_(False)))[-1].id),
+        "link_id": str((await house.rows(pay_links.LINKS, pay_links.LINKS.c.id > 0))[0].id),
+        "message_id": str((await house.rows(outbox.OUTBOX, outbox.OUTBOX.c.id > 0))[0].id),
         "pause_id": str((await house.rows(PAUSES, PAUSES.c.id > 0))[0].id),
         "event_id": quote((await house.events())[0].event_id),
     }

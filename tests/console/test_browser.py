@@ -29,8 +29,8 @@ async def _problems(page: Page, rules: str) -> list[str]:
     return [*problems, *(["wider than the window"] if is_wide else [])]
 
 
-# Files, a part of a page, and a redirect.
-NO_PAGES = (".csv", "/pdf", ".png", "/payload", "/hits", "/assign")
+# Files, parts of pages, and a redirect.
+NO_PAGES = (".csv", "/pdf", ".png", "/payload", "/body", "/hits", "/assign")
 # Bytes on the wire of a page that nothing is cached of, and of all scripts in it.
 PAGE_MAX = 60 * 1024
 SCRIPT_MAX = 20 * 1024

@@ -102,6 +102,20 @@ PLACES = (
         N_("Does autopay run? Who stopped it?"),
         N_("pauses pause everything all autopay stop brake"),
     ),
+    Place(
+        "/links",
+        "out",
+        N_("Pay links"),
+        N_("Which links open something?"),
+        N_("pay links customers pay without login revoke"),
+    ),
+    Place(
+        "/mails",
+        "note",
+        N_("Mail"),
+        N_("What was written to whom?"),
+        N_("mail mails sent receipts reminders bounced"),
+    ),
     Place("/refunds", "back", N_("Refunds"), N_("What went back?"), N_("refunds money back")),
     Place(
         "/disputes",
