@@ -35,6 +35,7 @@ from app.halo.payment_claims import BookIntent
 from app.halo.refund_actions import MakeRefund
 from app.halo.report_action import ReadReport
 from app.halo.stripe_actions import AskStripe
+from app.pay_page.objection_page import OBJECTION_ROUTES
 from app.pay_page.visitor_page import PAY_ROUTES, OpenCheckout, OpenPortal, PayPageLimits
 from app.payments.autopay import charge_calendar, why
 from app.payments.fact_metrics import FactMetrics
@@ -216,4 +217,5 @@ ROUTES: Sequence[BaseRoute] = (
     *HEALTH_ROUTES,
     *CONSOLE_ROUTES,
     *PAY_ROUTES,
+    *OBJECTION_ROUTES,
 )

@@ -92,6 +92,8 @@ WALKED: dict[str, Sequence[str]] = {
     "mail show": ("1",),
     "mail preview": ("receipt", "{invoice}"),
     "mail retry": ("999",),
+    "mail objections": (),
+    "mail withdraw": ("999", "--by", HOSTILE),
     "mail promise": ("999", "--by", HOSTILE),
     "alerts list": (),
     "alerts test": (),

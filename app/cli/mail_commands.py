@@ -8,7 +8,8 @@ import click
 
 from app.cli.command_group import run, settings_and_logs
 from app.cli.terminal import console, moment, say, say_json, table
-from app.ledger import outbox
+from app.ledger import charge_objections, outbox
+from app.ledger.charge_objections import StoredObjection
 from app.ledger.payment_promises import promise
 from app.mail import outbox_queries
 from app.mail.mail_preview import preview_mail
@@ -157,6 +158,47 @@ def mail_promise(invoice_id: int, day: datetime | None, who: str, note: str) -> 
     _run(work)
     said = f"is promised for {day:%Y-%m-%d}" if day else "is promised no more"
     say(f"invoice {invoice_id} {said}")
+
+
+@mail.command("objections")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def mail_objections(*, as_json: bool) -> None:
+    """List the coming charges to which clients may object by their mail, or have objected.
+
+    `paydue pauses end` releases an invoice that is held so.
+    """
+
+    async def work(database: Database, _: Settings) -> list[StoredObjection]:
+        async with database.snapshot() as tx:
+            return await charge_objections.list_objections(tx)
+
+    found = _run(work)
+    if as_json:
+        say_json([one._asdict() for one in found])
+        return
+    rows = (
+        (one.id, one.client_id, one.charge_on, ", ".join(map(str, one.invoice_ids)),
+         moment(one.expires_at), moment(one.objected_at),
+         f"withdrawn by {one.revoked_by}" if one.revoked_at else "")
+        for one in found
+    )  # fmt: skip
+    columns = (">id", ">client", "charge on", "invoices", "until", "objected", "state")
+    console().print(table("Objections", columns, rows))
+
+
+@mail.command("withdraw")
+@click.argument("objection_id", type=int)
+@click.option("--by", "who", required=True, metavar="NAME", help="Who withdraws it.")
+def mail_withdraw(objection_id: int, who: str) -> None:
+    """Let the address in a mail, OBJECTION_ID, hold nothing any more. What is held stays so."""
+
+    async def work(database: Database, _: Settings) -> None:
+        async with database.transaction() as tx:
+            now = database.now()
+            await charge_objections.revoke_objection(tx, objection_id, who=who, now=now)
+
+    _run(work)
+    say(f"objection {objection_id} can be made no more")
 
 
 async def _kinds(database: Database) -> frozenset[str]:

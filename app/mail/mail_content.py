@@ -46,6 +46,8 @@ class MailFacts:
     today: date
     invoices: Sequence[OwedInvoice]
     numbers: Mapping[int, str]
+    # Where the reader may object to a coming charge; empty without such an address.
+    object_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,9 @@ class MailContent:
     total_label: str
     totals: Sequence[str]
     after: Sequence[str]
+    # An address with its words; both are empty in most mails.
+    link: str
+    link_text: str
     closing: str
     seller: str
     footer: str
@@ -111,6 +116,8 @@ def mail_content(given: MailFacts, words: MailWords) -> MailContent:
         total_label=words.text("total"),
         totals=values["amount"].split(_AND) if len(rows) > 1 else [],
         after=_after(given, words, values),
+        link=given.object_url,
+        link_text=words.text("coming_charge.object") if given.object_url else "",
         closing=words.text("closing"),
         seller=given.seller,
         footer=words.text("footer"),

@@ -8,7 +8,7 @@ it becomes `unknown`, and only a person sends it again. A refusal is an answer: 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from app.mail.mail_content import NotToBeSent, mail_content
 from app.mail.mail_message import mail_bytes, message_id_of
 from app.mail.mail_rendering import RenderedMail, header_text, render_mail
 from app.mail.mail_subjects import load_subject, recipients_for
+from app.mail.objection_offers import ObjectionOffer, objection_offer
 from app.mail.smtp_connection import (
     MailRefused,
     MailServerAway,
@@ -178,7 +179,9 @@ class MailDelivery:
                 tx, row.kind, row.client_id, row.facts or {}, self.settings, self.database.now()
             )
         recipients = recipients_for(row.kind, subject.client, self.settings)
-        mail = render_mail(mail_content(subject.facts, subject.words), self.settings.mail_folder)
+        objection = objection_offer(row, subject.facts.timezone, self.settings)
+        facts = replace(subject.facts, object_url=objection.url) if objection else subject.facts
+        mail = render_mail(mail_content(facts, subject.words), self.settings.mail_folder)
         message_id = message_id_of(row.key, self.installation, self.settings)
         message = mail_bytes(
             mail,
@@ -189,13 +192,18 @@ class MailDelivery:
             at=self.database.now(),
         )
         refused = await connection.offer(self.settings.mail_from, recipients)
-        await self._mark_sending(row, recipients, mail, message_id)
+        await self._mark_sending(row, recipients, mail, message_id, objection)
         await connection.send_text(message)
         await self._end(row, OutboxState.SENT, "; ".join(refused))
         log.info("mail sent", id=row.id, kind=row.kind, client=row.client_id)
 
     async def _mark_sending(
-        self, row: Record, recipients: Sequence[str], mail: RenderedMail, message_id: str
+        self,
+        row: Record,
+        recipients: Sequence[str],
+        mail: RenderedMail,
+        message_id: str,
+        objection: ObjectionOffer | None,
     ) -> None:
         """From here on the mail may have been sent. _LeaseLost where another has it."""
         now = self.database.now()
@@ -215,6 +223,8 @@ class MailDelivery:
                     error=None,
                 )
             )
+            if marked.rowcount and objection is not None:
+                await objection.record(tx, now=now)
         if not marked.rowcount:
             raise _LeaseLost
 

@@ -36,6 +36,7 @@ log = structlog.get_logger("paydue.pay_links")
 # Requests a minute. A page is read often by those who wait for it to change; each button asks
 # Stripe several times. Unknown links share one limit, so that guessing costs nobody else anything.
 READS, BUTTONS, UNKNOWN = 60, 12, 300
+OBJECTIONS = 30
 # A form has one field.
 _FORM_MAX = 4096
 _NO_LINK = 0
@@ -62,6 +63,7 @@ class PayPageLimits:
         self.reads = RequestLimiter(READS)
         self.buttons = RequestLimiter(BUTTONS)
         self.unknown = RequestLimiter(UNKNOWN)
+        self.objections = RequestLimiter(OBJECTIONS)
 
 
 class _Row(NamedTuple):
@@ -92,7 +94,7 @@ _ENVIRONMENT.globals["static_url"] = static_url
 PublicPage = Callable[[Request, Words], Awaitable[Response]]
 
 
-def _public(page: PublicPage) -> Callable[[Request], Awaitable[Response]]:
+def public_page(page: PublicPage) -> Callable[[Request], Awaitable[Response]]:
     """The page with its headers; a refusal in the visitor's language."""
 
     async def answered(request: Request) -> Response:
@@ -138,7 +140,7 @@ def _headers(request: Request) -> dict[str, str]:
 async def show_page(request: Request, words: Words) -> Response:
     """Show all that is owed, with a button for each currency. Stripe is not asked."""
     link = await _link(request)
-    _limits(request).reads.take(link.id, _now(request))
+    limits_of(request).reads.take(link.id, now_of(request))
     database: Database = request.app.state.database
     async with database.snapshot() as tx:
         owed = await load_owed(tx, link)
@@ -149,7 +151,7 @@ async def show_page(request: Request, words: Words) -> Response:
 async def pay(request: Request, words: Words) -> Response:
     """Go on to Stripe's page, or say what is waited for."""
     link = await _link(request)
-    _limits(request).buttons.take(link.id, _now(request))
+    limits_of(request).buttons.take(link.id, now_of(request))
     currency = (await _form(request)).get("currency", "")
     open_checkout: OpenCheckout = request.app.state.open_checkout
     found = await open_checkout(link, currency, page_url(request))
@@ -161,7 +163,7 @@ async def pay(request: Request, words: Words) -> Response:
 async def go_to_portal(request: Request, words: Words) -> Response:
     """Go on to Stripe's page for the client's payment methods, where the link allows it."""
     link = await _link(request)
-    _limits(request).buttons.take(link.id, _now(request))
+    limits_of(request).buttons.take(link.id, now_of(request))
     database: Database = request.app.state.database
     async with database.snapshot() as tx:
         owed = await load_owed(tx, link)
@@ -184,11 +186,11 @@ def _path(request: Request) -> str:
 async def _link(request: Request) -> StoredPayLink:
     """The link, or NotFound, whatever the reason."""
     database: Database = request.app.state.database
-    now = _now(request)
+    now = now_of(request)
     async with database.snapshot() as tx:
         link = await find_link(tx, request.path_params["token"], now)
     if link is None:
-        _limits(request).unknown.take(_NO_LINK, now)
+        limits_of(request).unknown.take(_NO_LINK, now)
         raise NotFound("link", "unknown")
     return link
 
@@ -228,24 +230,24 @@ def _page(
         buttons.append(_Button(currency, text))
     has_portal = link.allows_portal and owed.customer_id is not None
     values = {
-        "seller": _seller_name(request.app.state.settings),
+        "seller": seller_name(request.app.state.settings),
         "client": words["for"].format(name=owed.client_name) if owed.client_name else None,
         "rows": rows, "buttons": buttons, "has_more": owed.has_more, "path": _path(request),
         "notice": notice, "has_portal": has_portal,
     }  # fmt: skip
-    return _render(words, "pay.html", status, **values)
+    return render_page(words, "pay.html", status, **values)
 
 
 def _notice(words: Words, title: str, text: str, status: int) -> HTMLResponse:
-    return _render(words, "notice.html", status, title=title, text=text)
+    return render_page(words, "notice.html", status, title=title, text=text)
 
 
-def _render(words: Words, template: str, status: int, **values: Any) -> HTMLResponse:
+def render_page(words: Words, template: str, status: int, **values: Any) -> HTMLResponse:
     html = _ENVIRONMENT.get_template(template).render(values, words=words, code=words.language.code)
     return HTMLResponse(html, status)
 
 
-def _seller_name(settings: Settings) -> str:
+def seller_name(settings: Settings) -> str:
     try:
         return load_document_folder(settings.documents_folder).seller.name
     except BrokenDocumentFolder as error:
@@ -253,18 +255,18 @@ def _seller_name(settings: Settings) -> str:
         return ""
 
 
-def _limits(request: Request) -> PayPageLimits:
+def limits_of(request: Request) -> PayPageLimits:
     limits: PayPageLimits = request.app.state.pay_page_limits
     return limits
 
 
-def _now(request: Request) -> datetime:
+def now_of(request: Request) -> datetime:
     now: datetime = request.app.state.clock()
     return now
 
 
 PAY_ROUTES: tuple[BaseRoute, ...] = (
-    Route("/pay/{token}", _public(show_page), methods=["GET"], name="pay page"),
-    Route("/pay/{token}", _public(pay), methods=["POST"], name="pay"),
-    Route("/pay/{token}/portal", _public(go_to_portal), methods=["POST"], name="pay portal"),
+    Route("/pay/{token}", public_page(show_page), methods=["GET"], name="pay page"),
+    Route("/pay/{token}", public_page(pay), methods=["POST"], name="pay"),
+    Route("/pay/{token}/portal", public_page(go_to_portal), methods=["POST"], name="pay portal"),
 )

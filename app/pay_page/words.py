@@ -47,6 +47,15 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "again in a few minutes.",
         "too_many": "Too many requests. Please wait a minute.",
         "portal": "Change your payment methods",
+        "objection_title": "Object to a charge",
+        "objection": "On {day} this is to be charged to your payment method. If something is not "
+        "right, object to it here: nothing of it is charged then before we have looked at it.",
+        "object": "Do not charge this",
+        "held": "Thank you. None of this is charged automatically any more. We have been told, and "
+        "will contact you.",
+        "begun": "Where the list says that a payment has begun, it can no longer be stopped here. "
+        "Please contact us.",
+        "no_charge": "Nothing of this charge is owed any more, so nothing will be charged.",
         "unknown_title": "This link is not valid",
         "unknown": "It is wrong, out of date, or was withdrawn. Please ask for a new one.",
     },
@@ -69,6 +78,16 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "abgebucht. Bitte versuchen Sie es in einigen Minuten noch einmal.",
         "too_many": "Zu viele Anfragen. Bitte warten Sie eine Minute.",
         "portal": "Zahlungsmittel ändern",
+        "objection_title": "Einer Abbuchung widersprechen",
+        "objection": "Am {day} soll dies von Ihrem Zahlungsmittel abgebucht werden. Wenn etwas "
+        "nicht stimmt, widersprechen Sie hier: Dann wird nichts davon abgebucht, bevor wir es "
+        "geprüft haben.",
+        "object": "Nicht abbuchen",
+        "held": "Vielen Dank. Nichts davon wird mehr automatisch abgebucht. Wir wissen davon und "
+        "melden uns.",
+        "begun": "Wo die Liste sagt, dass eine Zahlung läuft, kann sie hier nicht mehr angehalten "
+        "werden. Bitte melden Sie sich bei uns.",
+        "no_charge": "Von dieser Abbuchung ist nichts mehr offen; es wird nichts abgebucht.",
         "unknown_title": "Dieser Link gilt nicht",
         "unknown": "Er ist falsch, abgelaufen oder wurde zurückgezogen. Bitte bitten Sie um einen "
         "neuen.",

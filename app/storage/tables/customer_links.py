@@ -1,6 +1,6 @@
 """Pay links: lasting addresses of a page without login that shows what is owed and takes it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -72,3 +72,22 @@ class LinkSession(Row):
             postgresql_where=text("state = 'open'"),
         ),
     )
+
+
+class ChargeObjection(Row):
+    """The right to object to a coming charge, by the address in its mail; only its hash is kept."""
+
+    __tablename__ = "charge_objection"
+
+    id: Mapped[Id]
+    token_hash: Mapped[str] = mapped_column(unique=True)
+    client_id: Mapped[Ref | None] = mapped_column(
+        ForeignKey("client.id", ondelete="CASCADE"), index=True
+    )
+    invoice_ids: Mapped[Any] = mapped_column(Json)
+    charge_on: Mapped[date]
+    made_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_by: Mapped[str | None]
+    revoked_at: Mapped[datetime | None]
+    objected_at: Mapped[datetime | None]
