@@ -69,10 +69,14 @@ class Postgres:
         """SIGINT is PostgreSQL's fast shutdown: connections are cut, data is safe."""
         if self._process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has ended by itself
             os.kill(self._postmaster(), how)
         self._process.wait(wait_limit(30))
         self._process = None
+
+    def has_ended(self) -> bool:
+        """Whether it is down, by a stop or by itself."""
+        return self._process is None or self._process.poll() is not None
 
     def remove(self) -> None:
         self.stop()

@@ -1,11 +1,15 @@
 """A full or read-only disk: a clear error, 5xx to Stripe, nothing half-written, then on it goes."""
 
+import asyncio
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from app.sandbox.server import Sandbox
+from tests.patience import wait_limit
 from tests.place import books
 from tests.place.programs import Load, program, server
 
@@ -49,6 +53,31 @@ async def test_a_full_disk_refuses_events_whole_until_there_is_room(
     taken = load.answered(200)
     assert await books.event_ids(url) == {one.event_id for one in taken}
     assert await books.intents_paid(url) == {one.intent_id for one in taken}
+    assert await books.agree(url)
+
+
+async def test_a_run_goes_on_once_a_full_disk_has_room(
+    sqlite_template: Path, small_disk: Path, sandbox: Sandbox, stripe_url: str, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{shutil.copy(sqlite_template, small_disk / 'paydue.db')}"
+    await books.write(url, sandbox, 20)
+    sandbox.set_latency(0.1)
+    where: dict[str, Any] = {"database_url": url, "stripe_url": stripe_url, "folder": tmp_path}
+
+    async with program("autopay", "run", PAYDUE_STRIPE_CONCURRENCY="2", **where) as run:
+        async with asyncio.timeout(wait_limit(60)):
+            while not sandbox.ledger.charges():  # noqa: ASYNC110  the sandbox tells nobody
+                await asyncio.sleep(0.02)
+            filler = _fill(small_disk)
+            while "waiting for the database" not in run.log():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        filler.unlink()
+        code = await run.end()
+
+    assert (code, "Traceback" in run.log()) == (0, False)
+    assert len(sandbox.ledger.charges()) == 20
+    assert sandbox.ledger.double_charges() == {}
+    assert await books.due(url) == []
     assert await books.agree(url)
 
 
