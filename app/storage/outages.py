@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.errors import DatabaseRefused, DatabaseUnavailable
-from app.storage.engines import Database
 
 T = TypeVar("T")
 
@@ -38,18 +37,6 @@ async def begin_again(
             if stop.is_set() or time.monotonic() >= deadline:
                 raise
             tell(error)
-        await _pause(stop)
-
-
-async def wait_until_back(
-    database: Database, stop: asyncio.Event, patience_s: float = PATIENCE_S
-) -> None:
-    """Return once the database answers, the stop signal is set, or the patience is over."""
-    deadline = time.monotonic() + patience_s
-    while not stop.is_set() and time.monotonic() < deadline:
-        with contextlib.suppress(DatabaseUnavailable):
-            async with database.transaction():
-                return
         await _pause(stop)
 
 

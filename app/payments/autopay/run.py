@@ -294,9 +294,11 @@ class Autopay:
             with contextlib.suppress(asyncio.CancelledError), _first_error():
                 await working
         except DatabaseUnavailable as error:
-            # Once it is back, the leases are given back and the run's end is recorded.
+            # The next run would pass over what is still leased; nothing shorter than a write shows
+            # that there is room again.
             log.warning("waiting for the database", why=error.message)
-            await outages.wait_until_back(self.database, self.stop)
+            give_back = partial(self._give_back, holder)
+            await outages.begin_again(give_back, self.stop, lambda _: None)
             raise
         finally:
             stopping.cancel()
