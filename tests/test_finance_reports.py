@@ -249,3 +249,12 @@ def test_the_day_ends_where_the_business_is() -> None:
 
     assert tokyo.ends_at == datetime(2026, 11, 27, 15, tzinfo=UTC)
     assert here.ends_at is None
+
+
+async def test_a_charge_that_succeeded_is_counted_under_its_card(paydue: Paydue) -> None:
+    await paydue.an_invoice()
+    await paydue.autopay()
+
+    _, report = await get(paydue, "Declines")
+
+    assert [(one["method"], one["reason"]) for one in report["rows"]] == [("visa", "succeeded")]

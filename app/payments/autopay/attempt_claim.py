@@ -225,7 +225,7 @@ def new_attempt(at: Charging, one: Candidate, customer: str, method: ChosenMetho
         "replaces_intent_id": None if reused else eligibility.replaced_intent(one),
         "charge_before": last.charge_id if last and reused else None,
         "create_params": None if reused else _create_params(at, one, amount_minor, number),
-        "confirm_params": {"off_session": True, "payment_method": method.id},
+        "confirm_params": _confirm_params(method.id),
         "rule_name": _rule_name(one),
         "approval_id": _approval_id(one),
         "method_rule": method.rule_key,
@@ -270,7 +270,7 @@ def new_consolidated_attempt(
             "description": description,
             "metadata": {**params["metadata"], **named},
         },
-        "confirm_params": {"off_session": True, "payment_method": method.id},
+        "confirm_params": _confirm_params(method.id),
         # Each share has its own.
         "rule_name": None,
         "approval_id": None,
@@ -304,3 +304,8 @@ def _create_params(at: Charging, one: Candidate, amount_minor: int, number: int)
             "attempt": str(number),
         },
     }
+
+
+def _confirm_params(method_id: str) -> dict[str, Any]:
+    """Stripe answers with the whole charge, so that the card or the bank is known by its name."""
+    return {"off_session": True, "payment_method": method_id, "expand": ["latest_charge"]}
