@@ -1,5 +1,6 @@
 """A client's personal data is given out or erased; the books, the audit and every sum stay."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,11 @@ NOW = datetime.now(UTC)
 # Each is a text by which Ada can be known, and stands in a column or a body of its own.
 PERSONAL = ("Ada Lovelace", "ada@example.com", "12 St James", "DE123456789", "+44 20 7946", "4242",
             "ada-at-the-door", "Dear Ada")  # fmt: skip
+
+
+def _told_in(text: str) -> list[str]:
+    """Those that stand there as words of their own: a random id may have any four digits."""
+    return [one for one in PERSONAL if re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text)]
 
 
 @pytest.fixture
@@ -85,14 +91,14 @@ async def test_an_erased_client_is_nowhere_to_be_read_and_every_sum_stays(
 ) -> None:
     other = await paydue.a_client(name="Bob Byron", email="bob@example.com")
     before, sums = await _everything(paydue.database), await _sums(paydue)
-    assert [one for one in PERSONAL if one not in before] == []
+    assert _told_in(before) == [*PERSONAL]
 
     done = await personal_data.erase(
         paydue.database, ada, who="Grace", reason="asked for it", now=NOW
     )
 
     after = await _everything(paydue.database)
-    assert [one for one in PERSONAL if one in after] == []
+    assert _told_in(after) == []
     assert await _sums(paydue) == sums
     assert (done.events > 0, done.invoices) == (True, 1)
     (row,) = await paydue.rows(CLIENTS, CLIENTS.c.id == ada)
@@ -172,7 +178,7 @@ async def test_an_export_has_every_row_about_the_client_and_none_of_another(
     rows = [one async for one in personal_data.export(paydue.database, ada)]
 
     text = orjson.dumps(rows).decode()
-    assert [one for one in PERSONAL if one not in text] == []
+    assert _told_in(text) == [*PERSONAL]
     assert "Bob Byron" not in text
     assert {one["table"] for one in rows} == {
         "client", "site", "invoice", "invoice_line", "invoice_change", "invoice_payment",
