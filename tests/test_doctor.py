@@ -205,6 +205,24 @@ async def test_files_that_are_no_settings_or_open_to_others_are_named(
     assert "chmod 600" in writable[0].said
 
 
+async def test_another_distributions_package_app_is_named(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = await _named("package")
+    installed = tmp_path / "website-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: website\nVersion: 1.0\n")
+    (installed / "top_level.txt").write_text("app\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    shared = await _named("package")
+
+    assert alone.state == "ok"
+    assert shared.state == "bad"
+    assert "website installs a package `app` as well" in shared.said
+    assert "pipx install paydue" in shared.mend
+
+
 async def test_scripts_without_a_font_are_a_note_and_no_fault(place: str) -> None:
     (found,) = [one for one in await all_checks() if one.name == "fonts"]
 

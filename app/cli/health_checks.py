@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from importlib.metadata import packages_distributions
 from ipaddress import ip_network
 from pathlib import Path
 from stat import S_IRWXG, S_IRWXO
@@ -72,6 +73,7 @@ async def checks_of(settings: Settings) -> list[Check]:
         _proxies,
         _traces,
         _foreign_events,
+        _package,
     ]
     mode = "live" if settings.livemode else "test"
     first = Check("settings", f"{mode} mode, {settings.timezone}, autopay at {settings.autopay_at}")
@@ -210,6 +212,18 @@ async def _files(settings: Settings) -> Check:
 
 def _is_open_to_others(file: Path) -> bool:
     return file.is_file() and bool(file.stat().st_mode & (S_IRWXG | S_IRWXO))
+
+
+async def _package(settings: Settings) -> Check:
+    """Whether another distribution brings a package `app` as well: its files lie among ours."""
+    found = await asyncio.to_thread(packages_distributions)
+    others = sorted({*found.get("app", ())} - {"paydue"})
+    if not others:
+        return Check("package", "`app` is Paydue's alone")
+    said = f"{', '.join(others)} installs a package `app` as well, into the place of Paydue's"
+    return failed_check(
+        "package", said, "give Paydue an environment of its own: pipx install paydue"
+    )
 
 
 async def _fonts(settings: Settings) -> Check:
