@@ -45,9 +45,16 @@ SLOW = (
     "tests/simulation/",
     "tests/soak/",
     "tests/api/test_garbage.py",
+    "tests/api/test_hostile_requests.py",
     "tests/api/test_schemathesis.py",
+    "tests/test_alert_watch.py",
     "tests/test_bad_input.py",
+    "tests/test_hostile_text.py",
+    "tests/test_mail_pictures.py",
     "tests/test_pace.py",
+    "tests/test_restore_drill.py",
+    "tests/test_runbook.py",
+    "tests/test_schema.py",
 )
 
 TEMPLATE = "paydue_template"
